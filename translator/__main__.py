@@ -11,7 +11,7 @@ from translator.errors import SettingsError
 
 
 def main() -> int:
-    """0 after SIGTERM or SIGINT, 2 if the settings cannot work."""
+    """Returns 0 after SIGTERM or SIGINT, and 2 if the settings cannot work."""
     try:
         inherited = listening.is_inherited(os.environ)
         chosen, check_only = settings.parse(sys.argv[1:], inherited=inherited)

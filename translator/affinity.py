@@ -1,6 +1,6 @@
-"""Keeps the requests of one conversation, or of one user, at one place: a hash that Envoy's module chooses by.
+"""Keeps the requests of one conversation or of one user at one place, by a hash from which Envoy's module chooses.
 
-Organisation and route are part of the hash, so that no client can aim at the place of another's conversation.
+Organisation and route are part of the hash, so no client can aim at the place of another client's conversation.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from hashlib import blake2b
 from translator.facts import BodyFacts
 from translator.policy.index import Key, Route
 
-#: The module reads numbers of at most 18 digits.
+#: Envoy's module reads numbers of at most 18 digits.
 _UNUSED_BITS = 5
 
 
 def word(key: Key, route: Route, facts: BodyFacts) -> str:
-    """Returns what the module is told, as in `Allowed`; empty where nothing keeps the request at a place."""
+    """Returns the affinity as in `Allowed`; empty if the request may go to any place."""
     if route.affinity == "user" and facts.user:
         named = facts.user
     elif facts.head:

@@ -37,7 +37,7 @@ from translator.service import Service
 from translator.settings import Settings
 from translator.waiting import WaitingRoom
 
-#: How long a translator without a policy lets requests wait for one before it refuses them.
+#: Seconds for which a translator without a policy lets requests wait for one before it refuses them.
 _FIRST_POLICY_SECONDS = 3.0
 
 
@@ -66,7 +66,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     def changed() -> None:
         writer.changed()
         waiting.policy_changed()
-        # What is there now stays: to look at a hundred thousand keys takes the collector a third of a second.
+        # Existing objects are permanent: scanning a hundred thousand keys takes the collector a third of a second.
         gc.freeze()
 
     policy.on_change = changed
@@ -94,7 +94,8 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         await _await_policy(policy, stopping, *tasks)
         await server.start(sock)
         log.info("serving", policy=policy.source, **policy.counts)
-        # The tasks run for ever: one that ends has failed, and so must the process, to be started again.
+        # The tasks run for ever. If one ends, it has failed, and the process must end too so that it is started
+        # again.
         done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
@@ -114,7 +115,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
 
 
 def _stopped_by_signals() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT."""
+    """Returns an event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -139,7 +140,7 @@ def _follow_limits(limiter: Limiter, waiting: WaitingRoom, log: FilteringBoundLo
 
 
 def _named(limit: Limit | Alert) -> dict[str, str]:
-    """What a log may say of a limit: the names of models and end users are not in it."""
+    """Returns what a log may say about a limit; the names of models and end users are left out."""
     metric = Metric(limit.metric).text
     return {"holder": limit.holder, "holder_id": limit.holder_id, "metric": metric, "window": limit.window}
 
@@ -154,18 +155,18 @@ async def _report_limits(limiter: Limiter, settings: Settings, log: FilteringBou
 
 
 def _restore(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:
-    """The policy of last time, if there is one that is whole."""
+    """Loads the policy that was stored last, if there is a complete one."""
     try:
         saved = snapshot.load(settings.snapshot)
         if saved is not None:
             policy.restore(saved)
     except (SnapshotError, PolicyError) as error:
-        # Without a traceback: what is wrong with the file is in the reason.
+        # No traceback: the reason says what is wrong with the file.
         log.error("snapshot ignored", path=str(settings.snapshot), reason=str(error))  # noqa: TRY400
 
 
 async def _await_policy(policy: PolicyStore, *unless: asyncio.Task[object]) -> None:
-    """Waits, for a limited time, until a policy is held; returns early when a task of `unless` ends.
+    """Waits, for a limited time, until there is a policy. Returns early when a task of `unless` ends.
 
     A translator that was killed before it stored its first policy has none to restore. While it waits, requests
     queue in the socket's backlog.
@@ -180,12 +181,12 @@ async def _await_policy(policy: PolicyStore, *unless: asyncio.Task[object]) -> N
 
 
 async def _follow(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:
-    # Imported when requests are served already, and in a thread: gRPC takes a tenth of a second to load, which a
-    # restarted translator does not have.
+    # Imported in a thread once requests are served: loading gRPC takes a tenth of a second, which a restarting
+    # translator cannot spare.
     await asyncio.to_thread(importlib.import_module, "grpc.aio")
     from translator.policy import ads  # noqa: PLC0415
 
-    # What is there now stays: the collector need not look at it again.
+    # Existing objects are permanent; the collector need not scan them again.
     gc.freeze()
     node = discovery.Node(
         id=settings.id,

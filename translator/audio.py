@@ -1,9 +1,9 @@
-"""How long an uploaded sound is, by its container; only a few bytes of it are looked at.
+"""Measures how long an uploaded sound is, by its container; only a few bytes of it are read.
 
-Providers that charge for seconds do not always say how many there were, so this must be near to what they count.
-Exact for WAV, FLAC, Ogg (Opus and Vorbis) and MP4; for MP3 if its frames have one bit rate, or say how many they
-are. Everything else counts as speech of 32 kbit/s. A container that claims to be shorter than its bytes allow is
-not believed.
+Providers that charge for seconds do not always report them, so the result must be close to what they count. It is
+exact for WAV, FLAC, Ogg (Opus and Vorbis) and MP4, and for MP3 files that have a constant bit rate or state their
+number of frames. Everything else counts as speech at 32 kbit/s. A container that claims to be shorter than its
+bytes allow is not believed.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ from __future__ import annotations
 import struct
 
 _UNKNOWN_BYTES_PER_SECOND = 4_000
-#: The most that a sound has: two channels of 24 bits at 192 kHz, and MP3 and its like at 320 and 512 kbit/s.
+#: The highest data rates: two channels of 24 bits at 192 kHz; MP3 and similar formats at 320 and 512 kbit/s.
 _MOST_UNPACKED, _MOST_MP3, _MOST_OGG = 1_152_000, 40_000, 64_000
 _MOST_MS = 24 * 3_600_000
 #: kbit/s of MP3 (layer III) by index, MPEG-1 and MPEG-2; samples per second by index, MPEG-1.
 _RATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
 _RATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
 _SAMPLES = (44_100, 48_000, 32_000, 0)
-#: Bytes within which a container says what matters.
+#: Bytes within which a container states its properties.
 _HEAD = 65_536
 
 
 def milliseconds(sound: bytes) -> tuple[int, bool]:
-    """How long, rounded up, and whether the container says so; otherwise, or if it is damaged, by its bytes."""
+    """Returns the length in milliseconds, rounded up, and whether the container states it. If it does not, or is
+    damaged, the length is guessed from the bytes.
+    """
     head = sound[:_HEAD]
     try:
         found = _by_container(head, sound)
@@ -43,7 +45,7 @@ def _by_container(head: bytes, sound: bytes) -> int:
         return max(_rounded_up(packed & (1 << 36) - 1, packed >> 44), _rounded_up(size, _MOST_UNPACKED))
     if head.startswith(b"OggS"):
         return max(_ogg(head, sound[-_HEAD:]), _rounded_up(size, _MOST_OGG))
-    if head[4:8] == b"ftyp":  # with pictures, maybe
+    if head[4:8] == b"ftyp":  # possibly video
         return max(_mp4(head) or _mp4(sound[-_HEAD:]), _rounded_up(size, _MOST_UNPACKED))
     return max(found, _rounded_up(size, _MOST_MP3)) if (found := _mp3(head, size)) else 0
 
@@ -53,7 +55,9 @@ def _rounded_up(units: int, per_second: int) -> int:
 
 
 def _wav(head: bytes, size: int) -> int:
-    """By the chunk `fmt ` (bytes per second), and the size of the chunk `data`, which a stream leaves open."""
+    """Returns the length by the chunk `fmt ` (bytes per second) and the size of the chunk `data`, which a stream
+    omits.
+    """
     at = 12
     per_second = 0
     while at + 8 <= len(head):
@@ -67,7 +71,9 @@ def _wav(head: bytes, size: int) -> int:
 
 
 def _ogg(head: bytes, tail: bytes) -> int:
-    """The last page has the number of samples so far. Opus counts 48,000 a second, whatever the input had."""
+    """Returns the length by the last page, which has the number of samples so far. Opus counts 48,000 a second
+    whatever the input had.
+    """
     page = tail.rfind(b"OggS")
     samples = struct.unpack_from("<q", tail, page + 6)[0]
     vorbis = head.find(b"\x01vorbis")
@@ -76,7 +82,7 @@ def _ogg(head: bytes, tail: bytes) -> int:
 
 
 def _mp4(part: bytes) -> int:
-    """The box `mvhd`, at the beginning or the end, has a time scale and a duration in it."""
+    """Returns the length by the box `mvhd`, at the beginning or the end, which has a time scale and a duration."""
     at = part.find(b"mvhd")
     if at < 0:
         return 0

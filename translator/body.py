@@ -1,7 +1,7 @@
-"""Reads a JSON request body, and finds the places in it that are rewritten for a target.
+"""Reads a JSON request body and finds the offsets of what is rewritten for a target.
 
-orjson is the only judge of the grammar: it validates the body once, and where the place of a key is not obvious it
-decides that too, on a copy in which every candidate is replaced by a marker of its own. There is no second parser
+orjson alone decides about the grammar. It validates the body once. If the offset of a key is not obvious, orjson
+decides that too, on a copy in which every candidate is replaced by a unique marker. So there is no second parser
 that could disagree with it.
 """
 
@@ -19,28 +19,30 @@ import orjson
 from translator.errors import Refusal
 from translator.names import FAMILIAR, INTERPRETED, ambiguous, duplicate, taken_for
 
-#: How any escaped letter of the keys begins: they all lie within U+005F to U+007A.
+#: The beginning of an escaped letter of the keys: they all lie within U+005F to U+007A.
 _ESCAPED_LETTER = re.compile(rb"\\u00[567]")
 _BACKSLASH = ord("\\")
 _ESCAPE = re.compile(rb"\\u")
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
-#: What follows a key whose value is a string or null. Possessive: megabytes of text leave nothing to try again.
+#: Matches after a key whose value is a string or null. Possessive, so that megabytes of text cause no
+#: backtracking.
 _STRING = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*+(?:\\.[^"\\]*+)*+"|null)')
 _NAMES = sorted(INTERPRETED, key=len, reverse=True)
 
 
 def _spellings(name: str) -> bytes:
-    """Returns a pattern for every way to write `name`: its letters have no other escape than `\\uXXXX` (RFC 8259
+    """Returns a pattern for every spelling of `name`: the only escape of its letters is `\\uXXXX` (RFC 8259
     section 7).
     """
     return b"".join(b"(?:%c|\\\\u(?i:%04x))" % (ord(letter), ord(letter)) for letter in name)
 
 
-#: The keys that are interpreted here, in any spelling. In a valid document a match is a whole key, or the end of
-#: one in which the first quote is escaped; replacing what is between the quotes keeps the document's structure.
+#: The interpreted keys in any spelling. In a valid document a match is a whole key, or the end of a key whose
+#: first quote is escaped. Replacing what is between the quotes keeps the document's structure.
 _KEY = re.compile(b'"(?:' + b"|".join(map(_spellings, _NAMES)) + b')"(?=[ \t\r\n]*:)')
 _BY_FIRST = {first: list(names) for first, names in groupby(sorted(INTERPRETED), key=lambda name: name[0])}
-#: Those without escapes, which are whole keys. The lookahead and the first letters apart are there for speed.
+#: The interpreted keys without escapes, which are whole keys. The lookahead and the alternatives by first letter
+#: make the search fast.
 _PLAIN = re.compile(
     '"(?=[{}])({})"[ \t\r\n]*:'.format(
         "".join(_BY_FIRST),
@@ -49,26 +51,26 @@ _PLAIN = re.compile(
 )
 #: The same keys, one by one.
 _QUOTED = {name: b'"%b"' % name.encode() for name in INTERPRETED}
-#: The model with its value.
+#: The model's key with its value.
 _MODEL = re.compile(rb'"model"' + _STRING.pattern)
-#: Those of which the place matters.
+#: The keys whose offset matters.
 _PLACES = {
     name: re.compile(rb'"%b"(?=[ \t\r\n]*:)' % name.encode()) for name in ("stream_options", "include_usage")
 }
-#: More candidates than any real body has; each costs about a microsecond.
+#: More candidates than any real body has; each costs about a microsecond to check.
 _MAX_CANDIDATES = 100_000
-#: Values in a body: far more than any real one has. Whoever serves the request parses it as well.
+#: Most values in a body, far more than any real one has. The server of the request parses them as well.
 _MAX_VALUES = 1_000_000
-#: A string, or what never ends: then there is nothing left to look at twice.
+#: A string, or an unterminated one, which is never scanned twice.
 _LITERAL = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-#: More than any real request has in its top level.
+#: More members than any real request has at its top level.
 _MAX_MEMBERS = 1_000
 _NO_OPTIONS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Replace `length` bytes at `offset` by `text`."""
+    """Replaces `length` bytes at `offset` by `text`."""
 
     offset: int
     length: int
@@ -76,8 +78,10 @@ class Edit:
 
 
 class JsonBody:
-    """A body that is a JSON object with members; anything else raises Refusal (400). `model` is empty where it is
-    missing, null or empty. With `escapes`, some character may be written as `\\uXXXX`.
+    """A body that is a JSON object with members. Any other body raises Refusal (400).
+
+    `model` is empty if it is missing, null or empty. `escapes` says that some characters may be written as
+    `\\uXXXX`.
     """
 
     __slots__ = ("_body", "_keys", "escapes", "model", "streams", "values")
@@ -89,7 +93,7 @@ class JsonBody:
             values = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             message = f"The request body is not valid JSON: {_place(body, error)}."
-            raise Refusal(400, "invalid_json", message) from None  # the error holds the whole body
+            raise Refusal(400, "invalid_json", message) from None  # the error contains the whole body
         if type(values) is not dict:
             raise Refusal(400, "invalid_json", "The request body must be a JSON object.")
         if len(values) > _MAX_MEMBERS:
@@ -101,7 +105,7 @@ class JsonBody:
         inner = options if options and type(options) is dict else _NO_OPTIONS
         if inner:
             _check_names(inner)
-        # Looking for one byte is much cheaper, and most short bodies have no escape at all.
+        # Searching for one byte is much cheaper, and most short bodies have no escapes at all.
         escape = _ESCAPE.search(body) if _BACKSLASH in body else None
         escaped = escape is not None and _ESCAPED_LETTER.search(body, escape.start()) is not None
         self._keys = _located(body) if escaped or not _is_obvious(body, values, inner) else None
@@ -113,7 +117,7 @@ class JsonBody:
         elif type(model) is not str:
             raise _wrong("model", "invalid_type", "a non-empty string")
         stream = values.get("stream")
-        # Servers disagree about what else means true, and a stream is accounted for differently.
+        # Servers disagree about what else means true, and streams are billed differently.
         if stream is not None and type(stream) is not bool:
             raise _wrong("stream", "invalid_type", "true or false")
         self._body = body
@@ -123,25 +127,27 @@ class JsonBody:
         self.streams = stream is True
 
     def model_value(self) -> tuple[int, int]:
-        """Offset and length in bytes of the model's JSON string, quotes included, or of the null in its place."""
+        """Returns offset and length in bytes of the model's JSON string, including its quotes, or of the null in
+        its place.
+        """
         keys = self._keys
         value = _MODEL.search(self._body) if keys is None else _STRING.match(self._body, keys["model"])
-        assert value is not None  # noqa: S101 - orjson has seen it
+        assert value is not None  # noqa: S101 - orjson has validated it
         start, end = value.span(1)
         return start, end - start
 
     def opening(self) -> tuple[int, int]:
-        """Offset and length in bytes of the brace that a missing model may follow."""
+        """Returns offset and length in bytes of the opening brace, after which a missing model can be inserted."""
         return self._body.index(b"{"), 1
 
     def usage_edit(self) -> Edit | None:
-        """What asks for usage at the end of a stream. None where the client asks for it, or has written
-        `stream_options` that are for the target to refuse.
+        """Returns the edit that requests usage at the end of a stream. None if the client requests it, or sent
+        `stream_options` that the target should refuse.
 
-        A client that declines usage is asked for as well: what it pays must not depend on its wish.
+        Usage is requested even if the client declines it: what the client pays must not depend on that.
 
         Raises:
-            Refusal: 400. `include_usage` is neither true nor false: servers disagree about what it means then.
+            Refusal: 400 if `include_usage` is neither true nor false: servers disagree about what it means then.
         """
         if "stream_options" not in self.values:
             return Edit(self._body.index(b"{") + 1, 0, '"stream_options":{"include_usage":true},')
@@ -161,34 +167,34 @@ class JsonBody:
         return Edit(self._value_of("include_usage"), len("null" if declined is None else "false"), "true")
 
     def _end_of(self, key: str) -> int:
-        """Where an interpreted key that exists ends."""
+        """Returns the end offset of an interpreted key that exists."""
         if self._keys is not None:
             return self._keys[key]
         found = _PLACES[key].search(self._body)
-        assert found is not None  # noqa: S101 - it exists, and there is no other spelling
+        assert found is not None  # noqa: S101 - the key exists and has no other spelling
         return found.end()
 
     def _value_of(self, key: str) -> int:
-        """Where the value of a located key begins."""
+        """Returns the offset of a located key's value."""
         colon = _COLON.match(self._body, self._end_of(key))
-        assert colon is not None  # noqa: S101 - orjson has seen it
+        assert colon is not None  # noqa: S101 - orjson has validated it
         return colon.end()
 
 
 def _check_values(body: bytes) -> None:
-    """Raises Refusal (400) if there are too many values. Text that has as many commas is left alone."""
+    """Raises Refusal (400) if there are too many values. Commas in text do not count."""
     if _marks(body) > _MAX_VALUES and _marks(_LITERAL.sub(b"", body)) > _MAX_VALUES:
         message = f"The request body has more than {_MAX_VALUES} values."
         raise Refusal(400, "body_too_complex", message)
 
 
 def _marks(body: bytes) -> int:
-    """Marks that values are apart by, or begin with."""
+    """Returns the number of characters that separate or begin values."""
     return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def _check_names(members: Mapping[str, Any]) -> None:
-    """Raises Refusal (400) for a name that another parser reads as an interpreted one."""
+    """Raises Refusal (400) for a name that another parser could read as an interpreted one."""
     for name in members:
         meant = taken_for(name)
         if meant is not None:
@@ -196,14 +202,13 @@ def _check_names(members: Mapping[str, Any]) -> None:
 
 
 def _is_obvious(body: bytes, values: dict[str, Any], inner: Mapping[str, Any]) -> bool:
-    """Whether no interpreted key that exists has a duplicate, and each is found where it first stands. `inner` are
+    """Returns whether every interpreted key that exists is unique and found at its first occurrence. `inner` are
     the members of the stream's options.
 
-    Sound because they are known to exist, and because no letter of `body` is escaped: one that stands in the body
-    only once is found there and nowhere else. Keys that are deeper in the document only may stand there more
-    often.
+    This is sound because the keys are known to exist and no letter of `body` is escaped: a key that occurs once in
+    the text is found there and nowhere else. Only keys deeper in the document may occur more often.
     """
-    # Counting the few that exist is a tenth of the work of finding all, and enough for most bodies.
+    # Counting the few existing keys is a tenth of the work of finding all of them, and suffices for most bodies.
     for quoted in map(_QUOTED.get, (*values, *inner) if inner else values):
         if quoted is not None and body.count(quoted) > 1:
             break
@@ -219,10 +224,10 @@ def _is_obvious(body: bytes, values: dict[str, Any], inner: Mapping[str, Any]) -
 
 
 def _located(body: bytes) -> dict[str, int]:
-    """Key → where it ends, for the interpreted keys of the top level and `include_usage` of `stream_options`.
+    """Returns the end offset of each interpreted key at the top level, and of `include_usage` in `stream_options`.
 
-    `body` is a valid JSON object. Raises Refusal (400) where a key occurs twice: parsers disagree about which one
-    counts. Also where finding that out would take too long.
+    `body` is a valid JSON object. Raises Refusal (400) if a key occurs twice, because parsers disagree about which
+    one counts, or if finding that out would take too long.
     """
     marker = _absent_from(body)
     spans: list[tuple[int, int]] = []
@@ -240,7 +245,7 @@ def _located(body: bytes) -> dict[str, int]:
     prefix = marker.decode()
 
     def members(document: object) -> list[tuple[str, int, object]]:
-        """The marked keys of one object, in order: name, where it ends, value."""
+        """Returns the marked keys of one object in order: name, end offset and value."""
         found = []
         if isinstance(document, dict):
             for key, value in document.items():
@@ -252,7 +257,7 @@ def _located(body: bytes) -> dict[str, int]:
     keys: dict[str, int] = {}
     for name, end, value in members(marked):
         if name == "include_usage":
-            continue  # means nothing here
+            continue  # not interpreted at this level
         if name in keys:
             raise duplicate("The request body has the member", name)
         keys[name] = end
@@ -266,7 +271,7 @@ def _located(body: bytes) -> dict[str, int]:
 
 
 def _place(body: bytes, error: orjson.JSONDecodeError) -> str:
-    """What is wrong where; orjson does not say where invalid UTF-8 is."""
+    """Returns what is wrong and where; orjson does not give the offset of invalid UTF-8."""
     try:
         body.decode()
     except UnicodeDecodeError as unicode_error:
@@ -275,7 +280,7 @@ def _place(body: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _absent_from(body: bytes) -> bytes:
-    """Letters and digits that occur nowhere in `body`."""
+    """Returns letters and digits that occur nowhere in `body`."""
     while (marker := secrets.token_hex(8).encode() + b"x") in body:
         pass
     return marker

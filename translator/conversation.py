@@ -1,4 +1,4 @@
-"""Which conversation a request belongs to, by what stays in front of it as it grows."""
+"""Identifies the conversation of a request by what stays at its beginning as the conversation grows."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
-#: Characters of each text that count.
+#: Characters of each text that are used.
 _LONGEST_TEXT = 4_096
-#: Messages before the first one of the user, parts of a message, and tools that count.
+#: Most messages before the user's first one, parts of a message, and tools that are used.
 _MOST = 16
 
 
 def digest(values: Mapping[str, Any]) -> int:
-    """Returns a number for the conversation of a request, the same for each of its turns; 0 where it has none.
+    """Returns a number for the conversation, the same in each of its turns; 0 if the request has none.
 
-    It is made of the client's own `prompt_cache_key`, or else of what stays in front as a conversation grows: the
-    names of the tools, the system prompt, and the first message of the user.
+    It is made from the client's own `prompt_cache_key`, or else from what stays at the beginning as a conversation
+    grows: the names of the tools, the system prompt, and the user's first message.
     """
     cached = values.get("prompt_cache_key")
     if type(cached) is str and cached:
@@ -28,13 +28,13 @@ def digest(values: Mapping[str, Any]) -> int:
         tools = values.get("tools")
         if type(tools) is list:
             texts += [_tool(each) for each in tools[:_MOST]]
-    # A text may hold half of a surrogate pair that was escaped.
+    # A text may contain half of an escaped surrogate pair.
     joined = "\0".join(texts).encode("utf-8", "replace")
     return int.from_bytes(blake2b(joined, digest_size=8).digest(), "little")
 
 
 def _head(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the texts in front of a Chat Completion, a Response or a Completion."""
+    """Yields the texts at the beginning of a Chat Completion, a Response or a Completion."""
     instructions = values.get("instructions")
     if type(instructions) is str:
         yield instructions[:_LONGEST_TEXT]
@@ -67,7 +67,7 @@ def _content(content: object) -> Iterator[str]:
 
 
 def _tool(tool: object) -> str:
-    """Returns its name, or its kind where it has none."""
+    """Returns the tool's name, or its kind if it has none."""
     if type(tool) is not dict:
         return ""
     function = tool.get("function")

@@ -7,16 +7,17 @@ from hashlib import sha256
 
 from translator.errors import Refusal
 
-#: Shorter ones cannot be created; longer ones than any real key are not worth hashing.
+#: No shorter keys exist, and hashing longer ones than any real key is wasted.
 _MIN_LENGTH = 16
 _MAX_LENGTH = 1024
 
 
 def key_hash(headers: Mapping[bytes, bytes]) -> bytes:
-    """SHA-256 of the key in `Authorization: Bearer`, `x-api-key` or `api-key`, the first of them that is there.
+    """Returns the SHA-256 of the key in `Authorization: Bearer`, `x-api-key` or `api-key`, the first of them that
+    is present.
 
     Raises:
-        Refusal: 401, there is no key, or it cannot be one.
+        Refusal: 401 if there is no key, or it cannot be one.
     """
     authorization = headers.get(b"authorization")
     if authorization is not None:
@@ -34,5 +35,5 @@ def key_hash(headers: Mapping[bytes, bytes]) -> bytes:
 
 
 def refused(message: str, *, code: str = "invalid_api_key") -> Refusal:
-    """401; `message` must not repeat the key."""
+    """Returns a 401. `message` must not repeat the key."""
     return Refusal(401, code, message)

@@ -9,15 +9,15 @@ from enum import Enum, auto
 class BodyKind(Enum):
     """How a request names its model."""
 
-    NONE = auto()  # it names none; the translator answers by itself
-    JSON = auto()  # the top-level member `model`
-    FORM = auto()  # the field `model` of multipart/form-data
+    NONE = auto()  # not at all; the translator answers the request itself
+    JSON = auto()  # in the top-level member `model`
+    FORM = auto()  # in the field `model` of multipart/form-data
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`streams`: `"stream": true` means something here. `stream_usage`: usage of a stream has to be asked for.
-    `background`: `"background": true` asks for an answer that is fetched later.
+    """An endpoint. `streams` says that `"stream": true` means something here, `stream_usage` that a stream's usage
+    must be requested, and `background` that `"background": true` asks for an answer to be fetched later.
     """
 
     method: str
@@ -29,7 +29,7 @@ class Endpoint:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """All that it answers to: HEAD wherever GET is served (RFC 9110 section 9.1)."""
+        """The methods that the endpoint accepts: HEAD wherever GET is served (RFC 9110 section 9.1)."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
@@ -56,7 +56,7 @@ _BY_PATH = {endpoint.path.encode(): endpoint for endpoint in ENDPOINTS}
 
 
 def find(path: bytes) -> Endpoint | None:
-    """The endpoint at exactly this path, without query; each path has one method."""
+    """Returns the endpoint at exactly this path, without query; each path has one method."""
     endpoint = _BY_PATH.get(path)
     if endpoint is None and path.startswith(MODEL_PREFIX) and len(path) > len(MODEL_PREFIX):
         return MODEL

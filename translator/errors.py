@@ -1,15 +1,15 @@
-"""Everything that can go wrong in the translator, and how it is told.
+"""Everything that can go wrong in the translator, and how it is reported.
 
 TranslatorError
 ├── Refusal                 the client's request is refused; carries the whole answer
-│   └── NoPlace             a limit on concurrency refuses it: another moment may have a place
-├── MalformedHttpError      what came over the socket is not acceptable HTTP/1.1
-├── MalformedFrameError     what came over an upgraded connection is not its protocol
+│   └── NoPlace             a concurrency limit refuses it; it may have a place later
+├── MalformedHttpError      the socket received something that is not acceptable HTTP/1.1
+├── MalformedFrameError     an upgraded connection received something that is not its protocol
 ├── ReadingError            a process that reads bodies cannot be used
 ├── PolicyError             a policy response of the control plane is refused (NACK)
 ├── SnapshotError           the stored policy cannot be used
 ├── LedgerFileError         a stored position or state of the ledger cannot be used
-├── LimitError              a limit cannot be kept here, or its stored state cannot be used
+├── LimitError              a limit cannot be enforced here, or its stored state cannot be used
 └── SettingsError           the command line asks for something that cannot work
 """
 
@@ -21,9 +21,9 @@ import orjson
 
 from translator.http.message import Response
 
-#: Seconds that OpenAI's clients wait if `retry-after` says so. Asked to wait longer, they try again at once.
+#: Most seconds that OpenAI's clients wait by `retry-after`; told to wait longer, they try again at once.
 LONGEST_WAIT = 60
-#: Without `retry-after`, these are worth another attempt all the same.
+#: Statuses that are worth another attempt even without `retry-after`.
 _PASSING = frozenset({408, 425})
 
 
@@ -31,10 +31,10 @@ class TranslatorError(Exception):
     """Base of all errors raised here."""
 
 
-class Refusal(TranslatorError):  # noqa: N818 - it is an answer, and reads as one
-    """A request that goes no further: what the client is told, in OpenAI's error shape.
+class Refusal(TranslatorError):  # noqa: N818 - it is an answer and is named like one
+    """A refused request: what the client gets, in OpenAI's error format.
 
-    `message` goes to the client, never to a log; it must not hold a key.
+    `message` goes to the client and never to a log; it must not contain a key.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class Refusal(TranslatorError):  # noqa: N818 - it is an answer, and reads as on
         return Response.json(self.status, orjson.dumps({"error": error}), {**self.headers, **self._advice()})
 
     def _advice(self) -> dict[str, str]:
-        """Headers by which OpenAI's clients decide whether and when to try again. A failure of the gateway itself
-        (500) leaves that to them.
+        """Returns the headers by which OpenAI's clients decide whether and when to try again; none for a failure
+        of the gateway itself (500).
         """
         after = self.headers.get("retry-after")
         if after is None:
@@ -76,8 +76,9 @@ class Refusal(TranslatorError):  # noqa: N818 - it is an answer, and reads as on
 
 
 class NoPlace(Refusal):
-    """The limits `limit_ids` on concurrency are reached, of which one has to have a place. They are a route's, an
-    organisation's, a key's, or those of machines: `holder`.
+    """The concurrency limits `limit_ids`, one of which must have a place for the request, are reached.
+
+    `holder` says whose limits they are: a route's, an organisation's, a key's or those of machines.
     """
 
     limit_ids: Sequence[str] = ()
@@ -85,14 +86,16 @@ class NoPlace(Refusal):
 
 
 def policy_unavailable() -> Refusal:
-    """503: a failure of this service, so that the client tries again instead of giving up a key that is valid."""
-    message = "The gateway does not hold its whole policy yet. Send the request again."
+    """Returns a 503 rather than a 401, so that the client tries again instead of giving up a key that may be
+    valid.
+    """
+    message = "The gateway has not received its complete policy yet. Send the request again."
     again = {"retry-after": "1"}
     return Refusal(503, "policy_unavailable", message, kind="server_error", headers=again)
 
 
 class MalformedHttpError(TranslatorError):
-    """The connection cannot go on after this: `status` is answered and it is closed."""
+    """HTTP after which the connection cannot go on: `status` is answered and the connection is closed."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -105,15 +108,17 @@ class MalformedHttpError(TranslatorError):
 
 
 class MalformedFrameError(TranslatorError):
-    """The connection cannot go on after this; the text says what is wrong, and repeats nothing of it."""
+    """A frame after which the connection cannot go on. The text says what is wrong without repeating any
+    content.
+    """
 
 
 class ReadingError(TranslatorError):
-    """A process that reads bodies does not start; the text says what is wrong, and repeats nothing of a body."""
+    """A process that reads bodies does not start. The text says what is wrong without repeating any body."""
 
 
 class PolicyError(TranslatorError):
-    """A response of the control plane that is refused as a whole; the text becomes the NACK's reason."""
+    """A response of the control plane that is refused as a whole. The text becomes the NACK's reason."""
 
 
 class SnapshotError(TranslatorError):
@@ -129,4 +134,4 @@ class LimitError(TranslatorError):
 
 
 class SettingsError(TranslatorError):
-    """Names the option and what would be accepted."""
+    """An option that cannot work. The text names it and says what is accepted."""

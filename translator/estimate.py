@@ -1,7 +1,7 @@
-"""How many tokens a request may use, before anyone has served it: what is reserved for it.
+"""Estimates how many tokens a request may use before it is served, which is what is reserved for it.
 
-An estimate, on purpose without a tokeniser: what was really used is settled afterwards. Every byte of a request
-counts as text, except for those of media where the endpoint takes media: so nothing that a target might read as
+The estimate deliberately uses no tokeniser; the tokens actually used are settled afterwards. Every byte of a
+request counts as text, except for media where the endpoint accepts media. So nothing that a target might read as
 text escapes, wherever it stands. Values that no target would accept make the estimate large, never small.
 """
 
@@ -19,25 +19,25 @@ import orjson
 
 from translator.form import FormBody
 
-#: Where nothing else is known.
+#: The default without other information.
 DEFAULT_OUTPUT = 1_024
-#: Prompt tokens of an image, and the least for any other medium: those of a large image in high detail.
+#: Prompt tokens of a large image in high detail; other media count at least as much.
 MEDIUM = 765
 BYTES_PER_TOKEN = 4
-#: On average, of any text in any tokeniser that models have.
+#: Bytes of text per token, on average over texts and tokenisers.
 _MOST_BYTES_PER_TOKEN = 16
-#: Of sound and moving pictures: ten tokens a second of speech at 32 kbit/s.
+#: Bytes of sound and video per token: ten tokens a second of speech at 32 kbit/s.
 _BYTES_PER_STREAMED_TOKEN = 400
-#: Of a document with layout and pictures (PDF).
+#: Bytes per token of a document with layout and pictures (PDF).
 _BYTES_PER_PAGED_TOKEN = 40
-#: Above it, nothing is told apart any more.
+#: The largest estimate.
 MOST_TOKENS = 1_000_000_000
 
-#: Bytes of a body that is taken for text as it stands.
+#: Bytes up to which a body counts as text without being examined.
 _SMALL = 8_192
-#: Messages, parts and prompts that are looked at; what comes after them is taken for text, densely.
+#: Most messages, parts and prompts that are examined; the rest counts as dense text.
 _MOST_VALUES = 10_000
-#: What generates no tokens.
+#: Endpoints that generate no tokens.
 _NO_OUTPUT = frozenset({"/v1/embeddings", "/v1/moderations", "/v1/rerank", "/v1/audio/speech"})
 #: The members that state a maximum for one answer, by the endpoints at which every server honours them.
 _MAXIMA = {
@@ -45,14 +45,14 @@ _MAXIMA = {
     "/v1/completions": frozenset({"max_tokens"}),
     "/v1/responses": frozenset({"max_output_tokens"}),
 }
-#: All names that some server takes for a maximum; elsewhere than above they can only make it larger.
+#: All names that some server treats as a maximum. Outside the endpoints above they can only raise the estimate.
 _ANY_MAXIMA = frozenset(
     {
         *("max_completion_tokens", "max_tokens", "max_output_tokens"),
         *("max_new_tokens", "n_predict", "num_predict", "min_tokens"),
     }
 )
-#: Where parts with media may stand: a list, and a member of what is in it.
+#: Where parts with media may occur: a list, and a member of its items.
 _PLACES: dict[str, tuple[tuple[str, str | None], ...]] = {
     "/v1/chat/completions": (("messages", "content"),),
     "/v1/responses": (("input", None), ("input", "content"), ("input", "output")),
@@ -63,7 +63,7 @@ _CHAT = "/v1/chat/completions"
 _content_of, _ONLY_TEXT = itemgetter("content"), {str}
 #: Members of the top level that hold images.
 _IMAGES = {"/v1/images/generations": ("image", "images", "image_url", "mask")}
-#: Types of parts, the members that hold their medium, and what it is.
+#: Types of parts, the members that contain their medium, and the kind of medium.
 _TYPES = {
     "image_url": "image",
     "input_image": "image",
@@ -82,14 +82,14 @@ _HOLDERS = (
     *("image_url", "image", "result", "input_audio", "audio", "audio_url", "video_url", "input_video"),
     *("file", "file_data", "data"),
 )
-#: Members with which the target adds something to the prompt; tools that are the client's own do not.
+#: Members by which the target adds something to the prompt; the client's own tools do not.
 _ADDING = frozenset(
     {"previous_response_id", "conversation", "web_search_options", "search_parameters", "data_sources"}
 )
 _OWN_TOOLS = ("function", "custom")
-#: Members with which the target shortens a prompt that is too long.
+#: Members by which the target shortens a prompt that is too long.
 _SHORTENING = frozenset({"truncation", "truncate_prompt_tokens"})
-#: Members that may make an estimate another one than that of text and media. Most requests have none of them.
+#: Members that may change the estimate of text and media. Most requests have none of them.
 _TELLING = _ADDING | _ANY_MAXIMA | _SHORTENING | {"n", "best_of", "prompt", "input", "query", "tools"}
 _INNER = ("url", "data", "file_data")
 _DATA_URL = re.compile(r"data:([a-z]+/[a-z0-9.+\-]+)(?:;[a-z0-9\-]+=[^;,\"\s]{0,100})*;base64,", re.IGNORECASE)
@@ -100,12 +100,14 @@ _NUMBER = re.compile(r"\s*[+\-]?[0-9]{1,19}(?:\.[0-9]{0,19})?(?:[eE][+\-]?[0-9]{
 
 
 class Estimate(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """`prompt` are tokens. A request has `answers`, each of at most `stated` tokens (0: it states no maximum); of
-    at least the route's default where `loose`, because what it states is no maximum for every server; and of
-    `least` in any case. With `outside`, the prompt may have more than the request's own bytes.
+    """An estimate. `prompt` is in tokens.
 
-    `media` tokens of the prompt are those of media. A request that has several prompts, each with a context of its
-    own, or whose prompt the target shortens to its context, is `divisible`.
+    A request has `answers`, each of at most `stated` tokens; 0 if it states no maximum. `loose` says that not
+    every server treats the stated value as a maximum, so the route's default is the minimum then. `least` is the
+    minimum in any case. `outside` says that the prompt may contain more than the request's own bytes.
+
+    `media` are the prompt's tokens for media. A request is `divisible` if it has several prompts, each with a
+    context of its own, or if the target shortens its prompt to the context.
     """
 
     prompt: int
@@ -119,19 +121,21 @@ class Estimate(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     @property
     def certain(self) -> int:
-        """Tokens that the prompt has at least, in any tokeniser; how many a medium has is not certain."""
+        """The tokens that the prompt has at least, in any tokeniser; those of media are uncertain and left out."""
         return max(0, self.prompt - self.media) * BYTES_PER_TOKEN // _MOST_BYTES_PER_TOKEN
 
     @property
     def most(self) -> int:
-        """Tokens of all answers as the request itself limits them; 0 where it does not."""
+        """The most tokens of all answers by the request's own maximum; 0 if it states none."""
         if self.loose or not self.stated:
             return 0
         return min(max(self.stated, self.least) * self.answers, MOST_TOKENS)
 
     def output(self, default: int) -> int:
-        """Tokens of all answers; `default`, or `DEFAULT_OUTPUT` where that is 0, for each without a maximum."""
-        # Comparisons, because the calls of built-in functions take three times as long as all of it.
+        """Returns the tokens to reserve for all answers. Each answer without a maximum gets `default`, or
+        `DEFAULT_OUTPUT` if that is 0.
+        """
+        # Comparisons, because calls of built-in functions would take three times as long as all the rest.
         stated, least = self.stated, self.least
         if not stated and not least:
             each = default or DEFAULT_OUTPUT
@@ -148,8 +152,9 @@ NO_TOKENS = Estimate(0, 0)
 
 
 def of_json(path: str, body: bytes, values: Mapping[str, Any], *, escapes: bool = True) -> Estimate:
-    """For a request to the endpoint `path` whose `body` is the JSON object `values`, without `escapes` if no
-    character of it is written as `\\uXXXX`.
+    """Estimates a request to the endpoint `path` whose `body` is the JSON object `values`.
+
+    `escapes` says that some characters of the body may be written as `\\uXXXX`.
     """
     text, tokens, elsewhere = _text(body, values) if escapes else len(body), 0, False
     for kind, content in _media(path, values):
@@ -159,7 +164,7 @@ def of_json(path: str, body: bytes, values: Mapping[str, Any], *, escapes: bool 
         tokens += cost
     media = tokens
     if _TELLING.isdisjoint(values):
-        # The hot path: what follows would find nothing in it.
+        # The hot path: nothing below applies.
         answers = 0 if path in _NO_OUTPUT else 1
         if not media:
             return Estimate(_prompt(text, 0), answers)
@@ -179,7 +184,7 @@ def of_json(path: str, body: bytes, values: Mapping[str, Any], *, escapes: bool 
 
 
 def of_form(path: str, form: FormBody) -> Estimate:
-    """A file where the endpoint takes one is a medium; everything else is text."""
+    """Estimates a form: files that the endpoint accepts are media, everything else is text."""
     sound = path.startswith("/v1/audio/")
     holders = {"file"} if sound else {"image", "image[]", "mask"}
     sizes = [size for name, size in form.files if name in holders]
@@ -192,25 +197,25 @@ def of_form(path: str, form: FormBody) -> Estimate:
 
 
 def _text(body: bytes, values: Mapping[str, Any]) -> int:
-    """Bytes of the body when no character of its text is escaped that need not be: clients that write ASCII only
-    take six for one of two or three.
+    """Returns the bytes of the body with its text unescaped: clients that write ASCII only need six bytes for a
+    character of two or three.
     """
     size = len(body)
     escapes = body.count(b"\\u") if size >= _SMALL else 0
     if not escapes:
         return size
-    # What is in the body and not in `values`, because a later member of the same name replaced it, counts as well.
+    # A member that a later one of the same name replaced is in the body but not in `values`; it counts as well.
     return max(len(orjson.dumps(values)), size - 5 * escapes)
 
 
 def _prompt(text: int, tokens: int) -> int:
-    """Tokens of so many bytes of text, and of what is none."""
+    """Returns the tokens of a number of bytes of text, plus `tokens` for everything that is not text."""
     tokens += text // BYTES_PER_TOKEN
     return tokens if 0 < tokens < MOST_TOKENS else max(1, min(tokens, MOST_TOKENS))
 
 
 def _outside(values: Mapping[str, Any]) -> bool:
-    """Whether the target adds to the prompt what is not in the request."""
+    """Returns whether the target adds something to the prompt that is not in the request."""
     if not _ADDING.isdisjoint(values):
         return True
     tools = values.get("tools")
@@ -220,7 +225,7 @@ def _outside(values: Mapping[str, Any]) -> bool:
 
 
 def _divisible(values: Mapping[str, Any]) -> bool:
-    """Whether no single context has to hold the whole prompt."""
+    """Returns whether no single context has to contain the whole prompt."""
     if not _SHORTENING.isdisjoint(values):
         return (
             values.get("truncation") not in {None, "disabled"} or values.get("truncate_prompt_tokens") is not None
@@ -230,9 +235,10 @@ def _divisible(values: Mapping[str, Any]) -> bool:
 
 
 def _tokens(prompts: list[Any]) -> tuple[int, int]:
-    """What is in `prompts` as numbers of tokens: its bytes, and how many they are.
+    """Returns the bytes and the number of tokens that `prompts` gives as token numbers.
 
-    Lists that no target understands count as if every second byte were a token: shorter they cannot be written.
+    Lists that no target understands count as if every second byte were a token: they cannot be written more
+    densely.
     """
     kinds = set(map(type, prompts))
     if kinds == {int}:
@@ -251,7 +257,7 @@ def _tokens(prompts: list[Any]) -> tuple[int, int]:
 
 
 def _repeated_query(values: Mapping[str, Any]) -> int:
-    """A reranker reads the query again with every document."""
+    """Returns the bytes of the query's repetitions: a reranker reads the query again with every document."""
     query, documents = values.get("query"), values.get("documents")
     if type(query) is not str or type(documents) is not list:
         return 0
@@ -285,14 +291,14 @@ def _is_text(messages: object) -> bool:
 
 
 def _contents(value: object, names: Sequence[str]) -> list[str]:
-    """The text itself, or the members of these names that are text."""
+    """Returns the value itself if it is text, or its members of these names that are text."""
     if type(value) is str:
         return [value]
     return [value[name] for name in names if type(value.get(name)) is str] if type(value) is dict else []
 
 
 def _parts(path: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The parts of the request's messages, as far as they are objects."""
+    """Returns the parts of the request's messages that are objects."""
     found: list[Mapping[str, Any]] = []
     for outer, inner in _PLACES.get(path, ()):
         items = values.get(outer)
@@ -314,8 +320,9 @@ def _parts(path: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _weighed(kind: str, content: str) -> tuple[int, int]:
-    """How many bytes of `content` are no text, and the tokens that they count as. A medium at an address, and what
-    is said to be one and is text, count as text and as a medium.
+    """Returns how many bytes of `content` are not text, and the tokens that they count as.
+
+    Media at an address, and text that is declared to be media, count both as text and as media.
     """
     url = _DATA_URL.match(content)
     encoded = content[url.end() :] if url is not None else content
@@ -333,17 +340,19 @@ def _weighed(kind: str, content: str) -> tuple[int, int]:
 
 
 def _reads_as_text(encoded: str) -> bool:
-    """Whether what is encoded begins with printable ASCII only, as no common format does but PDF."""
+    """Returns whether the decoded content begins with printable ASCII only; no common media format except PDF
+    does.
+    """
     try:
         head = encoded[:256].translate(_STANDARD)
         begin = a2b_base64(head[: len(head) // 4 * 4])
     except Base64Error:
-        return True  # nothing that a target could decode
+        return True  # no target could decode it
     return not begin.translate(None, _TEXT) and not begin.startswith(b"%PDF")
 
 
 def _medium(kind: str, size: int) -> int:
-    """Tokens of a medium of `size` bytes."""
+    """Returns the tokens of a medium of `size` bytes."""
     return max(MEDIUM, size // _BYTES_PER_STREAMED_TOKEN) if kind == "audio" else MEDIUM
 
 
@@ -360,7 +369,7 @@ def _answers(path: str, values: Mapping[str, Any]) -> int:
 
 
 def _stated(path: str, values: Mapping[str, Any]) -> tuple[int, bool, int]:
-    """`stated`, `loose` and `least` of an Estimate."""
+    """Returns `stated`, `loose` and `least` of an Estimate."""
     honoured = _MAXIMA.get(path, ())
     stated = least = 0
     loose = False
@@ -370,7 +379,7 @@ def _stated(path: str, values: Mapping[str, Any]) -> tuple[int, bool, int]:
             continue
         number = _number(value)
         if not number:
-            loose = True  # -1 and 0 mean no maximum at all to some
+            loose = True  # some servers read -1 and 0 as no maximum
         elif name in honoured:
             stated = max(stated, number)
         else:
@@ -379,7 +388,7 @@ def _stated(path: str, values: Mapping[str, Any]) -> tuple[int, bool, int]:
 
 
 def _number(value: object) -> int:
-    """As lenient as a target might be, rounded up; 0 for what is no positive number."""
+    """Reads a number as leniently as a target might, rounded up; returns 0 for anything but a positive number."""
     if type(value) is str and _NUMBER.fullmatch(value):
         value = float(value)
     if type(value) is not int and type(value) is not float:

@@ -1,4 +1,6 @@
-"""What is decided by of a request's body. Reading it is pure and may take long; deciding is neither."""
+"""The facts of a request's body on which the decision depends. Reading is pure and may take long; deciding is
+neither.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,21 @@ from translator.form import FormBody
 
 #: Python 3.11 takes as long to look up a member of an enum as to measure a small body.
 _JSON = BodyKind.JSON
-#: Members that name whom a request is sent for, the first of them first.
+#: Members that name the end user of a request, in the order of preference.
 _NAMING = ("user", "safety_identifier")
 _NAMED = frozenset(_NAMING)
-#: Of a user's name: more does not fit into a label.
+#: Bytes of a user's name; more would not fit into a label.
 _LONGEST_USER = 200
-#: Characters of a model's name; those of routes are shorter.
+#: Characters of a model's name; the names of routes are shorter.
 _LONGEST_MODEL = 400
 
 
 class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """`model` is cut where it is longer than any route's, and empty where the request names none. `place` is where
-    it stands in the body, and `usage` what asks for the usage of a stream, as in `Allowed`. `user` is the client's
-    own, cut. `units` is the word of module `units`.
+    """The facts of a body.
+
+    `model` is cut if it is longer than any route's, and empty if the request names none. `place` is where it
+    stands in the body, and `usage` is the edit that requests a stream's usage, both as in `Allowed`. `user` is the
+    client's own end user, cut. `units` is a word of module `requested_units`.
     """
 
     model: str
@@ -40,22 +44,23 @@ class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     user: str
     estimate: Estimate
     units: str = ""
-    #: The digest of its conversation; 0 where it was not made yet.
+    #: The digest of the conversation; 0 if it was not computed.
     head: int = 0
     #: The response that the request continues.
     previous: str = ""
-    #: Bytes up to where a `prompt_cache_key` may be put in; 0 where it may not, or nobody has looked.
+    #: Bytes before the position at which a `prompt_cache_key` may be inserted; 0 if it may not, or was not looked
+    #: for.
     opening: int = 0
 
 
 def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
-    """Returns the members of a JSON body beside its facts. Raises Refusal (400)."""
+    """Returns the facts of a body, and the members of a JSON body. Raises Refusal (400)."""
     return _json(body, endpoint) if endpoint.body is _JSON else (_form(body, content_type, endpoint), {})
 
 
 def end_user(values: Mapping[str, Any]) -> str:
-    """Returns whom a request is sent for: its `user`, or else the `safety_identifier` by which OpenAI replaces it.
-    Empty where it names nobody.
+    """Returns the end user of a request: its `user`, or else the `safety_identifier` that replaces it at OpenAI.
+    Empty if it names none.
     """
     for name in _NAMING:
         named = values.get(name)
@@ -65,7 +70,7 @@ def end_user(values: Mapping[str, Any]) -> str:
 
 
 def ending(name: str) -> str:
-    """Returns what takes the place of the end of a name that is too long: two long names stay two."""
+    """Returns a digest that replaces the end of a name that is too long, so that two long names stay different."""
     return f"~{blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
@@ -125,7 +130,7 @@ def _form(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
 
 def _place(kind: str, body: bytes, place: tuple[int, int]) -> str:
     offset, length = place
-    # A target that knows the model by this very name gets the body as it is.
+    # A target that knows the model by exactly this name gets the body unchanged.
     name = _shown(body[offset : offset + length]) if length <= _LONGEST_MODEL else ""
     return f"{offset}:{length}:{kind}:{name}"
 
@@ -138,7 +143,7 @@ def _shown(name: bytes) -> str:
 
 
 def _no_background() -> Refusal:
-    """400. Its usage would not be known."""
+    """Returns a 400: the usage of a background request would not be known."""
     message = (
         "This gateway does not serve background responses: what they use would not be known. Leave `background` "
         "out, and use `stream` for answers that take long."

@@ -8,17 +8,17 @@ from translator.multipart import Part, malformed
 from translator.names import INTERPRETED, duplicate, taken_for
 
 _TRUE, _FALSE = frozenset({b"true", b"1"}), frozenset({b"false", b"0", b""})
-#: Charsets that clients state for text which is ASCII all the same.
+#: Charsets that clients state for text that is ASCII.
 _SUPERSETS_OF_ASCII = frozenset({"iso-8859-1", "latin1", "iso-8859-15", "windows-1252"})
-#: Bytes of a field that has a number or a name in it.
+#: Most bytes that are read of a field with a number or a name.
 _LONGEST_FIELD = 1_000
 
 
 class FormBody:
-    """A form with at most one field `model`; anything else raises Refusal (400). `model` is empty where the field
-    is missing or empty.
+    """A form with at most one field `model`. Any other form raises Refusal (400).
 
-    `files` are the sizes in bytes of its files, by field name and in order; `size` is that of the whole body.
+    `model` is empty if the field is missing or empty. `files` are the sizes in bytes of the form's files, by field
+    name and in order. `size` is that of the whole body.
     """
 
     __slots__ = ("_body", "_boundary", "_fields", "_files", "files", "model", "size", "streams")
@@ -38,7 +38,7 @@ class FormBody:
         except UnicodeDecodeError:
             raise malformed("the field 'model' is not UTF-8") from None
         streamed = (self.field("stream") or "").encode().lower()
-        # Servers disagree about what else means true, and a stream is accounted for differently.
+        # Servers disagree about what else means true, and streams are billed differently.
         if streamed not in _TRUE | _FALSE:
             raise Refusal(400, "invalid_type", "The form's 'stream' must be true or false.", param="stream")
         self.streams = streamed in _TRUE
@@ -63,28 +63,30 @@ class FormBody:
             self.files.append((part.name, part.end - part.start))
 
     def _is_utf8(self, part: Part) -> bool:
-        """Whether the content is the same text in UTF-8 as in the charset that it states."""
+        """Returns whether the content is the same text in UTF-8 as in the charset that it states."""
         if not part.charset:
             return True
         return part.charset in _SUPERSETS_OF_ASCII and self._body[part.start : part.end].isascii()
 
     @property
     def has_model(self) -> bool:
-        """Whether there is the field, be it empty."""
+        """Returns whether the field exists, even if it is empty."""
         return "model" in self._fields
 
     def model_value(self) -> tuple[int, int]:
-        """Offset and length in bytes of the field's text."""
+        """Returns offset and length in bytes of the field's text."""
         model = self._fields["model"]
         return model.start, model.end - model.start
 
     def opening(self) -> tuple[int, int]:
-        """Offset and length in bytes of the first boundary, which a missing field may follow."""
+        """Returns offset and length in bytes of the first boundary, before which a missing field can be
+        inserted.
+        """
         delimiter = b"--" + self._boundary
         return self._body.index(delimiter), len(delimiter)
 
     def field(self, name: str) -> str | None:
-        """The text of an interpreted field, without blanks around it; at most its first 1,000 bytes."""
+        """Returns the text of an interpreted field without surrounding blanks; at most its first 1,000 bytes."""
         part = self._fields.get(name)
         if part is None:
             return None
@@ -93,11 +95,13 @@ class FormBody:
         )
 
     def file(self, name: str) -> bytes:
-        """The content of the first file of this name; empty if there is none."""
+        """Returns the content of the first file of this name; empty if there is none."""
         part = self._files.get(name)
         return self._body[part.start : part.end] if part is not None else b""
 
 
 def _bare(name: str) -> str:
-    """The name as lenient readers have it. To PHP and Rack `model[]` and ` model` are `model`, and `.` is `_`."""
+    """Returns the name as lenient readers see it: PHP and Rack read `model[]` and ` model` as `model`, and `.` as
+    `_`.
+    """
     return name.replace('"', "").strip().partition("[")[0].replace(".", "_").replace(" ", "_")

@@ -1,4 +1,4 @@
-"""Keeps a request from targets where its tokens exceed the context, or its price the maximum."""
+"""Keeps a request away from targets whose context is too short or whose price exceeds the maximum."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from translator.estimate import Estimate
 from translator.facts import BodyFacts
 from translator.policy.index import Key, Route, Target
 
-#: What the client is willing to pay for the request, in USD.
+#: The header with the most that the client is willing to pay for the request, in USD.
 MAX_PRICE = b"x-trunkline-max-price"
 _USD = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 def narrowed(facts: BodyFacts, key: Key, route: Route, max_price: bytes | None, at: float) -> tuple[str, int]:
-    """Returns the `excluded` targets, as in `Allowed`, and what the request may cost at the others (nano-USD); -1
-    where it fits everywhere, since that is the ceiling of the whole route. `max_price` is the header `MAX_PRICE`.
-    Where one target is pinned, all others are excluded.
+    """Returns the `excluded` targets, as in `Allowed`, and what the request may cost at the others (nano-USD).
+
+    The cost is -1 if no target is excluded: the ceiling of the whole route applies then. `max_price` is the header
+    `MAX_PRICE`.
 
     Raises:
         Refusal: 400, because no target is left, or because the header is not an amount.
@@ -43,7 +44,9 @@ def narrowed(facts: BodyFacts, key: Key, route: Route, max_price: bytes | None, 
 
 
 def _within_context(estimate: Estimate, targets: tuple[Target, ...]) -> tuple[Target, ...]:
-    """By the estimate; where the request fits nowhere by the estimate, those where it may fit all the same."""
+    """Returns the targets where the request fits by the estimate; if there are none, those where it may fit
+    nevertheless.
+    """
     needed = estimate.prompt + estimate.stated
     if estimate.divisible:
         return targets
@@ -55,7 +58,7 @@ def _within_context(estimate: Estimate, targets: tuple[Target, ...]) -> tuple[Ta
 
 
 def _most(key: Key, max_price: bytes | None) -> int | None:
-    """Nano-USD, the lower of what the key and the client allow; None for any amount."""
+    """Returns the lower of the maxima of key and client in nano-USD; None if neither sets one."""
     if max_price is None:
         return key.max_price or None
     if not _USD.fullmatch(max_price):

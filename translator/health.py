@@ -1,5 +1,6 @@
-"""`/healthz`: the process answers. `/readyz`: it holds a policy, and so can authorise;
-and its gateway goes on."""
+"""`/healthz`: the process answers. `/readyz`: it has a policy, so it can authorise, and its gateway keeps
+running.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from translator.http.message import Response
 
 
 class Policy(Protocol):
-    """What readiness depends on."""
+    """The parts of the policy on which readiness depends."""
 
     @property
     def held(self) -> bool: ...
@@ -38,11 +39,10 @@ def readyz(
     starting: bool = False,
     trouble: str = "",
 ) -> Response:
-    """200 with where the policy comes from, since when it is as it is, and the state of the `ledger`.
+    """Returns 200 with the source and age of the policy and the state of the `ledger`, or 503.
 
-    503 before there is a policy, while the gateway is `starting` or `draining`, and while the control plane is in
-    `trouble`. A ledger that cannot be
-    written is no reason to refuse requests.
+    503 is returned before there is a policy, while the gateway is `starting` or `draining`, and while the control
+    plane is in `trouble`. A ledger that cannot be written is no reason to refuse requests.
     """
     if draining:
         return Response.json(503, b'{"status":"draining: the gateway takes no new clients"}')

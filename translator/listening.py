@@ -15,7 +15,7 @@ _FIRST_INHERITED = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
 
 
 def is_inherited(environment: Mapping[str, str]) -> bool:
-    """Whether a socket was passed to this very process. Raises SettingsError if there are several."""
+    """Returns whether a socket was passed to this very process. Raises SettingsError if there are several."""
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return False
     if environment.get("LISTEN_FDS") != "1":
@@ -26,7 +26,7 @@ def is_inherited(environment: Mapping[str, str]) -> bool:
 
 
 def inherit() -> socket.socket:
-    """The socket that `is_inherited` found. Raises SettingsError."""
+    """Returns the socket that `is_inherited` found. Raises SettingsError."""
     try:
         sock = socket.socket(fileno=_FIRST_INHERITED)
     except OSError as error:
@@ -39,10 +39,10 @@ def inherit() -> socket.socket:
 
 
 def bind(path: Path) -> socket.socket:
-    """A Unix socket with mode 0600. A socket that nobody listens on any more is replaced.
+    """Binds a Unix socket with mode 0600. An existing socket on which nobody listens is replaced.
 
     Raises:
-        SettingsError: somebody listens there, or it is no socket, or it cannot be made.
+        SettingsError: another process listens there, the path is not a socket, or it cannot be created.
     """
     try:
         if path.exists():

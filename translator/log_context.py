@@ -1,6 +1,7 @@
-"""What Envoy's log is told about a request: its reservation as words of text, which the log carries unread.
+"""The log context of a request: its reservation as words of text, which Envoy's log carries without reading them.
 
-One dynamic-metadata field instead of ten: each costs Envoy a header to parse, a field to keep and one to format.
+It is one field of filter state instead of ten: each field costs Envoy a header to parse, a value to store and one
+to format.
 """
 
 from __future__ import annotations
@@ -14,28 +15,28 @@ from translator.limits import Reservation
 _ABSENT = "-"
 _NANO = "n"
 _STREAM, _PLAIN = "s", "p"
-#: Without what is asked for beside text.
+#: Words without the requested units.
 _WORDS = 12
-#: Behind the stated maximum.
+#: Follows the stated maximum if the prompt has parts from outside.
 _OUTSIDE = "+"
-#: Before what a kept answer had cost.
+#: Precedes the original cost of a cached answer.
 _SAVED = "c"
 
 
 def parties(organisation: str, key: str, route: str, model: str) -> str:
-    """Returns the words that say who asks for what. All are ids but for the model, which is percent-encoded."""
+    """Returns the words that say who asks for what. All are ids except for the model, which is percent-encoded."""
     return f"{organisation} {key} {route} {model}"
 
 
 def written(held: Reservation, parties: str) -> str:
-    """`parties` are the words for the reservation's; user and tag are percent-encoded already.
+    """Returns the log context. `parties` are the words for the reservation's parties; user and tag are
+    percent-encoded already.
 
-    The cost is marked as nano-USD; without the mark it is an earlier version's, in micro-USD, of which there may
-    be lines in the log. Stream or not, the stated maximum (if there is one) and whether the prompt has parts
-    outside are one word, such as `s`, `p512` or `s512+`; where a kept answer was given out, what that had cost is
-    in its place, such as `pc600500`. What is asked for beside text, if anything, is the last
-    word. The start is rounded as in the record of an expired reservation: by it and the id the two are the same
-    request.
+    The cost is marked as nano-USD; without the mark it is in micro-USD, as an earlier version wrote it, whose
+    lines may still be in the log. One word, such as `s`, `p512` or `s512+`, says whether the request streams, its
+    stated maximum if there is one, and whether the prompt has parts from outside. For a cached answer, that word
+    has the original cost instead, such as `pc600500`. The requested units, if any, are the last word. The start is
+    rounded as in the record of an expired reservation: it identifies the request together with the id.
     """
     kind = _STREAM if held.stream else _PLAIN
     if held.saved >= 0:
@@ -88,7 +89,7 @@ def read(text: str) -> Reservation | None:
             units,
             saved,
         )
-    except (ValueError, OverflowError):  # the latter for a start that no clock shows
+    except (ValueError, OverflowError):  # OverflowError: a start that no clock shows
         return None
     if (
         len(text) <= bounds.TEXT

@@ -1,6 +1,6 @@
 """Structured logs: one JSON object per line on stderr.
 
-No call may pass a key, a token, a header, a body or a model's name; ids and counts are enough.
+No call may pass a key, a token, a header, a body or a model's name; ids and counts suffice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 def configure(level: str) -> FilteringBoundLogger:
-    """The service's logger; `level` is one of LEVELS."""
+    """Returns the service's logger; `level` is one of LEVELS."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -33,7 +33,9 @@ def configure(level: str) -> FilteringBoundLogger:
 
 
 def places(traceback: TracebackType | None) -> list[str]:
-    """Where an unexpected error came from, `file:line`, innermost last. Not its text: it may quote a body."""
+    """Returns the origin of an unexpected error as `file:line`, innermost last. Its text is left out: it may quote
+    a body.
+    """
     found = []
     while traceback is not None:
         found.append(f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}")

@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `GET /v1/models/{id}`: what one key may use, in OpenAI's shape."""
+"""`GET /v1/models` and `GET /v1/models/{id}`: the models that one key may use, in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from translator.policy.index import Key, Route
 
 
 class Policy(Protocol):
-    """What the answers are made of."""
+    """The parts of the policy from which the answers are made."""
 
     def key_by_id(self, key_id: str) -> Key | None: ...
     def route(self, key: Key, model: str) -> Route | None: ...
@@ -23,18 +23,18 @@ class Policy(Protocol):
 
 
 class Models:
-    """Answers for the key whose id Envoy sends in `x-trunkline-key`, which it has from our own authorisation."""
+    """Answers for the key whose id Envoy sends in `x-trunkline-key`, which Envoy has from the authorisation."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
     def list(self, request: Request) -> Response:
-        """All models, by name. Raises Refusal."""
+        """Returns all models, sorted by name. Raises Refusal."""
         routes = self._policy.routes(self._key(request))
         return Response.json(200, orjson.dumps({"object": "list", "data": [_model(route) for route in routes]}))
 
     def one(self, request: Request, path: bytes) -> Response:
-        """The model that `path` names. Raises Refusal: also if the key may not use it."""
+        """Returns the model that `path` names. Raises Refusal, also if the key may not use it."""
         name = unquote_to_bytes(path[len(MODEL_PREFIX) :]).decode("utf-8", "replace")
         route = self._policy.route(self._key(request), name)
         if route is None:

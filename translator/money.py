@@ -1,6 +1,6 @@
-"""Money in nano-USD: integers from the price to the record, rounded once for a request.
+"""Money in nano-USD: integers from the price to the record, rounded once per request.
 
-A price is in micro-USD per million tokens, as configuration has it. That is nano-USD per thousand tokens, so a
+A price is in micro-USD per million tokens, as in the configuration. That equals nano-USD per thousand tokens, so a
 product of a price and tokens is in thousandths of a nano-USD.
 """
 
@@ -10,21 +10,23 @@ from __future__ import annotations
 MICRO = 1_000
 #: Nano-USD of a USD.
 USD = 1_000_000_000
-#: The most that one request costs or earns: 10,000 USD. Sums of 900,000 such requests fit into 64 bits.
+#: The most that one request can cost or earn: 10,000 USD. Sums of 900,000 such requests fit into 64 bits.
 MOST = 10_000 * USD
 
 
 def nano_usd(thousandths: int) -> int:
-    """Nano-USD of so many thousandths of one, rounded half up."""
+    """Returns nano-USD, rounded half up, of an amount in thousandths of a nano-USD."""
     return (thousandths + 500) // 1_000
 
 
 def usd(nano: int) -> str:
-    """USD to the cent, with more decimals where that would hide something, such as `0.50` or `0.000125`."""
+    """Returns USD to the cent, with more decimals if rounding would hide something, such as `0.50` or
+    `0.000125`.
+    """
     dollars, rest = divmod(nano, USD)
     return f"{dollars}.{f'{rest:09}'.rstrip('0').ljust(2, '0')}"
 
 
 def micro_usd(nano: int) -> int:
-    """Micro-USD, rounded half up, for readers of the older field."""
+    """Returns micro-USD, rounded half up, for readers of the older field."""
     return (nano + 500) // 1_000

@@ -1,10 +1,10 @@
-"""The grammar of multipart/form-data (RFC 7578, RFC 2046 section 5.1.1): which parts a body has, and their names.
+"""The grammar of multipart/form-data (RFC 7578, RFC 2046 section 5.1.1): the parts of a body, and their names.
 
-As strict as the strictest reader, because a body that two readers take apart differently could name one model here
-and another at the target. Some readers split at a boundary wherever it stands, some at the `;` within a quoted
-filename, some take the first `name=` of a line: what one of them would read differently is refused. What common
-clients send is accepted: parameters after the boundary, a preamble, an epilogue, padding after a boundary, names
-with escapes.
+It is as strict as the strictest reader, because a body that two readers split differently could name one model
+here and another at the target. Some readers split at a boundary wherever it stands, some at a `;` within a quoted
+filename, and some take the first `name=` of a line. Whatever one of them would read differently is refused. What
+common clients send is accepted: parameters after the boundary, a preamble, an epilogue, padding after a boundary,
+and names with escapes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from translator.errors import Refusal
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _MEDIA_TYPE = re.compile(rb"multipart/form-data[ \t]*(?=;|$)", re.IGNORECASE)
-#: Unquoted values may have what a boundary may have: clients do not quote `=` and `:`.
+#: Unquoted values may contain the characters of a boundary: clients do not quote `=` and `:`.
 _PARAMETER = re.compile(rb";[ \t]*(?:(" + _TOKEN + rb")=(?:\"([^\"\\]*)\"|([^\s;\",\\]+))[ \t]*)?")
-#: RFC 2046: 1 to 70 characters, the last one no space.
+#: RFC 2046: 1 to 70 characters, of which the last is not a space.
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _PADDING = re.compile(rb"[ \t]*")
 _PART_HEADER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\r\n\0]*)")
@@ -41,9 +41,10 @@ _MAX_PARTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`spellings` are all names under which some reader may know the part, `name` is how we read it. `start` and
-    `end` are the content's place in the body; `encoded` where it is not to be read as it stands; `charset` is in
-    lower case, and empty for UTF-8.
+    """A part. `spellings` are all names under which some reader may know it, and `name` is the one used here.
+
+    `start` and `end` are the offsets of its content in the body. `encoded` says that the content must not be read
+    as it stands. `charset` is in lower case, and empty for UTF-8.
     """
 
     name: str
@@ -56,7 +57,9 @@ class Part:
 
 
 def boundary(content_type: bytes) -> bytes:
-    """Raises Refusal (400) for another type, or parameters that not every reader understands in the same way."""
+    """Returns the boundary. Raises Refusal (400) for another type, or for parameters that readers understand
+    differently.
+    """
     text = content_type.strip(b" \t")
     parameters = _parameters(text, _MEDIA_TYPE, _PARAMETER) if len(text) <= _LONGEST_TYPE else None
     value = (parameters or {}).get(b"boundary", b"")
@@ -69,7 +72,7 @@ def boundary(content_type: bytes) -> bytes:
 
 
 def parts(body: bytes, delimiting: bytes) -> Iterator[Part]:
-    """Every part of the body, in order. Raises Refusal (400)."""
+    """Yields every part of the body, in order. Raises Refusal (400)."""
     delimiter = b"--" + delimiting
     at = body.find(delimiter)
     if at > 0 and body[at - 2 : at] != b"\r\n":
@@ -83,7 +86,7 @@ def parts(body: bytes, delimiting: bytes) -> Iterator[Part]:
             return
         line_end = _padded(body, after)
         if not body.startswith(b"\r\n", line_end):
-            raise malformed(f"a boundary at byte {after} is followed by something else than a line end")
+            raise malformed(f"the boundary at byte {after} is not followed by a line end")
         head_end = body.find(b"\r\n\r\n", line_end, line_end + _MAX_PART_HEAD)
         if head_end < 0:
             raise malformed(f"the headers of the part at byte {line_end + 2} do not end")
@@ -91,38 +94,38 @@ def parts(body: bytes, delimiting: bytes) -> Iterator[Part]:
         at = body.find(delimiter, start)
         if at < 0:
             raise malformed("it does not end with the closing boundary")
-        # The line end that ends the headers is none that begins a boundary, except for some readers.
+        # The line end after the headers does not begin a boundary, except for some readers.
         if at < start + 2 or body[at - 2 : at] != b"\r\n":
-            raise malformed(f"there is a boundary at byte {at} that does not begin a line of its own")
+            raise malformed(f"the boundary at byte {at} does not begin a line")
         if delimiter in body[line_end:start]:
-            raise malformed(f"there is a boundary in the headers of the part at byte {line_end + 2}")
+            raise malformed(f"the headers of the part at byte {line_end + 2} contain a boundary")
         yield _part(body[line_end + 2 : head_end], line_end + 2, start, at - 2)
     raise malformed(f"it has more than {_MAX_PARTS} parts")
 
 
 def malformed(why: str) -> Refusal:
-    """400."""
+    """Returns a 400."""
     return Refusal(400, "invalid_form", f"The request body is not an acceptable form: {why}.")
 
 
 def _padded(body: bytes, at: int) -> int:
-    """Where the blanks that begin at `at` end."""
+    """Returns the end of the blanks that begin at `at`."""
     blanks = _PADDING.match(body, at)
-    assert blanks is not None  # noqa: S101 - it matches nothing as well
+    assert blanks is not None  # noqa: S101 - the pattern also matches nothing
     return blanks.end()
 
 
 def _end(body: bytes, after: int, delimiter: bytes) -> None:
-    """Checks what follows the closing boundary: some readers go on behind it."""
+    """Checks what follows the closing boundary: some readers continue after it."""
     end = _padded(body, after)
     if end != len(body) and not body.startswith(b"\r\n", end):
-        raise malformed("the closing boundary is followed by something else than a line end")
+        raise malformed("the closing boundary is not followed by a line end")
     if body.find(delimiter, after) >= 0:
         raise malformed("there is a boundary behind the closing one")
 
 
 def _parameters(text: bytes, kind: re.Pattern[bytes], parameter: re.Pattern[bytes]) -> dict[bytes, bytes] | None:
-    """The parameters of a header's value that begins with `kind`; None where they are malformed, repeated or
+    """Returns the parameters of a header's value that begins with `kind`; None if they are malformed, repeated or
     extended (RFC 2231, except for a filename).
     """
     begin = kind.match(text)
@@ -158,7 +161,7 @@ def _part(head: bytes, offset: int, start: int, end: int) -> Part:
     names = [each for each in parameters if each.rstrip(b"*") in {b"name", b"filename"}]
     if len(_NAME_PARAMETER.findall(head)) != len(names):
         raise malformed(f"the part at byte {offset} has a filename or a parameter that looks like a name")
-    # A reader that looks for `name=` anywhere finds what comes first.
+    # A reader that searches for `name=` anywhere finds the first occurrence.
     raws = {
         value.rpartition(b"'")[2] if name.endswith(b"*") else value
         for name, value in parameters.items()
@@ -179,7 +182,7 @@ def _part(head: bytes, offset: int, start: int, end: int) -> Part:
 
 
 def _spellings(raws: set[bytes]) -> frozenset[str]:
-    """What readers may make of a name: as it stands, without its backslashes, percent-decoded."""
+    """Returns what readers may take a name for: as it stands, without its backslashes, and percent-decoded."""
     found = set()
     for raw in raws:
         for each in (raw, re.sub(rb"\\(.)", rb"\1", raw, flags=re.DOTALL), unquote_to_bytes(raw)):

@@ -1,9 +1,10 @@
-"""Names of members and form fields that the gateway interprets, and names that other parsers read as one of them.
+"""Names of members and form fields that the gateway interprets, and names that other parsers may read as one of
+them.
 
-Servers match names loosely. Go's encoding/json ignores case by Unicode's simple folding, which takes a long s
-(U+017F) for an s and the Kelvin sign for a k; its second version can ignore `_` and `-` as well. protobuf's JSON
-takes camelCase, and a parser in C may end a name at a NUL. A request that says one thing to the gateway and
-another to such a target is refused.
+Servers match names loosely. Go's encoding/json ignores case by Unicode's simple folding, which maps a long s
+(U+017F) to s and the Kelvin sign to k; its second version can ignore `_` and `-` as well. protobuf's JSON accepts
+camelCase, and a parser in C may end a name at a NUL. A request that means one thing to the gateway and another to
+such a target is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import unicodedata
 
 from translator.errors import Refusal
 
-#: What decides about the route, the price, the limits or the record of a request.
+#: Names that decide about the route, the price, the limits or the record of a request.
 INTERPRETED = frozenset(
     {
         *("model", "stream", "stream_options", "include_usage", "user", "service_tier"),
@@ -22,7 +23,7 @@ INTERPRETED = frozenset(
         *("previous_response_id", "conversation", "size", "quality", "response_format", "background"),
     }
 )
-#: Other members of ordinary requests, which need no closer look.
+#: Other names of ordinary requests, which need no closer look.
 _ORDINARY = frozenset(
     {
         *("temperature", "top_p", "top_k", "stop", "seed", "tools", "tool_choice", "parallel_tool_calls"),
@@ -32,7 +33,7 @@ _ORDINARY = frozenset(
         *("top_n", "return_documents", "suffix", "echo", "prompt_cache_key"),
     }
 )
-#: Names that a request may have without a closer look at any of them.
+#: All names that need no closer look.
 FAMILIAR = INTERPRETED | _ORDINARY
 _SHOWN = 100
 
@@ -45,8 +46,8 @@ _BY_FOLDED = {_folded(name): name for name in INTERPRETED}
 
 
 def taken_for(name: str) -> str | None:
-    """Returns the interpreted name that a lenient parser may take `name` for. None if there is no such name, or if
-    `name` is interpreted itself.
+    """Returns the interpreted name for which a lenient parser may take `name`; None if there is none, or if `name`
+    is interpreted itself.
     """
     if name in INTERPRETED:
         return None
@@ -61,12 +62,12 @@ def taken_for(name: str) -> str | None:
 
 
 def ambiguous(name: str, meant: str) -> Refusal:
-    """400, for a member that is `taken_for` another."""
+    """Returns a 400 for a member that may be `taken_for` another."""
     shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
     message = f"The member '{shown}' is read as '{meant}' by some servers: write '{meant}', or leave it out."
     return Refusal(400, "ambiguous_parameter", message, param=meant)
 
 
 def duplicate(what: str, name: str) -> Refusal:
-    """400, for an interpreted name that occurs twice: parsers disagree about which one counts."""
+    """Returns a 400 for an interpreted name that occurs twice: parsers disagree about which one counts."""
     return Refusal(400, "duplicate_parameter", f"{what} '{name}' more than once.", param=name)

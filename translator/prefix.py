@@ -1,7 +1,7 @@
-"""Helps providers that cache the beginnings of prompts: a `prompt_cache_key` where a request has none, and members
-of tools and schemas in an order that does not change from one request to the next.
+"""Helps providers that cache the beginnings of prompts: adds a `prompt_cache_key` to requests without one, and
+puts the members of tools and schemas in an order that is the same in every request.
 
-Off unless a route asks for it: bodies go on byte for byte.
+Off unless a route enables it: otherwise bodies pass byte for byte.
 """
 
 from __future__ import annotations
@@ -19,35 +19,37 @@ from translator.endpoints import Endpoint
 from translator.errors import Refusal
 from translator.facts import BodyFacts, read
 
-#: Endpoints of which the request has a `prompt_cache_key`.
+#: Endpoints whose requests may have a `prompt_cache_key`.
 _ENDPOINTS = frozenset({CHAT, RESPONSES})
 _KEY = "prompt_cache_key"
-#: Members that providers put in front of a conversation, and whose order says nothing.
+#: Members that providers put before a conversation and whose order has no meaning.
 _IN_FRONT = ("tools", "functions", "response_format", "text")
 #: Members of a schema by name: models write them in this order.
 _BY_NAME = "properties"
 
-#: How many bytes of a body are replaced, from its beginning on, and by what.
+#: The number of bytes at the beginning of a body that are replaced, and their replacement.
 Replaced = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class PromptCache:
-    """What a route does: the key is made of the conversation, or of the end user where one is named."""
+    """What a route does for prompt caches: the key is derived from the conversation, or from the end user if there
+    is one.
+    """
 
     key: Literal["", "conversation", "user"]
     stable_order: bool
 
 
 def opening(body: bytes, values: Mapping[str, Any], endpoint: Endpoint) -> int:
-    """Returns the bytes of a JSON body up to where a key may be put in; 0 where none may."""
+    """Returns the bytes of a JSON body before the position at which a key may be inserted; 0 if none may."""
     if endpoint.path not in _ENDPOINTS or _KEY in values:
         return 0
     return body.index(b"{") + 1
 
 
 def made_key(organisation: str, route: str, rule: PromptCache, facts: BodyFacts) -> str:
-    """Returns the key of a request, empty where there is nothing to make it of. No two organisations share one."""
+    """Returns the key of a request; empty if it cannot be derived. No two organisations share a key."""
     if rule.key == "user" and facts.user:
         named = f"user\n{facts.user}"
     elif rule.key and facts.head:
@@ -59,9 +61,7 @@ def made_key(organisation: str, route: str, rule: PromptCache, facts: BodyFacts)
 
 
 def with_key(facts: BodyFacts, key: str) -> tuple[BodyFacts, Replaced]:
-    """Returns the facts of a body with a key, and what makes it: what is put in the place of the beginning of the
-    body whose opening `facts` knows.
-    """
+    """Returns the facts of a body with the key inserted, and the replacement of the beginning that inserts it."""
     text = b'{"%b":"%b",' % (_KEY.encode(), key.encode())
     moved = len(text) - facts.opening
     return (
@@ -75,8 +75,8 @@ def with_key(facts: BodyFacts, key: str) -> tuple[BodyFacts, Replaced]:
 def ordered(
     body: bytes, values: Mapping[str, Any], facts: BodyFacts, endpoint: Endpoint
 ) -> tuple[BodyFacts, bytes] | None:
-    """Returns the body with stable members and its facts; None for one that is so already, or that would lose
-    something.
+    """Returns the body with its members in a stable order and its facts; None if they are already, or if
+    reordering would lose something.
     """
     if endpoint.path not in _ENDPOINTS or not any(name in values for name in _IN_FRONT):
         return None
@@ -104,8 +104,8 @@ def _sorted(value: Any) -> Any:
 
 
 def _by_name(members: Any, required: Any) -> Any:
-    """Those that are required stand first, in the order in which they are required, as the schemas of languages
-    with ordered fields have it anyway: answers are written in the order of the members.
+    """Sorts members: the required ones first, in the order in which they are required, as the schemas of languages
+    with ordered fields have them anyway. Answers are written in the order of the members.
     """
     if type(members) is not dict:
         return _sorted(members)
@@ -117,7 +117,9 @@ def _by_name(members: Any, required: Any) -> Any:
 
 
 def _moved_place(place: str, by: int) -> str:
-    """Where the model stands; the brace of a body without one stays where a body begins."""
+    """Returns where the model stands after the change; the brace of a body without a model stays at its
+    beginning.
+    """
     offset, _, rest = place.partition(":")
     length, _, kind = rest.partition(":")
     return f"0:{length}:{kind}" if kind.startswith("o:") else f"{int(offset) + by}:{rest}"

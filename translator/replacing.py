@@ -1,4 +1,4 @@
-"""Files that are replaced whole: a reader finds the old one or the new one, also after a power cut."""
+"""Replaces files atomically: a reader finds the old file or the new one, even after a power cut."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def replace(path: Path, pieces: Iterable[bytes]) -> None:
-    """Puts `pieces`, one after the other, where `path` is, mode 0600; durable on return. Raises OSError."""
+    """Writes `pieces`, one after the other, to `path` with mode 0600; durable on return. Raises OSError."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:

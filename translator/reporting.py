@@ -1,4 +1,4 @@
-"""Tells the control plane what limits have counted, and hands it the alerts. Nothing waits for it."""
+"""Reports to the control plane what limits have counted, and hands it the alerts. No request waits for this."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from translator.limits.alerts import Alert
 from translator.limits.limit import are_places, described, limit_of
 from translator.policy import limits
 
-#: Seconds between two looks at the alerts, two reports of what is counted, and two calls that say nothing new.
+#: Seconds between two checks for alerts, between two reports of counts, and between two calls without news.
 _LOOK, _COUNT, _BEAT = 1.0, 5.0, 15.0
-#: Of one call, and counters that are looked at in one go.
+#: Most counters of one call, and counters examined without a pause.
 _MOST, _AT_ONCE = 500, 250
 _TIMEOUT = 10.0
 _LONGEST_DELAY = 30.0
 _HOLDERS = {"organisation": pb.HOLDER_ORGANISATION, "key": pb.HOLDER_KEY, "route": pb.HOLDER_ROUTE}
 
-#: What is taken of a limit, and the values of it that are counted apart.
+#: What is taken of a limit, and the values of it that are counted separately.
 Taken = tuple[int, int]
 
 
 class LimitReporter:
-    """`token` is empty where the socket's permissions are enough; `clock` gives Unix seconds."""
+    """Reports to the control plane. `token` is empty if the socket's permissions suffice; `clock` gives Unix
+    seconds.
+    """
 
     def __init__(
         self,
@@ -45,7 +47,7 @@ class LimitReporter:
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._log = log
         self._clock = clock
-        #: What the control plane of this epoch was told.
+        #: What was reported to the control plane of this epoch.
         self._told: dict[str, Taken] = {}
         self._epoch = ""
         self._called = self._counted = 0.0
@@ -60,7 +62,7 @@ class LimitReporter:
             delay = _LOOK if await self.report(stub) else min(2 * delay, _LONGEST_DELAY)
 
     async def report(self, stub: limits_pb2_grpc.LimitsAsyncStub) -> bool:
-        """Reports what is new, if anything is. Returns False where the control plane did not take it."""
+        """Reports what is new, if anything. Returns False if the control plane did not accept it."""
         alerts = self._limiter.alerts.pending[:_MOST]
         at = time.monotonic()
         news: dict[str, Taken] = {}
@@ -99,7 +101,7 @@ class LimitReporter:
         self._failing = False
         self._limiter.alerts.taken(alerts)
         if answer.epoch != self._epoch:
-            # What this part says is held already; the rest follows at once.
+            # The control plane has this part already; the rest follows at once.
             self._epoch, self._told, self._counted = answer.epoch, {}, 0.0
         self._told |= part
         for name, taken in part.items():
@@ -108,7 +110,7 @@ class LimitReporter:
         return True
 
     async def _news(self) -> dict[str, Taken]:
-        """What is taken of limits, by their ids, where that is something else than was told."""
+        """Returns what is taken of limits, by their ids, if it differs from the last report."""
         found: dict[str, Taken] = {}
         for number, (name, total) in enumerate(self._limiter.totals(self._clock())):
             of = limit_of(name)
@@ -118,7 +120,7 @@ class LimitReporter:
             elif total and not are_places(name):
                 found[name] = (total, 0)
             if number % _AT_ONCE == _AT_ONCE - 1:
-                await asyncio.sleep(0)  # requests are waiting
+                await asyncio.sleep(0)  # lets requests run
         gone = {name: (0, 0) for name in self._told if name not in found}
         return {name: taken for name, taken in found.items() if self._told.get(name) != taken} | gone
 
@@ -140,7 +142,7 @@ def _alert(alert: Alert) -> pb.Alert:
 
 
 def _standing_message(item: tuple[str, Taken]) -> pb.Standing | None:
-    """None for a limit that this version does not know: a file of another one may have it."""
+    """Returns None for a limit that this version does not know, for example from the file of another version."""
     name, (taken, values) = item
     of = described(name)
     if of.holder not in _HOLDERS:

@@ -1,7 +1,7 @@
-"""What a request asks for beside text, as its bill depends on it: images, speech, a transcription, a rerank.
+"""What a request asks for beside text, as far as its bill depends on it: images, speech, transcriptions, reranks.
 
-It travels with the reservation as one word, because answers do not say it all: an image's bytes do not tell its
-size, nor a sound's how many characters were spoken.
+It travels with the reservation as one word, because answers do not say everything: the bytes of an image do not
+give its size, nor those of a sound how many characters were spoken.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from translator import audio
 from translator.form import FormBody
 
 IMAGES, SPEECH, TRANSCRIPTION, RERANK = "i", "s", "t", "r"
-#: Stands for the size of a sound whose length was only guessed from its bytes.
+#: Marks a sound whose length was only guessed from its bytes.
 ABOUT = "about"
-#: By the paths of the endpoints that ask for something beside text.
+#: The kinds, by the paths of the endpoints.
 KINDS = {
     "/v1/images/generations": IMAGES,
     "/v1/images/edits": IMAGES,
@@ -29,17 +29,19 @@ KINDS = {
     "/v1/rerank": RERANK,
 }
 _KNOWN = frozenset(KINDS.values())
-#: What is compared with the names of prices, and stands between the colons of the word.
+#: Names that are compared with those of prices, and stand between the colons of the word.
 _NAME = re.compile(r"[0-9A-Za-z._+\-]{1,32}")
 _MOST_IMAGES = 1_000
-#: A search unit of a rerank has so many documents.
+#: The documents of one search unit of a rerank.
 DOCUMENTS_PER_SEARCH = 100
 
 
 class RequestedUnits(msgspec.Struct, frozen=True, gc=False):
-    """`count` is the number of images, the characters of speech, the milliseconds of sound to be transcribed, or
-    the documents to be ranked. `size` and `quality` are of images, and `size` is the format of speech; empty where
-    the request leaves them open. `size` is `ABOUT` for a sound of uncertain length.
+    """What was asked for. `count` is the number of images, the characters of speech, the milliseconds of sound to
+    be transcribed, or the documents to be ranked.
+
+    `size` and `quality` belong to images; for speech, `size` is the format. Both are empty if the request leaves
+    them open. `size` is `ABOUT` for a sound of uncertain length.
     """
 
     kind: str
@@ -49,7 +51,9 @@ class RequestedUnits(msgspec.Struct, frozen=True, gc=False):
 
 
 def of_json(path: str, values: Mapping[str, Any], answers: int) -> str:
-    """The word for a request to the endpoint `path`, one of `KINDS`, whose body is the JSON object `values`."""
+    """Returns the word for a request to the endpoint `path`, one of `KINDS`, whose body is the JSON object
+    `values`.
+    """
     kind = KINDS[path]
     if kind == SPEECH:
         spoken = values.get("input")
@@ -61,7 +65,7 @@ def of_json(path: str, values: Mapping[str, Any], answers: int) -> str:
 
 
 def of_form(path: str, form: FormBody, answers: int) -> str:
-    """The same for a form."""
+    """Returns the word for a form, as `of_json` does."""
     kind = KINDS[path]
     if kind == TRANSCRIPTION:
         length, exact = audio.milliseconds(form.file("file"))
@@ -70,7 +74,7 @@ def of_form(path: str, form: FormBody, answers: int) -> str:
 
 
 def read(word: str) -> RequestedUnits | None:
-    """Returns None for what is no such word."""
+    """Reads a word; returns None for anything else."""
     count, _, names = word[1:].partition(":")
     size, _, quality = names.partition(":")
     if word[:1] not in _KNOWN or not count.isdecimal():

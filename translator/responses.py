@@ -1,8 +1,9 @@
-"""Which place made a response of the Responses API: what refers to it goes there, and nowhere else.
+"""Remembers which place created a response of the Responses API: requests that refer to it go there and nowhere
+else.
 
-Envoy's module tells the translator of each response before its client can see the id. The places are kept in
-memory and in one file, to which lines are appended: a translator that is killed and started again knows them all.
-The file is not forced to the disk, so a machine that loses its power may lose the last ones.
+Envoy's module reports each response before its client can see the id. The origins are kept in memory and in a
+file, to which lines are appended, so a translator that is killed and restarted knows them all. The file is not
+synced to the disk; a power cut may lose the last ones.
 """
 
 from __future__ import annotations
@@ -19,20 +20,22 @@ from structlog.typing import FilteringBoundLogger
 from translator import log_context
 from translator.errors import Refusal
 
-#: Responses that are known at once; the oldest is forgotten first.
+#: Most responses that are remembered; the oldest is forgotten first.
 MOST = 100_000
 #: Seconds after which a response is forgotten: providers keep them for 30 days.
 LONGEST = 30 * 86_400
-#: The id as Envoy's module takes it from an answer (facts.h).
+#: The id as Envoy's module reads it from an answer (facts.h).
 _NAMED = re.compile(rb"/v1/responses/((?!\.)[A-Za-z0-9_.=:+~-]{1,512})(/cancel|/input_items|)")
-#: What stands where an id would, and is none.
+#: Path segments that stand in the place of an id without being one.
 _OTHERS = frozenset({b"compact", b"input_tokens"})
 _METHODS = {b"": ("GET", "HEAD", "DELETE"), b"/cancel": ("POST",), b"/input_items": ("GET", "HEAD")}
 _SHOWN = 80
 
 
 class Place(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """`cluster` is Envoy's name of target and credential; `machine` is a node's id, or `-`. `at`: Unix seconds."""
+    """Where a response was created. `cluster` is Envoy's name of target and credential; `machine` is a node's id,
+    or `-`; `at` is Unix seconds.
+    """
 
     id: str
     organisation: str
@@ -47,20 +50,21 @@ _decode = msgspec.json.Decoder(Place).decode
 
 
 class Responses:
-    """`clock` gives Unix seconds."""
+    """The known responses. `clock` gives Unix seconds."""
 
     def __init__(self, path: Path, log: FilteringBoundLogger, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._log = log
         self._clock = clock
-        #: By `_key`: a target chooses the ids of its responses, and may choose another organisation's.
+        #: By `_key`: a target chooses the ids of its responses, and might choose an id of another organisation's
+        #: response.
         self._places: dict[str, Place] = {}
         self._lines = 0
         self._load()
         self._file = self._opened()
 
     def response_created(self, text: str) -> None:
-        """Takes in lines of the response's id, the machine, the cluster, and the log context."""
+        """Takes lines of the response's id, the machine, the cluster, and the log context."""
         response_id, machine, cluster, context = text.split("\n", 3)
         reservation = log_context.read(context)
         if reservation is None:
@@ -79,10 +83,10 @@ class Responses:
         self._append(place)
 
     def find(self, organisation: str, response_id: str) -> Place:
-        """Returns where the response was made.
+        """Returns where the response was created.
 
         Raises:
-            Refusal: 404. It is not known here, or another organisation's.
+            Refusal: 404 if it is unknown here, or belongs to another organisation.
         """
         place = self._places.get(_key(organisation, response_id))
         if place is None or self._clock() - place.at > LONGEST:
@@ -93,7 +97,7 @@ class Responses:
         os.close(self._file)
 
     def _keep(self, place: Place) -> None:
-        """Takes in a place, as the latest one."""
+        """Remembers a place as the latest one."""
         key = _key(place.organisation, place.id)
         self._places.pop(key, None)
         self._places[key] = place
@@ -123,12 +127,12 @@ class Responses:
             try:
                 place = _decode(line)
             except msgspec.MsgspecError:
-                continue  # torn, where the process was killed
+                continue  # an incomplete line: the process was killed
             if place.at >= oldest:
                 self._keep(place)
 
     def _rewrite(self) -> None:
-        """Leaves out of the file what is forgotten."""
+        """Drops the forgotten responses from the file."""
         fresh = self._path.with_suffix(".new")
         try:
             fresh.write_bytes(b"".join(msgspec.json.encode(place) + b"\n" for place in self._places.values()))
@@ -149,10 +153,10 @@ def _key(organisation: str, response_id: str) -> str:
 
 
 def named(method: str, path: bytes) -> str:
-    """Returns the id of the response that a request is about; empty where its path names none.
+    """Returns the id of the response that a request is about; empty if its path names none.
 
     Raises:
-        Refusal: 405. The path has no such method.
+        Refusal: 405 if the path does not accept the method.
     """
     found = _NAMED.fullmatch(path)
     if found is None or found[1] in _OTHERS:
@@ -165,10 +169,10 @@ def named(method: str, path: bytes) -> str:
 
 
 def not_found(response_id: str, param: str | None = None) -> Refusal:
-    """404, the same for a response that is not known and for another organisation's."""
+    """Returns the same 404 for an unknown response and for one of another organisation."""
     shown = response_id if len(response_id) <= _SHOWN else response_id[:_SHOWN] + "…"
     message = (
-        f"The response '{shown}' was not found: this gateway does not know who made it, or it was made too long "
-        "ago. Send the conversation as `input`, without `previous_response_id`."
+        f"The response '{shown}' was not found: this gateway does not know where it was created, or it was created "
+        "too long ago. Send the conversation as `input`, without `previous_response_id`."
     )
     return Refusal(404, "response_not_found", message, param=param)

@@ -1,4 +1,4 @@
-"""What the socket serves: Envoy's checks about its requests, and what Envoy passes on to be answered here."""
+"""What the socket serves: Envoy's checks of requests, and the requests that Envoy passes on to the translator."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Service:
         self._trouble = trouble
 
     def decide(self, check: Request) -> Allowed | Answered | Response | Waits[Answered | Response] | Later:
-        """What Envoy asks about each request. Never raises, and neither does what is decided later."""
+        """Answers Envoy's check of a request. Never raises, and neither does a decision that is made later."""
         try:
             allowed = self._authoriser.decide(check)
         except Refusal as refusal:
             return self._refused(refusal)
-        except Exception as error:  # noqa: BLE001 - other checks have come with it
+        except Exception as error:  # noqa: BLE001 - other checks share the connection
             return self._failed(error)
         if isinstance(allowed, (Allowed, Answered)):
             self._metrics.allowed += 1
@@ -65,7 +65,7 @@ class Service:
             allowed = await deciding
         except Refusal as refusal:
             return self._refused(refusal)
-        except Exception as error:  # noqa: BLE001 - somebody waits for an answer
+        except Exception as error:  # noqa: BLE001 - a client waits for an answer
             return self._failed(error)
         if isinstance(allowed, Waits):
             return self._waits(allowed)
@@ -85,46 +85,48 @@ class Service:
         return self._refused(outcome) if isinstance(outcome, Refusal) else self._failed(outcome)
 
     def admit(self, head: Request) -> Admitted | Response:
-        """What Envoy asks before it reads a body. Only a refusal counts as a decision. Never raises."""
+        """Answers Envoy's head check, before it reads a body. Only a refusal counts as a decision. Never
+        raises.
+        """
         try:
             return self._authoriser.admit(head)
         except Refusal as refusal:
             return self._refused(refusal)
-        except Exception as error:  # noqa: BLE001 - other checks have come with it
+        except Exception as error:  # noqa: BLE001 - other checks share the connection
             return self._failed(error)
 
     def response_created(self, text: str) -> None:
-        """What Envoy tells of a response that is being made. Never raises."""
+        """Takes Envoy's report of a created response. Never raises."""
         self._take_in(self._authoriser.response_created, text)
 
     def end(self, request_id: str) -> None:
-        """What Envoy tells when a request is over. Never raises."""
+        """Takes Envoy's report that a request is over. Never raises."""
         self._take_in(self._authoriser.end, request_id)
 
     def copied(self, copy: Copied) -> None:
-        """The copy of an answer that passed. Never raises."""
+        """Takes the copy of an answer. Never raises."""
         self._take_in(self._authoriser.copied, copy)
 
     def _take_in(self, take: Callable[[T], None], notice: T) -> None:
         try:
             take(notice)
-        except Exception as error:  # noqa: BLE001 - other checks have come with it
+        except Exception as error:  # noqa: BLE001 - other checks share the connection
             self._failed(error)
 
     def handle(self, request: Request) -> Response | Awaitable[Response]:
-        """What Envoy passes on to be answered here. Never raises."""
+        """Answers a request that Envoy passes on to the translator. Never raises."""
         try:
             return self._direct(request)
         except Refusal as refusal:
             self._log.debug("refused", status=refusal.status, code=refusal.code)
             return refusal.response()
-        except Exception as error:  # noqa: BLE001 - the connection serves other requests too
+        except Exception as error:  # noqa: BLE001 - other requests share the connection
             return self._failed(error)
 
     async def _scraped(self) -> Response:
         try:
             return await self._metrics.response()
-        except Exception as error:  # noqa: BLE001 - somebody waits for an answer
+        except Exception as error:  # noqa: BLE001 - a client waits for an answer
             return self._failed(error)
 
     def _refused(self, refusal: Refusal) -> Response:

@@ -17,31 +17,33 @@ _ADDRESS = re.compile(r"unix:.+|(?:\[[0-9A-Fa-f:.]+\]|[^:/\s]+):[0-9]{1,5}")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`control` is `unix:PATH` or `host:port`; `socket` is None where the listening socket is inherited."""
+    """The settings. `control` is `unix:PATH` or `host:port`; `socket` is None if the listening socket is
+    inherited.
+    """
 
     control: str
     control_token: str = field(repr=False)
     state_dir: Path
-    #: Where Envoy writes `access.log`, and the ledger keeps its own files.
+    #: The directory where Envoy writes `access.log` and the ledger keeps its files.
     ledger_dir: Path
     id: str
     socket: Path | None
     log_level: str
-    #: Where Envoy can be asked to reopen its log; None: the log is not rotated.
+    #: The socket on which Envoy accepts the command to reopen its log; None: the log is not rotated.
     envoy_admin_socket: Path | None = None
-    #: While this file is there, /readyz answers 503; None: never.
+    #: While this file exists, /readyz answers 503; None: never.
     draining_file: Path | None = None
-    #: While this file is there, a policy is on its way: nothing is refused for what is not held.
+    #: While this file exists, the policy is incomplete: a missing object is no reason to refuse a request.
     starting_file: Path | None = None
-    #: While this file is there, the control plane is in trouble, and /readyz answers 503 with what it says.
+    #: While this file exists, the control plane is in trouble, and /readyz answers 503 with the file's text.
     trouble_file: Path | None = None
     #: Bytes at which the log is rotated.
     log_rotation: int = 64 * _MIB
     #: Seconds after which a reservation without a line in the log counts as used.
     reservation_expiry: float = 15 * 60.0
-    #: Seconds between two copies on disk of the state of the limits; what comes after is replayed.
+    #: Seconds between two snapshots of the limits; later changes are replayed from the journal.
     limits_interval: float = 5.0
-    #: Free bytes below which the ledger's disk is reported, and below which only Envoy writes to it.
+    #: Free bytes of the ledger's disk below which it is reported as low, and below which only Envoy writes to it.
     disk_low: int = 512 * _MIB
     disk_full: int = 64 * _MIB
     #: Bytes; the same as Envoy's limit, which answers first.
@@ -56,7 +58,7 @@ class Settings:
         return self.draining_file is not None and self.draining_file.exists()
 
     def starting(self) -> bool:
-        """Whether the control plane is about to be given its state."""
+        """Whether the control plane is still being configured."""
         return self.starting_file is not None and self.starting_file.exists()
 
     def trouble(self) -> str:
@@ -72,9 +74,9 @@ class Settings:
 
 
 def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]:
-    """The settings, and whether they are only to be checked (`--check-config`).
+    """Returns the settings, and whether they are only to be checked (`--check-config`).
 
-    `inherited`: there is a listening socket from whoever started this process.
+    `inherited` says that the parent process passed a listening socket.
 
     Raises:
         SettingsError: an option's value cannot work. A malformed command line exits with argparse's own message.
@@ -82,27 +84,38 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
     parser = argparse.ArgumentParser(
         prog="python -m translator", description="Trunkline's authorisation service, one beside each Envoy."
     )
-    parser.add_argument("--control", required=True, metavar="unix:PATH|HOST:PORT", help="the control plane's ADS")
-    parser.add_argument("--control-token-file", type=Path, metavar="FILE", help="sent to it as a bearer token")
-    parser.add_argument("--state-dir", required=True, type=Path, metavar="DIR", help="keeps the last policy")
-    parser.add_argument("--ledger-dir", required=True, type=Path, metavar="DIR", help="with Envoy's access.log")
     parser.add_argument(
-        "--envoy-admin-socket", type=Path, metavar="PATH", help="for rotating its log; without it, it grows"
+        "--control", required=True, metavar="unix:PATH|HOST:PORT", help="address of the control plane's ADS"
     )
     parser.add_argument(
-        "--draining-file", type=Path, metavar="PATH", help="while it is there, /readyz answers 503"
+        "--control-token-file", type=Path, metavar="FILE", help="file with the bearer token for the control plane"
+    )
+    parser.add_argument(
+        "--state-dir", required=True, type=Path, metavar="DIR", help="directory for the last policy"
+    )
+    parser.add_argument(
+        "--ledger-dir", required=True, type=Path, metavar="DIR", help="directory with Envoy's access.log"
+    )
+    parser.add_argument(
+        "--envoy-admin-socket",
+        type=Path,
+        metavar="PATH",
+        help="Envoy's admin socket, needed to rotate its log; without it the log grows",
+    )
+    parser.add_argument(
+        "--draining-file", type=Path, metavar="PATH", help="while this file exists, /readyz answers 503"
     )
     parser.add_argument(
         "--starting-file",
         type=Path,
         metavar="PATH",
-        help="while it is there, /readyz answers 503, and so does an unknown key",
+        help="while this file exists, /readyz answers 503, and so does a request with an unknown key",
     )
     parser.add_argument(
         "--trouble-file",
         type=Path,
         metavar="PATH",
-        help="while it is there, /readyz answers 503 with what it says",
+        help="while this file exists, /readyz answers 503 with its text",
     )
     parser.add_argument(
         "--log-rotation-mib", type=_positive, default=64, metavar="N", help="size at which the log is rotated"
@@ -112,17 +125,21 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
         type=_positive,
         default=900,
         metavar="SECONDS",
-        help="after which a reservation without a line in the log counts as used",
+        help="seconds after which a reservation without a line in the log counts as used",
     )
     parser.add_argument(
         "--limits-interval",
         type=float,
         default=5.0,
         metavar="SECONDS",
-        help="between two copies on disk of the state of the limits",
+        help="seconds between two snapshots of the limits on disk",
     )
     parser.add_argument(
-        "--disk-low-mib", type=_positive, default=512, metavar="N", help="free space below which it is reported"
+        "--disk-low-mib",
+        type=_positive,
+        default=512,
+        metavar="N",
+        help="free space below which the ledger's disk is reported as low",
     )
     parser.add_argument(
         "--disk-full-mib",
@@ -132,7 +149,9 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
         help="free space below which reservations are no longer journalled",
     )
     parser.add_argument("--id", required=True, metavar="NAME", help="unique among the control plane's clients")
-    parser.add_argument("--socket", type=Path, metavar="PATH", help="Unix socket to bind (else one is inherited)")
+    parser.add_argument(
+        "--socket", type=Path, metavar="PATH", help="Unix socket to bind; by default, one is inherited"
+    )
     parser.add_argument("--log-level", choices=LEVELS, default="info")
     parser.add_argument("--check-config", action="store_true", help="validate the settings and exit")
     given = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Endpoints that clients know from OpenAI and other APIs, and that this gateway does not serve.
+"""Endpoints of OpenAI and other APIs that clients know and that this gateway does not serve.
 
 A refusal names the endpoint and says what to do instead; docs/endpoints.md has the same list.
 """
@@ -16,8 +16,8 @@ _DOCS = "docs/endpoints.md lists what is served."
 
 @dataclass(frozen=True, slots=True)
 class Unserved:
-    """The endpoints at `path` and below it, or only below it where it ends with a slash: what they are called, and
-    a sentence with what to do `instead`.
+    """The endpoints at `path` and below it, or only below it if it ends with a slash: their name, and a sentence
+    that says what to do `instead`.
     """
 
     path: str
@@ -36,7 +36,7 @@ _CONTENT = "Send the content inside the request."
 _ADMINISTRATION = "Use this gateway's own: `trunkline --help` has the verbs."
 _CHAT = "Use POST /v1/chat/completions."
 
-#: Of several that apply, the longest path counts.
+#: If several apply, the one with the longest path counts.
 UNSERVED = (
     Unserved("/v1/agents", "Agents API", _AGENTS),
     Unserved("/v1/assistants", "Assistants API", _AGENTS),
@@ -104,12 +104,12 @@ UNSERVED = (
 
 
 def refusal(method: str, path: bytes) -> Refusal:
-    """404 for a path that `endpoints.find` does not know: `endpoint_not_served` where it is known to clients,
-    `unknown_url` otherwise.
+    """Returns a 404 for a path that `endpoints.find` does not know: `endpoint_not_served` if clients know it from
+    elsewhere, `unknown_url` otherwise.
     """
     text = path.decode("utf-8", "replace")
     request = f"{method} {text[:_SHOWN]}"
-    # Longest first: /v1/responses/compact is no stored response.
+    # Longest first: /v1/responses/compact is not a stored response.
     known = max((each for each in UNSERVED if each.has(text)), key=lambda each: len(each.path), default=None)
     if known is not None:
         message = f"{request} ({known.name}) is not served by this gateway. {known.instead} {_DOCS}"
@@ -120,7 +120,9 @@ def refusal(method: str, path: bytes) -> Refusal:
 
 
 def _meant(path: bytes) -> str:
-    """Returns the endpoint that a base URL without /v1, with /v1 twice, or a slash at the end has missed."""
+    """Returns the endpoint that was probably meant by a URL without /v1, with /v1 twice, or with a slash at the
+    end.
+    """
     bare = b"/" + path.strip(b"/")
     for candidate in (bare, b"/v1" + bare, bare.removeprefix(b"/v1"), bare.removeprefix(b"/openai")):
         endpoint = endpoints.find(candidate)

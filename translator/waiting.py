@@ -1,7 +1,7 @@
-"""Requests that wait for a place, until their turn comes: timers and call-backs around the rules of `queueing`.
+"""Requests that wait for a place until their turn comes: timers and callbacks around the rules of `queueing`.
 
-What waits is in this process's memory alone. It does not survive a restart: Envoy's module asks again, and the
-request stands at the end of a new line.
+Waiting requests are in this process's memory only. They do not survive a restart: Envoy's module asks again, and
+the request joins the end of a new line.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from translator.metrics import Sample
 from translator.policy.index import Queue, Route
 from translator.queueing import Flow, Forecast, Line
 
-#: Lines of routes that are remembered without anybody in them, for how fast they move.
+#: Most empty lines that are remembered because of how fast they move.
 _REMEMBERED = 1_000
-#: The answer's header.
+#: The answer's header with the time that the request waited.
 QUEUED_MS = "x-trunkline-queued-ms"
 
-#: What a waiting request comes to when its turn comes. One that waits for an identical request needs no place.
+#: The result of a waiting request's turn. A request that waits for an identical one needs no place.
 Outcome = Allowed | Answered | Waits[Answered | Exception]
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an operator is told of a request that waits; `user` and `tag` are percent-encoded."""
+    """What an operator sees of a waiting request; `user` and `tag` are percent-encoded."""
 
     request_id: str
     stream: bool
@@ -40,8 +40,8 @@ class About:
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """A request in a line. `attempt` lets it through or raises; NoPlace: it goes on waiting. With `follows` it has
-    left the line for an identical request.
+    """A request in a line. `attempt` lets it through or raises; after NoPlace it goes on waiting. `follows` says
+    that it left the line for an identical request.
     """
 
     about: About
@@ -61,27 +61,27 @@ class WaitingRoom:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lines: dict[str, Line[Waiter]] = {}
-        #: Their names, by the routes' ids.
+        #: The routes' names, by their ids.
         self._models: dict[str, str] = {}
-        #: Who may be tried again when a limit has a place: route, organisation and key, the latter two empty where
-        #: the whole line waits.
+        #: The waiters to try again when a limit has a place: route, organisation and key; the latter two are empty
+        #: if the whole line waits for the limit.
         self._blocked: dict[str, dict[tuple[str, str, str], None]] = {}
-        #: Routes whose lines may move, at the end of this turn of the loop.
+        #: Routes whose lines may move at the end of this turn of the loop.
         self._moving: dict[str, None] = {}
         self._ended = {"served": 0, "expired": 0, "full": 0, "left": 0, "refused": 0, "cancelled": 0}
 
     def is_waiting(self, route: Route) -> bool:
-        """Whether somebody waits already, before whom nobody else may go."""
+        """Returns whether requests wait already, which no new request may overtake."""
         line = self._lines.get(route.id)
         return bool(line)
 
     def join(
         self, about: About, flow: Flow, route: Route, queue: Queue, attempt: Callable[[], Outcome]
     ) -> Waits[Answered | Exception]:
-        """Lets a request wait that `attempt` lets through when its turn comes. It is tried again soon.
+        """Lets a request wait. `attempt` lets it through when its turn comes; the first attempt is made soon.
 
         Raises:
-            Refusal: 429, the line is full.
+            Refusal: 429 if the line is full.
         """
         at = self._clock()
         line = self._lines.get(route.id)
@@ -107,7 +107,7 @@ class WaitingRoom:
         return Waits(Queued(queue.longest, flow.key), start, lambda: self._leave(waiter))
 
     def freed(self, limits: Sequence[str]) -> None:
-        """Limits on concurrency, by their ids, have a place again."""
+        """Takes the ids of concurrency limits that have a place again."""
         if not self._blocked:
             return
         for limit in limits:
@@ -120,19 +120,19 @@ class WaitingRoom:
                 self._move(route)
 
     def policy_changed(self) -> None:
-        """Limits, routes or keys are others now: everybody is tried again."""
+        """Tries every waiting request again, because limits, routes or keys may have changed."""
         if self._blocked:
             self.freed(tuple(self._blocked))
 
     def positions(self) -> Iterator[tuple[Waiter, float, Forecast]]:
-        """Yields everybody who waits, with the seconds since it began."""
+        """Yields every waiting request with the seconds that it has waited and its forecast."""
         at = self._clock()
         for line in self._lines.values():
             for waiter, forecast in line.positions(at):
                 yield waiter, at - waiter.since, forecast
 
     def cancel(self, request_id: str) -> bool:
-        """Ends the wait of a request; its client gets an error. Returns whether it waited."""
+        """Ends the wait of a request, whose client gets an error. Returns whether it was waiting."""
         for line in self._lines.values():
             for waiter, _ in line.positions(0.0):
                 if waiter.about.request_id == request_id:
@@ -143,7 +143,7 @@ class WaitingRoom:
         return False
 
     def samples(self) -> Iterable[Sample]:
-        """For `/metrics`."""
+        """Yields the samples for `/metrics`."""
         at = self._clock()
         busy = {self._models[name]: line for name, line in self._lines.items() if line}
         waits = {model: line.clears(at) for model, line in busy.items()}
@@ -187,7 +187,7 @@ class WaitingRoom:
         self._models = {name: self._models[name] for name in self._lines}
 
     def _advance(self, route_id: str, line: Line[Waiter]) -> None:
-        """Lets through whom there is a place for, in the order of their turns."""
+        """Lets requests through while there are places, in the order of their turns."""
         while (waiter := line.first()) is not None:
             at = self._clock()
             try:
@@ -199,7 +199,7 @@ class WaitingRoom:
                 if not organisation:
                     return
                 line.park(organisation, key)
-            except Exception as error:  # noqa: BLE001 - it is this request's answer, and others wait
+            except Exception as error:  # noqa: BLE001 - it becomes this request's answer; others wait
                 line.remove(waiter, at)
                 self._ended["refused"] += 1
                 self._finish(waiter, error)
@@ -208,7 +208,7 @@ class WaitingRoom:
                 if isinstance(outcome, Allowed):
                     line.serve(waiter, at)
                 else:
-                    line.remove(waiter, at)  # it takes no place
+                    line.remove(waiter, at)  # the request needs no place
                 if isinstance(outcome, Waits):
                     self._follow(waiter, outcome)
                 else:
@@ -232,10 +232,10 @@ class WaitingRoom:
         self._finish(waiter, _expired(waiter, forecast, number))
 
     def _leave(self, waiter: Waiter) -> None:
-        """Its client has left, or the check has been taken back."""
+        """Removes a request whose client has left or whose check was withdrawn."""
         if waiter.follows is not None:
             waiter.follows.cancel()
-            waiter.done = None  # what has landed in this moment is for nobody
+            waiter.done = None  # a result that arrives now has no receiver
         if waiter.timer is not None:
             self._lines[waiter.route.id].remove(waiter, self._clock())
             self._ended["left"] += 1
@@ -251,14 +251,16 @@ class WaitingRoom:
 
 
 def _parked(holder: str, flow: Flow) -> tuple[str, str]:
-    """Who is passed over while a limit of `holder` is reached; nobody: the whole line waits for it."""
+    """Returns the organisation and key to pass over while a limit of `holder` is reached; both empty if the whole
+    line waits.
+    """
     if holder == "key":
         return flow.organisation, flow.key
     return (flow.organisation, "") if holder == "organisation" else ("", "")
 
 
 def cancelled() -> Refusal:
-    """As Envoy's module words it for a request that runs."""
+    """Returns the error of a cancelled request, worded as in Envoy's module."""
     return Refusal(499, "request_cancelled", "An operator of this gateway cancelled this request.")
 
 

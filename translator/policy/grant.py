@@ -1,8 +1,8 @@
-"""What is decided about the requests of one key through one route before any of them comes.
+"""Precomputes the decisions about requests of one key through one route that depend on the policy alone.
 
-The policy changes seldom and requests come all the time, so what depends on the policy alone is decided once, at
-the first request after a change: a plain request then looks up its grant, reads its body and reserves. What is not
-configured for the key or the route is not asked about again.
+The policy changes rarely and requests arrive all the time. So everything that depends only on the policy is
+computed once, at the first request after a change. A plain request then looks up its grant, reads its body and
+reserves, without checking features that are not configured for its key or route.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grant:
-    """`variant` is where Envoy finds the route, and `stream_variant` the same for streams. `parties` are the words
-    of the log context that say who asks for what. A `guarded` request may not fit a target, or cost too much.
+    """The precomputed decisions for one key and route.
 
-    `applicable` are the limits that a request counts in, and `applicable_if_cached` those of one that gets a
-    cached answer: it runs nowhere, and takes no place of the concurrent ones.
+    `variant` is where Envoy finds the route, and `stream_variant` the same for streams. `parties` are the words of
+    the log context that say who asks for what. A `guarded` request may not fit a target, or may cost too much.
+    `applicable` are the limits that a request counts in, and `applicable_if_cached` those of a request that gets a
+    cached answer, which does not run and takes no concurrent place.
     """
 
     organisation_id: str
