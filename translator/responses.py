@@ -172,7 +172,7 @@ def not_found(response_id: str, param: str | None = None) -> Refusal:
     """Returns the same 404 for an unknown response and for one of another organisation."""
     shown = response_id if len(response_id) <= _SHOWN else response_id[:_SHOWN] + "…"
     message = (
-        f"The response '{shown}' was not found: this gateway does not know where it was created, or it was created "
-        "too long ago. Send the conversation as `input`, without `previous_response_id`."
+        f"The response '{shown}' was not found: this gateway does not know where it was created, or it was "
+        "created too long ago. Send the conversation as `input`, without `previous_response_id`."
     )
     return Refusal(404, "response_not_found", message, param=param)

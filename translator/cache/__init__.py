@@ -1,5 +1,5 @@
-"""Answers that are kept for requests that ask for the same again (docs/cache.md).
+"""Answers that are cached for identical requests (docs/cache.md).
 
-`key` says which requests are the same, `answers` and `chat` which answers may be kept and in which forms they are
-given out; all three are pure. `memory` and `remote` keep them, and `gate` decides about one request.
+`key` says which requests are identical; `answers` and `chat` say which answers may be cached and in which forms
+they are returned. All three are pure. `memory` and `remote` store answers, and `gate` decides about one request.
 """

@@ -1,4 +1,4 @@
-"""What an answer cost that is kept: what everybody saves who gets it again."""
+"""The cost of a cached answer, which every client that gets it again saves."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from translator.limits import Reservation
 
 
 class AnswerCost:
-    """By the prices of the targets."""
+    """Computes costs by the prices of the targets."""
 
     def __init__(self, prices: PriceBook) -> None:
         self._prices = prices
 
     def of(self, reservation: Reservation, passed: Passed) -> int:
-        """Returns nano-USD: what the request is billed that had reserved `reservation` and got this answer."""
+        """Returns what the request with this `reservation` is billed for this answer, in nano-USD."""
         target, credential = attempted(passed.target)
         line = RequestLine(
             reservation=reservation,
@@ -26,7 +26,7 @@ class AnswerCost:
             attempts=1,
             status=200,
             flags="",
-            # No bound of what is believed of the target: its own line in the log bounds what is billed.
+            # No plausibility bound here: the answer's own line in the log bounds what is billed.
             bytes_in=reservation.prompt,
             bytes_out=len(passed.body),
             first_byte_us=0,

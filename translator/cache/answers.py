@@ -1,6 +1,7 @@
-"""Which answers may be kept, and how a kept one is given out. No I/O.
+"""Which answers may be cached, and how a cached answer is returned. No I/O.
 
-An answer is kept if it is whole, succeeded, and says that it is finished; of a stream, its last event says so.
+An answer may be cached if it is complete, succeeded, and says that it is finished; in a stream, the last event
+says so.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from translator.cache.key import CHAT, RESPONSES, Wanted
 from translator.checks.frames import Passed
 
 EVENTS = "text/event-stream"
-#: Bytes of the longest answer that is kept: what Envoy's module takes as one answer, with room for its headers.
+#: Bytes of the longest cached answer: what Envoy's module accepts as one answer, with room for its headers.
 LONGEST = 960 * 1024
-#: Bytes of the longest answer that is given out in the other form.
+#: Bytes of the longest answer that is converted to the other form.
 _LONGEST_CONVERTED = 256 * 1024
-#: Bytes of an answer's objects and of its places in tables.
+#: Bytes of an answer's objects and table entries.
 _OVERHEAD = 1_000
 _DONE = b"[DONE]"
 _TEXTS = frozenset({CHAT, "/v1/completions"})
 
 
 class CachedAnswer(msgspec.Struct, array_like=True, gc=False):
-    """An answer. `usage` is the event that reports a stream's usage, which `body` is without, or empty. `at` and
-    `until` are Unix seconds, `saved` nano-USD.
+    """A cached answer. `usage` is the event that reports a stream's usage, which `body` does not contain; it may
+    be empty. `at` and `until` are Unix seconds, `saved` is nano-USD.
     """
 
     streams: bool
@@ -41,12 +42,12 @@ class CachedAnswer(msgspec.Struct, array_like=True, gc=False):
 
     @property
     def size(self) -> int:
-        """Bytes that it takes in memory, those of its key and its places in tables included."""
+        """Bytes in memory, including those of the key and of table entries."""
         return len(self.body) + len(self.usage) + len(self.content_type) + _OVERHEAD
 
 
 def cacheable(passed: Passed, wanted: Wanted, path: str) -> CachedAnswer | None:
-    """Returns the answer to be kept, without its times; None if it must not be."""
+    """Returns the answer to be cached, without its times; None if it must not be cached."""
     if not passed.body or len(passed.body) > LONGEST:
         return None
     kind = passed.content_type.partition(";")[0].strip().lower()
@@ -62,7 +63,7 @@ def cacheable(passed: Passed, wanted: Wanted, path: str) -> CachedAnswer | None:
 
 
 def rendered(cached: CachedAnswer, wanted: Wanted) -> tuple[str, bytes] | None:
-    """Returns content-type and body for who wants the answer, or None if it cannot be had in that form."""
+    """Returns content-type and body in the wanted form; None if the answer cannot be converted to it."""
     if cached.streams == wanted.streams:
         return cached.content_type, chat.with_usage(cached.body, cached.usage) if wanted.usage else cached.body
     if not wanted.convertible or len(cached.body) > _LONGEST_CONVERTED:
@@ -92,7 +93,7 @@ def _is_finished(body: bytes, path: str) -> bool:
 
 
 def events(stream: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields each whole event: its bytes with the empty line, and its data."""
+    """Yields each complete event: its bytes with the empty line, and its data."""
     start = 0
     while start < len(stream):
         ends = [(at, len(mark)) for mark in (b"\n\n", b"\r\n\r\n") if (at := stream.find(mark, start)) >= 0]
@@ -114,7 +115,7 @@ def _stream(passed: Passed, wanted: Wanted, path: str) -> CachedAnswer | None:
     choices = chat.Choices()
     for event, data in events(passed.body):
         if not data:
-            continue  # a comment, to keep the connection open
+            continue  # a comment that keeps the connection open
         if data.strip() == _DONE:
             finished = True
             cached.append(b"data: [DONE]\n\n")
@@ -142,7 +143,7 @@ def _stream(passed: Passed, wanted: Wanted, path: str) -> CachedAnswer | None:
 
 
 def _report(report: bytes) -> Any:
-    """The target's report of usage, None if there is none."""
+    """Returns the target's report of usage; None if there is none."""
     try:
         facts = orjson.loads(report)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Answers of chat completions as streams and as one text, each made of the other. No I/O."""
+"""Converts chat completions between streams and plain answers. No I/O."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 
 _END = b"data: [DONE]\n\n"
-#: Members of a delta whose parts are put together; of other strings, the first one counts.
+#: Members of a delta whose parts are concatenated; of any other string, the first value counts.
 _TEXTS = frozenset({"content", "refusal", "reasoning", "reasoning_content", "arguments", "text"})
 
 
 class Choices:
-    """Follows the choices of a stream: which there are, and which are finished."""
+    """Tracks the choices of a stream: which exist, and which are finished."""
 
     def __init__(self) -> None:
         self._open: set[int] = set()
@@ -21,7 +21,7 @@ class Choices:
         self._calls: set[int] = set()
 
     def add(self, chunk: Mapping[str, Any]) -> bool:
-        """Takes in a chunk. Returns whether it is one of a whole answer."""
+        """Takes a chunk. Returns whether it may belong to a complete answer."""
         choices = chunk.get("choices")
         if choices is None:
             return True
@@ -47,7 +47,7 @@ class Choices:
 
 
 def is_finished(choice: Any) -> bool:
-    """Returns whether a choice of a plain answer is whole: one that was cut within a tool call is not."""
+    """Returns whether a choice of a plain answer is complete; a choice cut within a tool call is not."""
     if type(choice) is not dict or type(choice.get("finish_reason")) is not str:
         return False
     message = choice.get("message")
@@ -61,7 +61,7 @@ def is_usage(chunk: Mapping[str, Any]) -> bool:
 
 
 def usage_event(chunk: Mapping[str, Any], report: Any) -> bytes:
-    """Returns the event that reports usage in the stream that `chunk` is of; empty without a report."""
+    """Returns the event that reports usage in the stream of `chunk`; empty without a report."""
     if type(report) is not dict:
         return b""
     head = {
@@ -71,12 +71,12 @@ def usage_event(chunk: Mapping[str, Any], report: Any) -> bytes:
 
 
 def with_usage(stream: bytes, usage: bytes) -> bytes:
-    """Returns the stream with the event before its end."""
+    """Returns the stream with the event inserted before its end."""
     return stream[: -len(_END)] + usage + _END if stream.endswith(_END) else stream
 
 
 def stream_of(plain: bytes) -> tuple[bytes, bytes]:
-    """Returns the stream that says what a plain answer does, and the event that reports its usage."""
+    """Returns the stream with the content of a plain answer, and the event that reports its usage."""
     answer = orjson.loads(plain)
     head = {name: value for name, value in answer.items() if name not in {"choices", "usage", "object"}}
     head["object"] = "chat.completion.chunk"
@@ -99,7 +99,7 @@ def stream_of(plain: bytes) -> tuple[bytes, bytes]:
 
 
 def plain_of(stream: bytes, usage: bytes) -> bytes | None:
-    """Returns the plain answer that says what a stream does, or None if there is something that we cannot join."""
+    """Returns the plain answer with the content of a stream; None if something in it cannot be joined."""
     head: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     for line in stream.splitlines():
@@ -127,7 +127,7 @@ def plain_of(stream: bytes, usage: bytes) -> bytes | None:
 
 
 def _join(into: dict[str, Any], delta: Mapping[str, Any]) -> bool:
-    """Adds a delta to what came before."""
+    """Adds a delta to the earlier ones."""
     for name, value in delta.items():
         there = into.get(name)
         if value is None or there is None:
@@ -148,14 +148,14 @@ def _join(into: dict[str, Any], delta: Mapping[str, Any]) -> bool:
 
 
 def _first(value: Any) -> Any:
-    """A copy that can be added to."""
+    """Returns a copy to which deltas can be added."""
     if type(value) is dict:
         return {name: _first(each) for name, each in value.items()}
     return [_first(each) for each in value] if type(value) is list else value
 
 
 def _join_parts(into: list[Any], parts: list[Any]) -> bool:
-    """Adds parts to those with the same index, or behind the others."""
+    """Adds each part to the one with the same index, or appends it."""
     for part in parts:
         index = part.get("index") if type(part) is dict else None
         same = next((each for each in into if index is not None and each.get("index") == index), None)
@@ -172,7 +172,7 @@ def _join_rest(into: dict[str, Any], choice: Mapping[str, Any]) -> bool:
 
 
 def _complete(message: dict[str, Any]) -> None:
-    """Gives a message what every one has, and takes from it what only a stream's has."""
+    """Adds the members that every message has, and removes those that only streams have."""
     message.setdefault("role", "assistant")
     message.setdefault("content", None)
     if not message["content"] and message.get("tool_calls"):

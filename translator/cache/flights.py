@@ -1,4 +1,4 @@
-"""Which answers are on their way: identical requests that run at once wait for the first one. No I/O."""
+"""Tracks answers on their way: identical requests that run at once wait for the first one. No I/O."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from translator.cache.answers import CachedAnswer
 from translator.cache.key import Rule, Wanted
 from translator.limits import Reservation
 
-#: Answers on their way that are known; whatever is beyond them is not kept.
+#: Most answers on their way that are tracked; further ones are not cached.
 _MOST = 20_000
-#: Seconds after which an answer of which nothing was heard is given up: Envoy was killed.
+#: Seconds after which an answer without any news is given up: Envoy was killed.
 _LONGEST = 3_600.0
 
 
 class FlightResult(Enum):
-    """How an answer ended."""
+    """How a flight ended."""
 
     CACHED = auto()
-    CUT = auto()  # its client left: somebody else may fetch it
-    FAILED = auto()  # it is none that could be kept
+    CUT = auto()  # its client left: another request may fetch the answer
+    FAILED = auto()  # the answer cannot be cached
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """The request with the id `token` fetches what is `wanted` through `route`. `path` is the endpoint's. `cached`
-    is the answer, where it landed as one that may be kept.
+    """A request that fetches an answer that others may wait for.
+
+    The request with the id `token` fetches what is `wanted` through `route`; `path` is the endpoint's. `cached` is
+    the answer once it has arrived and may be cached.
     """
 
     token: str
@@ -44,7 +46,7 @@ class Flight:
     how: FlightResult | None = None
 
     def land(self, how: FlightResult) -> None:
-        """Wakes all that wait."""
+        """Wakes all waiting requests."""
         self.how = how
         for future in self.waiting:
             if not future.done():
@@ -52,9 +54,9 @@ class Flight:
         self.waiting.clear()
 
     async def wait(self, seconds: float) -> FlightResult:
-        """Waits until it has landed, but for so long only."""
+        """Waits until the flight has landed, for at most `seconds`."""
         if self.how is not None:
-            return self.how  # before this one began to wait
+            return self.how  # it landed before the wait began
         future: asyncio.Future[FlightResult] = asyncio.get_running_loop().create_future()
         self.waiting.append(future)
         try:
@@ -67,23 +69,23 @@ class Flight:
 
 
 class Flights:
-    """All that are on their way. Times are seconds of one monotonic clock."""
+    """All answers on their way. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
         self._by_token: OrderedDict[str, Flight] = OrderedDict()
-        #: Those that others wait for, by the digest of what they want and by its form.
+        #: The flights that others wait for, by the wanted answer's digest and form.
         self._leading: dict[bytes, Flight] = {}
 
     def __len__(self) -> int:
         return len(self._by_token)
 
     def leading(self, wanted: Wanted) -> Flight | None:
-        """Returns the flight whose answer is what is wanted."""
+        """Returns the flight that fetches the wanted answer."""
         found = self._leading.get(wanted.key)
         return self._leading.get(wanted.other) if found is None and wanted.convertible else found
 
     def begin(self, flight: Flight) -> bool:
-        """Takes in a flight, which leads unless another one does. Returns False where there are too many."""
+        """Adds a flight, which leads unless another one does. Returns False if there are too many."""
         self._give_up(flight.begun)
         if flight.token in self._by_token:
             return True  # Envoy asks again
@@ -94,15 +96,15 @@ class Flights:
         return True
 
     def knows(self, token: str) -> bool:
-        """Returns whether the request is on its way."""
+        """Returns whether the request's answer is on its way."""
         return token in self._by_token
 
     def end(self, token: str) -> Flight | None:
-        """Takes out a flight whose answer has come, or will not. It leads until it has `landed`."""
+        """Removes a flight whose answer has arrived or will not arrive. It keeps leading until it has `landed`."""
         return self._by_token.pop(token, None)
 
     def landed(self, flight: Flight, how: FlightResult) -> None:
-        """A flight that was taken out leads no longer, and all that wait for it are woken."""
+        """Ends the lead of a removed flight and wakes all requests that wait for it."""
         if self._leading.get(flight.wanted.key) is flight:
             del self._leading[flight.wanted.key]
         flight.land(how)

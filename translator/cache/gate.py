@@ -1,5 +1,5 @@
-"""Decides about a request of a route that caches: a kept answer, one that is on its way to somebody else, or a
-fresh one.
+"""Decides about a request of a route that caches: it gets a cached answer, waits for an identical request, or goes
+to a target.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from translator.limits import Reservation
 from translator.metrics import Sample
 
 HEADER = "x-trunkline-cache"
-#: What Envoy does with a request. About one that waits for an identical one, that is decided later.
+#: What Envoy does with a request. A request that waits for an identical one is decided later.
 Decision = Allowed | Answered | Waits[Answered | Exception]
-#: Seconds that a request waits for an identical one: Envoy ends a stream on which nothing happens for 300.
+#: Most seconds that a request waits for an identical one: Envoy ends a stream without activity after 300.
 _LONGEST_WAIT = 240.0
-#: Seconds after the end of a request until its answer, which travels beside the notice, is given up.
+#: Seconds after the end of a request until its answer, which may arrive after the notice, is given up.
 _GRACE = 5.0
-#: Bytes of an answer that is looked at on the loop.
+#: Bytes up to which an answer is examined on the event loop.
 _LIGHT = 32 * 1024
 
 
 @dataclass(slots=True)
 class Lookup:
-    """A request, and what may become of it: `fresh` sends it to a target, and `from_cached` answers it.
-    `reservation` returns what it has reserved. `again` raises Refusal if the client may no longer ask, after it
-    had to wait.
+    """A request with the operations that the gate may use for it.
 
-    Where `fresh` raises NoPlace, the request can `join` a line, if there is one: in it, what that takes is tried
-    when its turn comes, with what sends the request to a target then.
+    `fresh` sends the request to a target, `from_cached` answers it, and `reservation` returns what it has
+    reserved. `again` raises Refusal if the client may no longer ask, after the request had to wait.
+
+    If `fresh` raises NoPlace, the request can `join` a line if there is one. Its argument is tried when the
+    request's turn comes, with a function that then sends the request to a target.
     """
 
     request: Request
@@ -58,7 +59,7 @@ class Lookup:
 
 
 class CacheGate:
-    """`cost_of` says what an answer cost, in nano-USD. `clock` gives Unix seconds."""
+    """Decides about requests. `cost_of` returns what an answer cost, in nano-USD. `clock` gives Unix seconds."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class CacheGate:
         self._counts = dict.fromkeys(("hit", "miss", "stored", "bypass", "waited", "kept", "not_kept"), 0)
 
     def decide(self, lookup: Lookup) -> Decision | Coroutine[object, object, Decision]:
-        """Returns what Envoy does with the request, at once unless the store has to be waited for.
+        """Returns what Envoy does with the request, at once unless the store has to be awaited.
 
         Raises:
             Refusal: the client's answer.
@@ -93,7 +94,7 @@ class CacheGate:
         return self._eventually(lookup, wanted, found)
 
     def copied(self, copy: Copied) -> None:
-        """Takes in what Envoy's module tells of an answer that it was to copy. The token may be unknown."""
+        """Takes the copy of an answer from Envoy's module. The token may be unknown."""
         flight = self._flights.end(copy.token)
         if flight is None:
             return
@@ -106,18 +107,18 @@ class CacheGate:
             self._start(self._look_and_take(flight, copy.passed))
 
     def ended(self, request_id: str) -> None:
-        """A request is over, or never began: its answer is not waited for much longer."""
+        """Takes the end of a request, whose answer is given up after a grace time."""
         if self._flights.knows(request_id):
             asyncio.get_running_loop().call_later(_GRACE, self._give_up, request_id)
 
     def samples(self) -> Iterable[Sample]:
-        """For `/metrics`."""
-        help_text = "Requests of routes that cache, and answers that were kept or not."
+        """Yields the samples for `/metrics`."""
+        help_text = "Requests of routes that cache, by outcome, and answers that were cached or not."
         yield Sample("trunkline_translator_cache_total", "counter", help_text, dict(self._counts), "what")
         yield from self._stores.samples()
 
     async def close(self) -> None:
-        """Ends what is still looked at."""
+        """Cancels the answers that are still being examined."""
         for task in tuple(self._tasks):
             task.cancel()
         await self._stores.close()
@@ -128,7 +129,7 @@ class CacheGate:
         return self._with(lookup, wanted, await finding)
 
     def _with(self, lookup: Lookup, wanted: Wanted, found: CachedAnswer | None) -> Decision:
-        """Returns what becomes of the request for which `found` is kept."""
+        """Decides about the request, for which the cache has `found`."""
         served = self._serve(lookup, wanted, found) if found is not None else None
         if served is not None:
             return served
@@ -143,7 +144,7 @@ class CacheGate:
                 return self._wait(lookup, wanted, leading)
             store = self._stores.of(lookup.rule)
             if forward is not lookup.fresh and isinstance(store, MemoryStore):
-                # It has waited: its answer may be kept by now. A store elsewhere is not asked again.
+                # The request has waited, so its answer may be cached by now. An outside store is not asked again.
                 found = _find(store, wanted)
                 served = self._serve(lookup, wanted, found) if isinstance(found, CachedAnswer) else None
                 if served is not None:
@@ -153,17 +154,17 @@ class CacheGate:
         return self._in_turn(lookup, attempt)
 
     def _in_turn(self, lookup: Lookup, attempt: Callable[[Callable[[], Allowed]], Decision]) -> Decision:
-        """Makes the attempt; where there is no place for the request, when its turn comes."""
+        """Makes the attempt now or, if there is no place for the request, when its turn comes."""
         try:
             return attempt(lookup.fresh)
         except NoPlace:
             if lookup.join is None:
                 raise
-            lookup.body = b""  # it may wait for long
+            lookup.body = b""  # the request may wait for long
             return lookup.join(attempt)
 
     def _leading(self, lookup: Lookup, wanted: Wanted) -> Flight | None:
-        """Returns the identical request that runs, unless it is this one, about which Envoy asks again."""
+        """Returns the running identical request, unless it is this request, about which Envoy asks again."""
         leading = self._flights.leading(wanted)
         return leading if leading is not None and leading.token != lookup.id else None
 
@@ -192,7 +193,7 @@ class CacheGate:
     ) -> None:
         try:
             outcome = await self._follow(lookup, wanted, leading)
-        except Exception as error:  # noqa: BLE001 - it is this request's answer
+        except Exception as error:  # noqa: BLE001 - it becomes this request's answer
             done(error)
         else:
             if isinstance(outcome, Waits):
@@ -202,7 +203,7 @@ class CacheGate:
                 done(outcome)
 
     async def _follow(self, lookup: Lookup, wanted: Wanted, leading: Flight | None) -> Decision:
-        """Waits for the identical request, and for the next one where the client of that has left."""
+        """Waits for the identical request, and for the next one if the client of the first has left."""
         until = time.monotonic() + _LONGEST_WAIT
         while leading is not None:
             self._counts["waited"] += 1
@@ -247,7 +248,9 @@ class CacheGate:
         return allowed
 
     def _take(self, flight: Flight, passed: Passed, cached: CachedAnswer | None) -> None:
-        """Keeps the answer if it may be. All that wait have it at once, and others when the store has it."""
+        """Caches the answer if that is allowed. All waiting requests get it at once; others when the store has
+        it.
+        """
         self._counts["kept" if cached is not None else "not_kept"] += 1
         if cached is None:
             self._flights.landed(flight, FlightResult.FAILED)
@@ -290,7 +293,7 @@ class CacheGate:
 
 
 def _find(store: Store, wanted: Wanted) -> CachedAnswer | Awaitable[CachedAnswer | None] | None:
-    """Returns what is kept in the wanted form, or in one of which that can be made."""
+    """Returns the cached answer in the wanted form, or in the other form if that can be converted."""
     found = store.get(wanted.key)
     if found is None and wanted.convertible:
         return store.get(wanted.other)

@@ -1,9 +1,9 @@
-"""Which requests are the same: the key of an answer. No I/O.
+"""The key of a cached answer: which requests are identical. No I/O.
 
 Two requests get one answer if they have the same scope, route, endpoint and canonical body. The canonical body is
-the parsed body with its members in order, so that white space, escapes and the order of members do not matter;
-everything else does. Where parsing loses something (a member that occurs twice, a number that a double cannot
-hold), the body's own bytes are the canonical body.
+the parsed body with its members sorted, so white space, escapes and the order of members do not matter; everything
+else does. If parsing loses something (a member that occurs twice, a number that a double cannot represent), the
+body's own bytes are the canonical body.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from translator.facts import end_user
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
 _JSON = BodyKind.JSON
-#: Names of the client and hints for a provider's own cache: they change no answer.
+#: Names of end users and hints for a provider's own cache, which do not change the answer.
 _HINTS = frozenset({"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"})
-#: A string of a valid document.
+#: A string in a valid document.
 _LITERAL = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-#: Numbers with more digits than a double keeps apart, or with an exponent.
+#: Numbers with more digits than a double distinguishes, or with an exponent.
 _ODD_NUMBER = re.compile(rb"[0-9][0-9.]{15}|[0-9][eE]")
-#: Beginnings of what is hashed: of the members in order, and of the body as it was sent.
+#: Prefixes of what is hashed: sorted members, or the body as it was sent.
 _ORDERED, _AS_SENT = b"o", b"s"
 
 
 class Scope(Enum):
-    """Who shares an answer. Organisations never do."""
+    """Who shares an answer. Different organisations never do."""
 
     ORGANISATION = "organisation"
     KEY = "key"
@@ -43,10 +43,12 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a route caches: `ttl` in seconds, above 0. `most_bytes` is what its answers may take of the memory, 0 as
-    much as all. `targets` stands for the targets of the route: other targets, other answers. `store` is where the
-    gateway keeps answers, with its password; empty for its memory, of which they may take `memory` bytes (0: the
-    default).
+    """How a route caches. `ttl` is in seconds, above 0. `most_bytes` is the memory for the route's answers; 0
+    means all of it.
+
+    `targets` identifies the route's targets: other targets give other answers. `store` is the address of the
+    gateway's outside store, including its password; if it is empty, answers are in this process, in `memory` bytes
+    (0: the default).
     """
 
     ttl: int
@@ -59,7 +61,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """The ids of who asks through which route."""
+    """The ids of organisation, key and route of a request."""
 
     organisation: str
     key: str
@@ -68,9 +70,8 @@ class Requester:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An answer that a request wants. `digest` is the key without the form; `streams` is the form, and `usage`
-    tells whether the client wants the event of a stream that reports usage. `convertible`: the other form would do
-    too.
+    """The answer that a request wants. `digest` is the key without the form. `streams` is the form. `usage` says
+    whether the client wants a stream's usage event. `convertible` says that the other form can be converted.
     """
 
     digest: bytes
@@ -80,17 +81,17 @@ class Wanted:
 
     @property
     def key(self) -> bytes:
-        """By which an answer in this form is kept."""
+        """The store's key of an answer in this form."""
         return self.digest + (b"e" if self.streams else b"p")
 
     @property
     def other(self) -> bytes:
-        """By which an answer in the other form is kept."""
+        """The store's key of an answer in the other form."""
         return self.digest + (b"p" if self.streams else b"e")
 
 
 def wanted(requester: Requester, rule: Rule, endpoint: Endpoint, target: bytes, body: bytes) -> Wanted | None:
-    """Returns what the request wants, or None if no kept answer could be right for it.
+    """Returns the answer that the request wants; None if no cached answer could be right for it.
 
     `target` is path and query. `body` has been accepted by `translator.body`.
     """
@@ -122,13 +123,13 @@ def wanted(requester: Requester, rule: Rule, endpoint: Endpoint, target: bytes, 
             target.decode("latin-1"),
         ]
     )
-    # A JSON text ends where it ends, so that nothing of it can be taken for a part of the body.
+    # A JSON text delimits itself, so nothing of it can be confused with the body that follows.
     digest = sha256(whose + canonical(body, values, left_out)).digest()
     return Wanted(digest, streams, usage, convertible)
 
 
 def canonical(body: bytes, values: Mapping[str, Any], left_out: set[str]) -> bytes:
-    """Returns bytes that are equal for bodies that say the same without the members `left_out`.
+    """Returns bytes that are equal for bodies that mean the same without the members `left_out`.
 
     `values` is what orjson reads in `body`.
     """
@@ -140,12 +141,12 @@ def canonical(body: bytes, values: Mapping[str, Any], left_out: set[str]) -> byt
             return _ORDERED + ordered
         cached = {name: value for name, value in values.items() if name not in left_out}
         return _ORDERED + orjson.dumps(cached, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:  # nested more deeply than it writes
+    except orjson.JSONEncodeError:  # nested more deeply than orjson writes
         return _AS_SENT + body
 
 
 def is_faithful(body: bytes, ordered: bytes) -> bool:
-    """Returns whether parsing lost nothing: each member that occurs twice takes a comma with it."""
+    """Returns whether parsing lost nothing: every duplicate member takes a comma with it."""
     odd = _ODD_NUMBER.search(body) is not None
     if not odd and b"\\u" not in body:
         return body.count(b",") == ordered.count(b",")
@@ -156,9 +157,9 @@ def is_faithful(body: bytes, ordered: bytes) -> bool:
 
 
 def _repeatable(endpoint: Endpoint, values: Mapping[str, Any]) -> bool:
-    """Returns whether the request leaves nothing behind at its target that an answer from here would not."""
+    """Returns whether a cached answer is as good as a new one, which is not so if the target stores something."""
     if endpoint.path == RESPONSES:
-        # By default a response is stored there: two clients would share it, and one could delete it.
+        # By default, the target stores a response: two clients would share it, and one could delete it.
         if values.get("store") is not False:
             return False
         return not (values.get("previous_response_id") or values.get("conversation") or values.get("background"))

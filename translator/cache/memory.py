@@ -1,4 +1,4 @@
-"""Kept answers in memory, bounded in bytes: the one that was not used for longest makes room."""
+"""Cached answers in memory, bounded in bytes; the least recently used ones are evicted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ DEFAULT_BYTES = 256 * 1024 * 1024
 
 
 class MemoryStore:
-    """`most_bytes` is what all answers may take. `clock` gives Unix seconds."""
+    """Stores answers of at most `most_bytes` in all. `clock` gives Unix seconds."""
 
     def __init__(self, most_bytes: int = DEFAULT_BYTES, clock: Callable[[], float] = time.time) -> None:
         self.most_bytes = most_bytes
         self._clock = clock
-        #: Key → route and answer; the one used last is last.
+        #: Key → route and answer; the most recently used is last.
         self._cached: OrderedDict[bytes, tuple[str, CachedAnswer]] = OrderedDict()
         #: The same keys by route, in the same order.
         self._routes: dict[str, OrderedDict[bytes, None]] = {}
@@ -30,7 +30,7 @@ class MemoryStore:
         return len(self._cached)
 
     def get(self, key: bytes) -> CachedAnswer | None:
-        """Returns what is kept, unless its time is over."""
+        """Returns the answer of a key unless it has expired."""
         found = self._cached.get(key)
         if found is None:
             return None
@@ -43,8 +43,8 @@ class MemoryStore:
         return cached
 
     def put(self, key: bytes, route: str, cached: CachedAnswer, most_of_route: int = 0) -> bool:
-        """Keeps an answer, of whose route at most `most_of_route` bytes are kept (0: no bound of its own). Returns
-        whether it fits.
+        """Stores an answer, evicting others to keep its route within `most_of_route` bytes (0: no bound of its
+        own). Returns whether the answer fits.
         """
         size, most = cached.size, min(most_of_route or self.most_bytes, self.most_bytes)
         if key in self._cached:
@@ -62,14 +62,14 @@ class MemoryStore:
         return True
 
     def samples(self) -> Iterable[Sample]:
-        """For `/metrics`."""
+        """Yields the samples for `/metrics`."""
         prefix = "trunkline_translator_cache_"
-        yield Sample(f"{prefix}bytes", "gauge", "Bytes that kept answers take in memory.", self.bytes)
-        yield Sample(f"{prefix}answers", "gauge", "Answers kept in memory.", len(self))
-        yield Sample(f"{prefix}evicted_total", "counter", "Kept answers that made room for others.", self.evicted)
+        yield Sample(f"{prefix}bytes", "gauge", "Bytes of cached answers in memory.", self.bytes)
+        yield Sample(f"{prefix}answers", "gauge", "Cached answers in memory.", len(self))
+        yield Sample(f"{prefix}evicted_total", "counter", "Cached answers evicted for others.", self.evicted)
 
     def resize(self, most_bytes: int) -> None:
-        """Bounds what all answers may take anew."""
+        """Changes the memory for all answers."""
         self.most_bytes = most_bytes
         while self.bytes > self.most_bytes:
             self._evict(next(iter(self._cached)))

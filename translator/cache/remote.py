@@ -1,7 +1,7 @@
-"""Kept answers in a Redis or Valkey, which several gateways may share.
+"""Cached answers in a Redis or Valkey that several gateways may share.
 
-It is asked with little patience, and left alone for a moment after it failed: a store that is away or slow means
-that nothing is kept, and never that a request fails or waits.
+A request waits only briefly for the store, and the store is left alone for a moment after a failure. If it is away
+or slow, nothing is cached, but no request fails or waits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from translator.cache.answers import CachedAnswer
 if TYPE_CHECKING:
     import redis.asyncio
 
-#: Seconds that an answer of the store is waited for, and for which it is left alone when none came.
+#: Seconds to wait for an answer of the store, and to leave it alone if none came.
 _PATIENCE = 0.1
 _REST = 1.0
 _CONNECTIONS = 64
@@ -41,7 +41,7 @@ class RemoteStore:
         self.failures = 0
 
     async def get(self, key: bytes) -> CachedAnswer | None:
-        """Returns what is kept. None also where the store does not answer."""
+        """Returns the answer of a key; None also if the store does not answer."""
         found = await self._ask(lambda client: client.get(_PREFIX + key))
         if not isinstance(found, bytes):
             return None
@@ -52,13 +52,13 @@ class RemoteStore:
         return cached if cached.until > time.time() else None
 
     async def put(self, key: bytes, route: str, cached: CachedAnswer, most_of_route: int = 0) -> None:
-        """Keeps an answer until its time is over; the store bounds its memory by itself."""
+        """Stores an answer until it expires; the store bounds its memory itself."""
         del route, most_of_route
         left = max(1, int((cached.until - time.time()) * 1000))
         await self._ask(lambda client: client.set(_PREFIX + key, _encode(cached), px=left))
 
     async def close(self) -> None:
-        """Closes its connections."""
+        """Closes the store's connections."""
         if self._client is not None:
             await self._client.aclose()
             self._client = None
@@ -69,7 +69,7 @@ class RemoteStore:
         try:
             async with asyncio.timeout(self._patience):
                 answer = await command(self._connected())
-        except Exception as error:  # noqa: BLE001 - whatever the client or the store has: it is a miss
+        except Exception as error:  # noqa: BLE001 - any error is a cache miss
             self._failed(error)
             return None
         self._logged = False
@@ -77,7 +77,7 @@ class RemoteStore:
 
     def _connected(self) -> redis.asyncio.Redis:
         if self._client is None:
-            # Loaded where it is used: it takes a tenth of a second.
+            # Imported where it is used, because that takes a tenth of a second.
             from redis.asyncio import Redis  # noqa: PLC0415
 
             self._client = Redis.from_url(self._address, max_connections=_CONNECTIONS)
@@ -88,4 +88,4 @@ class RemoteStore:
         self._resting_until = time.monotonic() + _REST
         if not self._logged:
             self._logged = True
-            self._log.warning("the store of kept answers does not answer", reason=type(error).__name__)
+            self._log.warning("the store of cached answers does not answer", reason=type(error).__name__)

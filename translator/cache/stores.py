@@ -1,4 +1,4 @@
-"""Where the answers of a route are kept: in memory, or in an outside store."""
+"""Where the answers of a route are cached: in memory, or in an outside store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from translator.metrics import Sample
 
 
 class Store(Protocol):
-    """Keeps answers. None of its methods raises: what cannot be had is not there."""
+    """Stores answers. No method raises: an answer that cannot be read counts as missing."""
 
     def get(self, key: bytes) -> CachedAnswer | Awaitable[CachedAnswer | None] | None: ...
     def put(
@@ -25,14 +25,14 @@ class Store(Protocol):
 
 
 class Stores:
-    """The memory, and the outside store that the gateway names. That may change: the one before is left then."""
+    """The memory and the gateway's outside store. If the store's address changes, the old one is closed."""
 
     def __init__(self, log: FilteringBoundLogger, memory: MemoryStore | None = None) -> None:
         self._log = log
         self._memory = memory if memory is not None else MemoryStore()
         self._address = ""
         self._remote: RemoteStore | None = None
-        #: Those that were left, while their connections are closed.
+        #: Tasks that close former outside stores.
         self._leaving: set[asyncio.Task[None]] = set()
         self._failures = 0
 
@@ -49,9 +49,9 @@ class Stores:
         return memory
 
     def samples(self) -> Iterable[Sample]:
-        """For `/metrics`."""
+        """Yields the samples for `/metrics`."""
         yield from self._memory.samples()
-        help_text = "Requests to outside stores of kept answers that had no answer in time."
+        help_text = "Requests to outside stores that were not answered in time."
         failures = self._failures + (self._remote.failures if self._remote is not None else 0)
         yield Sample("trunkline_translator_cache_failures_total", "counter", help_text, failures)
 

@@ -1,4 +1,4 @@
-"""Bodies in chunks (RFC 9112 section 7.1). Envoy uses them when it does not know the length."""
+"""Chunked bodies (RFC 9112 section 7.1), which Envoy sends when it does not know the length."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_TRAILERS = 65_536
 
 
 class ChunkedBody:
-    """Feed it bytes; `finished` tells that the body is whole, `rest` is what came after it."""
+    """Decodes a chunked body. `finished` says that the body is complete; `rest` is what followed it."""
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
@@ -31,7 +31,7 @@ class ChunkedBody:
         return bytes(self._buffer)
 
     def feed(self, data: bytes) -> None:
-        """Raises MalformedHttpError."""
+        """Takes received bytes. Raises MalformedHttpError."""
         self._buffer += data
         position = 0
         while not self.finished:
@@ -42,7 +42,9 @@ class ChunkedBody:
         del self._buffer[:position]
 
     def _chunk(self, start: int) -> int | None:
-        """Takes the chunk that begins at `start`; where the next one begins, None while it is incomplete."""
+        """Takes the chunk that begins at `start`. Returns where the next one begins; None while the chunk is
+        incomplete.
+        """
         end = self._buffer.find(b"\r\n", start, start + _MAX_LINE)
         if end < 0:
             if len(self._buffer) - start >= _MAX_LINE:
@@ -66,7 +68,7 @@ class ChunkedBody:
         return data + size + 2
 
     def _trailer(self, start: int) -> int | None:
-        """Skips one trailer line; the empty one ends the body."""
+        """Skips one trailer line; an empty line ends the body."""
         end = self._buffer.find(b"\r\n", start)
         if self._trailers + len(self._buffer) - start > _MAX_TRAILERS and end < 0:
             raise MalformedHttpError(431, "bad_request", "The trailers are too large.")
@@ -78,6 +80,6 @@ class ChunkedBody:
 
 
 def too_large(max_body: int) -> MalformedHttpError:
-    """The refusal of a body of more than `max_body` bytes."""
+    """Returns the refusal of a body of more than `max_body` bytes."""
     message = f"The request body is larger than this gateway's limit of {max_body} bytes."
     return MalformedHttpError(413, "request_too_large", message)

@@ -12,11 +12,13 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" fo
 
 
 class Request(msgspec.Struct):
-    """`target` is path and query as they were sent; header names are in lower case, repeated ones joined by comma.
-    A body that is too long to be copied at once is in `pieces`, and `body` is empty. `replaced` is what its target
-    gets instead of so many bytes of it, if anything.
+    """A request. `target` is path and query as sent. Header names are in lower case; repeated headers are joined
+    by commas.
 
-    Not frozen: that would cost more than parsing the request line.
+    A body that is too long to be copied in one piece is in `pieces`, and `body` is empty. `replaced`, if set, is a
+    number of bytes at the beginning of the body and their replacement.
+
+    Not frozen: freezing would cost more than parsing the request line.
     """
 
     method: str
@@ -27,7 +29,7 @@ class Request(msgspec.Struct):
     replaced: tuple[int, bytes] | None = None
 
     def __repr__(self) -> str:
-        """Without what nobody may see in a log: credentials and prompts."""
+        """Leaves out credentials and prompts, which must not be logged."""
         return f"Request({self.method!r}, {self.target!r})"
 
 
@@ -44,8 +46,8 @@ class Response:
         return cls(status, {"content-type": "application/json", **(headers or {})}, body)
 
     def encode(self, *, head_only: bool = False) -> bytes:
-        """The response as sent; `head_only` for HEAD, whose answer has no body whatever its length says
-        (RFC 9110 section 9.3.2).
+        """Returns the response's bytes. `head_only` is for HEAD, whose answer has no body whatever its length (RFC
+        9110 section 9.3.2).
         """
         lines = [f"{name}: {value}\r\n" for name, value in self.headers.items()]
         head = f"{_STATUS_LINES[self.status]}{''.join(lines)}content-length: {len(self.body)}\r\n\r\n"

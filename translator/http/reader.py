@@ -1,4 +1,4 @@
-"""From bytes to requests, without I/O. Strict: what RFC 9112 leaves open to guessing is refused."""
+"""Parses bytes into requests, without I/O. Strict: what RFC 9112 leaves open to interpretation is refused."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from translator.errors import MalformedHttpError
 from translator.http.chunked import ChunkedBody, too_large
 from translator.http.message import Request
 
-#: Envoy's own limit for a client's headers is 60 KiB; it adds a few of its own.
+#: Envoy limits a client's headers to 60 KiB and adds a few of its own.
 MAX_HEAD = 96 * 1024
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~\x80-\xff]+) HTTP/1\.1\r\n")
-#: Anchored behind a line feed, so that as many matches as line feeds means that every line matched from its start.
+#: Anchored behind a line feed: if there are as many matches as line feeds, every line matched from its start.
 _FIELD = re.compile(rb"(?<=\n)(" + _TOKEN + rb"):[ \t]*([^\r\n\0]*)\r\n")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 
 
 class RequestReader:
-    """Feed it what was read, get at most one request; feed it nothing for the next one that is already there."""
+    """Splits received bytes into requests. Each `feed` returns at most one; feed it nothing to get the next one
+    that has already arrived.
+    """
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
         self._rest = b""
-        self._request: Request | None = None  # its head is here, its body not yet
+        self._request: Request | None = None  # its head has arrived, its body has not
         self._pieces: list[bytes] = []
         self._missing = 0
         self._chunked: ChunkedBody | None = None
 
     @property
     def idle(self) -> bool:
-        """Nothing of a next request has arrived."""
+        """Whether nothing of a next request has arrived."""
         return self._request is None and not self._rest
 
     @property
     def rest(self) -> bytes:
-        """What has arrived behind the last request."""
+        """What arrived after the last request."""
         return self._rest
 
     def feed(self, data: bytes) -> Request | None:
-        """Raises MalformedHttpError; after that the connection must be closed."""
+        """Takes received bytes. Raises MalformedHttpError; after that the connection must be closed."""
         if self._request is not None:
             return self._feed_body(self._request, data)
         if self._rest:
@@ -94,7 +96,7 @@ class RequestReader:
 
 
 def _head(head: bytes) -> Request:
-    """The request of a head without its last, empty line."""
+    """Returns the request of a head without its final empty line."""
     line = _REQUEST_LINE.match(head)
     if line is None:
         raise MalformedHttpError(400, "bad_request", "The request line is not `METHOD target HTTP/1.1`.")
@@ -108,7 +110,7 @@ def _head(head: bytes) -> Request:
 
 
 def _joined(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Repeated headers as one list (RFC 9110 section 5.2)."""
+    """Joins repeated headers into one list (RFC 9110 section 5.2)."""
     headers: dict[bytes, bytes] = {}
     for name, value in fields:
         key, text = name.lower(), value.rstrip(b" \t")
@@ -117,7 +119,7 @@ def _joined(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def _length(request: Request) -> int:
-    """Bytes of the body. A repeated Content-Length is no number here, and so refused."""
+    """Returns the bytes of the body. A repeated Content-Length does not parse as a number and is refused."""
     text = request.headers.get(b"content-length")
     if text is None:
         return 0

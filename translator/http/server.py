@@ -1,4 +1,6 @@
-"""The transport: asyncio sockets around `RequestReader`, and around what a connection is upgraded to."""
+"""The transport: asyncio sockets around `RequestReader`, and around the protocol to which a connection is
+upgraded.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +17,25 @@ _BACKLOG = 4096
 
 
 class Session(Protocol):
-    """What a connection is for after its upgrade: bytes in, bytes out."""
+    """The protocol of a connection after its upgrade: bytes in, bytes out."""
 
     def receive(self, data: bytes) -> bytes:
-        """Raises MalformedFrameError; after that the connection is closed."""
+        """Takes received bytes. Raises MalformedFrameError; after that the connection is closed."""
 
     def close(self) -> None:
-        """The connection is gone."""
+        """Called when the connection is gone."""
 
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
-#: Makes the session for a connection, from what writes to it.
+#: Makes the session of a connection, given the function that writes to it.
 Upgrades = Mapping[bytes, Callable[[Callable[[bytes], None]], Session]]
 
 
 class Server:
-    """Answers every request with `handler`, which may answer later what takes long; the next one waits for it.
+    """Answers every request with `handler`, which may return an awaitable; the connection's next request waits for
+    it.
 
-    `upgrades` are other protocols that a connection can be switched to, by their names (RFC 9110 section 7.8).
+    `upgrades` are other protocols to which a connection can be switched, by their names (RFC 9110 section 7.8).
     """
 
     def __init__(self, handler: Handler, max_body: int, upgrades: Upgrades | None = None) -> None:
@@ -56,7 +59,7 @@ class Server:
             self._listening = await loop.create_server(connection, sock=sock, backlog=_BACKLOG)
 
     async def stop(self, grace: float) -> None:
-        """Takes no new connection, answers requests that are arriving for `grace` seconds, then closes."""
+        """Accepts no new connections, answers the requests that arrive within `grace` seconds, then closes."""
         if self._listening is not None:
             self._listening.close()
         for connection in tuple(self._connections):
@@ -79,7 +82,7 @@ class _Connection(asyncio.Protocol):
         self._connections = connections
         self._last = False
         self._answering: asyncio.Task[None] | None = None
-        #: What was received while an answer was not ready.
+        #: Bytes received while an answer was not ready.
         self._arrived = b""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -112,7 +115,7 @@ class _Connection(asyncio.Protocol):
                     return
                 response = self._handler(request)
                 if not isinstance(response, Response):
-                    # What arrives meanwhile was sent before `pause_reading` took effect.
+                    # These bytes were sent before `pause_reading` took effect.
                     self._transport.pause_reading()
                     self._answering = asyncio.create_task(self._answer_later(request, response))
                     return
@@ -124,7 +127,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def _answer(self, request: Request, response: Response) -> bool:
-        """Returns whether the connection takes another request."""
+        """Returns whether the connection accepts another request."""
         self._transport.write(response.encode(head_only=request.method == "HEAD"))
         if self._last or request.headers.get(b"connection", b"").lower() == b"close":
             self._transport.close()
@@ -159,7 +162,7 @@ class _Connection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        """A peer that does not read its answers gets no more of them."""
+        """Closes the connection of a peer that does not read its answers."""
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: counters and gauges of the translator's parts, histograms of the requests that ended."""
+"""Metrics for Prometheus: counters and gauges of the translator's parts, and histograms of finished requests."""
 
 from translator.metrics.page import Metrics
 from translator.metrics.part import Part, Sample

@@ -1,4 +1,4 @@
-"""Histograms of whole numbers, exact however many there are, with a bound on how many a family may have."""
+"""Histograms of whole numbers, exact for any count, with a bounded number of label sets per family."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator, Sequence
 
 from translator.metrics.part import Part
 
-#: Label sets of one family. What comes after them is counted under `OTHER`.
+#: Most label sets of one family. Further ones are counted under `OTHER`.
 MOST_SERIES = 200
-#: Label sets given at a time, so that writing them does not hold up requests.
+#: Label sets written at a time, so that writing them does not delay requests.
 _PART = 8
-#: Stands for the values of labels beyond MOST_SERIES.
+#: Replaces the values of labels beyond MOST_SERIES.
 OTHER = "other"
-#: Characters of a label's value.
+#: Most characters of a label's value.
 _LONGEST = 128
 
 
 class Histogram:
-    """Counts by `bounds`, each inclusive and in the unit of the values, and the sum of the values."""
+    """Counts per bound, each inclusive and in the unit of the values, and the sum of the values."""
 
     __slots__ = ("bounds", "counts", "sum")
 
@@ -31,7 +31,7 @@ class Histogram:
 def add(values: Sequence[int], histograms: Sequence[Histogram]) -> None:
     """Counts `values` in each of `histograms`, which have the same bounds.
 
-    Sorting many values costs less than searching the bounds for each.
+    Sorting the values costs less than searching the bounds for each of them.
     """
     if not values or not histograms:
         return
@@ -54,8 +54,8 @@ def add(values: Sequence[int], histograms: Sequence[Histogram]) -> None:
 class Family:
     """Histograms of one name, one for each set of values of `labels`.
 
-    Of `labels`, `open_labels` take values that configuration or clients choose; they read `OTHER` in what is
-    counted beyond `MOST_SERIES`. `scale` divides values into the exposed unit.
+    `open_labels` are the labels whose values configuration or clients choose; beyond `MOST_SERIES` their values
+    become `OTHER`. `scale` divides values into the exposed unit.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Family:
         self._known: dict[tuple[str, ...], Histogram] = {}
 
     def of(self, *values: str) -> Histogram:
-        """The histogram of these label values, in the order of `labels`."""
+        """Returns the histogram of these label values, in the order of `labels`."""
         key = tuple(map(label, values))
         if key not in self._known and len(self._known) >= MOST_SERIES:
             key = tuple(
@@ -89,7 +89,7 @@ class Family:
         return found
 
     def collect(self) -> Iterator[Part]:
-        """The family in parts, read as they are asked for."""
+        """Yields the family in parts, each read when it is requested."""
         known = list(self._known.items())
         les = [*(_number(bound, self._scale) for bound in self._bounds), "+Inf"]
         for begin in range(0, max(1, len(known)), _PART):
@@ -106,12 +106,12 @@ class Family:
 
 
 def label(value: str) -> str:
-    """A label's value: of bounded length, without characters that cannot be printed, and UTF-8 in any case."""
+    """Returns a label's value: bounded in length, without unprintable characters, and always valid UTF-8."""
     if len(value) <= _LONGEST and value.isprintable():
         return value
     return "".join(each if each.isprintable() else "\ufffd" for each in value[:_LONGEST])
 
 
 def _number(value: int, scale: int) -> str:
-    """As Prometheus writes a bound: `0.01`, `1.0`, `2.5`."""
+    """Formats a bound like Prometheus does: `0.01`, `1.0`, `2.5`."""
     return str(float(value / scale))

@@ -1,4 +1,4 @@
-"""`/metrics` in Prometheus' text format, version 0.0.4, written in steps; requests are served between."""
+"""`/metrics` in Prometheus' text format, version 0.0.4, written in steps between which requests are served."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from translator.metrics.part import Part, Sample
 
 
 class Metrics:
-    """The outcomes of decisions, and whatever `sources` and `families` give when they are scraped.
+    """The outcomes of decisions, and the samples that `sources` and `families` yield when they are scraped.
 
-    A family may come in parts that follow each other, each with some of its samples.
+    A family may be yielded in consecutive parts, each with some of its samples.
     """
 
     def __init__(self) -> None:
-        #: Requests let through.
+        #: Requests that were let through.
         self.allowed = 0
-        #: Requests refused, by the code of the refusal: literals of this package.
+        #: Requests that were refused, by the refusal's code: literals of this package.
         self.refused: dict[str, int] = {}
         self.sources: list[Callable[[], Iterable[Sample]]] = [self._own]
         self.families: list[Callable[[], Iterable[Part]]] = []
@@ -40,7 +40,7 @@ class Metrics:
         self._writing = None
 
     async def _write(self) -> Response:
-        # In a thread: the library takes a twentieth of a second to load, and requests are served meanwhile.
+        # In a thread: importing the library takes a twentieth of a second, during which requests are served.
         await asyncio.to_thread(importlib.import_module, "translator.metrics.text")
         from translator.metrics import text  # noqa: PLC0415
 

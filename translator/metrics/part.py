@@ -1,4 +1,4 @@
-"""What is exposed, as plain values: the library that writes them is loaded at the first scrape."""
+"""Exposed metrics as plain values; the library that writes them is imported at the first scrape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 
 class Sample(NamedTuple):
-    """One metric with one value, or with one per value of its only label."""
+    """One metric with one value, or with one value per value of its only label."""
 
     name: str
     kind: Literal["counter", "gauge"]

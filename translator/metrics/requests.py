@@ -1,7 +1,7 @@
-"""Histograms of requests that ended, by the names of OpenTelemetry's GenAI conventions and by ours.
+"""Histograms of finished requests, by the names of OpenTelemetry's GenAI conventions and by names of ours.
 
-Observed where a request's line of the log is settled, which no client waits for. There a request costs one lookup
-and five numbers in a list; every 256 requests of a kind are then counted together.
+Requests are observed when their line of the log is settled, for which no client waits. Each costs one lookup and
+five numbers in a list; every 256 requests of a kind are then counted together.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from translator.limits import Reservation
 from translator.metrics.histograms import MOST_SERIES, OTHER, Family, Histogram, add, label
 from translator.metrics.part import Part
 
-#: Numbers of a request: milliseconds, microseconds to the first byte, tokens of prompt and completion, nano-USD.
+#: The numbers of a request: milliseconds, microseconds to the first byte, tokens of prompt and completion,
+#: nano-USD.
 _FIELDS = 5
-#: Numbers of a kind of requests that are counted together, and kinds that are remembered.
+#: Numbers of a kind of requests that are counted together, and most kinds that are remembered.
 _FULL = 256 * _FIELDS
 _MOST_KINDS = 256
 _NANO = 10**9
 
-#: Seconds in milliseconds and microseconds, as the conventions advise.
+#: The bounds in seconds that the conventions recommend, in milliseconds and microseconds.
 _DURATION_MS = (10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10240, 20480, 40960, 81920)
 _FIRST_TOKEN_US = tuple(
     each * 1000 for each in (1, 5, 10, 20, 40, 60, 80, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000)
@@ -37,19 +38,19 @@ _OPERATIONS = {
     requested_units.TRANSCRIPTION: "transcription",
     requested_units.RERANK: "rerank",
 }
-#: Statuses that `error_type` tells apart; others are `_OTHER`, as the conventions have it.
+#: Statuses that `error_type` distinguishes; others are `_OTHER`, as in the conventions.
 _ERRORS = frozenset({400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504, 529})
-#: Envoy's response flags: the client left; the target's answer broke off.
+#: Envoy's response flags: the client left; the target's answer was cut.
 _LEFT = frozenset({"DC"})
 _BROKEN = frozenset({"UC", "UR", "LR", "UPE", "UT", "SI", "UMSDR", "DPE", "OM"})
 
 
 class RequestHistograms:
-    """Belongs to one event loop."""
+    """Histograms that belong to one event loop."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[Any, ...], _Kind] = {}
-        #: `rows` of each kind.
+        #: The `rows` of each kind.
         self._rows: dict[tuple[Any, ...], list[int]] = {}
         models = frozenset({"model", "provider"})
         ours = ("model", "provider", "outcome")
@@ -106,9 +107,9 @@ class RequestHistograms:
         self.cost: dict[tuple[str, str], int] = {}
 
     def observe(self, line: RequestLine, reservation: Reservation, billed: Bill) -> None:
-        """A request that was let through has ended."""
+        """Observes a request that was let through and has ended."""
         tokens = billed.tokens
-        # Without an estimated output the endpoint has none; a kept answer has no estimate.
+        # Without an estimated output, the endpoint has none; a cached answer has no estimate.
         textless = reservation.tokens == reservation.prompt and reservation.saved < 0
         key: tuple[Any, ...] = (reservation.model, line.target, line.status, reservation.stream, textless)
         if line.flags or reservation.units:
@@ -121,12 +122,12 @@ class RequestHistograms:
             self._kinds[key].count()
 
     def observe_unbilled(self, line: RequestLine) -> None:
-        """A request that was refused, or asks for no model, has ended."""
+        """Observes a request that was refused or names no model, and has ended."""
         histogram = self.duration.of("", "", outcome(line.status, line.flags, reached=False))
         add((line.duration_ms,), (histogram,))
 
     def collect(self) -> Iterator[Part]:
-        """Everything observed until now, in parts."""
+        """Yields everything observed until now, in parts."""
         for kind in self._kinds.values():
             kind.count()
         families = (self.duration, self.first_byte, self.server_duration, self.first_token, self.per_token)
@@ -153,7 +154,8 @@ class RequestHistograms:
 class _Kind:
     """Requests that have all labels in common.
 
-    `rows` has those not counted yet, `_FIELDS` numbers each: a flat list gives the garbage collector no work.
+    `rows` has those that are not counted yet, `_FIELDS` numbers each: a flat list costs the garbage collector
+    nothing.
     """
 
     def __init__(  # noqa: PLR0917 - the parts of a key
@@ -189,7 +191,7 @@ class _Kind:
         into.cost.setdefault(self._paid_by, 0)
 
     def count(self) -> None:
-        """Takes the rows into the histograms."""
+        """Counts the rows in the histograms."""
         if not self.rows:
             return
         durations, first_bytes, prompts, completions, costs = (
@@ -197,7 +199,7 @@ class _Kind:
         )
         add(durations, self._durations)
         add(first_bytes, self._first_bytes)
-        # What failed used nothing.
+        # Failed requests used nothing.
         if any(prompts):
             add(prompts, (self._input,))
         if any(completions):
@@ -214,10 +216,10 @@ class _Kind:
 
 
 def outcome(status: int, flags: str, *, reached: bool) -> str:
-    """How a request ended, in one of eight words.
+    """Returns how a request ended, in one of eight words.
 
-    `ok`, `cancelled` (the client left), `broken` (the answer broke off), `rate_limited`, `timeout`,
-    `client_error`, `server_error`, `unreachable` (no target was reached).
+    `ok`, `cancelled` (the client left), `broken` (the answer was cut), `rate_limited`, `timeout`, `client_error`,
+    `server_error`, `unreachable` (no target was reached).
     """
     given = set(flags.split(",")) if flags else set()
     if given & _LEFT or not status:

@@ -1,4 +1,4 @@
-"""Metrics as Prometheus' text. Imported at the first scrape: the library takes long to load."""
+"""Metrics as Prometheus' text. Imported at the first scrape, because the library takes long to load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STEP = 200
 
 
 class _Registry:
-    """Of one metric."""
+    """A registry of one metric."""
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
@@ -25,7 +25,7 @@ class _Registry:
 
 
 def written(parts: Iterable[Part]) -> Iterator[bytes]:
-    """The text of `parts` in steps, with HELP and TYPE before the first part of each metric."""
+    """Yields the text of `parts` in steps, with HELP and TYPE before the first part of each metric."""
     name = ""
     for part in parts:
         head = _text(part, ())

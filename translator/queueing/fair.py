@@ -1,10 +1,10 @@
-"""A weighted fair queue in two levels: organisations share the places by their weights, and an organisation's keys
-share what it gets by theirs.
+"""A weighted fair queue in two levels: organisations share the places by their weights, and so do the keys of each
+organisation.
 
 Start-time fair queueing (Goyal, Vin, Cheng 1996) with every request as one unit of work: each contender has a
-virtual time that moves on by 1/weight whenever it is served, and the one that is furthest behind is next. One that
-begins to wait starts where the others are, so waiting is never saved up; one that left ahead of the others starts
-where it was, so leaving and coming back gains nothing.
+virtual time that advances by 1/weight whenever it is served, and the contender with the lowest virtual time is
+next. A contender that begins to wait starts at the others' virtual time, so waiting earns no credit. One that left
+ahead of the others starts where it was, so leaving and returning gains nothing.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 E = TypeVar("E", bound="Entry")
 
-#: Contenders whose virtual time is remembered after they left, beyond which the settled ones are forgotten.
+#: Most contenders whose virtual time is remembered after they left; the settled ones are forgotten first.
 _REMEMBERED = 256
 
 
 class Flow(NamedTuple):
-    """Whose request it is, with the weights that count from now on."""
+    """The organisation and key of a waiting request, with their current weights."""
 
     organisation: str
     organisation_weight: int
@@ -31,14 +31,14 @@ class Flow(NamedTuple):
 
 
 class Entry(Protocol):
-    """What waits. It is hashed by identity."""
+    """A waiting request, hashed by identity."""
 
     @property
     def flow(self) -> Flow: ...
 
 
 class _Contender:
-    """`passed` is its virtual time. It is passed over while `parked`."""
+    """A contender. `passed` is its virtual time. It is passed over while it is `parked`."""
 
     __slots__ = ("parked", "passed", "weight")
 
@@ -55,7 +55,7 @@ class _Contender:
         return len(self) / self.weight
 
     def served_before(self, moment: float) -> int:
-        """How many of its requests are served until its virtual time is `moment`."""
+        """Returns how many of its requests are served before its virtual time reaches `moment`."""
         return min(len(self), max(0, math.ceil((moment - self.passed) * self.weight)))
 
 
@@ -103,7 +103,7 @@ class _Contest(Generic[C]):
         return found
 
     def start(self, name: str) -> float:
-        """The virtual time of one that waits, or begins to wait now."""
+        """Returns the virtual time of a contender that waits, or begins to wait now."""
         found = self.waiting.get(name)
         return found.passed if found is not None else max(self.now, self._left.get(name, 0.0))
 
@@ -115,7 +115,7 @@ class _Contest(Generic[C]):
             self._left = {name: passed for name, passed in self._left.items() if passed > self.now}
 
     def next(self) -> str | None:
-        """The one that is furthest behind, if any may be served."""
+        """Returns the contender with the lowest virtual time, if any may be served."""
         best, least = None, math.inf
         for name, each in self.waiting.items():
             if each.passed < least and not each.parked:
@@ -128,14 +128,14 @@ class _Contest(Generic[C]):
         served.passed += 1 / served.weight
 
     def ahead(self, name: str, weight: int, position: int) -> int:
-        """How many requests are served before the one that is at `position` (from 0) among those of `name`."""
+        """Returns how many requests are served before the one at `position` (from 0) among those of `name`."""
         moment = self.start(name) + position / weight
         others = (each for other, each in self.waiting.items() if other != name and not each.parked)
         return position + sum(each.served_before(moment) for each in others)
 
 
 class FairQueue(Generic[E]):
-    """Nothing here is bounded: see `line`."""
+    """The queue. It has no bounds of its own: see `line`."""
 
     def __init__(self) -> None:
         self._organisations: _Contest[_Organisation[E]] = _Contest(_Organisation)
@@ -145,36 +145,36 @@ class FairQueue(Generic[E]):
         return self._size
 
     def push(self, entry: E) -> None:
-        """Puts `entry` behind all others of its key."""
+        """Adds `entry` after all others of its key."""
         flow = entry.flow
         organisation = self._organisations.joined(flow.organisation, flow.organisation_weight)
         key = organisation.keys.joined(flow.key, flow.key_weight)
         key.entries[entry] = None
         if not key.parked:
-            organisation.parked = False  # it may have been because all its other keys are
+            organisation.parked = False  # it may have been parked because all its other keys are
         organisation.size += 1
         self._size += 1
 
     def first(self) -> E | None:
-        """The entry whose turn is next; it stays. None if everything that waits is parked."""
+        """Returns the entry whose turn is next without removing it; None if everything that waits is parked."""
         name = self._organisations.next()
         while name is not None:
             organisation = self._organisations.waiting[name]
             key = organisation.keys.next()
             if key is not None:
                 return next(iter(organisation.keys.waiting[key].entries))
-            organisation.parked = True  # all its keys are
+            organisation.parked = True  # all its keys are parked
             name = self._organisations.next()
         return None
 
     def serve(self, entry: E) -> None:
-        """Takes out an entry that got its turn, and charges its key and organisation for it."""
+        """Removes an entry that got its turn, and charges its key and organisation for it."""
         self._organisations.waiting[entry.flow.organisation].keys.serve(entry.flow.key)
         self._organisations.serve(entry.flow.organisation)
         self.remove(entry)
 
     def remove(self, entry: E) -> None:
-        """Takes out an entry, wherever it stands; costs its key nothing."""
+        """Removes an entry from anywhere in the queue, without charge."""
         flow = entry.flow
         organisation = self._organisations.waiting[flow.organisation]
         key = organisation.keys.waiting[flow.key]
@@ -197,16 +197,18 @@ class FairQueue(Generic[E]):
             found.parked = True
 
     def unpark(self, organisation: str, key: str = "") -> None:
-        """Lets it have its turn again. It may have left."""
+        """Ends the parking of an organisation or key, which may have left."""
         found = self._organisations.waiting.get(organisation)
         if found is not None:
-            # Also where one key was parked: the organisation is when all its keys are.
+            # Unpark the organisation too: it is parked when all its keys are.
             found.parked = False
             if key and key in found.keys.waiting:
                 found.keys.waiting[key].parked = False
 
     def ahead(self, flow: Flow, entry: E | None = None) -> int:
-        """How many are served before `entry`, or before one of `flow` that joins now, if nobody else comes."""
+        """Returns how many requests are served before `entry`, or before a request of `flow` that joins now, if no
+        others come.
+        """
         found = self._organisations.waiting.get(flow.organisation)
         position = 0
         if found is not None:
@@ -216,7 +218,9 @@ class FairQueue(Generic[E]):
         return self._organisations.ahead(flow.organisation, flow.organisation_weight, position)
 
     def ranked(self) -> Iterator[tuple[E, int]]:
-        """Yields everything that waits, in no order, with how many are served before it if nobody else comes."""
+        """Yields every waiting entry, in no order, with the number of those that are served before it if no others
+        come.
+        """
         for name, organisation in self._organisations.waiting.items():
             for key_name, key in organisation.keys.waiting.items():
                 for index, entry in enumerate(key.entries):
@@ -224,8 +228,8 @@ class FairQueue(Generic[E]):
                     yield entry, self._organisations.ahead(name, organisation.weight, position)
 
     def greediest(self, flow: Flow) -> E | None:
-        """The newest entry of whom has most waiting for its weight, if a request of `flow` joined; None: that
-        request itself.
+        """Returns the newest entry of the contender that would have the most waiting for its weight if a request
+        of `flow` joined; None if that is the request itself.
         """
         waiting = self._organisations.waiting
         largest, organisation = self._largest(waiting, flow.organisation, flow.organisation_weight)
@@ -237,7 +241,9 @@ class FairQueue(Generic[E]):
 
     @staticmethod
     def _largest(waiting: dict[str, C], joins: str, weight: int) -> tuple[str, C | None]:
-        """By backlog, with one more for who `joins`, which is first among equals. None: it is not there."""
+        """Returns the contender with the largest backlog for its weight, counting one more for `joins`, which wins
+        ties; None for its value if it has nothing waiting yet.
+        """
         found = waiting.get(joins)
         name, most = joins, ((len(found) if found is not None else 0) + 1) / weight if joins else 0.0
         for other, each in waiting.items():

@@ -1,4 +1,4 @@
-"""The line of one route: bounded, fair, and able to tell how long somebody will wait."""
+"""The line of one route: bounded, fair, and able to forecast how long a request will wait."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ W = TypeVar("W", bound=Entry)
 
 
 class Forecast(NamedTuple):
-    """`position` is 1 for the one whose turn is next; `seconds` is the expected wait, None while nobody knows."""
+    """`position` is 1 for the request whose turn is next; `seconds` is the expected wait, None while it is
+    unknown.
+    """
 
     position: int
     seconds: float | None
 
 
 class Line(Generic[W]):
-    """Times are seconds of one clock that never goes back."""
+    """The waiting requests of a route. Times are seconds of one clock that never goes back."""
 
     def __init__(self) -> None:
         self._queue: FairQueue[W] = FairQueue()
@@ -29,8 +31,9 @@ class Line(Generic[W]):
         return len(self._queue)
 
     def join(self, waiter: W, size: int, at: float) -> W | None:
-        """Lets `waiter` wait. Returns who has to go instead where `size` wait already: the newest of whom has most
-        waiting for its weight, so that nobody can fill the line for others. It may be `waiter` itself.
+        """Adds `waiter`. If `size` requests wait already, returns the one that has to go: the newest request of
+        the contender with the most waiting for its weight, so that no contender can fill the line. It may be
+        `waiter` itself.
         """
         gone = None
         if len(self._queue) >= size:
@@ -44,43 +47,43 @@ class Line(Generic[W]):
         return gone
 
     def first(self) -> W | None:
-        """The one whose turn is next; None where all wait for limits of their own."""
+        """Returns the request whose turn is next; None if all wait for limits of their own."""
         return self._queue.first()
 
     def serve(self, waiter: W, at: float) -> None:
-        """Takes out one that got a place."""
+        """Removes a request that got a place."""
         self._queue.serve(waiter)
         self._rate.served(at)
         self._ended(at)
 
     def remove(self, waiter: W, at: float) -> None:
-        """Takes out one that got none, wherever it stands."""
+        """Removes a request that got no place."""
         self._queue.remove(waiter)
         self._ended(at)
 
     def park(self, organisation: str, key: str = "") -> None:
-        """Passes over an organisation, or one key of it, whose own limit is reached."""
+        """Passes over an organisation, or one of its keys, whose own limit is reached."""
         self._queue.park(organisation, key)
 
     def unpark(self, organisation: str, key: str = "") -> None:
         self._queue.unpark(organisation, key)
 
     def forecast(self, flow: Flow, at: float) -> Forecast:
-        """Of a request of `flow` that joins now."""
+        """Returns the forecast of a request of `flow` that joins now."""
         return self._forecast(self._queue.ahead(flow), at)
 
     def position(self, waiter: W, at: float) -> Forecast:
-        """Of one that waits."""
+        """Returns the forecast of a waiting request."""
         return self._forecast(self._queue.ahead(waiter.flow, waiter), at)
 
     def positions(self, at: float) -> Iterator[tuple[W, Forecast]]:
-        """Yields everybody who waits, in no order."""
+        """Yields every waiting request with its forecast, in no order."""
         rate = self._rate.per_second(at)
         for waiter, ahead in self._queue.ranked():
             yield waiter, Forecast(ahead + 1, (ahead + 1) / rate if rate else None)
 
     def clears(self, at: float) -> float | None:
-        """Seconds until all that wait are served; None while nobody knows."""
+        """Returns the seconds until all waiting requests are served; None while that is unknown."""
         return self._forecast(len(self._queue) - 1, at).seconds
 
     def _forecast(self, ahead: int, at: float) -> Forecast:

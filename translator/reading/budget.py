@@ -1,4 +1,6 @@
-"""What a key may have read for nothing: bodies whose requests are refused count in no limit, and cost CPU."""
+"""Bounds the CPU time that a key may waste: refused requests count in no limit, but reading their bodies costs
+CPU.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +11,18 @@ from translator.errors import Refusal
 
 #: Seconds of CPU that a key may spend at once.
 _CAPACITY = 5.0
-#: Seconds of CPU that it gets back each second: a tenth of a core.
+#: Seconds of CPU that a key gets back each second: a tenth of a core.
 _REFILL = 0.1
-#: Seconds of CPU that the worst body takes on the loop: at least, and for each byte.
+#: Seconds of CPU that the worst body takes on the loop: the minimum, and for each byte.
 _LEAST = 30e-6
 _PER_BYTE = 200e-9
-#: Keys whose spending is remembered; those that spent least are forgotten first.
+#: Most keys whose spending is remembered; those that spent least are forgotten first.
 _MOST_KEYS = 10_000
 
 
 def at_once(elapsed: float, size: int) -> float:
-    """Returns the seconds of CPU for a body of `size` bytes that was read on the loop: those that have elapsed,
-    but not more than the worst body takes. Others had the rest.
+    """Returns the CPU seconds of a body of `size` bytes that was read on the loop: the elapsed seconds, but at
+    most those of the worst body, because other work may have run meanwhile.
     """
     return min(elapsed, _LEAST + size * _PER_BYTE)
 
@@ -29,7 +31,7 @@ class RefusedWork:
     """Token buckets by key, in seconds of CPU. Times are seconds of one clock."""
 
     def __init__(self) -> None:
-        #: What a key has spent, and when that was true; a full bucket is not kept.
+        #: What a key had spent at a moment; full buckets are not stored.
         self._spent: dict[str, tuple[float, float]] = {}
 
     def check(self, key_id: str, clock: Callable[[], float]) -> None:
@@ -48,7 +50,7 @@ class RefusedWork:
             )
 
     def charge(self, key_id: str, seconds: float, at: float) -> None:
-        """Takes `seconds` for a body whose request was refused."""
+        """Charges a key for a body whose request was refused."""
         self._spent[key_id] = (self._now(key_id, at) + seconds, at)
         if len(self._spent) > _MOST_KEYS:
             self._forget(at)
@@ -62,7 +64,7 @@ class RefusedWork:
         return left
 
     def _forget(self, at: float) -> None:
-        """Keeps the half that spent most."""
+        """Keeps the half of the keys that spent most."""
         for key_id in tuple(self._spent):
             self._now(key_id, at)
         ranked = sorted(self._spent.items(), key=lambda item: item[1][0], reverse=True)

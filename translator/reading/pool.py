@@ -1,4 +1,4 @@
-"""The processes that read bodies, and who may use them when."""
+"""The processes that read bodies, and which key may use them when."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from translator.reading.process import ReadingProcess
 from translator.reading.queue import FairQueue
 from translator.reading.wire import Result
 
-#: Seconds of CPU for one body: several times what the largest honest one takes.
+#: Seconds of CPU for one body: several times what the largest legitimate one takes.
 _CPU = 2.0
-#: Processes, and how many of them one key may use: its bodies leave room for those of others.
+#: Most processes, and how many of them one key may use, so that other keys' bodies have room.
 _PROCESSES, _OF_A_KEY = 4, 2
-#: Seconds after which a process that has nothing to do ends; the last one stays.
+#: Seconds after which an idle process ends; the last one stays.
 _IDLE = 60.0
 
 
@@ -47,16 +47,16 @@ class ReadingPool:
         self._ending: set[asyncio.Task[None]] = set()
         self._idle: asyncio.TimerHandle | None = None
         self._closed = False
-        #: Called with a key and the CPU time of a body that nobody waits for any more.
+        #: Called with a key and the CPU time of a body whose client has left.
         self.on_abandoned: Callable[[str, float], object] = lambda _key, _seconds: None
-        #: Bodies read, and those among them that ended their process.
+        #: Bodies that were read, and those among them that ended their process.
         self.bodies = self.too_complex = 0
 
     async def read(self, key: str, endpoint: Endpoint, content_type: bytes, body: Sequence[bytes]) -> Result:
-        """Reads a body in pieces on account of `key`. When it is cancelled, the body's place in the queue is free.
+        """Reads a body, given in pieces, on the account of `key`. Cancelling frees the body's place in the queue.
 
         Raises:
-            Refusal: 429 or 503, it cannot be read now. What is wrong with the body is in the result.
+            Refusal: 429 or 503 if it cannot be read now. What is wrong with the body itself is in the result.
         """
         task = _Task(endpoint, content_type, body, asyncio.get_running_loop().create_future())
         self._queue.put(key, task, sum(map(len, body)))
@@ -67,7 +67,7 @@ class ReadingPool:
             self._queue.remove(key, task)
 
     def samples(self) -> Iterable[Sample]:
-        """For `/metrics`."""
+        """Yields the samples for `/metrics`."""
         prefix = "trunkline_translator_"
         yield Sample(prefix + "bodies_read_total", "counter", "Bodies read in other processes.", self.bodies)
         text = "Bodies that took too much time or memory."
@@ -75,7 +75,7 @@ class ReadingPool:
         yield Sample(prefix + "bodies_waiting", "gauge", "Bodies that wait to be read.", len(self._queue))
 
     async def close(self) -> None:
-        """Ends the processes, and refuses what waits."""
+        """Ends the processes and refuses the waiting bodies."""
         self._closed = True
         if self._idle is not None:
             self._idle.cancel()
@@ -89,7 +89,7 @@ class ReadingPool:
             await asyncio.wait(left)
 
     def _dispatch(self) -> None:
-        """Gives what waits to the free processes, and to those that may still be started."""
+        """Assigns waiting bodies to free processes, and to processes that may still be started."""
         while not self._closed and len(self._running) < self._most:
             taken = self._queue.take()
             if taken is None:
@@ -108,16 +108,16 @@ class ReadingPool:
             running.add_done_callback(partial(self._ended, process, key, task))
 
     def _process(self) -> ReadingProcess:
-        """Raises OSError."""
+        """Returns a free process or a new one. Raises OSError."""
         while self._free:
             process = self._free.pop()
             if not process.has_ended():
                 return process
-            self._end(process)  # somebody has killed it
+            self._end(process)  # it was killed
         return ReadingProcess(self._cpu)
 
     async def _run(self, process: ReadingProcess, key: str, task: _Task) -> Result | None:
-        """Reads a body; None if the process did not start."""
+        """Reads a body; returns None if the process did not start."""
         try:
             await process.ready()
         except ReadingError as error:
@@ -161,7 +161,7 @@ class ReadingPool:
         self._idle = asyncio.get_running_loop().call_later(_IDLE, self._end_idle)
 
     def _end_idle(self) -> None:
-        """Nothing was read for a while."""
+        """Ends a process after a while without bodies."""
         self._idle = None
         while len(self._free) > 1:
             self._end(self._free.pop())

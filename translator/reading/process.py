@@ -1,4 +1,4 @@
-"""One process that reads bodies, from its parent's side."""
+"""One process that reads bodies, as its parent sees it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ from translator.errors import ReadingError
 from translator.reading import wire
 from translator.reading.wire import Result
 
-#: Seconds until a new process can read, on a machine that is very busy.
+#: Seconds for a new process to become ready, even on a very busy machine.
 _START = 30.0
-#: Seconds for one body, including the time in which others have the processor.
+#: Seconds for one body, including those in which other processes have the processor.
 _READING = 8.0
-#: Where the process finds this package; the rest it finds as any Python of this environment does.
+#: Where the process finds this package; it finds the rest like any Python of this environment.
 _ROOT = Path(translator.__file__).parents[1]
 
 
 class ReadingProcess:
-    """Reads one body at a time. `close` it in the end, and after every error."""
+    """Reads one body at a time. It must be closed in the end, and after every error."""
 
     def __init__(self, cpu: float) -> None:
-        """A body that takes `cpu` seconds ends it. Raises OSError if it cannot be started."""
+        """Starts the process, which a body that takes `cpu` seconds ends. Raises OSError if it cannot be
+        started.
+        """
         self._sock, theirs = socket.socketpair()
         self._sock.setblocking(False)
         try:
-            # -P: nothing from the working directory. It is in a session of its own, as Ctrl-C is for its parent.
+            # -P: import nothing from the working directory. The process has a session of its own: Ctrl-C is for
+            # its parent.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "translator.reading.worker", str(os.getpid()), str(cpu)],
                 stdin=theirs.fileno(),
@@ -54,7 +57,7 @@ class ReadingProcess:
         return self._process.pid
 
     async def ready(self) -> None:
-        """Waits until it can read. Raises ReadingError if it cannot start."""
+        """Waits until the process is ready. Raises ReadingError if it cannot start."""
         if self._ready:
             return
         try:
@@ -69,7 +72,9 @@ class ReadingProcess:
         self._ready = True
 
     async def read(self, endpoint: Endpoint, content_type: bytes, body: Sequence[bytes]) -> Result | None:
-        """The result for a body in pieces, or None where the process has ended over it, or has to."""
+        """Returns the result for a body in pieces; None if the process ended while reading it, or must be
+        ended.
+        """
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_READING):
@@ -78,7 +83,7 @@ class ReadingProcess:
                     await loop.sock_sendall(self._sock, piece)
                     await asyncio.sleep(
                         0
-                    )  # also where the process takes all of it at once, others come in between
+                    )  # even if the process accepts everything at once, other tasks run in between
                 (size,) = wire.SIZE.unpack(await self._received(wire.SIZE.size))
                 if size > wire.LONGEST_RESULT:
                     return None
@@ -87,7 +92,7 @@ class ReadingProcess:
             return None
 
     async def _received(self, size: int) -> bytes:
-        """Exactly `size` bytes. Raises EOFError, OSError."""
+        """Returns exactly `size` bytes. Raises EOFError, OSError."""
         data = b""
         while len(data) < size:
             piece = await asyncio.get_running_loop().sock_recv(self._sock, size - len(data))
@@ -97,14 +102,14 @@ class ReadingProcess:
         return data
 
     def has_ended(self) -> bool:
-        """Whether it has ended by itself."""
+        """Whether the process has ended by itself."""
         return self._process.poll() is not None
 
     def close(self) -> None:
-        """Ends it at once; `wait` afterwards."""
+        """Kills the process; call `wait` afterwards."""
         self._sock.close()
         self._process.kill()
 
     async def wait(self) -> None:
-        """Until it is gone, and its memory with it."""
+        """Waits until the process is gone and its memory is free."""
         await asyncio.to_thread(self._process.wait)

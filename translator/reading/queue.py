@@ -1,4 +1,4 @@
-"""Who is next: a queue for each key, and the keys in turn."""
+"""Whose body is read next: a queue for each key, and the keys in turn."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from translator.errors import Refusal
 
 T = TypeVar("T")
 
-#: Bodies that wait, of one key and of all: how many, and their bytes.
+#: Most waiting bodies of one key and of all keys: their number, and their bytes.
 KEY_NUMBER, KEY_BYTES = 256, 96 * 1024 * 1024
 ALL_NUMBER, ALL_BYTES = 4_096, 384 * 1024 * 1024
 
 
 class FairQueue(Generic[T]):
-    """Items of keys with their sizes in bytes; at most `together` of one key are out at a time."""
+    """Items of keys with their sizes in bytes; at most `together` items of one key are out at a time."""
 
     def __init__(self, together: int) -> None:
         self._together = together
-        #: The keys that wait, in the order of their turns.
+        #: The waiting keys, in the order of their turns.
         self._waiting: OrderedDict[str, deque[tuple[T, int]]] = OrderedDict()
         self._bytes: dict[str, int] = {}
         self._out: dict[str, int] = {}
@@ -30,7 +30,7 @@ class FairQueue(Generic[T]):
         return self._number
 
     def put(self, key: str, item: T, size: int) -> None:
-        """Raises Refusal: 429 if the key has too much waiting, 503 if all together have."""
+        """Adds an item. Raises Refusal: 429 if the key has too much waiting, 503 if all keys together have."""
         waiting = self._waiting.get(key)
         held = self._bytes.get(key, 0)
         if waiting and (len(waiting) >= KEY_NUMBER or held + size > KEY_BYTES):
@@ -46,7 +46,7 @@ class FairQueue(Generic[T]):
         self._count(key, 1, size)
 
     def take(self) -> tuple[str, T] | None:
-        """The next item and its key, which is out until `done`; None if no key's turn can come."""
+        """Returns the next item and its key, which is out until `done`; None if no key may have a turn."""
         for key, waiting in self._waiting.items():
             if self._out.get(key, 0) < self._together:
                 item, size = waiting.popleft()
@@ -58,13 +58,13 @@ class FairQueue(Generic[T]):
         return None
 
     def done(self, key: str) -> None:
-        """One of the key's items that were out is not any more."""
+        """Ends the turn of one of the key's items."""
         self._out[key] -= 1
         if not self._out[key]:
             del self._out[key]
 
     def remove(self, key: str, item: T) -> bool:
-        """Whether the item was waiting; it does not any more."""
+        """Removes an item. Returns whether it was waiting."""
         for entry in self._waiting.get(key, ()):
             if entry[0] is item:
                 self._waiting[key].remove(entry)
@@ -74,7 +74,7 @@ class FairQueue(Generic[T]):
         return False
 
     def drain(self) -> list[T]:
-        """Everything that waits, which does not any more."""
+        """Removes and returns all waiting items."""
         items = [item for waiting in self._waiting.values() for item, _ in waiting]
         self._waiting.clear()
         self._bytes.clear()

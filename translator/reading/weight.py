@@ -1,4 +1,6 @@
-"""Which bodies may be read on the loop: those that take at most a few milliseconds, whatever they hold."""
+"""Which bodies may be read on the event loop: those that take at most a few milliseconds, whatever they
+contain.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +8,18 @@ from translator.endpoints import BodyKind
 
 #: Python 3.11 takes longer to look up a member of an enum than to decide.
 _FORM = BodyKind.FORM
-#: Bytes of a JSON body that is read on the loop without a look at it. The worst ones take 150 ns a byte.
+#: Bytes up to which a JSON body is read on the loop without examination. The worst bodies take 150 ns a byte.
 _LIGHT_JSON = 24_576
-#: Bytes of a form: the worst ones consist of nothing but parts, at 200 ns a byte.
+#: Bytes up to which a form is read on the loop. The worst forms, which consist of parts only, take 200 ns a byte.
 _LIGHT_FORM = 8_192
-#: Bytes of a JSON body of few values that is read on the loop. Plain text takes 4 ns a byte.
+#: Bytes up to which a JSON body of few values is read on the loop. Plain text takes 4 ns a byte.
 _LONGEST = 262_144
-#: Marks of values in it, at 300 ns each in the worst case.
+#: Marks of values in such a body, at 300 ns each in the worst case.
 _MOST_MARKS = 8_000
 
 
 def is_light(kind: BodyKind, body: bytes) -> bool:
-    """Whether the body is read in less than 5 ms, at the speed of a server's core."""
+    """Returns whether the body is read in less than 5 ms, at the speed of a server's core."""
     size = len(body)
     if kind is _FORM:
         return size <= _LIGHT_FORM

@@ -1,10 +1,10 @@
-"""What the translator and the processes that read bodies say to each other. Little-endian:
+"""The protocol between the translator and the processes that read bodies. Little-endian:
 
     ready   u32 0                                       once, when the process can read
     task    u8 endpoint, u32 bytes of the content-type, u32 bytes of the body, content-type, body
     result  u32 bytes that follow, msgpack of `Result`
 
-msgpack and no pickle: a process that reads what strangers wrote is not trusted with ours.
+msgpack instead of pickle: a process that reads untrusted bodies must not be trusted with this process.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from translator.facts import BodyFacts
 TASK = struct.Struct("<BII")
 SIZE = struct.Struct("<I")
 READY = SIZE.pack(0)
-#: Bytes; the longest parts of a result are names, which are cut.
+#: Most bytes of a result; its longest parts are names, which are cut.
 LONGEST_RESULT = 65_536
 
 
 class Result(msgspec.Struct, frozen=True, array_like=True):
-    """Either `facts` or a refusal, and the `seconds` of CPU that it took. With `last`, the process ends."""
+    """Either `facts` or a refusal, with the CPU `seconds` that reading took. `last` says that the process ends."""
 
     facts: BodyFacts | None
     seconds: float = 0.0
@@ -48,22 +48,22 @@ _DECODER = msgspec.msgpack.Decoder(Result)
 
 
 def task(endpoint: Endpoint, content_type: bytes, size: int) -> bytes:
-    """What comes before a body of `size` bytes."""
+    """Returns what precedes a body of `size` bytes."""
     return TASK.pack(_NUMBERS[endpoint], len(content_type), size) + content_type
 
 
 def decode(data: bytes) -> Result:
-    """Raises ValueError."""
+    """Decodes a result. Raises ValueError."""
     return _DECODER.decode(data)
 
 
 def encode(result: Result) -> bytes:
-    """The result with its size."""
+    """Returns the result preceded by its size."""
     data = msgspec.msgpack.encode(result)
     return SIZE.pack(len(data)) + data
 
 
 def too_complex() -> Refusal:
-    """400, for a body that no process can read within its bounds."""
+    """Returns a 400 for a body that no process can read within its bounds."""
     message = "The request body takes too much time or memory to read: it has too many values."
     return Refusal(400, "body_too_complex", message)

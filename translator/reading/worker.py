@@ -1,7 +1,7 @@
 """`python -m translator.reading.worker PARENT CPU`: reads bodies from the socket that is its standard input.
 
-It holds nothing but the body it reads, and has no secrets, no policy and no files. A body that takes too much CPU
-or memory ends the process. It ends with its parent as well, however that ends.
+It has nothing but the body that it reads: no secrets, no policy and no files. A body that takes too much CPU or
+memory ends the process, and so does the end of its parent, however that happens.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from translator.facts import read
 from translator.reading import wire
 from translator.reading.wire import Result
 
-#: Bytes of address space. A body of 32 MiB takes 350 MiB in the worst honest case, emoji in ASCII.
+#: Bytes of address space. A body of 32 MiB takes 350 MiB in the worst legitimate case, emoji in ASCII.
 _MEMORY = 1 << 30
-#: Bytes: a process that is still as large after its result ends.
+#: Bytes of resident memory: a process that still uses as much after its result ends.
 _LARGE = 256 << 20
 _NICE = 5
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
-    """0 when the parent closes the socket."""
+    """Returns 0 when the parent closes the socket."""
     parent, cpu = int(sys.argv[1]), float(sys.argv[2])
     _confine()
     if os.getppid() != parent:
-        return 0  # it died before we could ask to be told
+        return 0  # it died before the signal was requested
     with socket.socket(fileno=os.dup(0)) as sock:
         sock.sendall(wire.READY)
         while _serve(sock, cpu):
@@ -52,16 +52,16 @@ def _confine() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.nice(_NICE)
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process wherever it is
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # prompts never get into a file
-    with suppress(ValueError, OSError):  # macOS does not know it
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process wherever it runs
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no prompt may get into a core file
+    with suppress(ValueError, OSError):  # macOS does not support it
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    # A parsed body has no cycles, and a walk through millions of values would take longer than to free them.
+    # A parsed body has no cycles, and traversing millions of values would take longer than freeing them.
     gc.disable()
 
 
 def _serve(sock: socket.socket, cpu: float) -> bool:
-    """Reads one body, which may take `cpu` seconds. Returns whether there may be another one."""
+    """Reads one body, which may take `cpu` seconds. Returns whether another one may follow."""
     head = _received(sock, wire.TASK.size)
     if head is None:
         return False
@@ -69,7 +69,7 @@ def _serve(sock: socket.socket, cpu: float) -> bool:
     content_type, body = _received(sock, type_size), _received(sock, size)
     if content_type is None or body is None:
         return False
-    begun = time.thread_time()  # that of the process is counted in ticks only, while its timer runs
+    begun = time.thread_time()  # the process's own time has the resolution of a tick while its timer runs
     signal.setitimer(signal.ITIMER_PROF, cpu)
     try:
         endpoint = ENDPOINTS[number]
@@ -89,8 +89,8 @@ def _serve(sock: socket.socket, cpu: float) -> bool:
 
 
 def _resident() -> int:
-    """Returns the bytes of memory in use, or 0 where the system does not tell. `ru_maxrss` is the most that ever
-    was, and inherited from the parent.
+    """Returns the bytes of memory in use, or 0 if the system does not tell. `ru_maxrss` is the maximum ever, and
+    inherited from the parent.
     """
     try:
         return int(Path("/proc/self/statm").read_bytes().split()[1]) * resource.getpagesize()
@@ -99,7 +99,7 @@ def _resident() -> int:
 
 
 def _received(sock: socket.socket, size: int) -> bytearray | None:
-    """Exactly `size` bytes; None if the parent has closed before."""
+    """Returns exactly `size` bytes; None if the parent closed the socket first."""
     data = bytearray(size)
     view = memoryview(data)
     while view:

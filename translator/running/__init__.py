@@ -1,1 +1,1 @@
-"""The requests that run or wait, when an operator asks: nothing here costs a request anything."""
+"""The running and waiting requests, when an operator asks; nothing here costs a request anything."""

@@ -1,4 +1,4 @@
-"""The transport of inquiries: one call to the control plane, opened again for ever."""
+"""The transport of inquiries: one call to the control plane, which is reopened for ever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb, requests_pb2_grpc
 from translator.policy.ads import CHANNEL_OPTIONS, ControlPlane
 
 _FIRST_DELAY, _MAX_DELAY = 0.1, 2.0
-#: For a control plane of an earlier version, which has no such call.
+#: For a control plane of an earlier version, which does not have this call.
 _UNKNOWN_DELAY = 60.0
 
 Answer = Callable[[pb.AttendResponse], Awaitable[pb.AttendRequest]]

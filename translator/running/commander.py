@@ -1,4 +1,4 @@
-"""Commands to Envoy's module, and what comes of them, over all connections that are open."""
+"""Sends commands to Envoy's module over every open connection, and collects the results."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from translator.running.progress import Progress
 
 Write = Callable[[bytes], None]
 
-#: Seconds for a module to tell what came of a command. One of an earlier version never does.
+#: Seconds for a module to report a command's result. A module of an earlier version never does.
 _PATIENCE = 1.0
 
 
 class _Awaited:
-    """A command, and the connections that have not told yet."""
+    """A command, and the connections that have not reported its result yet."""
 
     def __init__(self, silent: set[Write]) -> None:
         self.silent = silent
@@ -31,9 +31,10 @@ class _Awaited:
 
 
 class Commander:
-    """Commands every connection: several Envoys may be connected, each over several, of which one tells.
+    """Commands every connection: several Envoys may be connected, each over several connections of which one
+    reports.
 
-    `patience` is how long it waits for that, in seconds.
+    `patience` is how long it waits for the results, in seconds.
     """
 
     def __init__(self, patience: float = _PATIENCE) -> None:
@@ -43,34 +44,34 @@ class Commander:
         self._tokens = count(1)
 
     def opened(self, write: Write) -> None:
-        """Takes in a connection."""
+        """Adds a connection."""
         self._connections.append(write)
 
     def closed(self, write: Write) -> None:
-        """Forgets a connection; nothing more comes over it."""
+        """Forgets a connection, over which nothing more arrives."""
         self._connections.remove(write)
         for awaited in self._awaited.values():
             awaited.end(write)
 
     def finished(self, write: Write, result: CommandResult) -> None:
-        """Takes in what came of a command over one connection."""
+        """Takes a command's result over one connection."""
         awaited = self._awaited.get(result.token)
         if awaited is not None and write in awaited.silent:
             awaited.results.append(result.lines)
             awaited.end(write)
 
     async def report(self) -> Sequence[Progress] | None:
-        """Returns the requests that run, oldest first for each Envoy; None where no Envoy tells."""
+        """Returns the running requests, oldest first for each Envoy; None if no Envoy reports."""
         results = await self._command(Order.REPORT)
         return None if results is None else [each for lines in results for each in progress.read(lines)]
 
     async def cancel(self, request_id: str) -> Progress | None:
-        """Ends a request; returns how far it was, None where no Envoy has it."""
+        """Ends a request. Returns its progress; None if no Envoy runs it."""
         results = await self._command(Order.CANCEL, request_id)
         return next((each for lines in results or () for each in progress.read(lines)), None)
 
     async def quotas(self) -> Sequence[bytes]:
-        """Returns the lines of each Envoy about what rests."""
+        """Returns the lines of each Envoy about rests and quotas."""
         return await self._command(Order.QUOTAS) or ()
 
     async def _command(self, order: Order, request_id: str = "") -> Sequence[bytes] | None:

@@ -1,4 +1,4 @@
-"""The requests that run or wait at this gateway, as an operator is told of them."""
+"""The running and waiting requests of this gateway, as operators see them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _QUEUED, _RUNNING = admin.REQUEST_STATE_QUEUED, admin.REQUEST_STATE_RUNNING
 
 
 class Reservations(Protocol):
-    """What the requests that were let through may use."""
+    """Knows what the running requests have reserved."""
 
     @property
     def reservations(self) -> list[Reservation]:
-        """Oldest first."""
+        """The outstanding reservations, oldest first."""
 
     def reservation(self, request_id: str) -> Reservation | None: ...
 
 
 class Room(Protocol):
-    """Who waits for a place."""
+    """Knows the waiting requests."""
 
     def positions(self) -> Iterator[tuple[Waiter, float, Forecast]]: ...
 
@@ -41,7 +41,7 @@ class Room(Protocol):
 
 
 class Commander(Protocol):
-    """Knows what Envoy does."""
+    """Knows what Envoy runs."""
 
     async def report(self) -> Sequence[Progress] | None: ...
 
@@ -107,13 +107,13 @@ class Listings:
         return answer
 
     async def _running(self) -> Iterable[_Running]:
-        """By what Envoy tells; by what was let through where it does not, or not yet."""
+        """Returns the requests that Envoy reports; without a report, those that hold reservations."""
         progress = await self._commander.report()
         if progress is None:
             return [_Running(each, None) for each in self._reservations.reservations]
         found = []
         for each in progress:
-            # A stream may run for longer than its reservation is kept.
+            # A stream may outlast its reservation.
             reservation = self._reservations.reservation(each.request_id) or log_context.read(each.log_context)
             if reservation is not None:
                 found.append(_Running(reservation, each))

@@ -1,4 +1,4 @@
-"""How far a running request is, by the lines in which Envoy's module reports it."""
+"""The progress of a running request, from the lines in which Envoy's module reports it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ _WORDS = 5
 
 
 class Progress(NamedTuple):
-    """`attempts` and `target` are 0 and empty while no target was asked. Of a stream: its events so far, and their
-    bytes. `log_context` is what the request's line in the log will have, and begins with its id.
+    """`attempts` and `target` are 0 and empty until a target was asked. For a stream, `events` and `event_bytes`
+    are those so far. `log_context` is the one that the request's line in the log will have; it begins with the
+    request's id.
     """
 
     attempts: int
@@ -27,7 +28,7 @@ class Progress(NamedTuple):
 
 
 def read(lines: bytes) -> Iterator[Progress]:
-    """Reads `<attempts> <events> <bytes of them> <target or -> <log context>` lines; skips what is none."""
+    """Reads lines of `<attempts> <events> <bytes of them> <target or -> <log context>`; skips other lines."""
     for line in lines.decode("latin-1").splitlines():
         words = line.split(" ", _WORDS - 1)
         if len(words) < _WORDS or not all(word.isascii() and word.isdecimal() for word in words[:3]):

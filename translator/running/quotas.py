@@ -1,4 +1,4 @@
-"""What rests in Envoy and what is left of quotas, by the lines in which its module reports it (docs/quota.md)."""
+"""Rests and remaining quotas in Envoy, from the lines in which its module reports them (docs/quota.md)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _METRICS = {"r": policy.METRIC_REQUESTS, "t": policy.METRIC_TOKENS}
 
 
 def read(reports: Iterable[bytes]) -> pb.Standing:
-    """Reads `r`, `q` and `h` lines as in envoy/module/{hosts,quota,headroom}.h; skips what is none."""
+    """Reads `r`, `q` and `h` lines as in envoy/module/{hosts,quota,headroom}.h; skips other lines."""
     found = pb.Standing()
     for report in reports:
         for line in report.decode("latin-1").splitlines():
             kind, *words = line.split(" ")
             try:
                 _take(found, kind, words)
-            except (ValueError, LookupError):  # of a later version, or too large for a field
+            except (ValueError, LookupError):  # written by a later version, or too large for a field
                 continue
     return found
 
