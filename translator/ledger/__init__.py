@@ -1,1 +1,1 @@
-"""The write-ahead ledger: Envoy's log followed, settled, priced and shipped. See `ledger.ledger`."""
+"""The write-ahead ledger: follows Envoy's log, settles, prices and ships. See `ledger.ledger`."""

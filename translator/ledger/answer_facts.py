@@ -1,10 +1,10 @@
 """What an answer says about its own cost.
 
-Envoy's module finds it (envoy/module/places.c lists the places) and logs it as one JSON object, the facts:
-`usage` as the target wrote it or null, and where they are there `start` (usage of an Anthropic stream's first
-event), `choices` (usage that each choice has of its own), `billed_units`, `timings`, `tier`, `seconds`, `size`,
-`quality`, `items` (length of the list `data`), `text` (bytes of generated text), `deltas` (events that have some),
-`too_long`, `coding` (the content-encoding of an answer that could not be read).
+Envoy's module finds the facts (envoy/module/places.c lists the places) and logs them as one JSON object: `usage`
+as the target wrote it, or null, and if present `start` (the usage in an Anthropic stream's first event), `choices`
+(the usage that each choice reports), `billed_units`, `timings`, `tier`, `seconds`, `size`, `quality`, `items` (the
+length of the list `data`), `text` (bytes of generated text), `deltas` (events with such text), `too_long`, and
+`coding` (the content-encoding of an answer that could not be read).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 
 class Facts(msgspec.Struct, gc=False):
-    """`reported` is None where no report counts anything; `audio_ms` is the answer's `duration`."""
+    """The facts. `reported` is None if no report counts anything; `audio_ms` is the answer's `duration`."""
 
     reported: Reported | None = None
     tier: str = ""
@@ -40,11 +40,11 @@ class Facts(msgspec.Struct, gc=False):
     size: str = ""
     quality: str = ""
     items: int = 0
-    #: Bytes of generated text; 0 also where the answer's shape shows none.
+    #: Bytes of generated text; 0 also if the answer's format shows none.
     text: int = 0
-    #: Events of a stream that have some of it.
+    #: Events of a stream that contain generated text.
     deltas: int = 0
-    #: The target compressed its answer, though asked not to: nothing in it could be read.
+    #: The target compressed its answer against the request's headers: nothing in it could be read.
     coded: bool = False
 
 
@@ -81,7 +81,9 @@ class UsualResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 class Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """Facts of exactly these members, as of most answers: `_read_any` reads them in the same way, more slowly."""
+    """Facts with exactly these members, as in most answers. `_read_any` reads them with the same result, more
+    slowly.
+    """
 
     usage: UsualUsage
     tier: str = ""
@@ -98,7 +100,7 @@ class UsualOfResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     deltas: _Count = 0
 
 
-#: How the facts begin; a bare usage object cannot.
+#: The beginning of the facts; a bare usage object cannot begin like this.
 _FACTS = '{"usage":'
 _usual = msgspec.json.Decoder(Usual).decode
 _usual_of_response = msgspec.json.Decoder(UsualOfResponse).decode
@@ -106,7 +108,7 @@ _bare = msgspec.json.Decoder(UsualUsage).decode
 
 
 def usual(text: str) -> Usual | UsualOfResponse | None:
-    """Returns the facts as the log has them where they are of the usual form; None where only `read` can tell."""
+    """Returns facts of the usual form as the log has them; None if only `read` can read them."""
     if not text.startswith(_FACTS):
         return None
     try:
@@ -116,8 +118,9 @@ def usual(text: str) -> Usual | UsualOfResponse | None:
 
 
 def read(text: str) -> Facts:
-    """From the log; `NO_FACTS` for what is no JSON object. An older module logged the bare usage object, and
-    a log that waited for the control plane may be full of them.
+    """Reads facts from the log; returns `NO_FACTS` for anything but a JSON object.
+
+    An older module logged the bare usage object, and a log that waited for the control plane may be full of them.
     """
     found = usual(text)
     if found is not None:

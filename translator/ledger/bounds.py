@@ -1,8 +1,8 @@
-"""What a record may hold at most. The control plane takes no more, so nothing that a line, a target or a node says
-may exceed it: a record that cannot be stored is a request that nobody pays for.
+"""The largest values of a record. The control plane accepts no more, so nothing that a line, a target or a node
+says may exceed them: a record that cannot be stored is a request that nobody pays for.
 
-Texts and counts are held to it where a line is read (`lines`, `translator.log_context`), at almost no cost
-for an ordinary line; the rest where the record is made.
+Texts and counts are bounded where a line is read (`lines`, `translator.log_context`), at almost no cost for an
+ordinary line; the rest where the record is made.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STATUS = 999
 #: Microseconds since 1970, to the end of the year 9999.
 LAST_US = 253_402_300_799_999_999
 FAILED_ATTEMPTS = 64
-#: Of one provider; the highest index.
+#: The highest index of a provider's credentials.
 CREDENTIALS = 1_000
 
 #: Characters.
@@ -31,17 +31,17 @@ TIER = 64
 
 
 def text(value: str, most: int) -> str:
-    """At most so many characters, and no NUL, which PostgreSQL does not take."""
+    """Returns at most `most` characters, without NUL, which PostgreSQL does not accept."""
     return value[:most].replace("\x00", "\ufffd")
 
 
 def count(value: int, most: int = COUNT) -> int:
-    """From 0 to `most`."""
+    """Returns the value, from 0 to `most`."""
     return min(max(0, value), most)
 
 
 def bounded(reservation: Reservation) -> Reservation:
-    """As a record can have it. It may come from a file that is damaged."""
+    """Returns the reservation within the bounds of a record. It may come from a damaged file."""
     return replace(
         reservation,
         id=text(reservation.id, ID),

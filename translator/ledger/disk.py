@@ -1,4 +1,4 @@
-"""How much space the ledger's disk has left."""
+"""Watches the free space of the ledger's disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from structlog.typing import FilteringBoundLogger
 
 
 class DiskState(Enum):
-    """`LOW` is said; at `FULL`, or if the disk does not answer, reservations are no longer journalled."""
+    """At `LOW`, the state is logged. At `FULL`, or if the disk does not answer, reservations are no longer
+    journalled.
+    """
 
     OK = "ok"
     LOW = "low"
@@ -19,7 +21,7 @@ class DiskState(Enum):
 
 
 class DiskWatch:
-    """Thresholds in bytes of free space for an unprivileged user."""
+    """Watches the disk. The thresholds are bytes of free space for an unprivileged user."""
 
     def __init__(
         self,
@@ -38,7 +40,7 @@ class DiskWatch:
         self.state = DiskState.OK
 
     def look(self) -> DiskState:
-        """Measures; a change is logged once."""
+        """Measures the free space; logs a change of the state once."""
         before = self.state
         try:
             found = self._statvfs(self._directory)

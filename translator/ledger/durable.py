@@ -1,4 +1,6 @@
-"""Small files that are replaced whole: JSON below a line with the format and a checksum, atomic and fsynced."""
+"""Small files that are replaced atomically: JSON after a line with the format and a checksum, synced to the
+disk.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ _FORMAT = b"trunkline ledger 1 "
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """What was saved last, None if there is no file.
+    """Returns what was saved last; None if there is no file.
 
     Raises:
         LedgerFileError: the file is damaged, of another format, or cannot be read.
@@ -35,5 +37,5 @@ def load(path: Path) -> dict[str, Any] | None:
 
 
 def save(path: Path, content: bytes) -> None:
-    """Replaces the file by JSON `content`; on return it survives a power cut. Raises OSError."""
+    """Replaces the file by JSON `content`, which survives a power cut on return. Raises OSError."""
     replace(path, (_FORMAT, hashlib.sha256(content).hexdigest().encode(), b"\n", content))

@@ -1,9 +1,9 @@
-"""What is asked of the Envoy that writes the log, over its admin socket: to reopen it, and since when it runs.
+"""Two requests to the Envoy that writes the log, over its admin socket: to reopen the log, and when it started.
 
-An Envoy that was killed takes with it the lines that it had not written and the requests that it was serving.
-Their reservations are told from those of its successor by its start: what was reserved before the Envoy that
-serves now began, and has no line once the log has been read to its end, will never have one. (One Envoy per
-translator, no hot restart: as in the design.)
+If Envoy is killed, the lines that it had not written and the requests that it was serving are lost. The start of
+its successor tells their reservations apart: a reservation from before that start that has no line when the log
+has been read to its end will never have one. (There is one Envoy per translator and no hot restart, as in the
+design.)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class EnvoyAdmin:
         self._log = log
 
     async def reopen_logs(self) -> bool:
-        """Whether Envoy said that it will."""
+        """Returns whether Envoy confirmed that it reopens its logs."""
         try:
             async with asyncio.timeout(_TIMEOUT):
                 answer = await self._ask("POST", "/reopen_logs")
@@ -44,10 +44,11 @@ class EnvoyAdmin:
         return status is not None and status[1] == b"200"
 
     async def watch(self, started: Callable[[float], None]) -> None:
-        """For ever: calls `started` for every Envoy, with a moment in Unix seconds before which it served nothing.
+        """Calls `started` for every Envoy, with a moment in Unix seconds before which it served nothing; runs for
+        ever.
 
-        Where the system tells the start of its process, that moment is not before it: what its predecessor let
-        through until it was killed is told apart entirely, also when the supervisor was quick.
+        If the system tells when Envoy's process started, the moment is not earlier than that. So all requests that
+        its predecessor let through are recognised, even if the supervisor restarted Envoy quickly.
         """
         while True:
             try:
@@ -62,7 +63,7 @@ class EnvoyAdmin:
                         begun = await self._start_by_uptime()
                 if begun is not None:
                     started(begun)
-                # Nothing is asked on this connection: it ends with Envoy, or when Envoy finds it idle too long.
+                # Nothing is sent on this connection: it ends with Envoy, or when Envoy closes it as idle.
                 await reader.read()
             except OSError:
                 pass
@@ -71,13 +72,13 @@ class EnvoyAdmin:
             await asyncio.sleep(_RETRY)
 
     async def _start_by_uptime(self) -> float | None:
-        """Up to two seconds early: Envoy tells whole ones."""
+        """Returns Envoy's start, up to two seconds early because Envoy reports whole seconds."""
         asked = time.time()
         found = _UPTIME.search(await self._ask("GET", "/server_info"))
         return asked - int(found[1]) - 1 if found else None
 
     async def _ask(self, method: str, path: str) -> bytes:
-        """The whole answer. Raises OSError."""
+        """Returns the whole answer. Raises OSError."""
         reader, writer = await asyncio.open_unix_connection(str(self._path))
         try:
             head = f"{method} {path} HTTP/1.1\r\nhost: envoy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -88,17 +89,17 @@ class EnvoyAdmin:
 
 
 def _process_start(connection: socket.socket) -> float | None:
-    """When the process behind a Unix socket began, in Unix seconds; None where the system does not say.
+    """Returns when the process behind a Unix socket started, in Unix seconds; None if the system does not tell.
 
-    Never early, and some 10 ms late at most, the tick in which Linux counts. Envoy takes 40 ms before it can ask
-    about a request.
+    Never early, and at most some 10 ms late, the tick in which Linux counts. Envoy takes 40 ms before it can send
+    a check.
     """
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None
     try:
         pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
-        # The name in the second field may hold anything; the fields are counted from behind its bracket.
+        # The name in the second field may contain anything; the fields are counted from after its closing bracket.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         since_boot = (int(fields[19]) + 1) / os.sysconf("SC_CLK_TCK")
         return _boot() + since_boot
@@ -107,7 +108,7 @@ def _process_start(connection: socket.socket) -> float | None:
 
 
 def _boot() -> float:
-    """When the system was booted, in Unix seconds: of a few readings the one that was interrupted least."""
+    """Returns when the system booted, in Unix seconds: the reading that was interrupted least."""
     readings = []
     for _ in range(5):
         before = time.clock_gettime(time.CLOCK_BOOTTIME)

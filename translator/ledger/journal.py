@@ -1,7 +1,8 @@
-"""The reservations, on disk before Envoy hears of them: a killed translator still knows what it let through.
+"""The reservations on disk, written before Envoy has its answer: a killed translator still knows what it let
+through.
 
-One JSON array a line, no fsync: what is written survives a kill -9 of the process, not a power cut (then Envoy's
-requests are gone too, and the control plane has all up to the last acknowledged batch).
+One JSON array a line, without fsync. What is written survives a kill -9 of the process but not a power cut; then
+Envoy's requests are gone too, and the control plane has everything up to the last acknowledged batch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _encoded = partial(orjson.dumps, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class Journal:
-    """Appends to the current file. A write that fails is counted, told once, and holds up no request."""
+    """Appends to the current file. A failed write is counted, logged once, and delays no request."""
 
     def __init__(self, directory: Path, known: Position, log: FilteringBoundLogger) -> None:
         self._segments = Segments(directory, NAME, (known,))
@@ -31,7 +32,7 @@ class Journal:
         #: Entries that could not be written.
         self.errors = 0
         self._failing = False
-        #: Set while the disk is full: what is left is for Envoy's lines.
+        #: Set while the disk is full: the remaining space is for Envoy's lines.
         self.suspended = False
         self._descriptor: int | None = None
         self._size = 0
@@ -42,20 +43,20 @@ class Journal:
 
     @property
     def position(self) -> Position:
-        """Where the next write goes."""
+        """The position of the next write."""
         return Position(self._segments.number, self._size)
 
     def append(self, entry: list[Any]) -> bool:
-        """Whether the entry is on disk, with all that was gathered before it."""
+        """Writes an entry and everything gathered before it. Returns whether they are on disk."""
         self.gather(entry)
         return self.flush()
 
     def gather(self, entry: list[Any]) -> None:
-        """The entry will be on disk after the next `flush`."""
+        """Takes an entry for the next `flush`."""
         self._gathered.append(_encoded(entry))
 
     def flush(self) -> bool:
-        """Whether all that was gathered is on disk now; in one write, so it is all or nothing."""
+        """Writes everything gathered, in one write, so it is all or nothing. Returns whether it is on disk."""
         gathered = self._gathered
         if not gathered:
             return True
@@ -66,13 +67,13 @@ class Journal:
         return True
 
     def _write(self, lines: bytes) -> bool:
-        """Whether all of it is on disk; else nothing is."""
+        """Returns whether all lines are on disk; otherwise none is."""
         try:
             descriptor = self._open() if self._descriptor is None else self._descriptor
             written = os.write(descriptor, lines)
             if written != len(lines):
                 os.ftruncate(descriptor, self._size)
-                raise OSError(f"wrote {written} of {len(lines)} bytes")  # noqa: TRY301 - told in one place
+                raise OSError(f"wrote {written} of {len(lines)} bytes")  # noqa: TRY301 - logged in one place
         except OSError as error:
             self._fail(error)
             return False
@@ -81,7 +82,7 @@ class Journal:
         return True
 
     def entries(self, since: Position) -> Iterator[list[Any]]:
-        """Everything from `since` on; lines that are no entry are left out."""
+        """Yields the entries from `since` on; skips lines that are not entries."""
         for number in range(max(since.file, self._segments.first), self._segments.number + 1):
             try:
                 content = self._segments.path(number).read_bytes()
@@ -96,14 +97,14 @@ class Journal:
                     yield entry
 
     def rotate(self) -> None:
-        """Begins a new file; the old ones go with `forget`. Raises OSError."""
+        """Begins a new file; `forget` deletes the old ones. Raises OSError."""
         self.flush()
         self._segments.rotate()
         self.close()
         self._size = 0
 
     def forget(self, before: Position) -> None:
-        """Deletes the files that a stored snapshot has made needless. Raises OSError."""
+        """Deletes the files that a stored snapshot has superseded. Raises OSError."""
         self._segments.remove_before(before.file)
 
     def close(self) -> None:
@@ -113,10 +114,10 @@ class Journal:
             self._descriptor = None
 
     def _open(self) -> int:
-        """Raises OSError."""
+        """Opens the current file. Raises OSError."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._descriptor = os.open(self._segments.current, flags, 0o600)
-        # A last line without its end was never acted on: the answer follows the write.
+        # A last line without its end was never acted on, because the answer follows the write.
         content = self._segments.current.read_bytes()
         self._size = content.rfind(b"\n") + 1
         if self._size != len(content):

@@ -1,4 +1,4 @@
-"""One line of Envoy's access log, format version 2: read leniently, because a line that is lost is money lost."""
+"""One line of Envoy's access log, format version 2. It is read leniently, because a lost line is lost money."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from translator.ledger import bounds
 from translator.limits import Reservation
 
 FORMAT_VERSION = 2
-#: How every line begins, and nothing else in one: its values are no objects, and quotes in them are escaped.
+#: The beginning of every line, which cannot occur within one: its values are not objects, and their quotes are
+#: escaped.
 _BEGINNING = b'{"'
-#: Above it, a number is no count of anything here; it also keeps sums within what protobuf's 64 bits hold.
+#: The largest count; it keeps sums within protobuf's 64 bits.
 _LARGEST = 1 << 53
-#: As Envoy's module writes it behind the attempts that failed.
+#: The word that Envoy's module writes after the failed attempts.
 CANCELLED = "cancelled"
-#: No text of a record can have one.
+#: The character that no text of a record may contain.
 _NUL = "\x00"
 
-#: Within these bounds, as every line of a healthy Envoy, one goes into a record as it is.
+#: Within these bounds, as every line of a healthy Envoy is, a line goes into a record unchanged.
 _Text = Annotated[str, msgspec.Meta(max_length=bounds.TEXT)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=bounds.COUNT)]
 
 
 class RequestLine(msgspec.Struct, gc=False):
-    """A request that ended. `reservation` is what it had reserved, None where it was refused. `target` is empty
-    where none was reached; `node` is with its owner's prices; `failed` are the attempts before the last one;
-    `usage` is the target's own report as text.
+    """A request that ended. `reservation` is None if it was refused. `target` is empty if none was reached. `node`
+    includes its owner's prices. `failed` are the attempts before the last one. `usage` is the target's own report
+    as text.
     """
 
     reservation: Reservation | None
@@ -47,21 +48,23 @@ class RequestLine(msgspec.Struct, gc=False):
     duration_ms: int
     usage: str | None
     events: int | None
-    #: Of these events; there may have been more.
+    #: Bytes of these events; there may have been more events.
     event_bytes: int
-    #: What the target calls the request; empty if it does not say.
+    #: The target's id of the request; empty if it does not send one.
     upstream_id: str = ""
-    #: Which of its provider's credentials the target was asked with, from 0.
+    #: The index, from 0, of the provider's credential that was used.
     credential_index: int = 0
 
     @property
     def cancelled(self) -> bool:
-        """Whether an operator ended the request: the last word of `failed` says so."""
+        """Whether an operator ended the request, which the last word of `failed` says."""
         return self.failed.endswith(CANCELLED)
 
 
 class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """A line of exactly these fields, as Envoy writes them: `_parse_any` reads it in the same way, more slowly."""
+    """A line of exactly these fields, as Envoy writes them. `_parse_any` reads it with the same result, more
+    slowly.
+    """
 
     v: Literal[2]
     note: str | None = None
@@ -87,15 +90,14 @@ _usual = msgspec.json.Decoder(_Usual).decode
 def parse(
     line: bytes, reservation_of: Callable[[str], Reservation | None] = log_context.read
 ) -> RequestLine | None:
-    """None for a line that is not of this format. `reservation_of` gives the reservation that a log context
-    describes.
+    """Parses a line; returns None if it is not of this format. `reservation_of` reads a log context.
 
-    A line that was torn (Envoy was killed, the disk was full) has the next one glued to it, which is saved. What
-    is larger than a record can have is made to fit.
+    If a line is incomplete because Envoy was killed or the disk was full, the next line follows it without a line
+    end, and that one is recovered. Values larger than a record's bounds are reduced to them.
     """
     try:
         found = _usual(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # the latter for text that is not UTF-8
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # UnicodeDecodeError: text that is not UTF-8
         return _parse_any(line)
     context, target, node, failed = found.note, found.target, found.node, found.failed
     flags, usage, upstream_id = found.flags, found.usage, found.upstream_id
@@ -129,12 +131,12 @@ def parse(
 
 
 def _parse_any(line: bytes) -> RequestLine | None:
-    """What is absent or nonsense in one field costs this field only; numbers may be text."""
+    """Parses any line. A missing or invalid field loses only that field; numbers may be text."""
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
         if not line.isascii() and (repaired := line.decode("utf-8", "replace").encode()) != line:
-            return parse(repaired)  # a target's text that is not UTF-8
+            return parse(repaired)  # a target sent text that is not UTF-8
         glued = line.rfind(_BEGINNING, 1)
         return parse(line[glued:]) if glued > 0 else None
     if type(fields) is not dict or number(fields.get("v")) != FORMAT_VERSION:
@@ -163,21 +165,22 @@ def _parse_any(line: bytes) -> RequestLine | None:
 
 
 def attempted(place: str) -> tuple[str, int]:
-    """The target's id and the credential's index, as Envoy's module writes them: `openai/gpt-4.1#2` for index 1.
+    """Returns the target's id and the credential's index, which Envoy's module writes as `openai/gpt-4.1#2` for
+    index 1.
 
-    A `#` that belongs to the target's id is percent-encoded.
+    A `#` in the target's id is percent-encoded.
     """
     target, _, credential = place.partition("#")
     return bounds.text(unquote(target), bounds.TEXT), credential_index(credential)
 
 
 def credential_index(number_text: str) -> int:
-    """From 0, of a credential's number, from 1; 0 without one."""
+    """Returns the index, from 0, of a credential's number, from 1; 0 without a number."""
     return bounds.count((number(number_text) or 1) - 1, bounds.CREDENTIALS)
 
 
 def text(value: Any) -> str:
-    """Empty for what is absent, which Envoy writes as null or `-`."""
+    """Returns the text; empty if it is absent, which Envoy writes as null or `-`."""
     if value is None:
         return ""
     if type(value) is str:
@@ -186,13 +189,13 @@ def text(value: Any) -> str:
 
 
 def decoded(value: Any) -> str:
-    """`text` of a percent-encoded value."""
+    """Returns the `text` of a percent-encoded value."""
     plain = text(value)
     return unquote(plain) if "%" in plain else plain
 
 
 def number(value: Any) -> int | None:
-    """A whole number from 0 up, as number or text; None for anything else."""
+    """Returns a whole number of at least 0, given as number or text; None for anything else."""
     if type(value) is int:  # nearly always
         return value if 0 <= value < _LARGEST else None
     if type(value) is str:
@@ -206,12 +209,12 @@ def number(value: Any) -> int | None:
 
 
 def _events(counts: str) -> tuple[int | None, int]:
-    """How many there were, and their bytes."""
+    """Returns the number of events, and their bytes."""
     events, _, event_bytes = counts.partition(":")
     return number(events), number(event_bytes) or 0
 
 
 def _status(value: Any) -> int:
-    """0 for what is none."""
+    """Returns the status; 0 for anything else."""
     status = number(value)
     return status if status is not None and status <= bounds.STATUS else 0

@@ -1,4 +1,4 @@
-"""The records on their way to the control plane, and the place in the log up to which it has them all. No I/O.
+"""The records on their way to the control plane, and the position in the log up to which it has them all. No I/O.
 
 Bounded: what does not fit stays in the log, and is read from there again when there is room.
 """
@@ -18,9 +18,9 @@ from translator.ledger.records import Bill
 from translator.ledger.segments import Position
 from translator.limits import Reservation
 
-#: Records held; about 1 KB each.
+#: Most records in memory; about 1 KB each.
 CAPACITY = 2_000
-#: Expired reservations held; they come in numbers only when Envoys are killed under load again and again.
+#: Most expired reservations in memory; there are many only if Envoys are killed under load again and again.
 _MOST_EXPIRED = 20_000
 
 
@@ -33,16 +33,17 @@ class _Waiting(msgspec.Struct, gc=False):
 
 
 class Outbox:
-    """Takes the lines of the log in order, each once; gives records; is told what was acknowledged."""
+    """Takes the lines of the log in order, each once, and returns records until they are acknowledged."""
 
     def __init__(self, next_position: Position) -> None:
-        #: Where the next line begins that has not been looked at here.
+        #: The position of the next line to take.
         self.next = next_position
         self._waiting: deque[_Waiting] = deque()
-        #: Expired reservations: not in the log, kept in the snapshot until they are acknowledged.
+        #: Records of expired reservations. They are not in the log; the snapshot has them until they are
+        #: acknowledged.
         self.expired: dict[str, ledger.UsageRecord] = {}
         self.shipped = 0
-        #: Expired reservations that there was no room for.
+        #: Records of expired reservations that were dropped for lack of room.
         self.dropped = 0
 
     @property
@@ -51,7 +52,7 @@ class Outbox:
 
     @property
     def pending(self) -> int:
-        """Records held; there may be more in the log."""
+        """The number of records in memory; the log may have more."""
         return len(self._waiting) + len(self.expired)
 
     @property
@@ -64,14 +65,14 @@ class Outbox:
         self._waiting.append(_Waiting(records.record(line, reservation, billed), start))
 
     def expire(self, record: ledger.UsageRecord) -> None:
-        """Takes a record that no line stands for."""
+        """Takes a record that has no line."""
         if len(self.expired) >= _MOST_EXPIRED:
             self.dropped += 1
             return
         self.expired[record.id] = record
 
     def batch(self, most: int) -> list[ledger.UsageRecord]:
-        """The oldest records, up to `most`; they stay until they are acknowledged."""
+        """Returns the oldest records, up to `most`; they stay until they are acknowledged."""
         chosen = list(islice(self.expired.values(), most))
         for waiting in self._waiting:
             if len(chosen) >= most:
@@ -81,7 +82,7 @@ class Outbox:
         return chosen
 
     def acknowledge(self, ids: Iterable[str]) -> None:
-        """Ids that are not held are ignored."""
+        """Removes the records with these ids. Unknown ids are ignored."""
         known = set(ids)
         for each in known.intersection(self.expired):
             del self.expired[each]

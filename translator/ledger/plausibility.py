@@ -1,7 +1,7 @@
-"""How much of a target's claim is believed: what the request could have used at most, and nothing beyond.
+"""Bounds the usage that a target may plausibly claim by what the request could have used at most.
 
-A bound, not an estimate: an honest target never reaches it, whatever its tokeniser. docs/usage.md gives the
-reasons for each figure.
+These are bounds, not estimates: an honest target never reaches them, whatever its tokeniser. docs/usage.md gives
+the reasons for each figure.
 """
 
 from __future__ import annotations
@@ -14,30 +14,34 @@ from translator.requested_units import ABOUT, RequestedUnits
 
 #: Tokens of the templates around messages and tools, and of a system prompt that the target adds.
 _TEMPLATES = 4_096
-#: Of the largest image, for each token that was reserved for it: 49,000 instead of 765.
+#: Tokens of the largest image per reserved token: 49,000 instead of 765.
 _LARGEST_MEDIUM = 64
-#: What a target may add to the prompt by itself: an earlier response, files, pages that it finds, several rounds.
+#: Tokens that a target may add to the prompt: an earlier response, files, pages that it finds, in several rounds.
 _OUTSIDE = 10_000_000
-#: Reasoning that is not shown, in all, at once, and for each millisecond.
+#: Tokens of hidden reasoning: in all, at once, and for each millisecond.
 _HIDDEN = 131_072
 _HIDDEN_AT_ONCE = 4_096
 _HIDDEN_PER_MS = 10
 _BYTES_PER_TOKEN = 4
-#: Bytes that a token of ordinary text does not have on average.
+#: More bytes than a token of ordinary text has on average.
 _LONGEST_TOKEN = 8
 
 
 def most_prompt(line: RequestLine, reservation: Reservation) -> int:
-    """Tokens. A token has at least one byte, and templates repeat names; media can have more tokens than bytes."""
+    """Returns the most plausible prompt tokens. A token has at least one byte, templates repeat names, and media
+    can have more tokens than bytes.
+    """
     size = line.bytes_in or reservation.prompt * _BYTES_PER_TOKEN
     media = max(0, reservation.prompt - size // _BYTES_PER_TOKEN) * _LARGEST_MEDIUM
     return size * 3 // 2 + _TEMPLATES + media + (_OUTSIDE if reservation.outside else 0)
 
 
 def most_completion(line: RequestLine, reservation: Reservation, facts: Facts, report: Reported) -> int:
-    """Tokens. The request's own maximum counts, where it states one: reasoning is in it, unless the target counts
-    it apart. A target has ignored it only if the text that it really sent says so. Without a maximum, what was
-    sent has at least a byte for each token, and the rest is reasoning.
+    """Returns the most plausible completion tokens.
+
+    The request's own maximum counts if it states one. It includes reasoning unless the target counts that
+    separately. Only the text that was really sent can prove that the target ignored the maximum. Without a
+    maximum, the sent text has at least one byte per token, and the rest is reasoning.
     """
     hidden = min(_HIDDEN, _HIDDEN_AT_ONCE + _HIDDEN_PER_MS * line.duration_ms)
     if reservation.stated:
@@ -47,12 +51,16 @@ def most_completion(line: RequestLine, reservation: Reservation, facts: Facts, r
 
 
 def most_audio_ms(units: RequestedUnits) -> int:
-    """Milliseconds of sound. Some charge for ten seconds at least; what was guessed may be of a lower bit rate."""
+    """Returns the most plausible milliseconds of sound. Some providers charge for at least ten seconds, and a
+    guessed length may belong to a lower bit rate.
+    """
     if units.size == ABOUT:
         return units.count * 10 + 60_000
     return units.count * 11 // 10 + 10_000
 
 
 def most_searches(documents: int, size: int) -> int:
-    """Search units of a rerank with a body of `size` bytes: long documents count several times."""
+    """Returns the most plausible search units of a rerank with a body of `size` bytes: long documents count
+    several times.
+    """
     return 1 + (documents + size // 50) // 100

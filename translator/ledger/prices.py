@@ -1,4 +1,4 @@
-"""What a request costs: the price that its target had when it began, remembered also after it was replaced."""
+"""What a request costs, by the price that its target had when it began. Replaced prices are remembered."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from translator import money
 from translator.ledger.usage import Tokens
 
-#: Versions remembered per target. More changes than these within the time that the control plane is away price a
-#: request of that time by a later version, which its record names.
+#: Most price versions per target. If the price changes more often while the control plane is away, a request of
+#: that time is priced by a later version, which its record names.
 _REMEMBERED = 16
 
 
@@ -31,7 +31,7 @@ class Rates(NamedTuple):
 
     @classmethod
     def of(cls, above: int, message: policy.Price | policy.Rates) -> Rates:
-        """With the fallbacks of trunkline.policy.v1.Price."""
+        """Returns the rates of a message, with the fallbacks of trunkline.policy.v1.Price."""
         has = message.HasField
         cache_write = message.cache_write if has("cache_write") else message.input
         return cls(
@@ -48,15 +48,15 @@ class Rates(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether no kind of tokens has a rate of its own, except for cached ones."""
+        """Whether only cached tokens have a rate of their own."""
         return {self.cache_write, self.cache_write_1h, self.audio_input} == {self.input} and {
             self.reasoning,
             self.audio_output,
         } == {self.output}
 
     def cost(self, tokens: Tokens) -> int:
-        """Thousandths of a nano-USD; each token at the rate of its kind, and of one kind where a target counts it
-        as several: no token takes back what another one costs.
+        """Returns thousandths of a nano-USD. Each token is charged at the rate of its kind. A token that a target
+        counts in several kinds is charged in one, so no token reduces the cost of another.
         """
         thousandths, left = 0, tokens.prompt
         for count, rate in (
@@ -80,10 +80,10 @@ class Rates(NamedTuple):
 
 
 class Price(msgspec.Struct, frozen=True, order=True, gc=False, array_like=True, forbid_unknown_fields=True):
-    """Units are those of trunkline.policy.v1.Price; `valid_from` is Unix seconds.
+    """A price in the units of trunkline.policy.v1.Price; `valid_from` is Unix seconds.
 
-    `rates` are empty where `input`, `output` and `cached_input` are all that tokens cost; otherwise they are in
-    the order of `above`, and so are those of each of the `service_tiers`.
+    `rates` are empty if tokens cost only `input`, `output` and `cached_input`; otherwise they are sorted by
+    `above`, and so are those of each of the `service_tiers`.
     """
 
     valid_from: int
@@ -122,18 +122,20 @@ class Price(msgspec.Struct, frozen=True, order=True, gc=False, array_like=True, 
 
     @property
     def fields(self) -> tuple[Any, ...]:
-        """Returns it as JSON values, for `restored`: without the named tuples in it, which are none to orjson."""
+        """The price as JSON values, for `restored`; named tuples are converted because orjson does not support
+        them.
+        """
         return tuple(msgspec.to_builtins(self))
 
     @classmethod
     def restored(cls, fields: Iterable[Any]) -> Price:
-        """Returns the price of its fields as JSON values; earlier versions wrote only the first ones."""
+        """Returns the price with these fields; earlier versions wrote only the first ones."""
         return msgspec.convert(list(fields), cls)
 
     def rates_of(self, prompt: int, service_tier: str) -> Rates | None:
-        """Returns the rates of a request with so many prompt tokens; None where `rates` are empty.
+        """Returns the rates of a request with `prompt` tokens; None if `rates` are empty.
 
-        A service tier that has no rates of its own is charged as any other request.
+        A service tier without rates of its own is charged like any other request.
         """
         rates = self.rates
         for name, of_tier in self.service_tiers:
@@ -142,7 +144,7 @@ class Price(msgspec.Struct, frozen=True, order=True, gc=False, array_like=True, 
         return next((each for each in reversed(rates) if prompt > each.above or each.above == 0), None)
 
     def image(self, size: str, quality: str) -> int:
-        """Returns micro-USD for one image: by size and quality, size, quality, or the price of any."""
+        """Returns micro-USD for one image: by size and quality, by size, by quality, or the price of any image."""
         prices = dict(self.images)
         for name in (f"{size}/{quality}", size, quality):
             if name in prices:
@@ -150,7 +152,7 @@ class Price(msgspec.Struct, frozen=True, order=True, gc=False, array_like=True, 
         return prices.get("default", 0)
 
     def _thousandths(self, tokens: Tokens) -> int:
-        """Returns what the tokens cost, in thousandths of a nano-USD."""
+        """Returns the cost of the tokens in thousandths of a nano-USD."""
         if (self.rates or self.service_tiers) and (rates := self.rates_of(tokens.prompt, tokens.tier)) is not None:
             return rates.cost(tokens)
         cached = tokens.cached
@@ -158,16 +160,16 @@ class Price(msgspec.Struct, frozen=True, order=True, gc=False, array_like=True, 
         return text + cached * (self.cached_input - self.input) if cached else text
 
     def cost_of_text(self, tokens: Tokens) -> int:
-        """Returns nano-USD for a request that has nothing beside tokens; as `cost`."""
+        """Returns nano-USD like `cost`, for a request without requested units."""
         cost = money.nano_usd(self._thousandths(tokens)) + self.request * money.MICRO
-        return cost if cost < money.MOST else money.MOST  # noqa: FURB136 - a call of `min` takes five times as long
+        return cost if cost < money.MOST else money.MOST  # noqa: FURB136 - calling `min` takes five times as long
 
     def cost(self, tokens: Tokens) -> int:
-        """Nano-USD, rounded half up once, and at most `money.MOST`."""
+        """Returns nano-USD, rounded half up once, at most `money.MOST`."""
         if not tokens.has_units:
             return self.cost_of_text(tokens)
         thousandths = self._thousandths(tokens) + tokens.characters * self.character
-        # Milliseconds, at prices of seconds.
+        # Milliseconds at prices per second.
         millionths = tokens.audio_in_ms * self.audio_second_input + tokens.audio_out_ms * self.audio_second_output
         each = tokens.search_units * self.search_unit + self.request
         if tokens.images:
@@ -177,11 +179,11 @@ class Price(msgspec.Struct, frozen=True, order=True, gc=False, array_like=True, 
 
 
 class PriceBook:
-    """Prices by route and target.
+    """Prices by route and target, including former ones.
 
-    The policy says only which price is in force and which ones will be: a request that began before a change and
-    ended, or is read from the log, after it needs the one before. `on_change` is called with every price that the
-    policy brings, before a request is let through under it.
+    The policy has only the current and the announced prices. A request that began before a change and is settled
+    after it needs the price before. `on_change` is called with every price of the policy before a request is let
+    through under it.
     """
 
     def __init__(self) -> None:
@@ -189,7 +191,7 @@ class PriceBook:
         self.on_change: Callable[[str, str, Price], None] = lambda route, target, price: None
 
     def at(self, route: str, target: str, start: int) -> Price | None:
-        """The price in force at `start` (Unix seconds): of those that were, the most recent; None without one."""
+        """Returns the most recent price in force at `start` (Unix seconds); None if there is none."""
         try:
             known = self._prices[route][target]
         except KeyError:
@@ -200,7 +202,7 @@ class PriceBook:
         return max((each for each in known.values() if each.valid_from <= start), default=None)
 
     def put(self, route: policy.Route) -> None:
-        """Takes in a route of the policy; a version that is known already may have changed in it."""
+        """Takes the prices of a route of the policy; a known version may have changed in it."""
         for target in route.targets:
             known = self._prices.setdefault(route.id, {}).setdefault(target.id, {})
             for message in target.prices:
@@ -212,25 +214,25 @@ class PriceBook:
                 del known[version]
 
     def take(self, route: str, target: str, price: Price) -> None:
-        """Takes in one price that was known before."""
+        """Takes one price that was known before."""
         self._prices.setdefault(route, {}).setdefault(target, {})[price.version] = price
 
     def entries(self) -> Iterator[tuple[str, str, Price]]:
-        """Every price with its route and target."""
+        """Yields every price with its route and target."""
         for route, targets in self._prices.items():
             for target, prices in targets.items():
                 for price in prices.values():
                     yield route, target, price
 
     def dump(self) -> dict[str, Any]:
-        """As JSON values, for `restore`."""
+        """Returns the prices as JSON values, for `restore`."""
         return {
             route: {target: [each.fields for each in prices.values()] for target, prices in targets.items()}
             for route, targets in self._prices.items()
         }
 
     def restore(self, dumped: Mapping[str, Mapping[str, Iterable[Iterable[Any]]]]) -> None:
-        """Adds what was known; what is known already is newer."""
+        """Adds dumped prices; those that are known already are newer and stay."""
         for route, targets in dumped.items():
             for target, prices in targets.items():
                 known = self._prices.setdefault(route, {}).setdefault(target, {})

@@ -1,4 +1,4 @@
-"""Records that the control plane neither takes nor keeps, in a file: nothing is lost, and nobody waits."""
+"""Keeps records that the control plane refuses in a file: nothing is lost, and nothing waits for them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ import orjson
 from structlog.typing import FilteringBoundLogger
 
 NAME = "refused.jsonl"
-#: Bytes of the file. What comes afterwards is counted and told, and not kept.
+#: Most bytes of the file. Further records are counted and logged, but not stored.
 MOST = 16 * 1024 * 1024
 
 
 class Quarantine:
-    """One JSON object a line: `at` (Unix seconds), `reason`, and what it is about. Readable by its owner alone."""
+    """A file of one JSON object a line: `at` (Unix seconds), `reason`, and the record or line. Only its owner may
+    read it.
+    """
 
     def __init__(self, directory: Path, log: FilteringBoundLogger) -> None:
         self._path = directory / NAME
         self._log = log
-        #: What there was no room for, or could not be written.
+        #: Records that could not be written, or for which there was no room.
         self.lost = 0
 
     def add(self, reason: str, **what: Mapping[str, Any] | str) -> None:
-        """Appends; a disk that does not take it is told of."""
+        """Appends an entry; logs an error if the disk does not accept it."""
         line = orjson.dumps({"at": int(time.time()), "reason": reason, **what}, option=orjson.OPT_APPEND_NEWLINE)
         try:
             self._append(line)
@@ -35,7 +37,7 @@ class Quarantine:
             self._log.error("what the control plane refused is not kept", reason=error.strerror)
 
     def _append(self, line: bytes) -> None:
-        """Raises OSError."""
+        """Appends a line. Raises OSError."""
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(descriptor).st_size + len(line) > MOST:

@@ -1,4 +1,4 @@
-"""Reads whole lines of the access log from a position on, across rotated files."""
+"""Reads complete lines of the access log from a position on, across rotated files."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from translator.ledger.segments import Position, Segments
 
-#: A line has some 700 bytes; what is longer than this is none.
+#: Most bytes of a line, which usually has some 700.
 _LONGEST_LINE = 1024 * 1024
-#: Seconds for which a renamed file is watched after its successor appeared, for a writer that had it open.
+#: Seconds for which a renamed file is read after its successor appeared, for a writer that still had it open.
 _GRACE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """`lines` without their newlines, `skipped` bytes having been no line; `end` is where the next read begins."""
+    """`lines` without their line ends; `skipped` bytes did not form lines; `end` is where the next read begins."""
 
     start: Position
     lines: list[bytes]
@@ -26,7 +26,7 @@ class Lines:
 
 
 class LogReader:
-    """`clock` gives seconds that never go back."""
+    """Reads the log. `clock` gives seconds that never go back."""
 
     def __init__(
         self, segments: Segments, position: Position, clock: Callable[[], float] = time.monotonic
@@ -39,7 +39,7 @@ class LogReader:
 
     @property
     def is_last(self) -> bool:
-        """No file follows the one that is being read."""
+        """Whether no file follows the current one."""
         number = self.position.file
         return number >= self._segments.number or not self._segments.path(number + 1).exists()
 
@@ -49,19 +49,19 @@ class LogReader:
             self._descriptor = None
 
     def seek(self, position: Position) -> None:
-        """The next read begins there."""
+        """Sets the position of the next read."""
         if position.file != self.position.file:
             self.close()
         if position != self.position:
             self.position, self._ended_at = position, None
 
     def read(self, most: int) -> Lines:
-        """Up to about `most` bytes of whole lines; none at the end of what is written. Raises OSError."""
+        """Returns complete lines of about `most` bytes; none at the end of what is written. Raises OSError."""
         start = self.position
         if self._descriptor is None:
             first = self._segments.first
             if start.file < first:
-                return self._go(Position(first, 0), 0)  # someone else deleted it
+                return self._go(Position(first, 0), 0)  # another process deleted it
             if not self._open():
                 return Lines(start, [], start)
         assert self._descriptor is not None  # noqa: S101 - opened above
@@ -82,7 +82,7 @@ class LogReader:
         if not data and self._was_truncated():
             return self._go(Position(start.file, 0), 0)
         if start.file < self._segments.number and self._is_complete():
-            # A last line without its end will never get one.
+            # A last line without its end will never be completed.
             return self._go(Position(start.file + 1, 0), len(data))
         return Lines(start, [], start)
 
@@ -103,12 +103,14 @@ class LogReader:
         return True
 
     def _was_truncated(self) -> bool:
-        """By someone else: we never do it."""
+        """Returns whether another process truncated the file, which this one never does."""
         assert self._descriptor is not None  # noqa: S101 - open while it is read
         return os.fstat(self._descriptor).st_size < self.position.offset
 
     def _is_complete(self) -> bool:
-        """Its successor has been there for long enough. Envoy closes the old file before it opens the new."""
+        """Returns whether the successor has existed for long enough. Envoy closes the old file before it opens the
+        new one.
+        """
         if self.position.file + 1 < self._segments.number:
             return True
         if not self._segments.current.exists():

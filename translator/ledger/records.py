@@ -1,4 +1,4 @@
-"""Usage records: from a line of the log, or from a reservation that never had one."""
+"""Usage records, from a line of the log or from a reservation that never had one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECORD_FORMAT = 1
 
 
 class Bill(msgspec.Struct, frozen=True, gc=False):
-    """Tokens and nano-USD of one request; `price_version` is 0 where no price is known."""
+    """Tokens and nano-USD of one request; `price_version` is 0 if no price is known."""
 
     tokens: Tokens
     cost: int
@@ -26,12 +26,12 @@ class Bill(msgspec.Struct, frozen=True, gc=False):
 
 
 def bill(line: RequestLine, reservation: Reservation, prices: PriceBook) -> Bill:
-    """The price is that of the target that answered, when the request began."""
+    """Returns the bill, by the price that the target which answered had when the request began."""
     tokens = used(line, reservation)
     price = prices.at(reservation.route, line.target, int(reservation.at)) if line.target else None
     if price is None:
         return Bill(tokens, 0, 0)
-    if tokens is NOTHING:  # what failed costs nothing, its price per request included
+    if tokens is NOTHING:  # a failed request costs nothing, not even the price per request
         return Bill(tokens, 0, price.version)
     return Bill(tokens, price.cost(tokens) if reservation.units else price.cost_of_text(tokens), price.version)
 
@@ -60,7 +60,7 @@ def record(line: RequestLine, reservation: Reservation, billed: Bill) -> ledger.
     made.first_byte_us = line.first_byte_us
     made.duration_us = line.duration_ms * 1000
     made.cost_nano_usd, made.cost_micro_usd = billed.cost, money.micro_usd(billed.cost)
-    # What is seldom there is set where it is: each costs as much as a part of the line's JSON.
+    # Rare fields are set only if present: setting a field costs as much as parsing a part of the line's JSON.
     if line.upstream_id:
         made.upstream_request_id = line.upstream_id[: bounds.UPSTREAM_ID]
     if tokens.cached:
@@ -84,7 +84,7 @@ def record(line: RequestLine, reservation: Reservation, billed: Bill) -> ledger.
 
 
 def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, reservation: Reservation, line: RequestLine) -> bool:
-    """What `UsageRecord.plain` says is not there; whether there is any."""
+    """Sets the fields whose absence `UsageRecord.plain` declares. Returns whether there are any."""
     found = False
     if line.credential_index:
         made.credential_index = line.credential_index
@@ -93,7 +93,7 @@ def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, reservation: Reservati
         made.cancelled = found = True
     if tokens.capped:
         made.capped = found = True
-        # Where a target does not say it all, a claim has an estimate in it.
+        # If a target's report is incomplete, a claim contains an estimate.
         made.claimed_prompt_tokens = bounds.count(tokens.claimed_prompt)
         made.claimed_completion_tokens = bounds.count(tokens.claimed_completion)
     if tokens.cache_write or tokens.cache_write_1h:
@@ -116,7 +116,9 @@ def _add_seldom(made: ledger.UsageRecord, tokens: Tokens, reservation: Reservati
 
 
 def expired(reservation: Reservation) -> ledger.UsageRecord:
-    """Of a reservation without a line: what was reserved counts as used, of nobody knows which target."""
+    """Returns the record of a reservation without a line: the reserved amounts count as used, by an unknown
+    target.
+    """
     reservation = bounds.bounded(reservation)
     made = _begun(reservation)
     made.prompt_tokens = reservation.prompt
@@ -127,7 +129,9 @@ def expired(reservation: Reservation) -> ledger.UsageRecord:
 
 
 def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
-    """The attempts before the last one, as Envoy's module noted them: `<target>=<status>:<ms>`, 0: none."""
+    """Returns the attempts before the last one, which Envoy's module writes as `<target>=<status>:<ms>`; status 0:
+    none.
+    """
     found = []
     for each in line.failed.split(maxsplit=bounds.FAILED_ATTEMPTS)[: bounds.FAILED_ATTEMPTS]:
         if each == CANCELLED:
@@ -144,12 +148,12 @@ def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
             duration_us=bounds.count(number(ms) or 0, bounds.MILLISECONDS) * 1_000,
         )
         found.append(made)
-    # Of the last attempt, the line itself tells.
+    # The line itself describes the last attempt.
     return found[: max(0, line.attempts - 1)]
 
 
 def _begun(reservation: Reservation) -> ledger.UsageRecord:
-    """What is known when a request begins."""
+    """Returns a record with what is known when a request begins."""
     made = ledger.UsageRecord(
         id=reservation.id,
         format=RECORD_FORMAT,
@@ -167,8 +171,8 @@ def _begun(reservation: Reservation) -> ledger.UsageRecord:
 def _common(  # noqa: PLR0917 - the key of a cache
     organisation: str, key: str, route: str, model: str, target: str, attempts: int, status: int, version: int
 ) -> bytes:
-    """Returns what the record has in common with many others, encoded. To decode it takes protobuf a fraction of
-    what it takes to set these fields.
+    """Returns the encoded fields that the record shares with many others. Decoding them takes protobuf a fraction
+    of the time of setting them.
     """
     return ledger.UsageRecord(
         format=RECORD_FORMAT,
@@ -185,7 +189,7 @@ def _common(  # noqa: PLR0917 - the key of a cache
 
 
 def _started(reservation: Reservation) -> int:
-    """Microseconds since 1970, within what a record can have."""
+    """Returns microseconds since 1970, within a record's bounds."""
     started = round(reservation.at * 1e6)
     if 0 < started <= bounds.LAST_US:
         return started
@@ -202,7 +206,9 @@ def _add_words(made: ledger.UsageRecord, reservation: Reservation) -> None:
 
 
 def _earned(node: str, tokens: Tokens) -> tuple[str, int]:
-    """The node's id, and what it earns by its owner's price: nano-USD, rounded half up, at most `money.MOST`."""
+    """Returns the node's id and what it earns by its owner's price: nano-USD, rounded half up, at most
+    `money.MOST`.
+    """
     node_id, _, prices = node.partition(" ")
     by_prompt, _, by_completion = prices.partition(" ")
     thousandths = tokens.prompt * (number(by_prompt) or 0) + tokens.completion * (number(by_completion) or 0)

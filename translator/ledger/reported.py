@@ -1,4 +1,4 @@
-"""How providers report what a request used: every name that is in use, as one set of counts."""
+"""How providers report what a request used: every name in use, mapped to one set of counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from translator.ledger.lines import number
 
-#: Above it, claims are not told apart any more; sums of them fit into 64 bits.
+#: The largest count; sums of such counts fit into 64 bits.
 MOST_TOKENS = 1_000_000_000_000
 _MOST_MS = 100 * 24 * 3_600_000
 
@@ -18,7 +18,8 @@ _OUTPUTS = ("completion_tokens", "output_tokens", "candidatesTokenCount", "candi
 _TOTALS = ("total_tokens", "totalTokenCount", "total_token_count")
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
-#: Tokens read from a cache, beside the counts instead of in their details: Moonshot, DeepSeek, Anthropic, Gemini.
+#: Tokens read from a cache, in a field beside the counts rather than in their details: Moonshot, DeepSeek,
+#: Anthropic, Gemini.
 _CACHED = (
     *("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "num_cached_tokens"),
     *("cachedContentTokenCount", "cached_content_token_count"),
@@ -32,9 +33,11 @@ _SECONDS = ("seconds", "prompt_audio_seconds", "duration")
 
 
 class Reported(msgspec.Struct, gc=False):
-    """Counts that the target named; None for prompt or completion that it left out. `total` matters only where it
-    left out one of them. `cached`, `cache_write` (5 minutes) and `cache_write_1h` are of the prompt's tokens,
-    `reasoning` of the completion's, `audio_input` and `audio_output` of either's.
+    """Counts that the target reported; prompt and completion are None if they are missing. `total` matters only if
+    one of them is missing.
+
+    `cached`, `cache_write` (5 minutes) and `cache_write_1h` are parts of the prompt's tokens, `reasoning` of the
+    completion's, and `audio_input` and `audio_output` of one of them each.
     """
 
     prompt: int | None = None
@@ -44,7 +47,7 @@ class Reported(msgspec.Struct, gc=False):
     cache_write: int = 0
     cache_write_1h: int = 0
     reasoning: int = 0
-    #: Of the reasoning, what the target counts beside its completion and not in it.
+    #: Reasoning that the target counts in addition to its completion.
     apart: int = 0
     audio_input: int = 0
     audio_output: int = 0
@@ -53,7 +56,7 @@ class Reported(msgspec.Struct, gc=False):
 
 
 def of_usage(usage: object) -> Reported | None:
-    """None if it counts nothing."""
+    """Returns the counts of a usage object; None if it counts nothing."""
     if type(usage) is not dict:
         return None
     prompt, completion, total = _first(usage, _INPUTS), _first(usage, _OUTPUTS), _first(usage, _TOTALS)
@@ -68,8 +71,8 @@ def of_usage(usage: object) -> Reported | None:
     found.cached = as_count(inputs.get("cached_tokens")) or _first(usage, _CACHED) or 0
     _cache_writes(found, usage, inputs)
     if prompt is not None:
-        # Anthropic counts what it reads from and writes to its cache beside `input_tokens`; servers that translate
-        # that to `prompt_tokens` mostly count it in.
+        # Anthropic counts cache reads and writes in addition to `input_tokens`; servers that translate that to
+        # `prompt_tokens` mostly include them.
         beside = found.cached + found.cache_write + found.cache_write_1h
         named = "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
         is_apart = "prompt_tokens" not in usage and total != prompt + (completion or 0)
@@ -98,9 +101,9 @@ def _cache_writes(found: Reported, usage: Mapping[str, Any], inputs: Mapping[str
 
 
 def take_unlisted(found: Reported) -> None:
-    """Some providers leave reasoning out of the completion and count it in the total only; it is output.
+    """Adds reasoning that is counted only in the total to the completion, because it is output.
 
-    With a total, one of prompt and completion tells the other.
+    With a total, one of prompt and completion gives the other.
     """
     if found.total is None:
         return
@@ -118,7 +121,7 @@ def take_unlisted(found: Reported) -> None:
 
 
 def of_choices(usages: object) -> Reported | None:
-    """Each choice counts the prompt anew, and its own completion."""
+    """Adds up counts that each choice reports for itself: each counts the prompt again, and its own completion."""
     if type(usages) is not list:
         return None
     found = [each for usage in usages if (each := of_usage(usage)) is not None]
@@ -134,7 +137,7 @@ def of_choices(usages: object) -> Reported | None:
 
 
 def with_start(last: Reported | None, start: Reported | None) -> Reported | None:
-    """A stream whose first event counts the prompt, and whose last one the completion."""
+    """Combines the counts of a stream whose first event has the prompt and whose last event has the completion."""
     if last is None or start is None:
         return last or start
     if not last.prompt:
@@ -146,7 +149,7 @@ def with_start(last: Reported | None, start: Reported | None) -> Reported | None
 
 
 def of_timings(timings: object) -> Reported | None:
-    """llama.cpp's: `prompt_n` are the tokens that its cache did not have."""
+    """Returns the counts of llama.cpp, whose `prompt_n` are the tokens that were not in its cache."""
     if type(timings) is not dict:
         return None
     prompt, completion = as_count(timings.get("prompt_n")), as_count(timings.get("predicted_n"))
@@ -185,7 +188,7 @@ def _modality(usage: Mapping[str, Any], names: tuple[str, ...], modality: str) -
 
 
 def as_count(value: object) -> int | None:
-    """None for what is no count; the largest for what is larger."""
+    """Returns a count; None for anything else, and the largest count for a larger number."""
     if type(value) is int:
         return min(value, MOST_TOKENS) if value >= 0 else None
     if type(value) is float and value >= MOST_TOKENS:
@@ -195,7 +198,9 @@ def as_count(value: object) -> int | None:
 
 
 def as_milliseconds(seconds: object) -> int | None:
-    """Rounded up, as providers do, and at most `_MOST_MS`; None for what is no length of time."""
+    """Returns milliseconds, rounded up like providers do, at most `_MOST_MS`; None for anything but a length of
+    time.
+    """
     if type(seconds) is str:
         try:
             seconds = float(seconds)

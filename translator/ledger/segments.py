@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class Position(NamedTuple):
-    """Ordered as the bytes were written."""
+    """A position, ordered as the bytes were written."""
 
     file: int
     offset: int
@@ -25,8 +25,8 @@ START = Position(1, 0)
 class Segments:
     """The files of one name in one directory.
 
-    `known` are positions from before: without a rotated file they alone say which number the current file has. A
-    file is only removed once every stored position is beyond it, so they are never lower than what is there.
+    `known` are stored positions: without a rotated file they alone tell the number of the current file. A file is
+    removed only after every stored position is past it, so the positions are never below the existing files.
     """
 
     def __init__(self, directory: Path, name: str, known: Iterable[Position] = ()) -> None:
@@ -38,29 +38,29 @@ class Segments:
 
     @property
     def current(self) -> Path:
-        """The file being written; may not exist yet."""
+        """The file being written, which may not exist yet."""
         return self._directory / f"{self._name}.log"
 
     @property
     def first(self) -> int:
-        """The lowest number there is."""
+        """The lowest existing number."""
         return next(iter(self.rotated()), self.number)
 
     def path(self, number: int) -> Path:
         return self.current if number >= self.number else self._directory / f"{self._name}.{number}.log"
 
     def rotated(self) -> list[int]:
-        """Numbers of the complete files, ascending."""
+        """Returns the numbers of the complete files, ascending."""
         names = (self._pattern.fullmatch(path.name) for path in self._directory.iterdir())
         return sorted(int(match[1]) for match in names if match)
 
     def rotate(self) -> None:
-        """Completes the current file. Raises OSError, and then nothing has changed."""
+        """Completes the current file. Raises OSError; then nothing has changed."""
         self.current.rename(self._directory / f"{self._name}.{self.number}.log")
         self.number += 1
 
     def remove_before(self, number: int) -> int:
-        """Deletes complete files below `number`; how many. Raises OSError."""
+        """Deletes the complete files below `number`. Returns how many there were. Raises OSError."""
         gone = [each for each in self.rotated() if each < number]
         for each in gone:
             self.path(each).unlink(missing_ok=True)

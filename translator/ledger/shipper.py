@@ -1,4 +1,4 @@
-"""The transport of the records: one batch in flight to the control plane, tried again for ever."""
+"""The transport of the records: one batch at a time to the control plane, retried for ever."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from translator.ledger.quarantine import Quarantine
 from translator.policy.ads import CHANNEL_OPTIONS
 
 BATCH = 500
-#: Of one call, unless a single record is larger: a quarter of what the control plane takes.
+#: Most bytes of one call, unless a single record is larger: a quarter of what the control plane accepts.
 _BATCH_BYTES = 4 * 1024 * 1024
-#: Seconds for which records gather before they are sent: a call, with its transaction, costs as much as a hundred
-#: records. A few are sent sooner, for somebody may be looking; many are worth waiting for.
+#: Seconds for which records gather before they are sent: a call with its transaction costs as much as a hundred
+#: records. A few records are sent sooner, in case an operator is watching; many are worth waiting for.
 _LINGER_FEW, _LINGER_MANY = 0.25, 1.0
 _FEW = 20
 _TIMEOUT = 30.0
@@ -27,16 +27,16 @@ _MAX_DELAY = 5.0
 
 
 def channel(address: str) -> grpc.aio.Channel:
-    """With the policy's options: gRPC then makes do with one connection for both."""
+    """Opens a channel with the options of the policy's, so that gRPC uses one connection for both."""
     return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
 
 
 class Shipper:
-    """`token` is empty where the socket's permissions are enough.
+    """Ships records. `token` is empty if the socket's permissions suffice.
 
-    The control plane takes what it can of a batch and says what it cannot; that goes into the `quarantine` unless
-    the control plane keeps it itself. One of an earlier version refuses the whole batch: then ever smaller ones
-    are sent until the bad record is alone, and ever larger ones afterwards.
+    The control plane accepts what it can of a batch and says what it refuses. Refused records go into the
+    `quarantine` unless the control plane stores them itself. A control plane of an earlier version refuses the
+    whole batch: then ever smaller batches are sent until the bad record is alone, and ever larger ones afterwards.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Shipper:
         self._log = log
         self._logged = ""
         self._most = BATCH
-        #: Records that the control plane will never take.
+        #: Records that the control plane refused for good.
         self.refused = 0
 
     async def run(self, channel: grpc.aio.Channel) -> None:
@@ -87,7 +87,7 @@ class Shipper:
             delay = min(delay * 2, _MAX_DELAY)
 
     async def _gather(self) -> None:
-        """Until there are records to be sent; at once while a bad one is looked for."""
+        """Waits for records to gather; returns at once while a bad record is being searched for."""
         waited = 0.0
         while self._outbox.pending < self._most and waited < _LINGER_MANY:
             await asyncio.sleep(_LINGER_FEW)
@@ -98,7 +98,7 @@ class Shipper:
     async def _send(
         self, stub: ledger_grpc.LedgerAsyncStub, batch: list[ledger.UsageRecord], request: ledger.AppendRequest
     ) -> str:
-        """Why nothing was acknowledged; empty if something was."""
+        """Returns why nothing was acknowledged; empty if something was."""
         try:
             answer = await stub.Append(request, timeout=_TIMEOUT, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
@@ -111,7 +111,7 @@ class Shipper:
         return ""
 
     def _set_aside(self, batch: list[ledger.UsageRecord], answer: ledger.AppendResponse) -> None:
-        """What was refused; the outbox is rid of it."""
+        """Moves refused records from the outbox to the quarantine."""
         sent = {record.id: record for record in batch}
         kept = set(answer.acknowledged_ids)
         for each in answer.refused:
@@ -124,7 +124,7 @@ class Shipper:
         self.refused += 1
         self._log.error("usage record refused", id=record.id, reason=reason, kept_by_control_plane=kept)
         if not kept:
-            from google.protobuf.json_format import MessageToDict  # noqa: PLC0415 - seldom, and slow to load
+            from google.protobuf.json_format import MessageToDict  # noqa: PLC0415 - rare, and slow to import
 
             self._quarantine.add(reason, record=MessageToDict(record, preserving_proto_field_name=True))
             self._outbox.acknowledge((record.id,))

@@ -1,4 +1,6 @@
-"""What the ledger keeps on disk beside the logs: the state of the limits, and how far the records have got."""
+"""The ledger's state on disk apart from the logs: the state of the limits, and how far the records were
+shipped.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,16 @@ from translator.ledger.segments import START, Position
 
 
 def load_checkpoint(path: Path, log: FilteringBoundLogger) -> Position:
-    """The place before which everything is acknowledged: the beginning of the log where there is none, or none
-    that can be used, for records are known by their ids.
+    """Returns the position before which everything is acknowledged.
+
+    Without a usable file that is the beginning of the log: the control plane recognises records by their ids.
     """
     saved = _load(path, log)
     return Position(*saved["position"]) if saved is not None else START
 
 
 def encode_checkpoint(position: Position) -> bytes:
-    """For `load_checkpoint`."""
+    """Encodes a position for `load_checkpoint`."""
     return orjson.dumps({"position": list(position)})
 
 
@@ -35,21 +38,21 @@ def encode_checkpoint(position: Position) -> bytes:
 class LedgerSnapshot:
     """The state at one moment: of everything before `journal` in the journal and before `log` in the log.
 
-    `limits` are the parts of the limits' own state, the outstanding reservations among them.
+    `limits` are the parts of the limits' own state, including the outstanding reservations.
     """
 
     journal: Position = START
     log: Position = START
     limits: list[dict[str, Any]] = field(default_factory=list)
     prices: dict[str, Any] = field(default_factory=dict)
-    #: Ids of expired reservations, oldest first, in case their lines come after all.
+    #: Ids of expired reservations, oldest first, in case their lines appear later.
     late: list[str] = field(default_factory=list)
     #: Records of expired reservations that are not acknowledged.
     expired: list[ledger.UsageRecord] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path, log: FilteringBoundLogger) -> LedgerSnapshot | None:
-        """None where there is none, or none that can be used."""
+        """Returns the stored snapshot; None if there is no usable one."""
         saved = _load(path, log)
         if saved is None:
             return None
@@ -68,7 +71,7 @@ class LedgerSnapshot:
         )
 
     def encode(self, limits: Iterable[bytes]) -> bytes:
-        """With parts that `encode_part` has encoded already, instead of its own."""
+        """Encodes the snapshot with these parts, which `encode_part` has encoded, in the place of its own."""
         return orjson.dumps(
             {
                 "journal": list(self.journal),
@@ -82,7 +85,7 @@ class LedgerSnapshot:
 
 
 def encode_part(part: Mapping[str, Any]) -> bytes:
-    """One of the limits' state."""
+    """Encodes one part of the limits' state."""
     return orjson.dumps(part, default=tuple)
 
 

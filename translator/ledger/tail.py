@@ -1,8 +1,8 @@
-"""Follows the log: every line is settled once, and handed to the outbox once, mostly in the same moment.
+"""Follows the log: every line is settled once and handed to the outbox once, mostly at the same moment.
 
-There are two places in the log. The head is where limits are settled; it is always near the end. The outbox's
-`next` is where records are made from; it is the same place as long as the control plane takes what it is sent.
-While it does not, the outbox fills up and stays behind, and what is between the two is read again, later.
+There are two positions in the log. The head is where limits are settled; it is always near the end. The outbox's
+`next` is where records are made; it equals the head as long as the control plane accepts what it is sent.
+Otherwise the outbox fills up and stays behind, and the lines between the two are read again later.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from translator.ledger.records import Bill
 from translator.ledger.segments import Position, Segments
 from translator.limits import Reservation
 
-#: Bytes at a time, some 40 lines: what is read is settled without a pause, and requests are waiting.
+#: Bytes read at a time, some 40 lines: they are settled without a pause, and requests are waiting.
 _STEP = 16 * 1024
 _BUSY_DELAY = 0.05
 _IDLE_DELAY = 0.25
@@ -35,7 +35,7 @@ class Settle(Protocol):
 
 
 class Observer(Protocol):
-    """Gets every request that ended, once its line is settled."""
+    """Observes every finished request once its line is settled."""
 
     def observe(self, line: RequestLine, reservation: Reservation, billed: Bill) -> None: ...
 
@@ -47,9 +47,10 @@ class SetAside(Protocol):
 
 
 class Tail:
-    """`reservation_of` gives the reservation that a line's log context describes, and `settle` gets it for every
-    line from `head` on, in order; `at_end` is called whenever all is read; `set_aside` gets a line that nothing
-    can be made of, through a defect of ours.
+    """Follows the log.
+
+    `reservation_of` reads a log context. `settle` is called for every line from `head` on, in order, and `at_end`
+    whenever everything is read. `set_aside` gets a line that cannot be processed because of a defect of ours.
     """
 
     def __init__(
@@ -85,20 +86,20 @@ class Tail:
 
     @property
     def position(self) -> Position:
-        """Every line before it is settled."""
+        """The position before which every line is settled."""
         return self._head.position
 
     @property
     def in_current(self) -> bool:
-        """It is reading the file that Envoy writes to."""
+        """Whether it reads the file to which Envoy writes."""
         return self.position.file == self._segments.number
 
     def lag(self) -> float:
-        """Seconds since the log was read to its end."""
+        """Returns the seconds since the log was read to its end."""
         return time.monotonic() - self._ended_at
 
     async def run(self) -> None:
-        """Follows until it is cancelled."""
+        """Follows the log until it is cancelled."""
         delay = _BUSY_DELAY
         while True:
             try:
@@ -110,11 +111,11 @@ class Tail:
                     self._failing = True
                     self._log.error("the access log cannot be read", reason=error.strerror)
             delay = _BUSY_DELAY if read else min(delay * 1.5, _IDLE_DELAY)
-            # More is waiting: whoever else wants to run, may.
+            # There is more to read; lets other tasks run.
             await asyncio.sleep(0 if read and (self._is_behind or not self._is_at_end) else delay)
 
     def step(self) -> bool:
-        """Reads on at both places; whether there was anything. Raises OSError."""
+        """Reads on at both positions. Returns whether there was anything. Raises OSError."""
         found = self._head.read(_STEP)
         self._take(found)
         caught_up = self._catch_up()
@@ -126,7 +127,7 @@ class Tail:
 
     @property
     def _is_behind(self) -> bool:
-        """There are lines to make records of, and the outbox has taken those before them."""
+        """Returns whether there are lines to make records of, and the outbox has room for them."""
         return self._outbox.room and self._outbox.next < self._head.position
 
     def close(self) -> None:
@@ -155,7 +156,7 @@ class Tail:
         self._skip(found.skipped)
 
     def _catch_up(self) -> bool:
-        """Makes records of lines that are settled already; whether there were any."""
+        """Makes records of lines that are settled already. Returns whether there were any."""
         outbox = self._outbox
         if not self._is_behind:
             return False
@@ -181,9 +182,10 @@ class Tail:
         start: tuple[int, int] | None,
         settle: Settle | None = None,
     ) -> None:
-        """Settles a line, and gives it to the outbox if that is at its `start`.
+        """Settles a line, and hands it to the outbox if that is at its `start`.
 
-        A defect of ours costs one line; as an end of the process it would meet the same line again for ever.
+        A defect of ours costs one line; if it ended the process, the process would meet the same line again for
+        ever.
         """
         try:
             billed = records.bill(line, reservation, self._prices)
@@ -194,7 +196,7 @@ class Tail:
                     self._outbox.take(line, reservation, billed, start)
             if settle is None:
                 self._observer.observe(line, reservation, billed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next line is none the worse
+        except Exception as error:  # noqa: BLE001 - no error may affect the next line
             self.skipped += 1
             self._log.error("defect", error=type(error).__name__, places=logs.places(error.__traceback__))
             self._set_aside(f"defect: {type(error).__name__}", line=raw.decode("utf-8", "replace"))
@@ -202,9 +204,9 @@ class Tail:
     def _skip(self, length: int) -> None:
         if length:
             self.skipped += 1
-            # Its text may be anything, so it is not shown.
+            # The error's text may contain anything, so it is not logged.
             self._log.error("part of the access log is not readable", bytes=length, skipped=self.skipped)
 
 
 def _settled_before(reservation: Reservation, billed: Bill) -> None:
-    """By the head, when it was there."""
+    """Does nothing: the head settled this line."""

@@ -15,16 +15,16 @@ from translator.requested_units import RequestedUnits
 if TYPE_CHECKING:
     from translator.ledger.usage import Tokens
 
-#: Completion tokens of an image by its quality, as OpenAI's models make it; 1.5 times as many if it is no square.
+#: Completion tokens of an image by its quality, as OpenAI's models make it; 1.5 times as many if it is not square.
 _IMAGE_TOKENS = {"low": 272, "medium": 1_056, "high": 4_160, "hd": 4_160}
 _SQUARE = frozenset({"", "auto", "1024x1024", "512x512", "256x256"})
-#: Bytes a second of speech by its format, as OpenAI sends it; MP3 where the request does not say.
+#: Bytes a second of speech by its format, as OpenAI sends it; MP3 if the request does not say.
 _SPEECH_BYTES = {"wav": 48_000, "pcm": 48_000, "flac": 24_000, "opus": 6_000, "aac": 16_000}
 _MP3_BYTES = 20_000
 
 
 def with_units(tokens: Tokens, units: RequestedUnits, facts: Facts, line: RequestLine) -> Tokens:
-    """Adds what was asked for beside text: as the target reports it, within reason, else as it was asked for."""
+    """Adds the requested units: as the target reports them, if that is plausible, else as they were requested."""
     match units.kind:
         case requested_units.IMAGES:
             return _images(tokens, units, facts)
@@ -39,7 +39,9 @@ def with_units(tokens: Tokens, units: RequestedUnits, facts: Facts, line: Reques
 
 
 def _images(tokens: Tokens, units: RequestedUnits, facts: Facts) -> Tokens:
-    """What a stream had not finished when it was cut is made, and charged, all the same."""
+    """Counts images, including those that a cut stream had not finished: they are made and charged
+    nevertheless.
+    """
     made = facts.items or units.count
     images = min(made, max(1, units.count))
     size, quality = facts.size or units.size, facts.quality or units.quality
@@ -56,7 +58,7 @@ def _sound(tokens: Tokens, units: RequestedUnits, facts: Facts) -> Tokens:
     if said is None:
         said = facts.audio_ms
     if said is None:
-        return replace(tokens, audio_in_ms=-(-units.count // 1_000) * 1_000)  # reports count begun seconds
+        return replace(tokens, audio_in_ms=-(-units.count // 1_000) * 1_000)  # reports count started seconds
     heard = min(said, plausibility.most_audio_ms(units))
     return replace(tokens, audio_in_ms=heard, capped=tokens.capped or said > heard)
 

@@ -1,4 +1,4 @@
-"""What a request used: what its target reported, else an estimate from what was asked for and delivered."""
+"""What a request used: what its target reported, else an estimate from the request and what was delivered."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from translator.limits import Reservation
 
 
 class Tokens(msgspec.Struct, frozen=True, gc=False):
-    """`cached`, `cache_write` (kept for 5 minutes), `cache_write_1h` and `audio_input` are parts of the prompt,
+    """Tokens and units of a request.
+
+    `cached`, `cache_write` (stored for 5 minutes), `cache_write_1h` and `audio_input` are parts of the prompt,
     `reasoning` and `audio_output` of the completion; none overlaps another.
 
-    What providers charge for beside tokens: `images` of a size and quality, milliseconds of sound that was heard
-    or made, `characters` that were spoken, `search_units` of a rerank. `tier` is the service tier that the target
-    says it used.
+    Providers charge for more than tokens: `images` of a size and quality, milliseconds of sound heard or made,
+    `characters` spoken, and `search_units` of a rerank. `tier` is the service tier that the target reported.
 
-    `capped` tells that the target claimed more than the request could have used, which is billed instead.
-    `claimed_prompt` and `claimed_completion` are what it claimed where that is too much of them; 0 elsewhere.
+    `capped` says that the target claimed more than the request could have used, and that the bound is billed
+    instead. `claimed_prompt` and `claimed_completion` are its claims then; 0 if they are plausible.
     """
 
     prompt: int
@@ -49,7 +50,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def has_units(self) -> bool:
-        """Whether there is something beside tokens."""
+        """Whether anything but tokens was used."""
         return bool(self.images or self.audio_in_ms or self.audio_out_ms or self.characters or self.search_units)
 
     @property
@@ -61,11 +62,11 @@ NOTHING = Tokens(0, 0, 0, 0)
 
 
 def used(line: RequestLine, reservation: Reservation) -> Tokens:
-    """What to bill.
+    """Returns what to bill.
 
-    A target's own report counts, within reason; what it leaves out is estimated. Without one, a request that
-    failed or reached no target costs nothing, and any other is billed for the prompt and for what the client was
-    sent until it or the target went away, or an operator ended it.
+    A target's own report counts if it is plausible; what it leaves out is estimated. Without a report, a request
+    that failed or reached no target costs nothing. Any other is billed for the prompt and for what the client was
+    sent until it or the target left, or an operator ended the request.
     """
     if line.usage is not None and not reservation.units:
         tokens = _as_reported(line.usage, line, reservation)
@@ -86,8 +87,8 @@ def used(line: RequestLine, reservation: Reservation) -> Tokens:
 
 
 def _as_reported(text: str, line: RequestLine, reservation: Reservation) -> Tokens | None:
-    """Returns what a target reports in the usual form, where its counts agree and need no second look, as those of
-    nearly all answers; None for all others. `_billed` would come to the same, in four times the time.
+    """Returns the counts of a target's report in the usual form, if they agree and need no check, as in nearly all
+    answers; else None. `_billed` gives the same result in four times the time.
     """
     facts = answer_facts.usual(text)
     if facts is None:
@@ -116,11 +117,11 @@ def _as_reported(text: str, line: RequestLine, reservation: Reservation) -> Toke
 def _billed(report: Reported, facts: Facts, line: RequestLine, reservation: Reservation) -> Tokens:
     prompt, completion, estimated = report.prompt, report.completion, False
     if prompt is None and completion is None and report.total is not None:
-        # Prices differ, so it matters what is which; the completion is what was delivered.
+        # Prices differ between prompt and completion; the completion is what was delivered.
         completion = min(completion_tokens(line, reservation, facts), report.total)
         prompt, estimated = report.total - completion, completion > 0
     elif prompt is None and completion is None:
-        prompt = completion = 0  # charged by another unit
+        prompt = completion = 0  # charged by other units
     elif prompt is None:
         prompt, estimated = reservation.prompt, True
     elif completion is None:
@@ -130,14 +131,14 @@ def _billed(report: Reported, facts: Facts, line: RequestLine, reservation: Rese
     claimed_prompt = claimed_completion = 0
     if prompt > line.bytes_in and prompt > (most := plausibility.most_prompt(line, reservation)):
         claimed_prompt, prompt = prompt, most
-    # At least so much is believed of every target, so nearly all claims need no look.
+    # This much is plausible for every target, so nearly all claims need no further check.
     if completion > (reservation.stated or facts.text or line.bytes_out) and completion > (
         most := plausibility.most_completion(line, reservation, facts, report)
     ):
         claimed_completion, completion = completion, most
     cached, cache_write, cache_write_1h = report.cached, report.cache_write, report.cache_write_1h
     reasoning, audio_input, audio_output = report.reasoning, report.audio_input, report.audio_output
-    # Most often there is nothing to be kept within the whole, of the prompt or of the completion.
+    # Mostly the parts need not be bounded by the whole, of the prompt or of the completion.
     if cached or cache_write or cache_write_1h or audio_input:
         cached = min(cached, prompt)
         cache_write_1h = min(cache_write_1h, prompt - cached)

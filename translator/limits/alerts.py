@@ -1,7 +1,7 @@
-"""Alerts: which shares of its amount a limit has reached in its window. Each is told once in a window.
+"""Alerts: the shares of its amount that a limit has reached in its window. Each is raised once per window.
 
-Requests and concurrent requests are judged when they are reserved, tokens and cost when they are settled, so that
-a reservation that turns out too large alarms nobody. A limit that refuses a request has reached all of its amount.
+Requests and concurrent requests are checked when they are reserved, tokens and cost when they are settled, so a
+reservation that turns out too large raises no alert. A limit that refuses a request has reached its whole amount.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import msgspec
 from translator.limits.counters import Counter
 from translator.limits.limit import Each, Holder, Limit, Metric
 
-#: Alerts that wait to be taken, and counters whose shares are remembered.
+#: Most alerts that wait for the control plane, and most counters whose shares are remembered.
 _MOST_PENDING, _MOST_REMEMBERED = 1_000, 100_000
 _WHOLE = 1_000
 _JUDGED_EARLY = frozenset({Metric.REQUESTS, Metric.CONCURRENCY})
 
 
 class Alert(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The limit has `taken` of its `amount`, which is `share` per mille or more. `reached_at` and `until`, the end
-    of its window, are Unix seconds. The rest is as in `Limit`.
+    """`taken` of the limit's `amount` is in use, which is at least `share` per mille. `reached_at` and `until`,
+    the end of the window, are Unix seconds. The other fields are as in `Limit`.
     """
 
     metric: int
@@ -45,7 +45,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class _Reached(msgspec.Struct, gc=False, array_like=True):
-    """The highest share in a window that lasts `until`, of a limit of this amount."""
+    """The highest share that was reached in a window that lasts until `until`, of a limit of this amount."""
 
     amount: int
     until: float
@@ -53,16 +53,16 @@ class _Reached(msgspec.Struct, gc=False, array_like=True):
 
 
 class Alerts:
-    """What was reached, and the alerts that nobody has taken yet. `clock` gives Unix seconds."""
+    """The reached shares, and the alerts that wait for the control plane. `clock` gives Unix seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        #: By the ids of counters.
+        #: The reached shares, by the counters' ids.
         self._reached: dict[str, _Reached] = {}
         self._pending: deque[Alert] = deque()
         #: Called with every alert.
         self.on_alert: Callable[[Alert], object] | None = None
-        #: Alerts by the holder of their limit, and those that there was no room for.
+        #: Alerts that were raised, by the holder of the limit, and alerts that were dropped for lack of room.
         self.raised: dict[str, int] = dict.fromkeys(("organisation", "key", "route"), 0)
         self.dropped = 0
 
@@ -72,31 +72,31 @@ class Alerts:
 
     @property
     def pending(self) -> Sequence[Alert]:
-        """Those that nobody has taken, oldest first."""
+        """The alerts that wait for the control plane, oldest first."""
         return tuple(self._pending)
 
     def taken(self, alerts: Sequence[Alert]) -> None:
-        """Forgets alerts that `pending` gave: somebody else answers for them now."""
+        """Forgets alerts from `pending`, which the control plane has accepted."""
         for each in alerts:
             if self._pending and self._pending[0] == each:
                 self._pending.popleft()
 
     def reserved(self, limit: Limit, found: Counter) -> None:
-        """Judges a limit in which something was reserved."""
+        """Checks a limit in which something was reserved."""
         if limit.metric in _JUDGED_EARLY:
             self._judge(limit, found)
 
     def settled(self, limit: Limit, found: Counter) -> None:
-        """Judges a limit in which something was settled."""
+        """Checks a limit in which something was settled."""
         if limit.metric not in _JUDGED_EARLY:
             self._judge(limit, found)
 
     def refused(self, limit: Limit, found: Counter) -> None:
-        """Takes in that a limit has refused a request."""
+        """Notes that a limit refused a request."""
         self._judge(limit, found, refused=True)
 
     def state(self) -> dict[str, Any]:
-        """As JSON values, for `load`."""
+        """Returns the state as JSON values, for `load`."""
         at = self._clock()
         return {
             "reached": {
@@ -106,7 +106,7 @@ class Alerts:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Raises ValueError."""
+        """Replaces the state. Raises ValueError."""
         try:
             self._reached = msgspec.convert(state.get("reached", {}), dict[str, _Reached])
             self._pending = deque(msgspec.convert(state.get("pending", ()), list[Alert]))
@@ -163,7 +163,7 @@ class Alerts:
             self.on_alert(alert)
 
     def _forget(self, at: float) -> None:
-        """Drops those whose windows have ended; where none has, the one that was reached first."""
+        """Drops the shares whose windows have ended; if there are none, the one that was reached first."""
         self._reached = {name: each for name, each in self._reached.items() if each.until > at}
         if len(self._reached) >= _MOST_REMEMBERED:
             del self._reached[next(iter(self._reached))]

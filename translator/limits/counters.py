@@ -1,4 +1,4 @@
-"""How much of each limit is taken: by what was used, and by what is reserved for requests that still run."""
+"""Counts how much of each limit is taken: by what was used, and by what running requests have reserved."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from translator.limits import windows
 from translator.limits.limit import Metric, parts_of
 
-#: Steps in which a sliding window moves on.
+#: Steps of a sliding window.
 SUBDIVISIONS = 60
 
 
 class Bucket:
-    """What was taken in one step or window. `live`: it still counts."""
+    """What was taken in one step or window. `live` says that it still counts."""
 
     __slots__ = ("amount", "live", "step")
 
@@ -24,14 +24,13 @@ class Bucket:
 
 
 class SlidingCounter:
-    """Of a sliding window of `seconds`, in steps of a sixtieth of it.
+    """Counts in a sliding window of `seconds`, in steps of a sixtieth of it.
 
-    What was taken in a step counts until the whole step is older than the window: no window of this length,
-    wherever it begins, holds more than was admitted by `total`, and what was taken is free again at most one step
-    late.
+    The amount taken in a step counts until the whole step is older than the window. So no window of this length,
+    wherever it begins, contains more than `total` admitted, and amounts are free again at most one step late.
 
-    A clock that is set back by less than a window leaves things as they are until it has caught up; one that is
-    set back further takes what is counted with it. Neither frees anything.
+    If the clock is set back by less than a window, nothing changes until it has caught up. If it is set back
+    further, the counted amounts move with it. Neither frees anything.
     """
 
     __slots__ = ("_buckets", "_head", "_rate", "_seconds", "metric", "total")
@@ -46,11 +45,11 @@ class SlidingCounter:
 
     @property
     def idle(self) -> bool:
-        """Nothing counts any more; as of the last `advance`."""
+        """Whether nothing counts any more, as of the last `advance`."""
         return not self._buckets
 
     def advance(self, at: float) -> None:
-        """To the moment `at` of the clock."""
+        """Moves to the moment `at` of the clock."""
         step = int(at * self._rate)
         if step == self._head:
             return
@@ -67,7 +66,7 @@ class SlidingCounter:
             self._head = step
 
     def add(self, amount: int) -> Bucket:
-        """Now, as of the last `advance`."""
+        """Adds an amount now, as of the last `advance`."""
         buckets = self._buckets
         if not buckets or buckets[-1].step != self._head:
             buckets.append(Bucket(self._head))
@@ -77,7 +76,7 @@ class SlidingCounter:
         return bucket
 
     def add_at(self, at: float, amount: int) -> Bucket:
-        """At a moment that may have passed."""
+        """Adds an amount at a moment that may have passed."""
         step = int(at * self._rate)
         if step >= self._head:
             self.advance(at)
@@ -98,7 +97,9 @@ class SlidingCounter:
         return missed
 
     def renews(self, excess: int) -> float:
-        """When `excess` of what is taken will be free, in Unix seconds; all of it if that is less."""
+        """Returns when `excess` of the taken amount, or all of it if that is less, will be free, in Unix
+        seconds.
+        """
         step = self._head
         for bucket in self._buckets:
             step = bucket.step
@@ -108,15 +109,15 @@ class SlidingCounter:
         return (step + SUBDIVISIONS + 1) / self._rate
 
     def cleared(self) -> float:
-        """When all that is taken will be free, in Unix seconds; 0 if nothing is."""
+        """Returns when the whole taken amount will be free, in Unix seconds; 0 if nothing is taken."""
         return (self._buckets[-1].step + SUBDIVISIONS + 1) / self._rate if self._buckets else 0.0
 
     def lasts_until(self, at: float) -> float:
-        """When the window that began at `at` ends."""
+        """Returns when the window that began at `at` ends."""
         return at + self._seconds
 
     def state(self) -> list[int]:
-        """For `load`: the head, then step and amount of every bucket."""
+        """Returns the state for `load`: the head, then step and amount of every bucket."""
         flat = [self._head]
         for bucket in self._buckets:
             flat += (bucket.step, bucket.amount)
@@ -128,12 +129,12 @@ class SlidingCounter:
         self.total = sum(bucket.amount for bucket in self._buckets)
 
     def bucket(self, step: int) -> Bucket:
-        """The live bucket of a step, or a dead one."""
+        """Returns the live bucket of a step, or a dead one."""
         return next((each for each in self._buckets if each.step == step), Bucket(step, live=False))
 
 
 class WindowCounter:
-    """Of a fixed or calendar window. A clock that is set back is treated as by `SlidingCounter`."""
+    """Counts in a fixed or calendar window. A clock that is set back is treated as by `SlidingCounter`."""
 
     __slots__ = ("_bounds", "_bucket", "_end", "_start", "metric", "total")
 
@@ -196,7 +197,7 @@ class WindowCounter:
 
 
 class InFlightCounter:
-    """Of requests at one moment; has no window. Its state is that of the reservations."""
+    """Counts concurrent requests; has no window. Its state follows from the reservations."""
 
     __slots__ = ("metric", "total")
 
@@ -219,14 +220,14 @@ class InFlightCounter:
         return self.add(amount)
 
     def renews(self, excess: int) -> float:
-        """Nobody knows when a request ends: at once, to be asked again."""
+        """Returns 0: nobody knows when a request ends, so the client may try again at once."""
         return 0.0
 
     def cleared(self) -> float:
         return 0.0
 
     def lasts_until(self, at: float) -> float:
-        """There is no window: an hour."""
+        """Returns an hour later, because there is no window."""
         return at + windows.FIXED_FROM_SECONDS
 
     def state(self) -> list[int]:
@@ -245,7 +246,7 @@ Counter = SlidingCounter | WindowCounter | InFlightCounter
 
 
 def counter(limit_id: str) -> Counter:
-    """A new one for what the limit of this id counts. Raises LimitError."""
+    """Returns a new counter for the limit of this id. Raises LimitError."""
     metric, window = parts_of(limit_id)
     if metric is Metric.CONCURRENCY:
         return InFlightCounter()

@@ -1,6 +1,6 @@
-"""The limits' state as an earlier version wrote it, which counted money in micro-USD: made into today's.
+"""Converts the limits' state of an earlier version, which counted money in micro-USD, to the current format.
 
-A translator that was upgraded reads it once, after its start; what it writes itself is in nano-USD.
+An upgraded translator reads that state once, at its start; what it writes itself is in nano-USD.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ _COST = Reservation.__struct_fields__.index("cost")
 
 
 def reservation(fields: Sequence[Any]) -> list[Any]:
-    """The fields of a reservation. Raises IndexError, TypeError."""
+    """Converts the fields of a reservation. Raises IndexError, TypeError."""
     made = list(fields)
     made[_COST] *= money.MICRO
     return made
 
 
 def part(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A part of `Limiter.snapshot`. Raises LimitError, IndexError, TypeError, ValueError, AttributeError."""
+    """Converts a part of `Limiter.snapshot`. Raises LimitError, IndexError, TypeError, ValueError,
+    AttributeError.
+    """
     return {
         "counters": {name: _counter(name, state) for name, state in found.get("counters", {}).items()},
         "held": [(reservation(fields), steps) for fields, steps in found.get("held", ())],
@@ -32,7 +34,7 @@ def part(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counter(limit_id: str, state: Sequence[int]) -> Sequence[int]:
-    """`counters.*.state`: steps and amounts in turn, behind the head where a window slides."""
+    """Converts the state of a counter: steps and amounts in turn, after the head if the window slides."""
     metric, window = parts_of(limit_id)
     if metric is not Metric.COST_USD:
         return state

@@ -1,4 +1,4 @@
-"""What a limit is, and which ones apply to a request."""
+"""What a limit is, and which limits apply to a request."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from translator.errors import LimitError
 from translator.limits.windows import NO_WINDOW
 
 Holder = Literal["organisation", "key", "route", "pool"]
-#: The holder of places at machines; its id is that of who may have them.
+#: The holder of places at machines; its id is the audience that may use them.
 POOL: Holder = "pool"
 EVERYBODY = "*"
-#: For each of what a limit holds separately; empty for everything together.
+#: What a limit holds for separately; empty for everything together.
 Each = Literal["", "user", "tag"]
 
 
 class Metric(IntEnum):
-    """What is counted: requests, tokens, nano-USD, requests in flight. The value is a place in `Amounts`."""
+    """What a limit counts: requests, tokens, nano-USD or concurrent requests. The value is an index into the
+    amounts.
+    """
 
     REQUESTS = 0
     TOKENS = 1
@@ -28,7 +30,7 @@ class Metric(IntEnum):
 
     @property
     def text(self) -> str:
-        """As in configuration files."""
+        """The metric as in configuration files."""
         return _TEXTS[self]
 
 
@@ -38,14 +40,14 @@ BY_TEXT = {metric.text: metric for metric in Metric}
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `amount` of `metric` in any `window` (text, see `windows`) by everything that the holder does; with
-    `model`, by what it does with that model.
+    """At most `amount` of `metric` in any `window` (text, see `windows`) for everything that the holder does, or
+    with `model`, for what it does with that model.
 
-    With `each`, it holds for every end user or tag. One that applies to a request has its `value`,
-    percent-encoded, empty where the request has none; as configured, the value is None. `alerts` are shares of
-    the amount in per mille, ascending. A `soft` limit refuses nothing.
+    With `each`, the limit holds separately for every end user or tag. The limit that then applies to a request has
+    its `value`, percent-encoded and empty if the request has none; in the configured limit, the value is None.
+    `alerts` are shares of the amount in per mille, ascending. A `soft` limit refuses nothing.
 
-    `id` identifies what is counted: a limit of another amount has the same id, one of another window has not.
+    `id` identifies what is counted: a limit of another amount has the same id, one of another window does not.
     """
 
     metric: Metric
@@ -62,23 +64,23 @@ class Limit:
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        # Words without spaces, but for the model: ids are visible ASCII.
+        # Words without spaces, except for the model; ids are visible ASCII.
         holder = f"{self.holder}{_EACH}{self.each}" if self.each else self.holder
         text = f"{self.metric.text} {self.window} {holder} {self.holder_id} {self.model}"
         object.__setattr__(self, "id", text if self.value is None else f"{text} {self.value}")
 
 
-#: In the third word of an id: the limit has a value, which is the last word.
+#: In the third word of an id: the limit has values, and the last word is one.
 _EACH = ":"
 
 
 def limit_of(counter_id: str) -> str:
-    """The id of the limit whose values are counted apart, one of them by this id; empty for another limit."""
+    """Returns the id of the limit to one of whose values a counter belongs; empty if its limit has no values."""
     return counter_id.rpartition(" ")[0] if _EACH in counter_id.split(" ", 3)[2] else ""
 
 
 class LimitIdParts(NamedTuple):
-    """What a limit's id says of it, as in `Limit`."""
+    """The parts of a limit's id, as in `Limit`."""
 
     metric: Metric
     window: str
@@ -89,7 +91,7 @@ class LimitIdParts(NamedTuple):
 
 
 def described(limit_id: str) -> LimitIdParts:
-    """Reads the id of a limit as configured, without a value. Raises LimitError."""
+    """Reads the id of a configured limit, without a value. Raises LimitError."""
     metric, window = parts_of(limit_id)
     _, _, whose, holder_id, model = limit_id.split(" ", 4)
     holder, _, each = whose.partition(_EACH)
@@ -97,7 +99,7 @@ def described(limit_id: str) -> LimitIdParts:
 
 
 def parts_of(limit_id: str) -> tuple[Metric, str]:
-    """Metric and window of a limit's id. Raises LimitError."""
+    """Returns metric and window of a limit's id. Raises LimitError."""
     parts = limit_id.split(" ", 4)
     metric = BY_TEXT.get(parts[0])
     if metric is None or len(parts) != 5:
@@ -106,10 +108,11 @@ def parts_of(limit_id: str) -> tuple[Metric, str]:
 
 
 class Applicable(NamedTuple):
-    """The limits that a request counts in, their ids, and those of which clients are told how much is left.
+    """The limits that a request counts in, their ids, and those whose remaining amount clients see in headers.
 
-    `concurrent`: one of them limits concurrency. `each`: some hold for every value, or are the places of pools,
-    and those that apply to a request are made of them by `Limiter.applied`. `watched`: one of them has alerts.
+    `concurrent` says that one of them limits concurrency. `each` says that some hold for every value or are the
+    places of pools, so `Limiter.applied` has to derive those that apply to a request. `watched` says that one of
+    them has alerts.
     """
 
     limits: tuple[Limit, ...]
@@ -133,8 +136,8 @@ class Applicable(NamedTuple):
 
 
 def places(model: str, audience: str, slots: int) -> Limit:
-    """Returns the limit that the machines of one pool are which an audience may use, and nobody else; empty:
-    everybody. A request takes a place of one of those that it may use.
+    """Returns the limit for the places at the machines of one pool that only `audience` may use; empty: everybody.
+    A request takes one place of the pools that it may use.
     """
     return Limit(Metric.CONCURRENCY, NO_WINDOW, slots, POOL, audience or EVERYBODY, model, model)
 
@@ -143,7 +146,7 @@ _PLACES = f"{Metric.CONCURRENCY.text} {NO_WINDOW} {POOL} "
 
 
 def are_places(limit_id: str) -> bool:
-    """Whether a limit is machines' places: live state, which no operator has set."""
+    """Returns whether a limit is for machines' places, which is live state that no operator has set."""
     return limit_id.startswith(_PLACES)
 
 
@@ -165,7 +168,7 @@ class LimitSet:
                 self._by_model[limit.model] = (*self._by_model.get(limit.model, self._general), limit)
 
     def of(self, model: str) -> tuple[Limit, ...]:
-        """Those that a request for `model` counts in."""
+        """Returns the limits that a request for `model` counts in."""
         return self._by_model.get(model, self._general) if self._by_model else self._general
 
 

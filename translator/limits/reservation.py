@@ -1,4 +1,4 @@
-"""What a request takes from its limits before it is let through, and why one is not let through."""
+"""What a request takes from its limits before it is let through, and why a request is refused."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from translator.limits.limit import Limit
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
-    """`at` is Unix seconds; `tokens` include the estimated `prompt`; `cost` is nano-USD; `user` and `tag` are
-    percent-encoded. `limits` are the ids of the limits that it counts in.
+    """A reservation. `at` is Unix seconds, `tokens` include the estimated `prompt`, `cost` is nano-USD, and `user`
+    and `tag` are percent-encoded. `limits` are the ids of the limits that it counts in.
 
-    What a target's report can be held against: `stated` are the most completion tokens that the request allows in
-    all its answers, 0 where it states no maximum; with `outside`, the prompt may have more than the request's own
-    bytes: an earlier response, a file or page at an address, what a search finds. `units` is the word of
-    `translator.units`. `saved` is what a kept answer had cost, in nano-USD; below 0 for an answer of a target.
+    Some fields bound what a target may plausibly report. `stated` are the most completion tokens that the request
+    allows in all its answers; 0 if it states no maximum. `outside` says that the prompt may contain more than the
+    request's own bytes: an earlier response, a file or page at an address, or search results. `units` is a word of
+    `translator.requested_units`. `saved` is the original cost of a cached answer in nano-USD; below 0 for an
+    answer of a target.
     """
 
     id: str
@@ -41,12 +42,12 @@ class Reservation(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid
 
     @property
     def fields(self) -> tuple[Any, ...]:
-        """As JSON values, for `of`."""
+        """The fields as JSON values, for `of`."""
         return msgspec.structs.astuple(self)
 
     @classmethod
     def of(cls, fields: Sequence[Any]) -> Reservation:
-        """Raises ValueError."""
+        """Returns the reservation with these fields. Raises ValueError."""
         try:
             return msgspec.convert(fields, cls)
         except msgspec.ValidationError as error:
@@ -55,10 +56,10 @@ class Reservation(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """`limit` has `taken` of its amount already, and `needed` would have been more than is left.
+    """Why a request is refused: `taken` of the `limit` is in use, and `needed` is more than what is left.
 
-    `renews` is when there will be enough (Unix seconds); None where there never will be, because `needed` alone is
-    more than the limit's amount. 0 for a concurrency limit: nobody knows.
+    `renews` is when there will be enough (Unix seconds). It is None if there never will be, because `needed` alone
+    exceeds the limit's amount, and 0 for a concurrency limit, because nobody knows.
     """
 
     limit: Limit
@@ -68,8 +69,8 @@ class Refused:
 
 
 class Remaining(msgspec.Struct, frozen=True, gc=False):
-    """How much of a limit is left: below 0 where requests used more than they had reserved. `resets` is when all
-    of it is free again, in Unix seconds; not after now if it is.
+    """What is left of a limit; below 0 if requests used more than they had reserved. `resets` is when the whole
+    amount is free again, in Unix seconds; it is not in the future if it already is.
     """
 
     limit: int

@@ -1,6 +1,6 @@
 """The limits' state at one moment, taken in parts while requests go on: what changes meanwhile is copied first.
 
-Tens of thousands of counters take tens of milliseconds, for which no request should wait.
+Tens of thousands of counters take tens of milliseconds, for which no request should have to wait.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from typing import Any
 from translator.limits.counters import Bucket, Counter
 from translator.limits.reservation import Reservation
 
-#: Where a reservation counts: of each of its limits, tokens and cost last.
+#: Where a reservation counts: the counter and the bucket of each of its limits, tokens and cost last.
 Places = tuple[tuple[Counter, Bucket], ...]
-#: What a part's amounts of money are in; an earlier version's have no such mark (see `legacy`).
+#: The unit of money in a part; the parts of an earlier version have no such mark (see `legacy`).
 NANO_USD = "nano-usd"
-#: Counters, and reservations, in one part: some tenths of a millisecond.
+#: Counters or reservations in one part, which takes some tenths of a millisecond.
 _PART = 250
 
 
 class LimitsSnapshot:
-    """Of the `counters` by id and the reservations `held`, as they are now. `beside` is a part that is ready."""
+    """A snapshot of the `counters` by id and the `outstanding` reservations as they are now. `beside` is a
+    finished part.
+    """
 
     def __init__(
         self,
@@ -34,14 +36,14 @@ class LimitsSnapshot:
         self._kept: dict[Counter, list[int]] = {}
 
     def keep(self, counters: Iterable[Counter]) -> None:
-        """Copies those that are about to change."""
+        """Copies counters that are about to change."""
         for found in counters:
             if found not in self._kept:
                 self._kept[found] = found.state()
 
     def parts(self) -> Iterator[dict[str, Any]]:
-        """JSON values with the unit of their `money`: `counters`, states by id, or `held`, reservations with the
-        steps of their buckets.
+        """Yields JSON values with their unit of `money`: `counters`, states by id, or `held`, reservations with
+        the steps of their buckets.
         """
         if self._beside:
             yield {"money": NANO_USD, **self._beside}

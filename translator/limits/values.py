@@ -1,7 +1,7 @@
-"""The limits of each end user or tag: one for every value, by which counters are told apart, in a bounded table.
+"""The limits of each end user or tag: one limit per value, each with a counter of its own, in a bounded table.
 
-At most `MOST` values of one limit are counted apart. One more takes the place of a value in whose window nothing
-counts any more; where there is none, all further values share one limit.
+At most `MOST` values of one limit have a counter of their own. A further value replaces one whose counter counts
+nothing any more; if there is none, all further values share one limit.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from translator.limits.limit import Limit, limit_of
 
-#: Values of one limit that are counted apart; some 500 bytes each.
+#: Most values of one limit that are counted separately; each takes some 500 bytes.
 MOST = 10_000
-#: Stands for all values that have no place of their own: no value is written like this (see `metering.label`).
+#: Stands for all values without a counter of their own; no value is written like this (see `metering.label`).
 OVERFLOW = "%"
 
 
@@ -20,9 +20,9 @@ class Values:
     """The values that have a counter, by the ids of their limits."""
 
     def __init__(self) -> None:
-        #: Ids of counters, by the ids of their limits, least recently used first.
+        #: The counters' ids by the ids of their limits, least recently used first.
         self._counted: dict[str, dict[str, None]] = {}
-        #: By the ids of counters. The first is the limit that the second was made of.
+        #: By the counters' ids: the limit of the value, and the configured limit that it was derived from.
         self._made: dict[str, tuple[Limit, Limit]] = {}
         #: Requests that were counted in a shared limit.
         self.overflows = 0
@@ -32,11 +32,11 @@ class Values:
         return sum(map(len, self._counted.values()))
 
     def of(self, limit_id: str) -> list[str]:
-        """Ids of the counters of a limit."""
+        """Returns the ids of a limit's counters."""
         return list(self._counted.get(limit_id, ()))
 
     def limit(self, each: Limit, value: str) -> Limit:
-        """Returns the limit of one value, for which there may be no counter yet."""
+        """Returns the limit of one value, which may have no counter yet."""
         counter_id = f"{each.id} {value}"
         made = self._made.get(counter_id)
         if made is not None and made[0] is each:
@@ -47,7 +47,7 @@ class Values:
         return limit
 
     def used(self, limit: Limit, each: Limit) -> None:
-        """Marks the counter of a value as the one that was used last."""
+        """Marks a value's counter as the most recently used."""
         counted = self._counted.get(each.id)
         if counted is not None and limit.id in counted:
             del counted[limit.id]
@@ -55,12 +55,12 @@ class Values:
             self._made.setdefault(limit.id, (each, limit))
 
     def is_full(self, limit: Limit, each: Limit) -> bool:
-        """Whether `limit` has no counter and there is no place for one."""
+        """Returns whether `limit` has no counter and the table has no room for one."""
         counted = self._counted.get(each.id)
         return counted is not None and len(counted) >= MOST and limit.id not in counted
 
     def oldest(self, each: Limit, number: int) -> list[str]:
-        """Ids of counters that were used least recently; the next call gives others."""
+        """Returns the ids of the least recently used counters; the next call returns others."""
         counted = self._counted[each.id]
         found = [name for name, _ in zip(counted, range(number), strict=False)]
         for name in found:
@@ -76,7 +76,7 @@ class Values:
         return first
 
     def add(self, counter_id: str) -> None:
-        """Takes in a counter. Does nothing for one of a limit that has no values, or of the shared one."""
+        """Adds a counter. Does nothing for a counter of a limit without values, or of the shared limit."""
         of = limit_of(counter_id)
         if of and not counter_id.endswith(f" {OVERFLOW}"):
             self._counted.setdefault(of, {})[counter_id] = None

@@ -1,12 +1,12 @@
-"""The windows of limits: which one a moment lies in.
+"""The windows of limits: the window in which a moment lies.
 
-A window is written as text, which is how it stands in the identity of a limit: `60` (seconds),
+A window is written as text, which is also how it stands in the id of a limit: `60` (seconds),
 `month@Europe/Berlin`, or `-` for none.
 
-- Below one hour it slides, in steps of a sixtieth of its length (see `counters.SlidingCounter`).
-- From one hour on it is fixed, and begins at multiples of its length since 1970-01-01T00:00Z.
-- A calendar window is a day, a week (Monday to Sunday) or a month in a time zone. It is shorter or longer where
-  the clocks change, and where midnight does not exist it begins with the day's first moment.
+- Below one hour, a window slides in steps of a sixtieth of its length (see `counters.SlidingCounter`).
+- From one hour on, a window is fixed and begins at multiples of its length since 1970-01-01T00:00Z.
+- A calendar window is a day, a week (Monday to Sunday) or a month in a time zone. It is shorter or longer if the
+  clocks change. If midnight does not exist, it begins with the day's first moment.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from translator.errors import LimitError
 
-#: Start and end (Unix seconds, the end exclusive) of the window that a moment lies in.
+#: Returns start and end (Unix seconds, the end exclusive) of the window in which a moment lies.
 Bounds = Callable[[float], tuple[float, float]]
 
-#: What has no window: concurrency.
+#: The window of concurrency limits, which have none.
 NO_WINDOW = "-"
 FIXED_FROM_SECONDS = 3_600
 
 
 def seconds(length: int) -> str:
-    """The text of a window of so many seconds. Raises LimitError."""
+    """Returns the text of a window of `length` seconds. Raises LimitError."""
     if length <= 0:
         raise LimitError(f"a window of {length} seconds")
     return str(length)
 
 
 def calendar(unit: str, time_zone: str) -> str:
-    """The text of a calendar window; an empty time zone is UTC. Raises LimitError: the zone is not known here."""
+    """Returns the text of a calendar window; an empty time zone is UTC. Raises LimitError for an unknown zone."""
     _zone(time_zone or "UTC")
     return f"{unit}@{time_zone or 'UTC'}"
 
@@ -43,7 +43,7 @@ def is_sliding(window: str) -> bool:
 
 
 def bounds(window: str) -> Bounds:
-    """Of a window that does not slide. Raises LimitError."""
+    """Returns the bounds of a window that does not slide. Raises LimitError."""
     if window.isdigit():
         return _fixed(int(window))
     unit, separator, time_zone = window.partition("@")
@@ -62,7 +62,7 @@ def _fixed(length: int) -> Bounds:
 
 def _calendar(beginning: Callable[[date], tuple[date, date]], zone: ZoneInfo) -> Bounds:
     def midnight(day: date) -> float:
-        # Where midnight does not exist, this is the moment at which the clocks change (PEP 495, fold=0).
+        # If midnight does not exist, this is the moment at which the clocks change (PEP 495, fold=0).
         return datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
 
     def bounds_at(at: float) -> tuple[float, float]:
@@ -86,7 +86,7 @@ def _month(day: date) -> tuple[date, date]:
     return first, (first + timedelta(days=31)).replace(day=1)
 
 
-#: By the words of the policy's Calendar: first and last day of the window that a day lies in.
+#: By the words of the policy's Calendar: the first and last day of the window in which a day lies.
 CALENDARS: dict[str, Callable[[date], tuple[date, date]]] = {"day": _day, "week": _week, "month": _month}
 
 

@@ -1,4 +1,4 @@
-"""How limits are told to clients: the headers, and the refusals in OpenAI's shape."""
+"""How clients see limits: the headers, and the refusals in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAY = 86_400
 
 
 def headers(limiter: Limiter, limits: Sequence[Limit], at: float) -> dict[str, str]:
-    """Returns `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` of the limits of which least is left, where
+    """Returns `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` of the limits with the least remaining, if
     there are any: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
     """
     requests, tokens = limiter.remaining(limits, at)
@@ -38,7 +38,7 @@ def headers(limiter: Limiter, limits: Sequence[Limit], at: float) -> dict[str, s
 
 
 def duration(seconds: float) -> str:
-    """As OpenAI writes it, e.g. `1s`, `6m0s`, `1h0m0s`; rounded up to whole seconds."""
+    """Formats seconds like OpenAI does, e.g. `1s`, `6m0s`, `1h0m0s`; rounded up to whole seconds."""
     return _written(math.ceil(seconds))
 
 
@@ -52,7 +52,7 @@ def _written(whole: int) -> str:
 
 
 def retry_after(seconds: float) -> dict[str, str]:
-    """Returns the two headers that say when to try again; both round up, to at least one."""
+    """Returns the two headers that say when to try again; both are rounded up, to at least one."""
     return {
         "retry-after": str(max(1, math.ceil(seconds))),
         "retry-after-ms": str(max(1, math.ceil(seconds * 1000))),
@@ -60,8 +60,8 @@ def retry_after(seconds: float) -> dict[str, str]:
 
 
 def refusal(refused: Refused, remaining: dict[str, str], at: float) -> Refusal:
-    """429: `insufficient_quota` for budgets, which are limits on cost and all those of an hour and more;
-    `rate_limit_exceeded` for the others. `remaining` are the `headers`.
+    """Returns a 429: `insufficient_quota` for budgets, which are limits on cost and all windows of an hour and
+    more, and `rate_limit_exceeded` for the others. `remaining` are the `headers`.
     """
     limit = refused.limit
     kind = "tokens" if limit.metric is Metric.TOKENS else "requests"
@@ -72,7 +72,7 @@ def refusal(refused: Refused, remaining: dict[str, str], at: float) -> Refusal:
     answer = dict(remaining)
     if refused.renews is not None:
         answer |= retry_after(refused.renews - at)
-    # While one end user has no place, others of the same key do: nobody is to wait in line behind that one.
+    # While one end user has no place, other users of the same key may, and must not wait in line behind that one.
     if limit.metric is Metric.CONCURRENCY and refused.renews is not None and limit.value is None:
         full = NoPlace(429, code, _message(refused, at), kind=kind, headers=answer)
         full.limit_ids, full.holder = (limit.id,), limit.holder
@@ -81,7 +81,7 @@ def refusal(refused: Refused, remaining: dict[str, str], at: float) -> Refusal:
 
 
 def is_budget(limit: Limit) -> bool:
-    """Rather than a rate: waiting for it to renew is nothing that a program would do."""
+    """Returns whether a limit is a budget rather than a rate. No program would wait for a budget to renew."""
     if limit.metric is Metric.CONCURRENCY:
         return False
     return limit.metric is Metric.COST_USD or not windows.is_sliding(limit.window)
@@ -98,7 +98,7 @@ def _message(refused: Refused, at: float) -> str:
                 f"This request alone may use {_amount(limit.metric, refused.needed)}, which is more than {whose} "
                 f"has in all: {allowed}. Lower max_tokens or shorten the prompt."
             )
-        return f"The limit of {whose} lets no request pass: {allowed}."
+        return f"The limit of {whose} allows no request: {allowed}."
     if limit.holder == POOL:
         return f"All machines for model '{limit.model}' are busy. Send the request again when another has ended."
     if limit.metric is Metric.CONCURRENCY:
@@ -115,13 +115,13 @@ def _message(refused: Refused, at: float) -> str:
 
 
 def of_whom(limit: Limit) -> str:
-    """Returns for which end user or tag a limit is, with a space in front; empty for one that is for all."""
+    """Returns the end user or tag of a limit, preceded by a space; empty if the limit is for all."""
     if limit.value is None:
         return ""
     article, one = ("an", "end user") if limit.each == "user" else ("a", "tag")
     if limit.value == OVERFLOW:
         return f" for all {one}s beyond the first {values.MOST:,}"
-    # In a limit of a route, the organisation stands before it.
+    # In a limit of a route, the organisation precedes the value.
     value = limit.value.partition("/")[2] if limit.holder == "route" else limit.value
     return f" for the {one} '{unquote(value)}'" if value else f" for requests without {article} {one}"
 

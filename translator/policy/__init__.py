@@ -1,1 +1,1 @@
-"""What the control plane says about organisations, keys and routes: received, kept on disk, looked up."""
+"""The control plane's policy on organisations, keys and routes: received, stored on disk, and looked up."""

@@ -1,4 +1,4 @@
-"""The transport of the policy: one delta ADS stream over grpc.aio, opened again for ever."""
+"""The transport of the policy: one delta ADS stream over grpc.aio, reopened for ever."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregated
 _FIRST_DELAY = 0.1
 _MAX_DELAY = 2.0
 CHANNEL_OPTIONS = [
-    # Finds a control plane that hangs, within what its server allows a client to ping.
+    # Detects a control plane that hangs, within the ping rate that its server allows.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Waiting is ours to do: with jitter, and short, for a control plane that restarts on the same machine.
+    # gRPC must not back off by itself: the delays here are short and have jitter, for a control plane that
+    # restarts on the same machine.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # A response may hold all routes. The control plane is no stranger to be bounded.
+    # A response may contain all routes. The control plane is trusted, so its size is not bounded.
     ("grpc.max_receive_message_length", -1),
 ]
 
@@ -36,14 +37,14 @@ Stream = grpc.aio.StreamStreamCall[discovery.DeltaDiscoveryRequest, discovery.De
 
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """`address` is `unix:PATH` or `host:port`; `token` is empty where the socket's permissions are enough."""
+    """`address` is `unix:PATH` or `host:port`; `token` is empty if the socket's permissions suffice."""
 
     address: str
     token: str
 
 
 async def follow(control: ControlPlane, subscribe: Callable[[], Subscription], log: FilteringBoundLogger) -> None:
-    """Keeps the policy up to date until it is cancelled; `subscribe` begins a new stream's state."""
+    """Keeps the policy up to date until it is cancelled. `subscribe` creates the state of a new stream."""
     metadata = (("authorization", f"Bearer {control.token}"),) if control.token else ()
     delay, logged = _FIRST_DELAY, ""
     async with grpc.aio.insecure_channel(control.address, options=CHANNEL_OPTIONS) as channel:
@@ -80,7 +81,7 @@ async def _exchange(
     subscription: Subscription,
     log: FilteringBoundLogger,
 ) -> tuple[bool, str]:
-    """One stream until its end: whether the control plane said anything, and why it ended."""
+    """Runs one stream to its end. Returns whether the control plane sent anything, and why the stream ended."""
     answered = False
     try:
         for request in subscription.opening():

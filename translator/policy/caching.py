@@ -1,4 +1,4 @@
-"""How a route keeps answers, from the policy's message."""
+"""How a route caches answers, from the policy's message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SCOPES = {
 
 
 def cache_rule(message: policy.Route) -> Rule | None:
-    """Returns the rule, or None where nothing is kept. For a scope of a later version it is the key's."""
+    """Returns the rule; None if the route caches nothing. A scope of a later version is treated as the key's."""
     if not message.cache_ttl_seconds:
         return None
     targets = ",".join(sorted(target.id for target in message.targets))

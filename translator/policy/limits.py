@@ -1,4 +1,4 @@
-"""The limits of the policy's messages, as the engine takes them."""
+"""Converts limits between the policy's messages and the limiter's values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _EACHES: dict[str, Each] = {"": "", "user": "user", "tag": "tag"}
 def limits(
     messages: Iterable[policy.Limit], holder: Holder, holder_id: str, holder_name: str
 ) -> tuple[Limit, ...]:
-    """Raises LimitError: a metric or calendar that this version does not know, no window, an unknown time zone."""
+    """Converts limits. Raises LimitError: a metric or calendar that this version does not know, no window, or an
+    unknown time zone.
+    """
     return tuple(
         Limit(
             _metric(message),
@@ -53,7 +55,7 @@ def message(
 
 
 def counted(metric: Metric, amount: int) -> int:
-    """An amount as the policy has it: micro-USD for cost, rounded up."""
+    """Converts an amount to the policy's unit: micro-USD for cost, rounded up."""
     return -(-amount // money.MICRO) if metric is Metric.COST_USD else amount
 
 
@@ -72,7 +74,7 @@ def _each(message: policy.Limit) -> Each:
 
 
 def _amount(message: policy.Limit) -> int:
-    """Nano-USD for cost, which the policy has in micro-USD, as configuration does."""
+    """Returns nano-USD for cost, which the policy has in micro-USD like the configuration."""
     return message.amount * money.MICRO if message.metric == policy.METRIC_COST_USD else message.amount
 
 

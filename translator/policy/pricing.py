@@ -1,4 +1,4 @@
-"""What a request may cost at most: the price of the most expensive target that its route has at a moment."""
+"""What a request may cost at most: the price of the most expensive target of its route at a moment."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from translator import money, requested_units
 from translator.facts import BodyFacts
 
-#: Prompt tokens above which it holds; micro-USD per million prompt tokens, per million completion tokens;
+#: Prompt tokens above which the rates hold; micro-USD per million prompt tokens and per million completion tokens;
 #: thousandths of a nano-USD per request.
 _Rates = tuple[int, int, int, int]
 #: Below any number of prompt tokens.
 _ANY = -1
-#: Of speech, when it is slow.
+#: Characters a second of slow speech.
 _CHARACTERS_PER_SECOND = 10
-#: The highest price of each unit beside tokens, by what is asked for: thousandths of a nano-USD.
+#: The highest price of each requested unit, by its kind: thousandths of a nano-USD.
 _Units = dict[str, int]
 
 
 class Ceiling:
-    """Of one route's targets and all that their prices are going to be."""
+    """The ceiling of one route's targets, with all prices that are announced."""
 
     __slots__ = ("_from", "_only", "_rates", "_targets", "_units", "_until")
 
     def __init__(self, targets: Iterable[policy.Target]) -> None:
         self._targets = tuple(tuple(target.prices) for target in targets if target.prices)
         self._rates: tuple[_Rates, ...] = ()
-        #: Those that hold for every request, where there are no others, as in most routes.
+        #: The rates of every request, if there are no others, as in most routes.
         self._only: _Rates | None = None
         self._units: _Units = {}
-        # No moment yet, or every moment where there is nothing to look at.
+        # The moments for which the rates hold: none yet, or all if the prices never change.
         self._from, self._until = (math.inf if self._targets else -math.inf), math.inf
 
     def cost(self, prompt: int, completion: int, at: float) -> int:
-        """Nano-USD for so many tokens at `at` (Unix seconds), rounded half up, and at most `money.MOST`."""
+        """Returns nano-USD for these numbers of tokens at `at` (Unix seconds), rounded half up, at most
+        `money.MOST`.
+        """
         if not self._from <= at < self._until:
             self._look(at)
         if self._only is not None:
@@ -49,17 +51,17 @@ class Ceiling:
                 if prompt > above and cost > most:
                     most = cost
         nano = money.nano_usd(most)
-        return nano if nano < money.MOST else money.MOST  # noqa: FURB136 - a call of `min` takes five times as long
+        return nano if nano < money.MOST else money.MOST  # noqa: FURB136 - calling `min` takes five times as long
 
     def request_cost(self, facts: BodyFacts, default_output: int, at: float) -> int:
-        """Nano-USD at `at` for all that a request may use, `default_output` as of `Estimate.output`."""
+        """Returns nano-USD at `at` for everything that a request may use; `default_output` is as in
+        `Estimate.output`.
+        """
         cost = self.cost(facts.estimate.prompt, facts.estimate.output(default_output), at)
         return cost + self.cost_of_units(facts.units, at) if facts.units else cost
 
     def cost_of_units(self, word: str, at: float) -> int:
-        """Nano-USD at `at` for what `word` asks for beside text (`translator.requested_units`), at most
-        `money.MOST`.
-        """
+        """Returns nano-USD at `at` for the requested units in `word`, at most `money.MOST`."""
         if not self._from <= at < self._until:
             self._look(at)
         units = requested_units.read(word)
@@ -71,7 +73,9 @@ class Ceiling:
         return min(money.nano_usd(count * self._units.get(units.kind, 0)), money.MOST)
 
     def _look(self, at: float) -> None:
-        """The rates in force at `at`, without those that another one exceeds in everything, and how long."""
+        """Computes the rates in force at `at`, without those that another one exceeds in everything, and how long
+        they hold.
+        """
         self._from, self._until = -math.inf, math.inf
         self._units = {}
         rates: set[_Rates] = set()
@@ -92,7 +96,9 @@ class Ceiling:
 
 
 def _all(price: policy.Price) -> Iterator[_Rates]:
-    """The rates that a request may be charged by: nobody knows beforehand which service tier a target uses."""
+    """Yields all rates that a request may be charged by: the service tier that a target uses is not known
+    beforehand.
+    """
     request = price.request * money.MICRO * 1_000
     yield _highest(_ANY, price, request)
     for tier in price.tiers:
@@ -104,7 +110,7 @@ def _all(price: policy.Price) -> Iterator[_Rates]:
 
 
 def _beside(price: policy.Price) -> Iterator[tuple[str, int]]:
-    """For each kind of what is asked for beside text, the most that one of it costs."""
+    """Yields the most that one unit costs, for each kind of requested units."""
     each = 1_000 * money.MICRO
     yield requested_units.IMAGES, max((image.price for image in price.images), default=0) * each
     yield requested_units.SPEECH, price.character + price.audio_second_output // _CHARACTERS_PER_SECOND
@@ -113,11 +119,11 @@ def _beside(price: policy.Price) -> Iterator[tuple[str, int]]:
 
 
 def _highest(above: int, of: policy.Price | policy.Rates, request: int) -> _Rates:
-    """No rebate is reserved: what a provider has in its cache is its secret."""
+    """Returns the rates without rebates: it is not known beforehand what a provider has in its cache."""
     prompt = max(of.input, of.cached_input, of.cache_write, of.cache_write_1h, of.audio_input)
     return above, prompt, max(of.output, of.reasoning, of.audio_output), request
 
 
 def _exceeds(one: _Rates, other: _Rates) -> bool:
-    """Holds wherever the other does, and costs as much or more."""
+    """Returns whether `one` holds whenever `other` does and costs at least as much."""
     return one[0] <= other[0] and all(a >= b for a, b in zip(one[1:], other[1:], strict=True))

@@ -1,7 +1,8 @@
-"""The last policy on disk, so that a restarted translator serves at once, control plane or not.
+"""The last policy on disk, with which a restarted translator serves at once, even without a control plane.
 
-The file: a line that names the format, the SHA-256 of the rest, then per type the length (8 bytes, big endian) and
-the bytes of a DeltaDiscoveryResponse. It holds hashes of keys, never keys; its mode is 0600 all the same.
+The file has a line that names the format, the SHA-256 of the rest, and for each type the length (8 bytes, big
+endian) and the bytes of a DeltaDiscoveryResponse. It contains hashes of keys, never keys; its mode is 0600
+nevertheless.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _LENGTH = 8
 
 
 def load(path: Path) -> list[DeltaDiscoveryResponse] | None:
-    """What was saved last, None if there is no file.
+    """Returns what was saved last; None if there is no file.
 
     Raises:
         SnapshotError: the file is damaged or cannot be read.
@@ -61,7 +62,7 @@ def save(path: Path, responses: Iterable[DeltaDiscoveryResponse]) -> None:
 
 
 class PolicySnapshotWriter:
-    """Saves `contents` some `delay` seconds after the first change since the last save, and at the end."""
+    """Saves `contents` `delay` seconds after the first change since the last save, and at the end."""
 
     def __init__(
         self,
@@ -80,12 +81,12 @@ class PolicySnapshotWriter:
         self._changed.set()
 
     async def run(self) -> None:
-        """For ever; cancel it, then call `flush`."""
+        """Saves until it is cancelled; then call `flush`."""
         while True:
             await self._changed.wait()
             await asyncio.sleep(self._delay)
             if not await self._save():
-                # Tried again after the delay: a disk that is full now may not stay so.
+                # Try again after the delay: a full disk may have room then.
                 self._changed.set()
 
     async def flush(self) -> None:
@@ -97,7 +98,7 @@ class PolicySnapshotWriter:
         self._changed.clear()
         responses = list(self._contents())
         try:
-            # In a thread: encoding and fsync would hold up requests.
+            # In a thread, because encoding and fsync would delay requests.
             await asyncio.to_thread(save, self._path, responses)
         except OSError as error:
             self._on_error(error)

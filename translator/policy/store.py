@@ -1,4 +1,6 @@
-"""What is held of the control plane's policy: received whole or not at all, with versions to continue from."""
+"""The control plane's policy: each response is applied completely or not at all, with versions to continue
+from.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,14 @@ from translator.policy.limits import limits
 M = TypeVar("M", bound=Message)
 Source = Literal["none", "snapshot", "control plane"]
 
-#: Ids go into HTTP headers and Envoy's metadata.
+#: Ids stand in HTTP headers and in Envoy's metadata.
 _ID = re.compile(r"[!-~]{1,200}")
 _HASH_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class _Type(Generic[M]):
-    """How the resources of one type get into the index and out of it."""
+    """How the resources of one type are put into the index and removed from it."""
 
     message: type[M]
     check: Callable[[M], None]
@@ -36,18 +38,18 @@ class _Type(Generic[M]):
 
 
 class PolicyStore:
-    """The policy, by what is asked of it: see `PolicyIndex` for the look-ups.
+    """The policy; see `PolicyIndex` for the look-ups.
 
-    `on_change` is called after every response that was taken in and changed something; `clock` gives seconds that
-    never go back.
+    `on_change` is called after every applied response that changed something. `clock` gives seconds that never go
+    back.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._index = index = PolicyIndex()
-        #: Called with every route that is taken in.
+        #: Called with every route that is added or changed.
         self.on_route: Callable[[policy.Route], None] = lambda route: None
         self.on_change: Callable[[], None] = lambda: None
-        #: Called when the control plane's policy is whole: after the last type of a stream's first responses.
+        #: Called when the policy is complete: after the last type of a stream's first responses.
         self.on_complete: Callable[[], None] = lambda: None
         self._clock = clock
         self._changed_at = clock()
@@ -62,7 +64,7 @@ class PolicyStore:
         self._received: set[str] = set()
         self._restored = False
         self._up_to_date = False
-        #: Whether the control plane is about to get the state that it shall have.
+        #: Whether the control plane is still being configured.
         self.starting: Callable[[], bool] = lambda: False
         self.key_by_hash = index.key_by_hash
         self.key_by_id = index.key_by_id
@@ -76,12 +78,12 @@ class PolicyStore:
 
     @property
     def type_urls(self) -> tuple[str, ...]:
-        """In the order in which they are needed: a key's organisation before the key."""
+        """The types in the order in which they are needed: a key's organisation before the key."""
         return tuple(self._types)
 
     @property
     def source(self) -> Source:
-        """Where what is held comes from; the control plane once it has sent every type."""
+        """Where the policy comes from; the control plane once it has sent every type."""
         if self._complete:
             return "control plane"
         return "snapshot" if self._restored else "none"
@@ -92,37 +94,41 @@ class PolicyStore:
 
     @property
     def certain(self) -> bool:
-        """Whether what is not held does not exist: the control plane has sent all since it was connected to."""
+        """Whether a missing object does not exist, because the control plane has sent everything on this
+        connection.
+        """
         return self._up_to_date and not self.starting()
 
     def begin(self) -> None:
-        """A control plane has begun to talk, perhaps another one, or one with a restored database."""
+        """Called when a stream opens, perhaps to another control plane or one with a restored database."""
         self._up_to_date = False
 
     @property
     def age_seconds(self) -> float:
-        """Since the policy is as it is, or since it was restored."""
+        """Returns the seconds since the policy last changed or was restored."""
         return self._clock() - self._changed_at
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many are held, by the type's name in the plural."""
+        """Returns the numbers of objects, by the type's name in the plural."""
         return {f"{url.rpartition('.')[2].lower()}s": len(held) for url, held in self._resources.items()}
 
     def versions(self, url: str) -> dict[str, str]:
-        """Name → version of what is held of a type."""
+        """Returns the versions of a type's resources, by name."""
         return {name: resource.version for name, resource in self._resources[url].items()}
 
     @property
     def _complete(self) -> bool:
-        """Routes come behind the rest: with them, what has been restored is what the control plane has."""
+        """Marks the policy as complete. Routes arrive last, so a restored policy then equals the control
+        plane's.
+        """
         return self._received.issuperset(self._types) or (self._restored and _LAST in self._received)
 
     def apply(self, response: discovery.DeltaDiscoveryResponse) -> None:
-        """Takes in one response of the control plane.
+        """Applies one response of the control plane.
 
         Raises:
-            PolicyError: it is refused, and nothing of it has been taken in.
+            PolicyError: the response is refused; nothing of it is applied.
         """
         self._take(response, self._checked(response))
         self._received.add(response.type_url)
@@ -134,21 +140,21 @@ class PolicyStore:
             self.on_change()
 
     def restore(self, snapshot: Iterable[discovery.DeltaDiscoveryResponse]) -> None:
-        """Takes in what `contents` once gave. Raises PolicyError, and then has taken in nothing."""
+        """Applies what `contents` once returned. Raises PolicyError; then nothing is applied."""
         checked = [(response, self._checked(response)) for response in snapshot]
         for response, messages in checked:
             self._take(response, messages)
         self._restored = True
 
     def contents(self) -> list[discovery.DeltaDiscoveryResponse]:
-        """All that is held, as one response per type."""
+        """Returns the whole policy as one response per type."""
         return [
             discovery.DeltaDiscoveryResponse(type_url=url, resources=resources.values())
             for url, resources in self._resources.items()
         ]
 
     def _checked(self, response: discovery.DeltaDiscoveryResponse) -> list[Message]:
-        """The messages of a response, in its order. Raises PolicyError."""
+        """Returns the messages of a response, in its order. Raises PolicyError."""
         kind = self._types.get(response.type_url)
         if kind is None:
             raise PolicyError(
@@ -184,7 +190,7 @@ _LAST = type_url(policy.Route)
 
 
 def _decode(kind: _Type[M], url: str, resource: discovery.Resource) -> M:
-    """The checked message of one resource. Raises PolicyError."""
+    """Returns the checked message of one resource. Raises PolicyError."""
     name = resource.name
     if resource.resource.type_url != url:
         raise PolicyError(f"{name!r}: is a {resource.resource.type_url!r} in a response for {url!r}")
@@ -192,7 +198,7 @@ def _decode(kind: _Type[M], url: str, resource: discovery.Resource) -> M:
         message = kind.message.FromString(resource.resource.value)
     except DecodeError:
         raise PolicyError(f"{name!r}: does not decode as {url!r}") from None
-    if getattr(message, "id") != name:  # noqa: B009 - protobuf's base class does not know it
+    if getattr(message, "id") != name:  # noqa: B009 - protobuf's base class does not declare it
         raise PolicyError(f"{name!r}: its id differs from its resource name")
     if not _ID.fullmatch(name):
         raise PolicyError(f"{name!r}: an id must be 1 to 200 visible ASCII characters")
@@ -223,8 +229,8 @@ def _check_route(message: policy.Route) -> None:
 
 
 def _check_limits(message: policy.Organisation | policy.Key | policy.Route, holder: Holder) -> None:
-    """A limit that cannot be kept here is refused with everything it came with: to serve without it would be
-    worse, and the operator is told.
+    """Refuses limits that this version cannot enforce, together with their object: serving without them would be
+    worse, and the operator sees the NACK.
     """
     try:
         limits(message.limits, holder, message.id, "")

@@ -1,4 +1,4 @@
-"""The client's side of delta ADS, without I/O: which requests to send, what to answer to a response.
+"""The client's side of delta ADS, without I/O: which requests to send, and what to answer to a response.
 
 https://www.envoyproxy.io/docs/envoy/v1.40.0/api-docs/xds_protocol#incremental-xds
 """
@@ -25,7 +25,7 @@ class Answer:
 
 
 class Subscription:
-    """One stream's state; a reconnect starts a new one over the same store."""
+    """The state of one stream; a reconnect creates a new one over the same store."""
 
     def __init__(self, store: PolicyStore, node: discovery.Node) -> None:
         self._store = store
@@ -33,9 +33,10 @@ class Subscription:
         self._begun = False
 
     def opening(self) -> list[discovery.DeltaDiscoveryRequest]:
-        """The first requests of a stream: everything of every type, as a difference to what is held.
+        """Returns the first requests of a stream: everything of every type, as a difference to the stored
+        versions.
 
-        The node is in the first one only ("Node identifier").
+        Only the first request contains the node ("Node identifier").
         """
         requests = [
             discovery.DeltaDiscoveryRequest(
@@ -49,7 +50,7 @@ class Subscription:
         return requests
 
     def receive(self, response: discovery.DeltaDiscoveryResponse) -> Answer:
-        """Takes the response in, or refuses it as a whole."""
+        """Applies the response, or refuses it as a whole."""
         if not self._begun:
             self._begun = True
             self._store.begin()
