@@ -301,7 +301,7 @@ def test_a_request_that_is_too_large_for_the_whole_limit_is_told_so(metric: poli
 
 def test_a_limit_of_nothing() -> None:
     refused = edge(key=(limit(REQUESTS, 0, 60),)).refused()
-    assert "lets no request pass" in refused.message
+    assert "allows no request" in refused.message
     assert "retry-after" not in refused.headers
 
 

@@ -162,7 +162,7 @@ class _Connection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        """Closes the connection of a peer that does not read its answers."""
+        """Reads no more from a peer that does not read its answers."""
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
