@@ -61,7 +61,7 @@ _PLACES: dict[str, tuple[tuple[str, str | None], ...]] = {
 }
 _CHAT = "/v1/chat/completions"
 _content_of, _ONLY_TEXT = itemgetter("content"), {str}
-#: Members of the top level that hold images.
+#: Top-level members that contain images.
 _IMAGES = {"/v1/images/generations": ("image", "images", "image_url", "mask")}
 #: Types of parts, the members that contain their medium, and the kind of medium.
 _TYPES = {
@@ -265,7 +265,7 @@ def _repeated_query(values: Mapping[str, Any]) -> int:
 
 
 def _media(path: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What stands where a medium may stand: what it is said to be, and its content or address."""
+    """Returns the kind and the content or address of everything in a place where media may occur."""
     found: list[tuple[str, str]] = []
     if path == _CHAT and _is_text(values.get("messages")):
         return found

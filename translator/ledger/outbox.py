@@ -25,7 +25,7 @@ _MOST_EXPIRED = 20_000
 
 
 class _Waiting(msgspec.Struct, gc=False):
-    """`start` is where the record's line begins, file and offset as in `Position`."""
+    """A record. `start` is where its line begins, file and offset as in `Position`."""
 
     record: ledger.UsageRecord
     start: tuple[int, int]
@@ -57,11 +57,11 @@ class Outbox:
 
     @property
     def acknowledged(self) -> Position:
-        """Every record whose line begins before it is with the control plane."""
+        """The position before which the control plane has the records of all lines."""
         return Position(*self._waiting[0].start) if self._waiting else self.next
 
     def take(self, line: RequestLine, reservation: Reservation, billed: Bill, start: tuple[int, int]) -> None:
-        """The line at `start`, which is `next`."""
+        """Takes the line at `start`, which equals `next`."""
         self._waiting.append(_Waiting(records.record(line, reservation, billed), start))
 
     def expire(self, record: ledger.UsageRecord) -> None:
