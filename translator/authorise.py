@@ -16,7 +16,6 @@ import msgspec
 from translator import affinity, credentials, endpoints, multipart, prefix, responses, unserved
 from translator.cache.answers import CachedAnswer
 from translator.cache.gate import CacheGate, Lookup
-from translator.cache.key import Requester
 from translator.checks.frames import Admitted, Allowed, Answered, Copied
 from translator.checks.waits import Waits
 from translator.conversation import digest
@@ -226,7 +225,7 @@ class Authoriser:
         if route.prompt_cache is not None:
             facts = _helped(request, key, route, route.prompt_cache, facts, endpoint, body, values)
         if route.cache is not None and self._cache is not None:
-            return self._through_cache(self._cache, request, key, facts, grant, endpoint, body)
+            return self._through_cache(self._cache, request, key, facts, grant, endpoint, body, values)
         try:
             return self._forward_in_turn(request, key, facts, grant)
         except NoPlace:
@@ -292,6 +291,7 @@ class Authoriser:
         grant: Grant,
         endpoint: Endpoint,
         body: bytes,
+        values: Mapping[str, Any] | None,
     ) -> Decision:
         route = grant.route
         assert route.cache is not None  # noqa: S101 - the caller has checked
@@ -314,10 +314,11 @@ class Authoriser:
             Lookup(
                 request,
                 request_id,
-                Requester(key.organisation_id, key.id, route.id),
+                grant.requester,
                 route.cache,
                 endpoint,
                 body,
+                values,
                 fresh=lambda: self._forward_in_turn(request, key, facts, grant),
                 from_cached=from_cached,
                 reservation=lambda: self._meter.reservation(request_id),

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from translator.cache import answers
 from translator.cache.answers import CachedAnswer
@@ -51,6 +52,7 @@ class Lookup:
     rule: Rule
     endpoint: Endpoint
     body: bytes
+    values: Mapping[str, Any] | None
     fresh: Callable[[], Allowed]
     from_cached: Callable[[CachedAnswer, str, bytes], Answered]
     reservation: Callable[[], Reservation | None]
@@ -83,7 +85,8 @@ class CacheGate:
         control = lookup.request.headers.get(b"cache-control", b"").lower()
         wanted = None
         if lookup.body and b"no-store" not in control:
-            wanted = wanted_by(lookup.requester, lookup.rule, lookup.endpoint, lookup.request.target, lookup.body)
+            asked_for = (lookup.request.target, lookup.body, lookup.values)
+            wanted = wanted_by(lookup.requester, lookup.rule, lookup.endpoint, *asked_for)
         if wanted is None:
             return self._in_turn(lookup, lambda forward: self._with_outcome(forward(), "bypass"))
         if b"no-cache" in control:
@@ -160,7 +163,7 @@ class CacheGate:
         except NoPlace:
             if lookup.join is None:
                 raise
-            lookup.body = b""  # the request may wait for long
+            lookup.body, lookup.values = b"", None  # the request may wait for long
             return lookup.join(attempt)
 
     def _leading(self, lookup: Lookup, wanted: Wanted) -> Flight | None:

@@ -15,6 +15,7 @@ from enum import Enum
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import orjson
 
 from translator.endpoints import BodyKind, Endpoint
@@ -68,8 +69,7 @@ class Requester:
     route: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, gc=False):
     """The answer that a request wants. `digest` is the key without the form. `streams` is the form. `usage` says
     whether the client wants a stream's usage event. `convertible` says that the other form can be converted.
     """
@@ -90,14 +90,23 @@ class Wanted:
         return self.digest + (b"p" if self.streams else b"e")
 
 
-def wanted(requester: Requester, rule: Rule, endpoint: Endpoint, target: bytes, body: bytes) -> Wanted | None:
+def wanted(  # noqa: PLR0917 - what is known of the request
+    requester: Requester,
+    rule: Rule,
+    endpoint: Endpoint,
+    target: bytes,
+    body: bytes,
+    values: Mapping[str, Any] | None = None,
+) -> Wanted | None:
     """Returns the answer that the request wants; None if no cached answer could be right for it.
 
-    `target` is path and query. `body` has been accepted by `translator.body`.
+    `target` is path and query. `body` has been accepted by `translator.body`; `values` is what orjson reads in it,
+    where that is known already.
     """
     if endpoint.body is not _JSON:
         return None
-    values: dict[str, Any] = orjson.loads(body)
+    if values is None:
+        values = orjson.loads(body)
     if not _repeatable(endpoint, values):
         return None
     user = end_user(values) if rule.scope is Scope.USER else ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from translator import log_context
+from translator.cache.key import Requester
 from translator.limits import Applicable, Limit, Metric
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Grant:
 
     organisation_id: str
     key_id: str
+    requester: Requester
     route: Route
     variant: str
     stream_variant: str
@@ -44,6 +46,7 @@ class Grant:
         return cls(
             key.organisation_id,
             key.id,
+            Requester(key.organisation_id, key.id, route.id),
             route,
             variant,
             f"{variant}:stream",
