@@ -1,7 +1,7 @@
-"""The desired state as plain values: what the store loads and the resource builders read.
+"""The desired state as plain values, which the store loads and the resource builders read.
 
-Every object here is frozen and compares by value, so a builder may cache by it. Times are Unix seconds, money is
-micro-USD, durations are milliseconds where the name says `_ms`.
+Every object here is frozen and compares by value, so a builder may use it as a cache key. Times are Unix seconds,
+money is micro-USD, durations are milliseconds if the name ends with `_ms`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Strategy(StrEnum):
 
 
 class CacheScope(StrEnum):
-    """Who shares a kept answer; organisations never do."""
+    """Who shares a cached answer; organisations never share one."""
 
     ORGANISATION = "organisation"
     KEY = "key"
@@ -50,7 +50,7 @@ class Affinity(StrEnum):
 
 
 class PromptCacheKey(StrEnum):
-    """What a `prompt_cache_key` is made of where a request has none."""
+    """The source of a `prompt_cache_key` for a request without one."""
 
     NONE = "none"
     CONVERSATION = "conversation"
@@ -75,14 +75,14 @@ class Calendar(StrEnum):
 
 
 class Each(StrEnum):
-    """For each of what a limit holds separately."""
+    """The values that a limit counts separately."""
 
     USER = "user"
     TAG = "tag"
 
 
 class Priority(StrEnum):
-    """How a key's requests stand beside those of its organisation's other keys where requests wait for a place."""
+    """The priority of a key's waiting requests among those of its organisation's other keys."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -94,11 +94,11 @@ _DURATIONS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`amount` is requests, tokens, micro-USD or concurrent requests.
+    """A limit; `amount` is requests, tokens, micro-USD or concurrent requests.
 
-    `per_seconds` is 0 for concurrency, and where `calendar` is the window instead. `time_zone` is an IANA name,
-    empty for UTC. With `model`, only requests for that model count; routes have no such limits. `managed_by` as of
-    a Provider. With `each`, every end user or tag has the whole amount. `alerts_permille` are the shares of the
+    `per_seconds` is 0 for concurrency, and if `calendar` is the window instead. `time_zone` is an IANA name, empty
+    for UTC. With `model`, only requests for that model count; routes have no such limits. `managed_by` is as in
+    Provider. With `each`, every end user or tag has the whole amount. `alerts_permille` are the shares of the
     amount, ascending, at which an alert goes out. A `soft` limit refuses nothing.
     """
 
@@ -115,12 +115,12 @@ class Limit:
 
     @property
     def identity(self) -> tuple[str, int, str, str, str, str]:
-        """What it bounds. A holder has one limit of each identity."""
+        """Returns what identifies the limit. A holder has one limit of each identity."""
         return self.metric, self.per_seconds, self.calendar or "", self.time_zone, self.model, self.each or ""
 
     @property
     def name(self) -> str:
-        """Its identity as people write it: `METRIC[/WINDOW[/TIME_ZONE]][:EACH][@MODEL]`."""
+        """Returns the identity as people write it: `METRIC[/WINDOW[/TIME_ZONE]][:EACH][@MODEL]`."""
         window = self.calendar or (_duration(self.per_seconds) if self.per_seconds else "")
         of_each = f":{self.each}" if self.each else ""
         of_model = f"@{self.model}" if self.model else ""
@@ -134,7 +134,7 @@ def _duration(seconds: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Micro-USD per million tokens. None: as another kind, see trunkline.policy.v1.Price."""
+    """Micro-USD per million tokens. None: the rate of another kind applies, see trunkline.policy.v1.Price."""
 
     input: int = 0
     output: int = 0
@@ -200,18 +200,18 @@ class TargetPrice:
 
     @property
     def rates(self) -> TargetPrice:
-        """What it costs, whenever that holds."""
+        """Returns the price without its validity and version."""
         return replace(self, valid_from=0, version=0)
 
 
 def price_in_force(prices: Sequence[TargetPrice], at: float) -> TargetPrice | None:
-    """Of a history, oldest first, at a moment in Unix seconds; None: free."""
+    """Returns the price of a history, oldest first, at a time in Unix seconds; None: free."""
     return next((price for price in reversed(prices) if price.valid_from <= at), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """An upper bound on the requests or tokens that one credential is used for in any window of this length."""
+    """The maximum of requests or tokens for which one credential is used in any window of this length."""
 
     metric: Metric
     per_seconds: int
@@ -230,8 +230,8 @@ class CredentialQuota:
 class Provider:
     """One base URL. `credentials` are in the clear here and nowhere else: never log or export this object.
 
-    `quota` holds for each credential that has none of its own. `health_path` is what Envoy asks every
-    `health_every_seconds` (0: the default) to find out whether the server lives; empty: nothing.
+    `quota` holds for each credential without a quota of its own. Envoy requests `health_path` every
+    `health_every_seconds` (0: the default) to find out whether the server lives; empty: no checks.
 
     `managed_by` is `api`, `file:NAME`, or empty for an object from before there were managers. Its credentials
     have a manager of their own, since a file may leave them out.
@@ -260,8 +260,9 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class ProviderTarget:
-    """A model at a provider. `prices` is its history, oldest first; none: free. `context` is the tokens that a
-    prompt and its answer may have together; 0: not known. A `paused` target keeps its place and is never tried.
+    """A model at a provider. `prices` is its history, oldest first; empty: free. `context` is the number of tokens
+    that a prompt and its answer may have together; 0: unknown. A `paused` target keeps its place and is never
+    tried.
     """
 
     provider: str
@@ -274,13 +275,13 @@ class ProviderTarget:
 
     @property
     def id(self) -> str:
-        """As in the response header `x-trunkline-target`."""
+        """Returns the id, as in the response header `x-trunkline-target`."""
         return f"{self.provider}/{self.model}"
 
 
 @dataclass(frozen=True, slots=True)
 class NodesTarget:
-    """A model on any node that offers it. The fields as of a ProviderTarget."""
+    """A model on any node that offers it. The fields are those of a ProviderTarget."""
 
     model: str
     weight: int = 1
@@ -291,7 +292,7 @@ class NodesTarget:
 
     @property
     def id(self) -> str:
-        """As in the response header `x-trunkline-target`."""
+        """Returns the id, as in the response header `x-trunkline-target`."""
         return f"nodes/{self.model}"
 
 
@@ -300,7 +301,7 @@ Target = ProviderTarget | NodesTarget
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Milliseconds; 0 means the default, which the resource builder knows."""
+    """Milliseconds; 0 means the default, which the resource builder has."""
 
     first_byte_ms: int = 0
     idle_ms: int = 0
@@ -312,8 +313,8 @@ class Route:
     """A public model name; `organisation_id` is empty for a route that everybody sees.
 
     `reserved_output_tokens` are reserved for a request that states no maximum; 0: the translator's default.
-    `balance` is what time weighs beside money, in percent; 0: the default. At most `queue_size` requests (0: the
-    default) wait up to `queue_longest_ms` for a place; 0: none does.
+    `balance` is the weight of time against money, in percent; 0: the default. At most `queue_size` requests (0:
+    the default) wait up to `queue_longest_ms` for a place; 0: none waits.
     """
 
     id: str
@@ -341,7 +342,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """`weight` is its share of the places beside others whose requests wait; 0: 1."""
+    """An organisation; `weight` is its share of places when requests of several organisations wait; 0 means 1."""
 
     id: str
     name: str
@@ -353,11 +354,12 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """`hash` is the SHA-256 of the whole key, 32 bytes; revoked keys are not part of the desired state.
+    """An API key; `hash` is the SHA-256 of the whole key, 32 bytes. Revoked keys are not part of the desired
+    state.
 
-    `former_hash` is the one before the last rotation, which works until `former_until`, Unix seconds. `retired`
-    are the hashes in hexadecimal that rotations have replaced, oldest first: none of them becomes a secret again.
-    `max_price` is the micro-USD that one request may cost by its estimate; 0: any amount.
+    `former_hash` is the hash before the last rotation, which works until `former_until`, Unix seconds. `retired`
+    are the hashes, in hexadecimal, that rotations have replaced, oldest first: none of them becomes a secret
+    again. `max_price` is the micro-USD that one request may cost by its estimate; 0: any amount.
     """
 
     id: str
@@ -381,7 +383,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """Which pages of other origins browsers let call the gateway; `origins` as in trunkline.admin.v1.Cors."""
+    """The pages of other origins that browsers let call the gateway; `origins` as in trunkline.admin.v1.Cors."""
 
     origins: tuple[str, ...] = ()
     max_age_seconds: int = 0
@@ -389,21 +391,21 @@ class Cors:
 
 @dataclass(frozen=True, slots=True)
 class DefaultModel:
-    """The model of requests to an endpoint (its path below /v1) that name none."""
+    """The model of requests that name none, for an endpoint (its path below /v1)."""
 
     endpoint: str
     model: str
 
 
-#: The `store` of answers that each translator keeps by itself.
+#: The `store` of answers that each translator caches by itself.
 MEMORY = "memory"
 
 
 @dataclass(frozen=True, slots=True)
 class SharedCache:
-    """Where kept answers are: `store` is `memory`, or the address of a Redis or Valkey, which may name a user.
-    `most_bytes` bounds the memory; 0: the translator's default. `ca_file` is what TLS is verified with; empty: the
-    system's CAs.
+    """Where answers are cached: `store` is `memory`, or the address of a Redis or Valkey, which may include a
+    user. `most_bytes` bounds the memory; 0: the translator's default. `ca_file` verifies TLS; empty: the system's
+    CAs.
     """
 
     store: str = MEMORY
@@ -413,8 +415,8 @@ class SharedCache:
 
 @dataclass(frozen=True, slots=True)
 class Alerting:
-    """Where alerts of limits are sent, and the secret that signs them: sealed where it comes from the store, as it
-    was given where it goes there. Both are empty where nothing is sent.
+    """Where limit alerts are sent, and the secret that signs them: sealed when it comes from the store, and in the
+    clear on its way into the store. Both are empty if no alerts are sent.
     """
 
     webhook: str = ""
@@ -423,9 +425,9 @@ class Alerting:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What concerns the clients' listener as a whole. There is one; `version` 0: it never was written.
+    """Settings of the clients' listener as a whole. There is one; `version` 0: it was never written.
 
-    `cache_password` is that of the cache's store, empty for none.
+    `cache_password` is the password of the cache's store, empty for none.
     """
 
     cors: Cors = Cors()
@@ -440,7 +442,7 @@ class Gateway:
 
 
 class Visibility(StrEnum):
-    """Who may use a node: its owner's key (without one: its organisation), its organisation, or everybody."""
+    """Who may use a node: its owner's key (without one, its organisation), its organisation, or everybody."""
 
     PRIVATE = "private"
     ORGANISATION = "organisation"
@@ -449,10 +451,10 @@ class Visibility(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine that joined, as far as it is decided: what it reports is live state and not part of this.
+    """A machine that joined, with what is decided about it. What it reports is live state and not part of this.
 
-    `id` is a DNS label, `nd-…`. `owner_key_id` is empty where the organisation as a whole is the owner. `boost` is
-    its weight beside others in percent, 100 being neutral.
+    `id` is a DNS label, `nd-…`. `owner_key_id` is empty if the organisation as a whole is the owner. `boost` is
+    the node's weight beside others in percent, 100 being neutral.
     """
 
     id: str
@@ -471,7 +473,8 @@ class Node:
 class State:
     """Everything desired at one revision. Mappings are by name (providers) or id.
 
-    `unreadable` says of each stored object that could not be read what it is, why, and what is served meanwhile.
+    `unreadable` says, for each stored object that could not be read, which object it is, why, and what is served
+    meanwhile.
     """
 
     revision: int
@@ -485,5 +488,5 @@ class State:
 
     @property
     def owners(self) -> dict[str, str]:
-        """The organisations' names by id; of what everybody has, both are empty."""
+        """Returns the organisations' names by id; for objects that everybody has, both are empty."""
         return {"": "", **{each.id: each.name for each in self.organisations.values()}}

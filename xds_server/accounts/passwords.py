@@ -1,4 +1,4 @@
-"""Passwords: what is accepted, and argon2id, a few at a time because each takes 64 MiB and some 50 ms of CPU."""
+"""Checks and hashes passwords with argon2id, a few at a time because each takes 64 MiB and some 50 ms of CPU."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ T = TypeVar("T")
 
 MIN_LENGTH, MAX_LENGTH = 12, 1_024
 RULE = f"{MIN_LENGTH} to {MAX_LENGTH:,} characters, other than the e-mail address"
-#: Of a password that nobody knows: what is verified where there is no account takes the same time.
+#: The hash of a password that nobody knows, so that verifying takes the same time if there is no account.
 _NOBODYS = "$argon2id$v=19$m=65536,t=3,p=4$0cJlDLVEKDGcoCFGqBb9Zw$/k+AZJMIJwrJ9dSJeftcsAKHhUowLGzN/3yUhssV6sI"
 _AT_A_TIME, _MAX_WAITING = 2, 32
 
 
 def is_accepted(password: str, email: str) -> bool:
-    """Returns whether RULE allows a new password."""
+    """Returns whether RULE accepts a new password."""
     return MIN_LENGTH <= len(password) <= MAX_LENGTH and password.strip().lower() != email
 
 
 class Passwords:
-    """Hashes and verifies, in threads."""
+    """Hashes and verifies passwords in threads."""
 
     def __init__(self) -> None:
         self._running = asyncio.Semaphore(_AT_A_TIME)
         self._waiting = 0
 
     async def hash(self, password: str) -> str:
-        """Returns argon2id's encoded hash. Raises TooManyGuessesError if too many wait already."""
+        """Returns argon2id's encoded hash. Raises TooManyGuessesError if too many calls wait already."""
         return await self._in_turn(_hash, password)
 
     async def matches(self, password: str, hash_: str) -> bool:
-        """Returns whether it is the password of `hash_`, which is empty for an account that has none, or that is
-        not there: that takes as long.
+        """Returns whether the password matches `hash_`. An empty hash, of an account without a password or of no
+        account, takes as long.
 
-        Raises TooManyGuessesError if too many wait already.
+        Raises TooManyGuessesError if too many calls wait already.
         """
         return await self._in_turn(_verify, password, hash_ or _NOBODYS) and bool(hash_)
 
@@ -71,7 +71,9 @@ def _verify(password: str, hash_: str) -> bool:
 
 
 def _normal(password: str) -> str:
-    """The same characters may be typed as other code points on another system (NIST SP 800-63B, 5.1.1.2)."""
+    """Normalises a password: another system may type the same characters as other code points (NIST SP 800-63B,
+    5.1.1.2).
+    """
     return unicodedata.normalize("NFKC", password[:MAX_LENGTH])
 
 

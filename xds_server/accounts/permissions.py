@@ -1,6 +1,7 @@
-"""Which role each call needs: the one table, for gRPC, REST and console alike.
+"""The roles that each call needs: one table for gRPC, REST and console alike.
 
-A call that is not in it needs an admin. What a caller sees of the answer is filtered by `Caller` where it is made.
+A call that is not in the table needs an admin. What a caller sees of an answer is filtered by `Caller` where the
+answer is made.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from xds_server.quoting import quoted
 
 
 class Need(Enum):
-    """What a call asks for, beginning with the least."""
+    """The permission that a call needs, in ascending order."""
 
     ANYBODY = "anybody"
     SIGNED_IN = "a user or the admin token"
-    #: In an organisation; the answer holds what the role may see.
+    #: A role in an organisation; the answer holds what the role may see.
     READ = "viewer, member, operator or owner"
-    #: As OPERATE, and for members where the object is their own.
+    #: Like OPERATE, and for members if the object is their own.
     OWN = "member (of what is their own), operator or owner"
     OPERATE = "operator or owner"
     MANAGE = "owner"
@@ -43,9 +44,10 @@ _ROLES: Mapping[Need, frozenset[Role]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`organisation`, `key` and `node` are paths of the request's fields that say what it is about.
+    """The rule for a call. `organisation`, `key` and `node` are paths of the request's fields that identify its
+    object.
 
-    `members` are the fields that a member may give, where not all.
+    `members` are the fields that a member may set, if not all.
     """
 
     need: Need
@@ -61,7 +63,7 @@ def _own(*, members: str, organisation: str = "", key: str = "", node: str = "")
 
 _USAGE = Rule(Need.READ, organisation="filter.organisation")
 
-#: By the method's name.
+#: Rules by the method's name.
 RULES: Mapping[str, Rule] = {
     "GetSignInOptions": Rule(Need.ANYBODY),
     "RedeemSetupLink": Rule(Need.ANYBODY),
@@ -76,20 +78,20 @@ RULES: Mapping[str, Rule] = {
     "RevokeToken": Rule(Need.SIGNED_IN),
     "ShowDeviceLogin": Rule(Need.SIGNED_IN),
     "DecideDeviceLogin": Rule(Need.SIGNED_IN),
-    # What the link or code opens that they hold.
+    # Shows what the caller's own link or code opens.
     "ShowLink": Rule(Need.ANYBODY),
     "AcceptInvitation": Rule(Need.ANYBODY),
     "RedeemReset": Rule(Need.ANYBODY),
     "BeginDeviceLogin": Rule(Need.ANYBODY),
     "PollDeviceLogin": Rule(Need.ANYBODY),
-    # Who is a member.
+    # Memberships.
     "ListUsers": Rule(Need.MANAGE, organisation="organisation"),
     "InviteUser": Rule(Need.MANAGE, organisation="organisation"),
     "ListInvitations": Rule(Need.MANAGE, organisation="organisation"),
     "RevokeInvitation": Rule(Need.MANAGE),
     "PutMember": Rule(Need.MANAGE, organisation="organisation"),
     "RemoveMember": Rule(Need.MANAGE, organisation="organisation"),
-    # What belongs to an organisation.
+    # Objects of an organisation.
     "ListOrganisations": Rule(Need.READ),
     "ListRoutes": Rule(Need.READ),
     "ExplainRoute": Rule(Need.READ, organisation="organisation"),
@@ -113,7 +115,7 @@ RULES: Mapping[str, Rule] = {
     "TopRequests": _USAGE,
     "CompareTargets": _USAGE,
     "ExportUsage": _USAGE,
-    # Views of the console: each is made of the calls above, whose rules hold inside it as well.
+    # Views of the console: each consists of the calls above, whose rules apply inside it as well.
     "GetDoor": Rule(Need.ANYBODY),
     "GetOverview": Rule(Need.READ),
     "GetKeysView": Rule(Need.READ),
@@ -125,8 +127,8 @@ RULES: Mapping[str, Rule] = {
     "ListRequests": _USAGE,
     "GetRequest": Rule(Need.READ),
     "CancelRequest": Rule(Need.OWN),
-    # What belongs to the installation. An organisation's own routes too: their targets spend the installation's
-    # credentials, and their prices decide what its limits count.
+    # Objects of the installation. These include an organisation's own routes: their targets spend the
+    # installation's credentials, and their prices decide what its limits count.
     **dict.fromkeys(
         (
             *("Apply", "Export", "GetGateway", "PutGateway", "GetStatus", "ListLimitUses", "ListQuotas"),
@@ -148,12 +150,12 @@ def rule_of(method: str) -> Rule:
 
 
 def require(rule: Rule, caller: Caller, request: Message) -> None:
-    """Checks the role, in the organisation that the request names, if it names one.
+    """Checks the caller's role, in the organisation that the request names, if it names one.
 
     Raises:
-        UnauthenticatedError: nobody calls.
-        NotFoundError: the organisation is none of the caller's; it is answered as if it did not exist.
-        ForbiddenError: the role does not allow it.
+        UnauthenticatedError: there is no caller.
+        NotFoundError: the organisation is not one of the caller's; it is reported as nonexistent.
+        ForbiddenError: the role does not allow the call.
     """
     if rule.need is Need.ANYBODY:
         return
@@ -177,14 +179,14 @@ def require(rule: Rule, caller: Caller, request: Message) -> None:
 
 
 def require_own_fields(rule: Rule, request: Message) -> None:
-    """Checks that a request holds only what a member may decide. Raises ForbiddenError."""
+    """Checks that a request sets only fields that a member may decide. Raises ForbiddenError."""
     forbidden = sorted(set(_given(request)) - (rule.members or frozenset()))
     if forbidden:
         raise ForbiddenError(f"{forbidden[0]}: a member may not set it; it needs the role {Need.OPERATE.value}")
 
 
 def _given(message: Message, before: str = "") -> list[str]:
-    """Paths of the fields that are set; of a message, those inside."""
+    """Returns the paths of the fields that are set; for a message, those inside it."""
     found: list[str] = []
     for field, value in message.ListFields():
         path = f"{before}{field.name}"

@@ -1,4 +1,4 @@
-"""How long sessions last. Rules without a clock."""
+"""Decides how long sessions last. Rules without a clock."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 
 from xds_server.accounts.model import Session
 
-#: The use of a session or token is written down at most so often, seconds.
+#: Seconds between two times that the use of a session or token is stored.
 NOTED_EVERY = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """`idle` seconds without a call, and `absolute` seconds in any case, end a session."""
+    """A session ends after `idle` seconds without a call, and after `absolute` seconds in any case."""
 
     idle: int = 12 * 3_600
     absolute: int = 7 * 86_400
 
     def is_alive(self, session: Session, now: int) -> bool:
-        """Returns whether `session` still opens anything."""
+        """Returns whether `session` is still valid."""
         return now < session.expires_at and now < session.seen_at + self.idle
 
     @staticmethod
     def is_worth_noting(session: Session, now: int) -> bool:
-        """Returns whether this use of the session is to be written down."""
+        """Returns whether this use of the session should be stored."""
         return now - session.seen_at >= NOTED_EVERY
 
 

@@ -1,4 +1,4 @@
-"""How people sign in, as an operator decides it: `accounts` and `oidc` of trunkline.yaml."""
+"""The operator's settings for signing in: `accounts` and `oidc` of trunkline.yaml."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from xds_server.accounts.model import Role
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """`console_url` is where people reach the console; empty: the admin listener's address.
+    """Settings of accounts. `console_url` is where people reach the console; empty: the admin listener's address.
 
-    `sso_only`: passwords open nothing.
+    `sso_only`: passwords are not accepted.
     """
 
     console_url: str = ""
@@ -20,7 +20,7 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True)
 class GroupRole:
-    """What membership in a group of the provider gives: a role in an organisation, by name, or `admin`."""
+    """What membership in a group of the provider grants: a role in an organisation, by name, or `admin`."""
 
     group: str
     organisation: str = ""
@@ -30,7 +30,7 @@ class GroupRole:
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
-    """Who may come without an invitation: verified addresses in these domains. `organisation` empty: none."""
+    """Who may sign up without an invitation: verified addresses in these domains. `organisation` empty: none."""
 
     domains: tuple[str, ...] = ()
     organisation: str = ""
@@ -39,8 +39,8 @@ class SignUp:
 
 @dataclass(frozen=True, slots=True)
 class IdentityProvider:
-    """An OpenID provider. `client_secret` is sealed, in base64, where it comes from the store, and as it was given
-    where it goes there; empty for a public client.
+    """An OpenID provider. `client_secret` is sealed, in base64, when it comes from the store, and in the clear on
+    its way into the store; empty for a public client.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Values of sessions, personal tokens and links. Each kind has a prefix of its own; only hashes are stored."""
+"""The values of sessions, personal tokens and links. Each kind has a prefix of its own; only hashes are stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BYTES = 32
 
 
 class Kind(StrEnum):
-    """What a value opens, by how it begins."""
+    """The kind of a value, by its prefix."""
 
     SESSION = "tl-ses-"
     PERSONAL = "tl-pat-"
@@ -31,5 +31,5 @@ def hash_of(value: str) -> bytes:
 
 
 def kind_of(value: str) -> Kind | None:
-    """Returns what a value claims to be; None for an admin token, or for anything else."""
+    """Returns the kind that a value claims to be; None for an admin token, or for anything else."""
     return next((kind for kind in Kind if value.startswith(kind)), None)

@@ -1,6 +1,6 @@
 """The SQL schema of accounts, beside that of the desired state (tables.py).
 
-Times are Unix seconds, 0 = never; a `hash` is the SHA-256 of a value that is kept nowhere.
+Times are Unix seconds, 0 = never; a `hash` is the SHA-256 of a value that is stored nowhere.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from sqlmodel import Field, SQLModel
 
 
 class UserRow(SQLModel, table=True):
-    """A person. `password_hash` is argon2id's, empty for one who signs in through an identity provider alone."""
+    """A person. `password_hash` is argon2id's, empty for a person who signs in only through an identity
+    provider.
+    """
 
     __tablename__ = "user_account"
     id: str = Field(primary_key=True)
@@ -24,7 +26,7 @@ class UserRow(SQLModel, table=True):
 
 
 class MemberRow(SQLModel, table=True):
-    """That a user belongs to an organisation, and as what."""
+    """A user's membership in an organisation, with the role."""
 
     __tablename__ = "organisation_member"
     organisation_id: str = Field(primary_key=True, foreign_key="organisation.id", ondelete="CASCADE")
@@ -33,7 +35,7 @@ class MemberRow(SQLModel, table=True):
 
 
 class KeyOwnerRow(SQLModel, table=True):
-    """That an API key is a member's own."""
+    """A member's ownership of an API key."""
 
     __tablename__ = "key_owner"
     key_id: str = Field(primary_key=True, foreign_key="api_key.id", ondelete="CASCADE")
@@ -52,9 +54,10 @@ class SessionRow(SQLModel, table=True):
 
 
 class AccountLinkRow(SQLModel, table=True):
-    """A link of one use: for setting up, for joining, for a new password.
+    """A single-use link: for setup, for an invitation, for a new password.
 
-    `user_id` is set for a new password, `email`, `organisation_id` (empty: none), `role` and `admin` for joining.
+    `user_id` is set for a new password; `email`, `organisation_id` (empty: none), `role` and `admin` for an
+    invitation.
     """
 
     __tablename__ = "account_link"
@@ -71,7 +74,7 @@ class AccountLinkRow(SQLModel, table=True):
 
 
 class GuessRow(SQLModel, table=True):
-    """Attempts to sign in, by what accounts.guesses names them."""
+    """Attempts to sign in, by the subjects of accounts.guesses."""
 
     __tablename__ = "sign_in_guess"
     subject: str = Field(primary_key=True)
@@ -80,7 +83,7 @@ class GuessRow(SQLModel, table=True):
 
 
 class PersonalTokenRow(SQLModel, table=True):
-    """What a user's programs call with."""
+    """A token for a user's programs."""
 
     __tablename__ = "personal_token"
     id: str = Field(primary_key=True)
@@ -93,7 +96,7 @@ class PersonalTokenRow(SQLModel, table=True):
 
 
 class DeviceLoginRow(SQLModel, table=True):
-    """A program that waits for somebody to approve it. `user_id` is who did; empty: nobody has decided."""
+    """A program that waits for approval. `user_id` is the user who approved it; empty: nobody has decided."""
 
     __tablename__ = "device_login"
     hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
@@ -105,7 +108,7 @@ class DeviceLoginRow(SQLModel, table=True):
 
 
 class IdentityRow(SQLModel, table=True):
-    """Whom an identity provider means by a subject."""
+    """The user that an identity provider means by a subject."""
 
     __tablename__ = "user_identity"
     issuer: str = Field(primary_key=True)
@@ -114,7 +117,7 @@ class IdentityRow(SQLModel, table=True):
 
 
 class OidcUsedRow(SQLModel, table=True):
-    """A `state` that has come back: it does not come again. Kept until it would have expired."""
+    """A `state` that was used and must not be used again. Stored until it would have expired."""
 
     __tablename__ = "oidc_used"
     hash: bytes = Field(primary_key=True, sa_type=LargeBinary)

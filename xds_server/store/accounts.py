@@ -1,4 +1,4 @@
-"""Users, sessions and links from a consistent view of the database; `writing` changes them."""
+"""Reads users, sessions and links from a consistent view of the database; `writing` changes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEVICE_LOGIN = Columns(DeviceLogin)
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user with what belongs to them; `own_keys` are ids of API keys."""
+    """A user with their memberships; `own_keys` are ids of API keys."""
 
     user: User
     memberships: tuple[Membership, ...] = ()
@@ -28,7 +28,7 @@ class Account:
 
 
 def has_users(snapshot: DatabaseSnapshot) -> bool:
-    """Returns whether anybody can sign in."""
+    """Returns whether there are any users."""
     return bool(snapshot.rows("SELECT 1 FROM user_account LIMIT 1"))
 
 
@@ -38,7 +38,7 @@ def user_of_email(snapshot: DatabaseSnapshot, email: str) -> User | None:
 
 
 def account(snapshot: DatabaseSnapshot, user_id: str) -> Account | None:
-    """None for a user who is not there."""
+    """Returns the account; None for a user that does not exist."""
     rows = snapshot.rows(f"SELECT {USER.select()} FROM user_account WHERE id = ?", user_id)  # noqa: S608
     if not rows:
         return None
@@ -47,7 +47,7 @@ def account(snapshot: DatabaseSnapshot, user_id: str) -> Account | None:
 
 
 def memberships(snapshot: DatabaseSnapshot, user_id: str) -> tuple[Membership, ...]:
-    """By the organisations' names."""
+    """Returns the memberships by the organisations' names."""
     rows = snapshot.rows(
         "SELECT o.id, o.name, m.role FROM organisation_member m JOIN organisation o ON o.id = m.organisation_id "
         "WHERE m.user_id = ? ORDER BY o.name",
@@ -57,7 +57,7 @@ def memberships(snapshot: DatabaseSnapshot, user_id: str) -> tuple[Membership, .
 
 
 def users(snapshot: DatabaseSnapshot) -> list[Account]:
-    """Every user, by e-mail address."""
+    """Returns every user, by e-mail address."""
     rows = snapshot.rows(f"SELECT {USER.select()} FROM user_account ORDER BY email")  # noqa: S608
     of_user: dict[str, list[Membership]] = {}
     for user_id, id_, name, role in snapshot.rows(
@@ -70,12 +70,12 @@ def users(snapshot: DatabaseSnapshot) -> list[Account]:
 
 
 def key_owners(snapshot: DatabaseSnapshot) -> dict[str, str]:
-    """The e-mail addresses of members by the ids of their own keys."""
+    """Returns the e-mail addresses of members by the ids of their own keys."""
     return dict(snapshot.rows("SELECT k.key_id, u.email FROM key_owner k JOIN user_account u ON u.id = k.user_id"))
 
 
 def links(snapshot: DatabaseSnapshot, purpose: Purpose, now: int) -> list[Link]:
-    """Those that have not expired, the oldest first."""
+    """Returns the links that have not expired, oldest first."""
     rows = snapshot.rows(
         f"SELECT {LINK.select()} FROM account_link WHERE purpose = ? AND expires_at > ? "  # noqa: S608
         "ORDER BY created_at, id",
@@ -86,7 +86,7 @@ def links(snapshot: DatabaseSnapshot, purpose: Purpose, now: int) -> list[Link]:
 
 
 def link(snapshot: DatabaseSnapshot, value: str, now: int) -> Link | None:
-    """What a link's value opens, whatever for; None where it is unknown or has expired."""
+    """Returns the link of a value, whatever its purpose; None if it is unknown or has expired."""
     rows = snapshot.rows(
         f"SELECT {LINK.select()} FROM account_link WHERE hash = ? AND expires_at > ?",  # noqa: S608
         tokens.hash_of(value),
@@ -104,7 +104,7 @@ def device_login(snapshot: DatabaseSnapshot, value: str) -> DeviceLogin | None:
 
 
 def organisation_names(snapshot: DatabaseSnapshot) -> dict[str, str]:
-    """By id."""
+    """Returns the organisations' names by id."""
     return dict(snapshot.rows("SELECT id, name FROM organisation"))
 
 
@@ -114,7 +114,7 @@ def personal_token(snapshot: DatabaseSnapshot, hash_: bytes) -> PersonalToken | 
 
 
 def personal_tokens(snapshot: DatabaseSnapshot, user_id: str) -> list[PersonalToken]:
-    """Newest first."""
+    """Returns the tokens, newest first."""
     rows = snapshot.rows(
         f"SELECT {PERSONAL_TOKEN.select()} FROM personal_token WHERE user_id = ? "  # noqa: S608
         "ORDER BY created_at DESC, id",
@@ -129,6 +129,6 @@ def session(snapshot: DatabaseSnapshot, hash_: bytes) -> Session | None:
 
 
 def attempts(snapshot: DatabaseSnapshot, subject: str) -> Attempts:
-    """Of a subject as accounts.guesses names it."""
+    """Returns the attempts of a subject of accounts.guesses."""
     rows = snapshot.rows("SELECT count, last_at FROM sign_in_guess WHERE subject = ?", subject)
     return Attempts(*rows[0]) if rows else Attempts()

@@ -16,7 +16,7 @@ _GENERATED = re.compile(r"sk-tl-([a-z2-7]{10})-[A-Za-z0-9]{43}")
 
 
 def new_id() -> str:
-    """A public id, safe in logs, file names and URLs."""
+    """Returns a public id, safe in logs, file names and URLs."""
     return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
 
 
@@ -26,11 +26,13 @@ def new_value(public_id: str) -> str:
 
 
 def public_id(value: str) -> str | None:
-    """The id inside a generated key, None for any other value."""
+    """Returns the id inside a generated key, None for any other value."""
     match = _GENERATED.fullmatch(value)
     return match.group(1) if match else None
 
 
 def hash_of(value: str) -> bytes:
-    """SHA-256. No salt or stretching: generated values hold 256 random bits, and lookup is by hash."""
+    """Returns the SHA-256. It needs no salt or stretching: generated values hold 256 random bits, and lookup is by
+    hash.
+    """
     return hashlib.sha256(value.encode()).digest()

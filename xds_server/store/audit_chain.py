@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from xds_server.store.connection import DatabaseSnapshot
 
-#: What comes before the first event.
+#: The hash before the first event.
 GENESIS = bytes(32)
 
 _DOMAIN = b"trunkline audit 1"
@@ -33,7 +33,7 @@ _PAGE = 1_000
 
 
 class ChainEntry(NamedTuple):
-    """What of an event is hashed, in the order of COLUMNS."""
+    """The hashed fields of an event, in the order of COLUMNS."""
 
     id: int
     at_us: int
@@ -51,7 +51,9 @@ COLUMNS = ", ".join(ChainEntry._fields)
 
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """`first_broken` is 0 for an intact chain; `head` is the newest event's hash, empty where there is none."""
+    """The result of a verification. `first_broken` is 0 for an intact chain; `head` is the newest event's hash,
+    empty without events.
+    """
 
     events: int
     first_broken: int
@@ -59,26 +61,26 @@ class ChainVerdict:
 
 
 def link(previous: bytes, entry: ChainEntry) -> bytes:
-    """The hash of `entry` after the event whose hash is `previous`."""
+    """Returns the hash of `entry` after the event whose hash is `previous`."""
     digest = hashlib.sha256(_DOMAIN + previous)
     digest.update(_NUMBERS.pack(entry.id, entry.at_us, entry.revision))
     for text in entry[3:]:
-        # A text that somebody put there by SQL may be no valid one.
+        # A text that was changed by SQL may not be valid.
         encoded = str(text).encode("utf-8", "surrogatepass")
         digest.update(_LENGTH.pack(len(encoded)) + encoded)
     return digest.digest()
 
 
 def head(snapshot: DatabaseSnapshot) -> tuple[int, bytes]:
-    """Id and hash of the newest event; 0 and GENESIS where there is none."""
+    """Returns the id and hash of the newest event; 0 and GENESIS without events."""
     rows = snapshot.rows("SELECT id, hash FROM audit_event ORDER BY id DESC LIMIT 1")
     return (int(rows[0][0]), bytes(rows[0][1])) if rows else (0, GENESIS)
 
 
 def verify(snapshots: Callable[[], AbstractContextManager[DatabaseSnapshot]]) -> ChainVerdict:
-    """Walks the whole log, one view of the database per thousand events.
+    """Verifies the whole log, with one view of the database per thousand events.
 
-    An event that was changed is named itself; for one that was taken out or put in, the one after it.
+    A changed event is named itself; for a removed or inserted event, the one after it is named.
     """
     events, first_broken, last, previous = 0, 0, 0, GENESIS
     while True:
@@ -100,5 +102,5 @@ def verify(snapshots: Callable[[], AbstractContextManager[DatabaseSnapshot]]) ->
 def _follows(previous: bytes, entry: ChainEntry, stored: object) -> bool:
     try:
         return link(previous, entry) == stored
-    except (TypeError, struct.error):  # SQLite keeps whatever somebody put in a column
+    except (TypeError, struct.error):  # SQLite stores values of any type in a column
         return False

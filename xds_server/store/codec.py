@@ -24,7 +24,7 @@ from xds_server.store.columns import Coding, Columns
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import AuditEvent, JoinToken
 
-#: What the sealed password of the cache's store is tied to.
+#: The context to which the sealed password of the cache's store is bound.
 _CACHE = b"cache"
 #: An id that may be missing: NULL, so that the database checks the others, and "" in the model.
 _NULLABLE_ID = Coding(lambda id_: id_ or None, lambda id_: id_ or "")
@@ -50,24 +50,26 @@ _WEBHOOK = b"gateway alerts"
 
 
 def seal_credentials(cipher: Cipher, provider: str, credentials: tuple[str, ...]) -> bytes:
-    """Empty for none. Tied to the provider: the same bytes in another provider's row do not open."""
+    """Seals credentials; returns nothing for none. They are bound to the provider: in another provider's row they
+    do not open.
+    """
     if not credentials:
         return b""
     return cipher.seal(json.dumps(credentials, separators=(",", ":")).encode(), _associated(provider))
 
 
 def open_credentials(cipher: Cipher, provider: str, sealed: bytes) -> tuple[str, ...]:
-    """Raises SecretKeyError."""
+    """Opens sealed credentials. Raises SecretKeyError."""
     return tuple(json.loads(cipher.open(sealed, _associated(provider)))) if sealed else ()
 
 
 def seal_client_secret(cipher: Cipher, provider: str, secret: str) -> str:
-    """Tied to the identity provider's name; in base64. Empty for none."""
+    """Seals a client secret in base64, bound to the identity provider's name. Returns nothing for none."""
     return base64.b64encode(cipher.seal(secret.encode(), _client(provider))).decode() if secret else ""
 
 
 def open_client_secret(cipher: Cipher, provider: str, sealed: str) -> str:
-    """Raises SecretKeyError."""
+    """Opens a sealed client secret. Raises SecretKeyError."""
     return cipher.open(base64.b64decode(sealed), _client(provider)).decode() if sealed else ""
 
 
@@ -80,7 +82,7 @@ def seal_webhook(cipher: Cipher, secret: bytes) -> bytes:
 
 
 def open_webhook(cipher: Cipher, sealed: bytes) -> bytes:
-    """Raises SecretKeyError."""
+    """Opens the sealed secret of a webhook. Raises SecretKeyError."""
     return cipher.open(sealed, _WEBHOOK)
 
 
@@ -90,7 +92,7 @@ def seal_cache_password(cipher: Cipher, password: str) -> bytes:
 
 
 def open_cache_password(cipher: Cipher, sealed: bytes) -> str:
-    """Raises SecretKeyError."""
+    """Opens the sealed password of the cache's store. Raises SecretKeyError."""
     return cipher.open(sealed, _CACHE).decode() if sealed else ""
 
 

@@ -1,4 +1,5 @@
-"""Values of the model ↔ rows: a field and its column have one name, and the field's type says how it is stored.
+"""Converts between values of the model and rows: a field and its column share a name, and the field's type
+determines how it is stored.
 
 Numbers, text, truth values and bytes are stored as they are, enumerations as their words, and lists as JSON. A
 field that holds another dataclass is stored as the columns of that dataclass.
@@ -29,8 +30,8 @@ class Coding(NamedTuple):
 class Columns(Generic[T]):
     """The columns of `of`, in the order of its fields.
 
-    `apart` are fields that have no column of this kind: the caller gives them to `decode`, and stores them itself.
-    `codings` replace what a field's type says.
+    `apart` are fields without a column of this kind: the caller passes them to `decode`, and stores them itself.
+    `codings` override what a field's type determines.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Columns(Generic[T]):
         return self._of(**values, **apart)
 
     def decode_row(self, row: object, **apart: Any) -> T:
-        """As `decode`, of a row as an object with an attribute for each column."""
+        """Decodes a row that is an object with an attribute for each column."""
         return self.decode([getattr(row, name) for name in self.names], **apart)
 
     def encode(self, value: T) -> dict[str, Any]:
@@ -84,10 +85,10 @@ class Columns(Generic[T]):
 
 @cache
 def coding(hint: Any) -> Coding:
-    """How values of a type are stored. Raises TypeError for a type that has no coding."""
+    """Returns how values of a type are stored. Raises TypeError for a type without a coding."""
     if hint in _PLAIN:
         return Coding(_same, bytes if hint is bytes else _same)
-    if hint is bool:  # SQLite has numbers
+    if hint is bool:  # SQLite returns numbers
         return Coding(_same, bool)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return Coding(_word, hint)
@@ -109,7 +110,7 @@ def coding(hint: Any) -> Coding:
 
 
 def _in_json(hint: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Reads JSON, and writes it: a dataclass is the list of its fields, in which None is "".
+    """Returns functions that read JSON and write it: a dataclass is the list of its fields, in which None is "".
 
     A list that was written before a field was added is shorter, and the field has its default.
     """
@@ -148,7 +149,7 @@ def _is_optional(hint: Any) -> bool:
 
 
 def _present(hint: Any) -> Any:
-    """The one type beside None."""
+    """Returns the one type beside None."""
     (present,) = (each for each in get_args(hint) if each is not type(None))
     return present
 

@@ -1,7 +1,7 @@
-"""Plain DB-API connections: how both databases are opened, and consistent reads without an ORM.
+"""Plain DB-API connections: opens both databases, and reads them consistently without an ORM.
 
-Reading needs neither SQLAlchemy nor SQLModel: they cost 0.4 s to import, which a start with an up-to-date database
-does not pay.
+Reading needs neither SQLAlchemy nor SQLModel: they take 0.4 s to import, which a start with an up-to-date database
+avoids.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from xds_server.store.url import DatabaseUrl
 if TYPE_CHECKING:
     import psycopg
 
-#: How long a connection waits for another writer, seconds.
+#: Seconds that a connection waits for another writer.
 BUSY_SECONDS = 10.0
 
 Row = tuple[Any, ...]
@@ -46,24 +46,24 @@ class DatabaseSnapshot:
 
 
 class Reader(Protocol):
-    """Gives consistent views; thread-safe."""
+    """Opens consistent views; thread-safe."""
 
     def snapshot(self) -> AbstractContextManager[DatabaseSnapshot]:
-        """Raises DatabaseUnavailableError."""
+        """Opens a view. Raises DatabaseUnavailableError."""
         ...
 
     def require(self) -> None:
-        """Raises DatabaseReplacedError."""
+        """Raises DatabaseReplacedError if the database's file was replaced."""
         ...
 
     def close(self) -> None: ...
 
 
 def connect_sqlite(path: Path) -> sqlite3.Connection:
-    """WAL, so that readers never wait for the writer.
+    """Opens SQLite with WAL, so that readers never wait for the writer.
 
-    synchronous FULL: a commit is on disk when it is answered, or a power cut could bring a revoked key back.
-    Writes are an operator's, so the fsync does not matter.
+    synchronous FULL: a commit is on disk when it is acknowledged, or a power cut could bring a revoked key back.
+    Writes are an operator's, so the cost of fsync does not matter.
     """
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
@@ -77,7 +77,9 @@ def connect_sqlite(path: Path) -> sqlite3.Connection:
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Takes the file for itself for a moment; that others hold it then is not covered by SQLite's busy timeout."""
+    """Switches to WAL, which needs the file exclusively for a moment; SQLite's busy timeout does not cover others
+    holding it then.
+    """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -91,14 +93,14 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 
 
 def connect_postgresql(conninfo: str) -> psycopg.Connection:
-    """Raises psycopg.OperationalError."""
+    """Connects to PostgreSQL. Raises psycopg.OperationalError."""
     import psycopg  # noqa: PLC0415  # not needed, and 0.14 s, with SQLite
 
     return psycopg.connect(**postgresql_parameters(conninfo))
 
 
 def postgresql_parameters(conninfo: str) -> dict[str, Any]:
-    """libpq parameters: the URL's, over keepalives that find a peer which is gone within half a minute."""
+    """Returns libpq parameters: the URL's, over keepalives that detect a lost peer within half a minute."""
     from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
 
     return {
@@ -116,7 +118,7 @@ def open_reader(url: DatabaseUrl) -> Reader:
 
 
 class SqliteReader:
-    """One connection; makes the file, mode 0600, where there is none."""
+    """Reads over one connection; creates the file with mode 0600 if it does not exist."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -150,18 +152,18 @@ class SqliteReader:
 
 
 def _create(path: Path) -> None:
-    """An empty file, mode 0600, where there is none.
+    """Creates an empty file with mode 0600 if it does not exist.
 
-    A file that is there is left alone. POSIX has locks by process: closing it would drop those of this process's
-    connections to it. Another process that then closes the database takes itself for the last one and deletes the
-    log that is still written to, which destroys the database.
+    An existing file is left alone. POSIX locks belong to the process: closing the file would drop the locks of
+    this process's connections to it. Another process that then closes the database would take itself for the last
+    one and delete the log that is still in use, which destroys the database.
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 class PostgresqlReader:
-    """One connection, made again when it was lost."""
+    """Reads over one connection, which is made again after it was lost."""
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
@@ -169,7 +171,7 @@ class PostgresqlReader:
         self._connection: psycopg.Connection | None = None
 
     def require(self) -> None:
-        """It is a server's business where its files are."""
+        """Does nothing: a server manages its own files."""
 
     @contextmanager
     def snapshot(self) -> Iterator[DatabaseSnapshot]:
@@ -195,7 +197,7 @@ class PostgresqlReader:
 
         if self._connection is not None:
             try:
-                # A server that restarted is noticed here, where asking again is still possible.
+                # Detects a restarted server here, where trying again is still possible.
                 self._connection.execute("SELECT 1")
                 self._connection.rollback()
             except psycopg.OperationalError:
@@ -217,6 +219,6 @@ def _first_line(error: Exception) -> str:
 
 
 def snapshot_of(connection: Any) -> DatabaseSnapshot:
-    """The view of a transaction that is open on a DB-API connection, its own writes included."""
+    """Returns the view of a transaction that is open on a DB-API connection, its own writes included."""
     placeholder = "?" if isinstance(connection, sqlite3.Connection) else "%s"
     return DatabaseSnapshot(connection.cursor(), placeholder=placeholder)

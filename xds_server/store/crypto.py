@@ -1,4 +1,4 @@
-"""Credentials at rest: AES-256-GCM under a key from a file beside the data, or one that was given."""
+"""Encrypts credentials at rest: AES-256-GCM under a key from a file beside the data, or a given key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xds_server.errors import SecretKeyError
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
-#: First byte of a sealed value, so that a later format can stand beside this one.
+#: First byte of a sealed value, so that a later format can coexist with this one.
 _FORMAT = b"\x01"
 
 
@@ -31,7 +31,7 @@ class Cipher:
 
     @classmethod
     def of_text(cls, encoded: str, origin: str) -> Cipher:
-        """`encoded` is base64, URL-safe or not. Raises SecretKeyError."""
+        """Returns a cipher; `encoded` is base64, URL-safe or not. Raises SecretKeyError."""
         try:
             key = base64.b64decode(encoded.strip().replace("-", "+").replace("_", "/"), validate=True)
         except (binascii.Error, ValueError):
@@ -40,7 +40,9 @@ class Cipher:
 
     @classmethod
     def of_file(cls, path: Path, *, create: bool) -> Cipher:
-        """Reads the key file; with `create`, makes it (mode 0600) where there is none. Raises SecretKeyError."""
+        """Reads the key file; with `create`, creates it (mode 0600) if it does not exist. Raises
+        SecretKeyError.
+        """
         if create:
             _create_key_file(path)
         try:
@@ -55,11 +57,11 @@ class Cipher:
         return cls.of_text(encoded, str(path))
 
     def fingerprint(self) -> str:
-        """Tells whether two ciphers have the same key, and nothing about it."""
+        """Returns what shows whether two ciphers have the same key, and reveals nothing about it."""
         return hmac.new(self._key, b"trunkline secret key check v1", hashlib.sha256).hexdigest()
 
     def require(self, fingerprint: str) -> None:
-        """Raises SecretKeyError unless it is this key's."""
+        """Raises SecretKeyError unless the fingerprint is this key's."""
         if fingerprint != self.fingerprint():
             raise SecretKeyError(
                 f"{self.origin}: this is not the key that the database's credentials were sealed with; put back "
@@ -67,7 +69,7 @@ class Cipher:
             )
 
     def seal(self, plain: bytes, associated: bytes) -> bytes:
-        """`associated` says what the value belongs to; opening it for anything else fails."""
+        """Seals `plain`. `associated` says what the value belongs to; opening it for anything else fails."""
         # Imported on first use: a control plane without credentials starts faster without it.
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
@@ -75,7 +77,9 @@ class Cipher:
         return _FORMAT + nonce + AESGCM(self._key).encrypt(nonce, plain, associated)
 
     def open(self, sealed: bytes, associated: bytes) -> bytes:
-        """Raises SecretKeyError if the key is another one, or the value was changed or moved."""
+        """Opens a sealed value. Raises SecretKeyError if the key is another one, or the value was changed or
+        moved.
+        """
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
@@ -92,7 +96,9 @@ class Cipher:
 
 
 def _create_key_file(path: Path) -> None:
-    """Whole or not at all, and never over an existing key: two processes that start at once agree on one."""
+    """Writes the key completely or not at all, and never over an existing key: two processes that start at once
+    agree on one.
+    """
     if path.exists():
         return
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")

@@ -16,7 +16,7 @@ from xds_server.store.url import DatabaseUrl
 
 
 def make_engine(url: DatabaseUrl) -> Engine:
-    """Connects when first used."""
+    """Returns an engine that connects when first used."""
     if url.path is None:
         conninfo = url.conninfo
         # psycopg parses the URL, so that every libpq parameter works.
@@ -51,5 +51,5 @@ def _leave_transactions_to_us(connection: Any, _: ConnectionPoolEntry) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and writes later can find another writer in between, and fails at once.
+    # A transaction that reads first and writes later could find another writer in between, and would fail at once.
     connection.exec_driver_sql("BEGIN IMMEDIATE")

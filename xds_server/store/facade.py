@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class AsyncStore:
-    """A cancelled `write` still finishes in its thread: shield what must follow it."""
+    """The store for asyncio. A cancelled `write` still finishes in its thread: shield what must follow it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -13,12 +13,14 @@ _VALUE = re.compile(r"tlj_([a-z2-7]{10})_[A-Za-z0-9]{43}_[0-9a-f]{64}")
 
 
 def new_value(public_id: str, fingerprint: str) -> str:
-    """`fingerprint` is the SHA-256 of the CA certificate's DER in hex: it tells the node whom to trust."""
+    """Returns a new value. `fingerprint` is the SHA-256 of the CA certificate's DER in hex, which the node
+    pins.
+    """
     secret = "".join(secrets.choice(_SECRET_ALPHABET) for _ in range(_SECRET_LENGTH))
     return f"tlj_{public_id}_{secret}_{fingerprint}"
 
 
 def public_id(value: str) -> str | None:
-    """The id inside a token, None for anything else."""
+    """Returns the id inside a token, None for anything else."""
     match = _VALUE.fullmatch(value)
     return match.group(1) if match else None

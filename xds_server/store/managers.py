@@ -1,6 +1,6 @@
-"""Who manages an object: the API, or a file by its name; and what one of them leaves to the other.
+"""Who manages an object: the API, or a file by its name; and what one manager leaves to the other.
 
-An object of which `managed_by` is empty is older than managers: the first file that says the same of it, or the
+An object with an empty `managed_by` is older than managers. The first file that describes it as it is, or the
 first change through the API, becomes its manager.
 """
 
@@ -19,7 +19,7 @@ V = TypeVar("V", Provider, Route, Key)
 
 API = "api"
 FILE_PREFIX = "file:"
-#: Of a file that does not name itself.
+#: The manager of a file that does not name itself.
 DEFAULT_FILE = "file:trunkline"
 
 
@@ -28,19 +28,21 @@ def is_file(manager: str) -> bool:
 
 
 def shown(manager: str) -> str:
-    """In messages: `the file "trunkline"`, `the API`."""
+    """Returns the manager for messages: `the file "trunkline"`, `the API`."""
     if is_file(manager):
         return f'the file "{manager.removeprefix(FILE_PREFIX)}"'
     return "the API" if manager else "nobody yet"
 
 
 def matches(manager: str, wanted: str) -> bool:
-    """`wanted` is a manager, or `file` for every file. What nobody has claimed counts as the API's."""
+    """Returns whether the manager is the wanted one. `wanted` is a manager, or `file` for every file. An object
+    that nobody has claimed counts as the API's.
+    """
     return is_file(manager) if wanted == "file" else (manager or API) == wanted
 
 
 def part_of(state: State, manager: str) -> State:
-    """What `manager` has, as of `matches`, and the organisations in which it has a key or a limit."""
+    """Returns what `manager` has (see `matches`), and the organisations in which it has a key or a limit."""
 
     def own(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
         return tuple(each for each in limits if matches(each.managed_by, manager))
@@ -76,7 +78,8 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """What a file would have otherwise and left. `limit` is the part in question, None for the whole object.
+    """A difference between a file and the store that was left. `limit` is the part in question, None for the whole
+    object.
 
     `before` and `after` are what is stored and what the file says, `changed` the fields in which they differ.
     """
@@ -94,7 +97,7 @@ class Conflict:
 
 @dataclass
 class Management:
-    """For whom a transaction writes. `take_over`: what it changes becomes its own, whoever had it.
+    """The manager for which a transaction writes. `take_over`: the manager claims what it changes, whoever had it.
 
     A file collects conflicts and leaves the objects as they are; for the API a conflict is an error.
     """
@@ -108,7 +111,7 @@ class Management:
         return is_file(self.manager)
 
     def claim(self, current: str, *, same: bool) -> str | None:
-        """The manager of an object after this one said what it should be (`same`: as it is). None: a conflict."""
+        """Returns the manager of an object after this one described it (`same`: as it is). None: a conflict."""
         if same and not self.is_file:
             return current
         if current == self.manager or self.take_over:

@@ -1,4 +1,4 @@
-"""Ids and names of nodes."""
+"""Makes ids and names of nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOT_ACCEPTED = re.compile(r"[^a-z0-9._-]+")
 
 
 def new_id() -> str:
-    """`nd-…`: a DNS label, 80 random bits."""
+    """Returns `nd-…`: a DNS label with 80 random bits."""
     return "nd-" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
 
 
@@ -23,9 +23,9 @@ def is_id(text: str) -> bool:
 
 
 def fitted(proposed: str, taken: Collection[str]) -> str:
-    """A name that is not taken, as near as can be to what a machine proposes: 1 to 63 of a-z, 0-9, `-`, `_`, `.`.
+    """Returns a free name as close as possible to what a machine proposes: 1 to 63 of a-z, 0-9, `-`, `_`, `.`.
 
-    It never looks like an id: both find a node, so one machine's name could stand for another's id.
+    It never looks like an id: a node can be given by either, so one machine's name could stand for another's id.
     """
     wanted = _NOT_ACCEPTED.sub("-", proposed[:256].lower())[:_MAX_LENGTH].strip("-._")
     wanted = wanted or "node"

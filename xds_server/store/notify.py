@@ -1,4 +1,4 @@
-"""Learning of other replicas' changes: PostgreSQL's LISTEN/NOTIFY."""
+"""Learns of other replicas' changes through PostgreSQL's LISTEN/NOTIFY."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from xds_server.store.url import DatabaseUrl
 if TYPE_CHECKING:
     import psycopg
 
-#: Seconds. A listener that hears nothing for CHECK asks, so that a connection that died silently is noticed.
+#: Seconds. A listener that receives nothing for CHECK sends a query, so that a silently lost connection is
+#: noticed.
 CHECK = 30.0
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 5.0
@@ -24,10 +25,10 @@ _log = structlog.get_logger(__name__)
 
 
 class RevisionListener:
-    """Calls `on_revision` for every revision it learns of, also for those this process made itself.
+    """Calls `on_revision` for every revision that it learns of, including those that this process made.
 
-    After each (re)connect it reports the revision it finds, so a change made while it was away is not missed.
-    Revisions only rise; several changes may be reported as one.
+    After each (re)connect it reports the current revision, so that no change is missed. Revisions only rise;
+    several changes may be reported as one.
     """
 
     def __init__(self, url: DatabaseUrl, on_revision: Callable[[int], Awaitable[None]]) -> None:
@@ -39,7 +40,7 @@ class RevisionListener:
         self._backoff = BACKOFF_FIRST
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Listens until cancelled."""
         import psycopg  # noqa: PLC0415  # only with PostgreSQL
 
         while True:

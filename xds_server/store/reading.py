@@ -1,4 +1,4 @@
-"""The desired state, keys and audit trail from a consistent view of the database."""
+"""Reads the desired state, keys and the audit trail from a consistent view of the database."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from xds_server.store.crypto import Cipher
 from xds_server.store.records import AuditEvent, AuditQuery, KeyRecord
 
 T = TypeVar("T")
-#: Id, name, and what decodes the row.
+#: Id, name, and the function that decodes the row.
 _Rows = Iterable[tuple[str, str, Callable[[], T]]]
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedState:
-    """A state. By kind of object: the revision at which it last changed, and what of it is unreadable."""
+    """A state. `revisions` has the revision at which each kind of object last changed, and `unreadable` what could
+    not be read of each kind.
+    """
 
     state: State
     revisions: Mapping[str, int]
@@ -29,7 +31,8 @@ class LoadedState:
 
 
 def load(snapshot: DatabaseSnapshot, cipher: Cipher, last: LoadedState | None = None) -> LoadedState:
-    """The state now. A kind of object that has not changed since `last` is shared with it, not read again.
+    """Returns the current state. A kind of object that has not changed since `last` is shared with it and not read
+    again.
 
     A row that cannot be decoded, because another version wrote it, keeps its form in `last`, or is left out if it
     has none. `State.unreadable` names it. Raises SecretKeyError.
@@ -92,13 +95,13 @@ def _organisations(snapshot: DatabaseSnapshot) -> _Rows[Organisation]:
 
 
 def _keys(snapshot: DatabaseSnapshot) -> _Rows[Key]:
-    """Those not revoked."""
+    """Reads the keys that are not revoked."""
     rows = snapshot.rows(f"SELECT id, name, {codec.KEY.select()} FROM api_key WHERE revoked_at = 0 ORDER BY id")  # noqa: S608
     return ((id_, name, partial(codec.KEY.decode, row)) for id_, name, *row in rows)
 
 
 def _nodes(snapshot: DatabaseSnapshot) -> _Rows[Node]:
-    """Those not removed."""
+    """Reads the nodes that are not removed."""
     rows = snapshot.rows(f"SELECT id, name, {codec.NODE.select()} FROM node WHERE removed_at = 0 ORDER BY id")  # noqa: S608
     return ((id_, name, partial(codec.NODE.decode, row)) for id_, name, *row in rows)
 
@@ -112,12 +115,12 @@ def _gateway(snapshot: DatabaseSnapshot, cipher: Cipher) -> _Rows[Gateway]:
 
 
 def gateway(snapshot: DatabaseSnapshot, cipher: Cipher) -> Gateway:
-    """The defaults, if it never was written."""
+    """Returns the gateway's settings; the defaults if they were never written."""
     return next((decode() for _, _, decode in _gateway(snapshot, cipher)), Gateway())
 
 
 def _routes(snapshot: DatabaseSnapshot, route_id: str = "") -> _Rows[Route]:
-    """One alone, if its id is given."""
+    """Reads all routes, or only the one with the given id."""
     condition, arguments = ("WHERE {} = ?", [route_id]) if route_id else ("", [])
     histories = price_histories(snapshot, route_id)
     targets: dict[str, list[Sequence[Any]]] = {}
@@ -140,7 +143,7 @@ def _routes(snapshot: DatabaseSnapshot, route_id: str = "") -> _Rows[Route]:
 
 
 def route(snapshot: DatabaseSnapshot, route_id: str) -> Route:
-    """Raises LookupError."""
+    """Returns a route. Raises LookupError."""
     for _, _, decode in _routes(snapshot, route_id):
         return decode()
     raise LookupError(route_id)
@@ -149,7 +152,9 @@ def route(snapshot: DatabaseSnapshot, route_id: str) -> Route:
 def price_histories(
     snapshot: DatabaseSnapshot, route_id: str = ""
 ) -> dict[str, dict[str, tuple[TargetPrice, ...]]]:
-    """By route and target id, oldest first, those of targets that left included; of one route, if it is given."""
+    """Returns price histories by route and target id, oldest first, including those of former targets; of one
+    route, if it is given.
+    """
     histories: dict[str, dict[str, tuple[TargetPrice, ...]]] = {}
     condition, arguments = ("WHERE route_id = ?", [route_id]) if route_id else ("", [])
     for owner, target_id, *row in snapshot.rows(
@@ -165,7 +170,7 @@ def price_histories(
 def key_records(
     snapshot: DatabaseSnapshot, *, organisation: str = "", include_revoked: bool = False
 ) -> list[KeyRecord]:
-    """By organisation and name; `organisation` empty: of all."""
+    """Returns keys by organisation and name; an empty `organisation` means all."""
     rows = snapshot.rows(
         f"SELECT o.name, k.revoked_at, {codec.KEY.select('k.')} FROM api_key k JOIN organisation o "  # noqa: S608
         "ON o.id = k.organisation_id WHERE (? = '' OR o.name = ?) AND (k.revoked_at = 0 OR ? = 1) "
@@ -178,7 +183,7 @@ def key_records(
 
 
 def audit_events(snapshot: DatabaseSnapshot, query: AuditQuery) -> list[AuditEvent]:
-    """Newest first."""
+    """Returns events, newest first."""
     conditions = ["id < ?"]
     arguments: list[Any] = [query.before_id or 1 << 62]
     for column, wanted in (("object_type", query.object_type), ("object_name", query.object_name)):

@@ -1,4 +1,4 @@
-"""What the store gives beside the desired state: revoked keys and the audit trail."""
+"""What the store returns beside the desired state: revoked keys and the audit trail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xds_server.model import Key, Visibility
 
 
 class ObjectType(StrEnum):
-    """The kinds of objects that events speak of."""
+    """The kinds of objects in events."""
 
     PROVIDER = "provider"
     ROUTE = "route"
@@ -27,7 +27,7 @@ class ObjectType(StrEnum):
 
 
 class Action(StrEnum):
-    """What was done to one."""
+    """What was done to an object."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -38,7 +38,7 @@ class Action(StrEnum):
 
 
 class Actor(NamedTuple):
-    """Who changes something. `take_over`: also what a file manages."""
+    """The author of a change. `take_over`: the change may claim what a file manages."""
 
     name: str
     take_over: bool = False
@@ -55,10 +55,10 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class JoinToken:
-    """An invitation: what the node that joins with it becomes. Times are Unix seconds; of its value only a hash is
-    kept, and that stays in the store.
+    """An invitation: what the node that joins with it becomes. Times are Unix seconds. Only a hash of its value is
+    stored, and the hash never leaves the store.
 
-    `name` is empty for the one that the node proposes.
+    With an empty `name`, the node's own proposal is used.
     """
 
     id: str
@@ -73,7 +73,7 @@ class JoinToken:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """`before` and `after` are JSON objects without secrets, or empty; `at_us` is Unix microseconds."""
+    """One event. `before` and `after` are JSON objects without secrets, or empty; `at_us` is Unix microseconds."""
 
     id: int
     at_us: int
@@ -88,7 +88,7 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """Newest first; `before_id` 0 begins at the newest, empty strings match everything."""
+    """Selects events, newest first; `before_id` 0 begins at the newest, empty strings match everything."""
 
     limit: int = 100
     before_id: int = 0

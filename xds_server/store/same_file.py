@@ -1,7 +1,7 @@
-"""Whether a database's path still leads to the file that was opened.
+"""Checks whether a database's path still leads to the file that was opened.
 
-SQLite goes on with an open file that was deleted or replaced: reads look well, and everything written is lost with
-the last process that holds it.
+SQLite keeps using an open file that was deleted or replaced: reads look fine, and everything written is lost with
+the last process that holds the file.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from xds_server.errors import DatabaseReplacedError
 
 
 class SameFile:
-    """Remembers the file at `path`, which may not be there yet."""
+    """Remembers the file at `path`, which may not exist yet."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._opened = _identity(path)
 
     def require(self) -> None:
-        """Raises DatabaseReplacedError: says what happened and what to do."""
+        """Raises DatabaseReplacedError, which says what happened and what to do."""
         found = _identity(self._path)
         if self._opened is None:
             self._opened = found

@@ -1,4 +1,4 @@
-"""Which schema the database has, and bringing it to the newest."""
+"""Determines the database's schema version, and migrates it to the newest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ADVISORY_LOCK = 0x7472756E6B
 
 
 def bring_to_head(reader: Reader, url: DatabaseUrl) -> None:
-    """Migrates if needed. Raises SchemaError for a schema made by a newer version."""
+    """Migrates if needed. Raises SchemaError for a schema of a newer version."""
     with reader.snapshot() as snapshot:
         version = current(snapshot)
     if version != HEAD:
@@ -25,7 +25,7 @@ def bring_to_head(reader: Reader, url: DatabaseUrl) -> None:
 
 
 def current(snapshot: DatabaseSnapshot) -> str | None:
-    """The database's schema version; None for an empty database."""
+    """Returns the database's schema version; None for an empty database."""
     tables = "information_schema.tables WHERE table_name = 'alembic_version' AND table_schema = current_schema()"
     if snapshot.is_sqlite:
         tables = "sqlite_master WHERE name = 'alembic_version'"
@@ -37,7 +37,7 @@ def current(snapshot: DatabaseSnapshot) -> str | None:
 
 def upgrade(url: DatabaseUrl) -> None:
     """Runs the missing migrations in one transaction, behind a lock."""
-    # Alembic and SQLAlchemy cost most of a second together; a database at head never gets here.
+    # Alembic and SQLAlchemy take most of a second to import; a database at head never gets here.
     from alembic import command  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
@@ -64,7 +64,7 @@ def upgrade(url: DatabaseUrl) -> None:
 
 
 def alembic_config() -> Any:
-    """Alembic's configuration, without an .ini file: the scripts are part of the package."""
+    """Returns Alembic's configuration, without an .ini file: the scripts are part of the package."""
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()

@@ -1,4 +1,6 @@
-"""What an operator chooses about a key; apart from the write side, so that reading a request needs no ORM."""
+"""What an operator sets for a key or a node; separate from the write side, so that reading a request needs no
+ORM.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from xds_server.model import Key, Limit, Node, Priority, Visibility
 
 @dataclass(frozen=True, slots=True)
 class KeySettings:
-    """`models` are shell-style patterns; `expires_at` is Unix seconds, 0 = never; `max_price` as of a Key."""
+    """`models` are shell-style patterns; `expires_at` is Unix seconds, 0 = never; `max_price` is as in Key."""
 
     models: tuple[str, ...] = ("*",)
     limits: tuple[Limit, ...] = ()
@@ -21,7 +23,7 @@ class KeySettings:
 
     @classmethod
     def in_force(cls, key: Key) -> KeySettings:
-        """Returns what `key` has."""
+        """Returns the settings of `key`."""
         return cls(**{each.name: getattr(key, each.name) for each in fields(cls)})
 
     def of(self, key: Key) -> Key:
@@ -31,7 +33,9 @@ class KeySettings:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """What an operator changes about a key; None leaves it as it is. `end_grace`: its former secret ends now."""
+    """What an operator changes about a key; None leaves a value unchanged. `end_grace`: its former secret ends
+    now.
+    """
 
     name: str | None = None
     models: tuple[str, ...] | None = None
@@ -54,7 +58,7 @@ class KeyChange:
 
 
 class Ends(StrEnum):
-    """Which secret of a key ends at once where two work: the one in its grace time, or the newest."""
+    """Which of a key's two valid secrets ends at once: the one in its grace time, or the newest."""
 
     FORMER = "former"
     NEWEST = "newest"
@@ -66,13 +70,15 @@ class Rotation:
 
     grace: int | None = None
     ends: Ends | None = None
-    #: Empty for a new one.
+    #: Empty: a new value is generated.
     value: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What the node that joins becomes. `owner_key` is a key's name; `name` is empty for the one it proposes."""
+    """What the joining node becomes. `owner_key` is a key's name; with an empty `name`, the node's own proposal is
+    used.
+    """
 
     owner_key: str = ""
     name: str = ""
@@ -83,7 +89,7 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class NodeChange:
-    """What an operator changes about a node; None leaves it as it is. `boost` as in model.Node."""
+    """What an operator changes about a node; None leaves a value unchanged. `boost` is as in model.Node."""
 
     name: str | None = None
     visibility: Visibility | None = None

@@ -1,4 +1,4 @@
-"""The desired state in SQL: synchronous, thread-safe, and shared with other replicas where it is PostgreSQL."""
+"""The desired state in SQL: synchronous, thread-safe, and, with PostgreSQL, shared with other replicas."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The organisation that the first start makes.
+#: The organisation that the first start creates.
 DEFAULT_ORGANISATION = "default"
 
 _KEY_SETTING = "secret_key_fingerprint"
@@ -35,9 +35,10 @@ _BOOTSTRAP_SETTING = "bootstrapped"
 
 @dataclass(frozen=True, slots=True)
 class Committed(Generic[T]):
-    """What a write gave: its result, the revision of the state after it, and what changed (nothing: no events).
+    """The outcome of a write: its result, the revision of the state after it, and the events (none: nothing
+    changed).
 
-    Of a dry run, `revision` is that of the state as it still is.
+    After a dry run, `revision` is that of the unchanged state.
     """
 
     value: T
@@ -46,7 +47,9 @@ class Committed(Generic[T]):
 
 
 class Store:
-    """Reads run beside writes and beside each other's connections; writes follow one another."""
+    """The store. Reads run in parallel to writes and to other connections' reads; writes run one after the
+    other.
+    """
 
     def __init__(self, url: DatabaseUrl, reader: Reader, cipher: Cipher) -> None:
         """Use `open`."""
@@ -60,10 +63,10 @@ class Store:
 
     @classmethod
     def open(cls, url: DatabaseUrl, *, key_file: Path | None = None, key: str | None = None) -> Store:
-        """Opens the database, makes or migrates its schema, and checks the secret key.
+        """Opens the database, creates or migrates its schema, and checks the secret key.
 
-        Either `key`, 32 bytes in base64, or `key_file`, which is made (mode 0600) for a database without a key.
-        Raises DatabaseUnavailableError, SchemaError, SecretKeyError.
+        Give either `key`, 32 bytes in base64, or `key_file`, which is created (mode 0600) for a database without a
+        key. Raises DatabaseUnavailableError, SchemaError, SecretKeyError.
         """
         if (key_file is None) == (key is None):
             raise ValueError("give either key_file or key")
@@ -92,7 +95,7 @@ class Store:
         self._reader.close()
 
     def load(self) -> State:
-        """The state now; the same object as long as nothing changed. Mappings that did not change are shared."""
+        """Returns the current state; the same object as long as nothing changes. Unchanged mappings are shared."""
         with self._load_lock:
             with self._reader.snapshot() as snapshot:
                 self._loaded = reading.load(snapshot, self._cipher, self._loaded)
@@ -104,7 +107,7 @@ class Store:
             return work(snapshot)
 
     def client_secret(self, provider: IdentityProvider) -> str:
-        """Opens a stored one; empty where there is none. Raises SecretKeyError."""
+        """Opens a stored client secret; empty if there is none. Raises SecretKeyError."""
         return codec.open_client_secret(self._cipher, provider.name, provider.client_secret)
 
     def require(self) -> None:
@@ -113,29 +116,29 @@ class Store:
 
     @property
     def write_lock(self) -> threading.Lock:
-        """Held by whoever writes to this database in this process."""
+        """Returns the lock that every writer to this database in this process holds."""
         return self._write_lock
 
     def verify_audit(self) -> audit_chain.ChainVerdict:
-        """Walks the audit log's whole hash chain."""
+        """Verifies the audit log's whole hash chain."""
         return audit_chain.verify(self._reader.snapshot)
 
     def keys(self, *, organisation: str = "", include_revoked: bool = False) -> list[KeyRecord]:
-        """By organisation and name; `organisation` is a name, empty for all."""
+        """Returns keys by organisation and name; `organisation` is a name, empty for all."""
         with self._reader.snapshot() as snapshot:
             return reading.key_records(snapshot, organisation=organisation, include_revoked=include_revoked)
 
     def audit_events(self, query: AuditQuery) -> list[AuditEvent]:
-        """Newest first."""
+        """Returns events, newest first."""
         with self._reader.snapshot() as snapshot:
             return reading.audit_events(snapshot, query)
 
     def write(
         self, actor: str | Actor, work: Callable[[Transaction], T], *, dry_run: bool = False
     ) -> Committed[T]:
-        """Runs `work` in one transaction: all of it is stored, with its audit events, or none.
+        """Runs `work` in one transaction: all of it is stored, with its audit events, or nothing.
 
-        `work` holds the write lock: it must not wait for anything. Raises what `work` raises, and
+        `work` holds the write lock, so it must not wait for anything. Raises what `work` raises, and
         DatabaseUnavailableError.
         """
         from sqlmodel import Session  # noqa: PLC0415  # 0.4 s that a start with nothing to change does not pay
@@ -157,9 +160,9 @@ class Store:
             return Committed(value, revision, tuple(transaction.events))
 
     def secret(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """A secret of the database's own, sealed like credentials; `make` gives it where there is none yet.
+        """Returns a secret of the database's own, sealed like credentials; `make` creates it if there is none yet.
 
-        Replicas that ask at once get the same. Raises DatabaseUnavailableError, SecretKeyError.
+        Replicas that ask at the same time get the same secret. Raises DatabaseUnavailableError, SecretKeyError.
         """
         associated = f"setting {name}".encode()
         with self._reader.snapshot() as snapshot:
@@ -179,11 +182,13 @@ class Store:
         return self._cipher.open(base64.b64decode(self.write("secret", work).value), associated)
 
     def webhook_secret(self, alerts: Alerting) -> bytes:
-        """What signs the alerts. Raises SecretKeyError."""
+        """Returns the secret that signs the alerts. Raises SecretKeyError."""
         return codec.open_webhook(self._cipher, alerts.secret)
 
     def warm(self) -> None:
-        """Imports and connects what the first write needs. For a thread after the start, when time is free."""
+        """Imports and connects what the first write needs. Run it in a thread after the start, when time is
+        free.
+        """
 
         def work(transaction: Transaction) -> None:
             for name in writing.MODULES:
@@ -197,11 +202,11 @@ class Store:
         deliver: Callable[[str], None] = lambda _: None,
         deliver_setup: Callable[[str], None] | None = None,
     ) -> str | None:
-        """On the first start, makes the organisation `default` with one API key and returns the key's value.
+        """On the first start, creates the organisation `default` with one API key and returns the key's value.
+        Returns None if the database was bootstrapped before.
 
-        `deliver` gets the value before it is stored, so that a crash between the two costs nothing: the next start
-        makes another. `deliver_setup` gets that of a set-up link likewise. None if the database was bootstrapped
-        before.
+        `deliver` receives the value before it is stored, so that a crash between the two costs nothing: the next
+        start creates another. `deliver_setup` receives the value of a set-up link in the same way.
         """
         with self._reader.snapshot() as snapshot:
             if snapshot.rows("SELECT 1 FROM setting WHERE name = ?", _BOOTSTRAP_SETTING):
@@ -224,7 +229,7 @@ class Store:
         return self.write("bootstrap", work).value
 
     def _adopt_key(self) -> str:
-        """Ties the database to this key unless another replica was faster. Returns the fingerprint that counts."""
+        """Binds the database to this key unless another replica was faster. Returns the valid fingerprint."""
         from xds_server.store.tables import SettingRow  # noqa: PLC0415
 
         def work(transaction: Transaction) -> str:

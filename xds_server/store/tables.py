@@ -1,7 +1,7 @@
-"""The SQL schema as SQLModel tables; `migrations/` makes it. Only the write side imports it: reads need no ORM.
+"""The SQL schema as SQLModel tables; `migrations/` creates it. Only the write side imports it: reads need no ORM.
 
 Every `version` is the revision of the object's last change, so a deleted and recreated object never has a version
-that somebody read before.
+that was read before.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
-#: The partial indices' condition, in the words both databases take.
+#: The condition of partial indices, in a form that both databases accept.
 _NOT_REVOKED: dict[str, Any] = {"sqlite_where": text("revoked_at = 0"), "postgresql_where": text("revoked_at = 0")}
 _NOT_REMOVED: dict[str, Any] = {"sqlite_where": text("removed_at = 0"), "postgresql_where": text("removed_at = 0")}
 _GLOBAL: dict[str, Any] = {
@@ -22,7 +22,9 @@ _AutoId = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLi
 
 
 class RevisionRow(SQLModel, table=True):
-    """`state` counts every changing transaction; the kinds hold the revision of their last change."""
+    """Revision counters. `state` counts every changing transaction; each kind holds the revision of its last
+    change.
+    """
 
     __tablename__ = "revision"
     kind: str = Field(primary_key=True)
@@ -38,7 +40,7 @@ class SettingRow(SQLModel, table=True):
 
 
 class OrganisationRow(SQLModel, table=True):
-    """`limits` is JSON."""
+    """An organisation. `limits` is JSON."""
 
     __tablename__ = "organisation"
     id: str = Field(primary_key=True)
@@ -51,8 +53,8 @@ class OrganisationRow(SQLModel, table=True):
 
 class GatewayRow(SQLModel, table=True):
     """The one gateway; `origins` and `defaults` are JSON. `store`, `most_bytes`, `ca_file` and `cache_password`
-    (sealed) are the cache's, `webhook` and `secret` (sealed) the alerts'. `oidc` is JSON, in which secrets are
-    sealed.
+    (sealed) belong to the cache, `webhook` and `secret` (sealed) to the alerts. `oidc` is JSON with sealed
+    secrets.
     """
 
     __tablename__ = "gateway"
@@ -74,8 +76,8 @@ class GatewayRow(SQLModel, table=True):
 
 
 class KeyRow(SQLModel, table=True):
-    """`hash` is the SHA-256 of the value; `models`, `limits` and `retired` are JSON; times are Unix seconds,
-    0 = never.
+    """An API key. `hash` is the SHA-256 of the value; `models`, `limits` and `retired` are JSON; times are Unix
+    seconds, 0 = never.
     """
 
     __tablename__ = "api_key"
@@ -103,7 +105,9 @@ class KeyRow(SQLModel, table=True):
 
 
 class ProviderRow(SQLModel, table=True):
-    """`credentials` is the sealed JSON list, tied to the provider's name; quotas and statuses are JSON."""
+    """A provider. `credentials` is the sealed JSON list, bound to the provider's name; quotas and statuses are
+    JSON.
+    """
 
     __tablename__ = "provider"
     name: str = Field(primary_key=True)
@@ -123,8 +127,8 @@ class ProviderRow(SQLModel, table=True):
 
 
 class RouteRow(SQLModel, table=True):
-    """`organisation_id` is null for a route that everybody sees; times in milliseconds and seconds as named;
-    `limits` is JSON.
+    """A route. `organisation_id` is null for a route that everybody sees; times are in milliseconds or seconds as
+    named; `limits` is JSON.
     """
 
     __tablename__ = "route"
@@ -173,7 +177,8 @@ class TargetRow(SQLModel, table=True):
 class PriceRow(SQLModel, table=True):
     """A price as in model.TargetPrice, of the target with this id in its route; `images` and tiers are JSON.
 
-    Not tied to the target's row: the history of a target that leaves its route goes on when it comes back.
+    The price is not bound to the target's row: the history of a target that leaves its route continues when the
+    target comes back.
     """
 
     __tablename__ = "target_price"
@@ -200,9 +205,9 @@ class PriceRow(SQLModel, table=True):
 
 
 class RemovedRow(SQLModel, table=True):
-    """An object of a file that the API removed: the file does not make it again, see writing.management.
+    """A file's object that the API removed: the file does not create it again, see writing.management.
 
-    `part` is empty for the object as a whole, else the name of a limit. `managed_by` is the file.
+    `part` is empty for the object as a whole, otherwise the name of a limit. `managed_by` is the file.
     """
 
     __tablename__ = "removed_object"
@@ -235,9 +240,9 @@ class NodeRow(SQLModel, table=True):
 
 
 class JoinTokenRow(SQLModel, table=True):
-    """`hash` is the SHA-256 of the whole token; `used_at` is Unix seconds, 0 = not used.
+    """An invitation. `hash` is the SHA-256 of the whole token; `used_at` is Unix seconds, 0 = not used.
 
-    Once it is used, `node_id` is the node that it admitted, and `key_hash` the SHA-256 of that node's public key.
+    After its use, `node_id` is the node that it admitted, and `key_hash` the SHA-256 of that node's public key.
     """
 
     __tablename__ = "join_token"
@@ -256,7 +261,7 @@ class JoinTokenRow(SQLModel, table=True):
 
 
 class NodeUptimeRow(SQLModel, table=True):
-    """For how many seconds of a Unix hour a node held its lease."""
+    """The seconds of a Unix hour for which a node held its lease."""
 
     __tablename__ = "node_uptime"
     __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
@@ -266,9 +271,9 @@ class NodeUptimeRow(SQLModel, table=True):
 
 
 class NodeLiveRow(SQLModel, table=True):
-    """What a node said last, as one encoded trunkline.node.v1.NodeReport; `updated` in Unix seconds.
+    """A node's last state, as one encoded trunkline.node.v1.NodeReport; `updated` is in Unix seconds.
 
-    `departed`: it had not reported for so long that it was in no pool. Written by nodes.stored alone, no part of
+    `departed`: it had not reported for so long that it was in no pool. Written only by nodes.stored; not part of
     the desired state.
     """
 
@@ -280,7 +285,8 @@ class NodeLiveRow(SQLModel, table=True):
 
 
 class AuditRow(SQLModel, table=True):
-    """Append-only: triggers refuse UPDATE and DELETE. `before` and `after` are JSON without secrets, or empty.
+    """An audit event. Append-only: triggers refuse UPDATE and DELETE. `before` and `after` are JSON without
+    secrets, or empty.
 
     `hash` is this event's link of the chain; see audit_chain.
     """
@@ -300,8 +306,8 @@ class AuditRow(SQLModel, table=True):
 
 
 class LimitAlertRow(SQLModel, table=True):
-    """That a limit has reached a share of its amount in its last window. `id` stands for limit and share, `data`
-    is the message; times are Unix seconds. `delivery` is a word of xds_server.alerts.table.
+    """Usage records that arrived together and began in one Unix hour, see ledger.blocks. The row also has the
+    highest value of each order by which the heaviest requests are searched.
     """
 
     __tablename__ = "limit_alert"
@@ -317,7 +323,7 @@ class LimitAlertRow(SQLModel, table=True):
 
 
 class RoutingSlotRow(SQLModel, table=True):
-    """What one batch of records said about a route's target; `slot` is numbered as in xds_server.routing.slots."""
+    """An index of usage records, in the order in which they began, with the block that holds each."""
 
     __tablename__ = "routing_slot"
     id: int | None = Field(default=None, primary_key=True, sa_type=_AutoId)
@@ -329,7 +335,9 @@ class RoutingSlotRow(SQLModel, table=True):
 
 
 class RoutingBestRow(SQLModel, table=True):
-    """The target that a tier of a route ranks first, and since when (Unix seconds)."""
+    """A usage record that could not be stored, as it arrived, see ledger.refused. `refused_at_us` is Unix
+    microseconds; `digest` identifies the record, which may arrive again.
+    """
 
     __tablename__ = "routing_best"
     route_id: str = Field(primary_key=True)

@@ -1,4 +1,4 @@
-"""Where the database is: `sqlite:///relative`, `sqlite:////absolute` or a libpq `postgresql://` URL."""
+"""Parses the database's location: `sqlite:///relative`, `sqlite:////absolute` or a libpq `postgresql://` URL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _POSTGRESQL = ("postgresql://", "postgres://", "postgresql+psycopg://")
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """`path` is the SQLite file; `conninfo` is what libpq takes, and may hold a password: never log it."""
+    """`path` is the SQLite file; `conninfo` is for libpq and may hold a password: never log it."""
 
     path: Path | None = None
     conninfo: str = field(default="", repr=False)
@@ -23,7 +23,9 @@ class DatabaseUrl:
 
     @classmethod
     def parse(cls, url: str) -> DatabaseUrl:
-        """Raises ValueError, without the URL itself, for what is neither SQLite nor PostgreSQL."""
+        """Parses a URL. Raises ValueError, whose text leaves out the URL, for anything but SQLite and
+        PostgreSQL.
+        """
         if url.startswith(_SQLITE):
             name = unquote(url.removeprefix(_SQLITE))
             if not name or name.startswith((":memory:", "?")) or "?" in name:

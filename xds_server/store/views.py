@@ -1,4 +1,4 @@
-"""Objects as JSON for the audit trail and for differences: secrets as `***`, no versions.
+"""Renders objects as JSON for the audit trail and for differences: secrets as `***`, no versions.
 
 A view has every field of its object except those named here, so that a new field is audited without being listed.
 """
@@ -30,7 +30,7 @@ MASK = "***"
 #: Field → JSON value.
 View = Mapping[str, Any]
 
-#: Said by the event itself: whose object it is, what it is called, and at which revision it changed.
+#: The event itself has these: the object's owner and name, and the revision of the change.
 _OF_THE_EVENT = ("name", "organisation_id", "created_at", "version")
 _OF_A_KEY = ("hash", "former_hash", "retired", *_OF_THE_EVENT)
 
@@ -44,22 +44,22 @@ def organisation(value: Organisation) -> View:
 
 
 def key(value: Key) -> View:
-    """The public id tells which key of this name it was; the name is there because it may change."""
+    """Views a key. Its public id distinguishes keys of one name; the name is included because it may change."""
     return {**_fields(value, without=_OF_A_KEY), "name": value.name, "value": MASK}
 
 
 def node(value: Node) -> View:
-    """The id tells which node of this name it was; the name is there because it may change."""
+    """Views a node. Its id distinguishes nodes of one name; the name is included because it may change."""
     return {**_fields(value, without=_OF_THE_EVENT), "name": value.name}
 
 
 def join_token(value: JoinToken) -> View:
-    """`id` is the public part of its value."""
+    """Views an invitation of a node. `id` is the public part of the token's value."""
     return {**_fields(value, without=_OF_THE_EVENT), "name": value.name, "value": MASK}
 
 
 def user(value: User) -> View:
-    """The id tells which user of this address it was."""
+    """Views a user. The id distinguishes users of one address."""
     shown = _fields(value, without=("password_hash", *_OF_THE_EVENT))
     return {**shown, "name": value.name, "password": MASK if value.password_hash else ""}
 
@@ -69,7 +69,7 @@ def personal_token(value: PersonalToken) -> View:
 
 
 def invitation(value: Link, organisation: str) -> View:
-    """`organisation` is the name; empty for none."""
+    """Views an invitation of a user. `organisation` is the name; empty for none."""
     without = ("purpose", "email", "organisation_id", "user_id", *_OF_THE_EVENT)
     return {"organisation": organisation, **_fields(value, without=without), "value": MASK}
 
@@ -109,7 +109,7 @@ def _json(value: Any) -> Any:
 
 
 def _limit(limit: Limit) -> View:
-    """With its window in one form: seconds, or a calendar and its time zone."""
+    """Views a limit with its window in one form: seconds, or a calendar and its time zone."""
     shown = _fields(limit)
     if limit.calendar is None:
         del shown["calendar"], shown["time_zone"]

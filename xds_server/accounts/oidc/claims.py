@@ -1,4 +1,4 @@
-"""What an identity provider says of a person, checked. No I/O, no clock."""
+"""Checks what an identity provider says about a person. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xds_server.accounts.errors import SignInError
 from xds_server.accounts.model import Role
 from xds_server.accounts.settings import IdentityProvider
 
-#: Clocks differ, seconds.
+#: Tolerated difference of clocks, in seconds.
 LEEWAY = 60
 _MAX_LENGTH = 255
 _MAX_GROUPS = 1_000
@@ -18,7 +18,7 @@ _MAX_GROUPS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`email` is empty where the provider names none, or has not verified it."""
+    """A person who has signed in. `email` is empty if the provider gives no address, or has not verified it."""
 
     issuer: str
     subject: str
@@ -29,8 +29,8 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What groups give: the role in each organisation that they decide about (None: no membership), and whether
-    one is an admin (None: groups do not decide).
+    """What groups grant: the role in each organisation that they decide about (None: no membership), and whether
+    the person is an admin (None: groups do not decide).
     """
 
     roles: Mapping[str, Role | None]
@@ -42,7 +42,7 @@ class Grants:
 
 
 def check_id_token(claims: Mapping[str, Any], *, issuer: str, client_id: str, nonce: str, now: int) -> None:
-    """Checks an ID token whose signature holds (OpenID Connect Core 3.1.3.7). Raises SignInError."""
+    """Checks an ID token whose signature is valid (OpenID Connect Core 3.1.3.7). Raises SignInError."""
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if claims.get("iss") != issuer:
@@ -64,10 +64,12 @@ def check_id_token(claims: Mapping[str, Any], *, issuer: str, client_id: str, no
 
 
 def person(claims: Mapping[str, Any], provider: IdentityProvider, email_rule: Any) -> Person:
-    """`claims` are the ID token's, completed by UserInfo. `email_rule` says whether an address is accepted."""
+    """Returns the person. `claims` are the ID token's, completed by UserInfo. `email_rule` returns whether an
+    address is accepted.
+    """
     email = claims.get("email")
     address = email.strip().lower() if isinstance(email, str) and email.isascii() else ""
-    # Only a plain `true`: a string "false" is one of the values that providers have sent.
+    # Only a plain `true`: providers have sent the string "false", for example.
     if claims.get("email_verified") is not True or not email_rule(address):
         address = ""
     name = claims.get("name")
@@ -84,7 +86,7 @@ def person(claims: Mapping[str, Any], provider: IdentityProvider, email_rule: An
 
 
 def grants(provider: IdentityProvider, groups: frozenset[str]) -> Grants:
-    """What `groups` give; of several roles in an organisation, the highest."""
+    """Returns what `groups` grant; of several roles in an organisation, the highest."""
     order = list(Role)
     roles: dict[str, Role | None] = {}
     for each in provider.groups:
@@ -98,12 +100,12 @@ def grants(provider: IdentityProvider, groups: frozenset[str]) -> Grants:
 
 
 def may_sign_up(provider: IdentityProvider, email: str) -> bool:
-    """Returns whether a verified address may come without an invitation."""
+    """Returns whether a person with a verified address may sign up without an invitation."""
     return bool(email) and email.rpartition("@")[2] in provider.sign_up.domains
 
 
 def _time(value: Any, instead: float) -> float:
-    """Unix seconds; `instead` of what is none."""
+    """Returns Unix seconds; `instead` for a value that is not a time."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and value == value else instead  # noqa: PLR0124  # NaN is not itself
 

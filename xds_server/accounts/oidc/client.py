@@ -1,4 +1,4 @@
-"""Asks identity providers: metadata, keys, tokens, UserInfo. Everything they say is bounded and checked."""
+"""Requests metadata, keys, tokens and UserInfo from identity providers. All answers are bounded and checked."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
 
 _SECONDS = 10.0
 _MAX_BYTES = 512 * 1024
-#: Seconds that metadata and keys are taken from memory, and between two looks for a key that is not known.
+#: Seconds for which metadata and keys are cached, and between two requests because of an unknown key.
 _FRESH, _LOOK_AGAIN = 600.0, 10.0
-#: Signatures that only the provider's private key makes. Never `none`, and no HMAC, whose key others may know.
+#: Signatures that only the provider's private key can make. Never `none`, and no HMAC, whose key others may know.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Of a provider (OpenID Connect Discovery 1.0, section 3), as far as it is used."""
+    """A provider's metadata (OpenID Connect Discovery 1.0, section 3), as far as it is used."""
 
     authorization_endpoint: str
     token_endpoint: str
     jwks_uri: str
     userinfo_endpoint: str
-    #: It names itself in its answers, RFC 9207.
+    #: The provider names itself in its answers (RFC 9207).
     names_itself: bool
-    #: The client's secret goes into the body and not into a header.
+    #: The client's secret goes into the body rather than a header.
     secret_in_body: bool
 
 
 class OidcClient:
-    """Keeps what it learnt for some minutes."""
+    """Talks to identity providers, and caches metadata and keys for some minutes."""
 
     def __init__(self) -> None:
         self._metadata: dict[str, tuple[float, Metadata]] = {}
         self._keys: dict[str, tuple[float, KeySet]] = {}
 
     async def metadata(self, provider: IdentityProvider) -> Metadata:
-        """Raises ProviderError."""
+        """Returns the provider's metadata. Raises ProviderError."""
         found = self._metadata.get(provider.issuer)
         if found is None or time.monotonic() - found[0] > _FRESH:
             url = f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
@@ -59,7 +59,7 @@ class OidcClient:
     async def person(
         self, provider: IdentityProvider, secret: str, flow: Flow, *, code: str, redirect_uri: str, email_rule: Any
     ) -> claims.Person:
-        """Exchanges the code, and returns who has signed in. Raises SignInError, ProviderError."""
+        """Exchanges the code, and returns the person who has signed in. Raises SignInError, ProviderError."""
         known = await self.metadata(provider)
         form = {
             "grant_type": "authorization_code",
@@ -94,13 +94,13 @@ class OidcClient:
         return claims.person(found, provider, email_rule)
 
     async def _verified(self, provider: IdentityProvider, known: Metadata, token: str) -> Mapping[str, Any]:
-        """The claims of a token with a signature of the provider's. Raises SignInError, ProviderError."""
+        """Returns the claims of a token that the provider has signed. Raises SignInError, ProviderError."""
         for again in (False, True):
             keys = await self._key_set(known.jwks_uri, again=again)
             try:
                 return _decoded(token, keys)
             except ValueError as error:
-                # It may have another key since.
+                # The provider may have a new key since.
                 if again or time.monotonic() - self._keys[known.jwks_uri][0] < _LOOK_AGAIN:
                     raise SignInError(
                         "the identity provider's answer is not accepted: its signature does not hold"
@@ -129,7 +129,7 @@ class OidcClient:
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """One answer, a JSON object. Never follows a redirect. Raises ProviderError."""
+        """Returns one answer, a JSON object. Never follows a redirect. Raises ProviderError."""
         import aiohttp  # noqa: PLC0415  # some tenths of a second
 
         timeout = aiohttp.ClientTimeout(total=_SECONDS)
@@ -187,7 +187,7 @@ def _metadata(said: Mapping[str, Any], provider: IdentityProvider) -> Metadata:
 
 
 def _decoded(token: str, keys: KeySet) -> Mapping[str, Any]:
-    """Raises ValueError for a token that none of `keys` has signed."""
+    """Returns the claims. Raises ValueError for a token that none of `keys` has signed."""
     from joserfc import jwt  # noqa: PLC0415
     from joserfc.errors import JoseError  # noqa: PLC0415
 
@@ -198,7 +198,7 @@ def _decoded(token: str, keys: KeySet) -> Mapping[str, Any]:
 
 
 def _basic(client_id: str, secret: str) -> str:
-    """RFC 6749, 2.3.1: both are form-encoded first."""
+    """Returns the Basic credentials. RFC 6749, 2.3.1: both parts are form-encoded first."""
     import base64  # noqa: PLC0415
 
     pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"

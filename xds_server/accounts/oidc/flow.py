@@ -1,4 +1,4 @@
-"""What is remembered between a sign-in's two halves: in the browser, sealed. Beginning one stores nothing."""
+"""Keeps the state between a sign-in's two halves in the browser, sealed. Beginning a sign-in stores nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from xds_server.accounts.errors import SignInError
 
-#: Seconds for the way through the provider.
+#: Seconds to sign in at the provider.
 SECONDS = 600
 #: A path of our own: no scheme, no host, and nothing that a browser takes for the beginning of one.
 _NEXT = re.compile(r"/(?![/\\])[!-\[\]-~]{0,500}")
@@ -21,7 +21,7 @@ _BEGIN_AGAIN = "begin again on the sign-in page"
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One sign-in under way. All but `provider` and `next` nobody can guess."""
+    """One sign-in in progress. Nobody can guess the fields other than `provider` and `next`."""
 
     provider: str
     next: str
@@ -35,7 +35,7 @@ class Flow:
 
     @property
     def challenge(self) -> str:
-        """Of PKCE, S256."""
+        """Returns PKCE's challenge, S256."""
         digest = hashlib.sha256(self.verifier.encode()).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
@@ -45,7 +45,7 @@ class Flow:
 
 
 def is_own_path(text: str) -> bool:
-    """Returns whether a browser that is sent there stays with us."""
+    """Returns whether a browser that is sent to `text` stays on our site."""
     return _NEXT.fullmatch(text) is not None
 
 
@@ -65,7 +65,7 @@ def url(endpoint: str, flow: Flow, *, client_id: str, redirect_uri: str, scopes:
 
 
 def seal(flow: Flow, key: bytes) -> str:
-    """Returns what the browser keeps, and cannot read or make."""
+    """Returns what the browser keeps, and can neither read nor forge."""
     from cryptography.fernet import Fernet  # noqa: PLC0415  # only where identity providers are used
 
     return Fernet(base64.urlsafe_b64encode(key)).encrypt(json.dumps(asdict(flow)).encode()).decode()
@@ -74,7 +74,7 @@ def seal(flow: Flow, key: bytes) -> str:
 def unseal(sealed: str, key: bytes, *, provider: str, state: str) -> Flow:
     """Returns the flow that this browser began with this provider and state.
 
-    Raises SignInError: it began none, another one, or it took too long.
+    Raises SignInError if it began none or another one, or took too long.
     """
     from cryptography.fernet import Fernet, InvalidToken  # noqa: PLC0415
 

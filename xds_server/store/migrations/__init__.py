@@ -1,1 +1,1 @@
-"""Alembic's scripts; `xds_server.store.migrate` runs them."""
+"""Alembic's scripts; `xds_server.store.schema` runs them."""

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection, and in the transaction, that `migrate.upgrade` opened."""
+"""Alembic's entry point: runs on the connection, and in the transaction, that `schema.upgrade` opened."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The write side: one locked transaction, and per kind of object the changes it may make.
+"""The write side: one locked transaction, and the possible changes per kind of object.
 
 Its modules need SQLModel, which takes 0.4 s to import. `writing.providers` and the others are imported when first
-used, so that a process may refer to them at its start and pay at its first write.
+used, so that a process may refer to them at startup and pay at its first write.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
     "users",
 ]
 
-#: What is imported when first used.
+#: The modules that are imported when first used.
 MODULES = (
     "account_links",
     "gateway",

@@ -1,4 +1,4 @@
-"""Links of one use. Of their values only hashes are kept, and a link that was used is gone."""
+"""Single-use links. Only hashes of their values are stored, and a used link is deleted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xds_server.store.writing.transaction import Transaction
 
 
 def create(transaction: Transaction, link: Link, ttl_seconds: int) -> tuple[Link, str]:
-    """Returns the link with its id, and its value, which is kept nowhere."""
+    """Creates a link. Returns it with its id, and its value, which is stored nowhere."""
     value = tokens.new(tokens.Kind.LINK)
     now = transaction.now
     made = link.made(api_keys.new_id(), now, now + ttl_seconds)
@@ -24,7 +24,7 @@ def create(transaction: Transaction, link: Link, ttl_seconds: int) -> tuple[Link
 
 
 def find(transaction: Transaction, purpose: Purpose, value: str) -> Link:
-    """Returns what a value opens. Raises LinkError."""
+    """Returns the link of a value. Raises LinkError."""
     row = transaction.session.exec(
         select(AccountLinkRow).where(AccountLinkRow.hash == tokens.hash_of(value))
     ).first()
@@ -39,7 +39,7 @@ def of_id(transaction: Transaction, purpose: Purpose, link_id: str) -> Link | No
 
 
 def use(transaction: Transaction, purpose: Purpose, value: str) -> Link:
-    """Returns what a value opens, this once: of two who use it at once, the second finds it gone.
+    """Returns the link of a value and uses it up: of two simultaneous uses, the second fails.
 
     Raises LinkError.
     """
@@ -49,7 +49,7 @@ def use(transaction: Transaction, purpose: Purpose, value: str) -> Link:
 
 
 def remove(transaction: Transaction, link_id: str) -> bool:
-    """Returns whether it was there."""
+    """Removes a link. Returns whether it existed."""
     row = transaction.session.get(AccountLinkRow, link_id)
     if row is None:
         return False
@@ -59,6 +59,6 @@ def remove(transaction: Transaction, link_id: str) -> bool:
 
 
 def remove_all(transaction: Transaction, purpose: Purpose, *, user_id: str = "") -> None:
-    """Of one purpose, and of one user where a user is given."""
+    """Removes all links of one purpose, or those of one user."""
     of_purpose = delete(AccountLinkRow).where(col(AccountLinkRow.purpose) == purpose.value)
     transaction.session.exec(of_purpose.where(col(AccountLinkRow.user_id) == user_id) if user_id else of_purpose)

@@ -1,4 +1,4 @@
-"""Replacing what concerns the clients' listener as a whole."""
+"""Replaces the settings of the clients' listener as a whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xds_server.store.writing.management import settled
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_put
 
-#: There is one.
+#: There is only one gateway.
 _ID, _NAME = 1, "gateway"
 
 
@@ -27,9 +27,11 @@ def put(
     keep_password: bool = False,
     path: str = "gateway",
 ) -> Gateway:
-    """Returns it as stored. With `keep_password` the stored password of the cache's store stays. `expected` as in
-    versions.check_put; raises what that raises, ManagedError: see management.settled, and InvalidFieldError: the
-    password would go to another address.
+    """Stores the gateway's settings and returns them as stored.
+
+    With `keep_password` the stored password of the cache's store stays. `expected` is as in versions.check_put.
+    Raises what that raises; ManagedError, see management.settled; and InvalidFieldError if the password would go
+    to another address.
     """
     before = reading.gateway(transaction.snapshot(), transaction.cipher)
     check_put(ObjectType.GATEWAY, _NAME, current=before.version or None, expected=expected)
@@ -39,7 +41,7 @@ def put(
     oidc, renewed_oidc = _client_secrets(transaction, before, gateway)
     gateway = replace(gateway, alerts=replace(gateway.alerts, secret=secret), oidc=oidc)
     if not before.version and gateway == before:
-        return before  # it says what holds anyway: nobody has to manage that
+        return before  # the values hold anyway, so nobody has to manage them
     gateway = settled(transaction, ObjectType.GATEWAY, _NAME, before if before.version else None, gateway)
     if replace(gateway, version=before.version) == before:
         return before
@@ -63,7 +65,7 @@ def put(
 def _client_secrets(
     transaction: Transaction, before: Gateway, wanted: Gateway
 ) -> tuple[tuple[IdentityProvider, ...], bool]:
-    """The providers with sealed secrets, and whether any takes the place of another one.
+    """Returns the providers with sealed secrets, and whether any secret replaces another.
 
     A stored secret stays with the issuer and client that it was given for.
     """
@@ -84,9 +86,9 @@ def _client_secrets(
 
 
 def _secret(transaction: Transaction, before: Alerting, wanted: Alerting) -> tuple[bytes, bool]:
-    """The sealed secret to be stored, and whether it takes the place of another one. None is kept without webhook.
+    """Returns the sealed secret to store, and whether it replaces another. Without a webhook no secret is stored.
 
-    Raises InvalidFieldError: there is none.
+    Raises InvalidFieldError if there is no secret.
     """
     if not wanted.webhook:
         return b"", False
@@ -100,7 +102,7 @@ def _secret(transaction: Transaction, before: Alerting, wanted: Alerting) -> tup
 
 
 def _kept_password(before: Gateway, after: Gateway, path: str) -> str:
-    """The stored password, which goes to the address it was given for and to no other."""
+    """Returns the stored password, which goes only to the address that it was given for."""
     if not before.cache_password or after.cache.store == MEMORY:
         return ""
     if _address(before.cache.store) != _address(after.cache.store):
@@ -109,7 +111,7 @@ def _kept_password(before: Gateway, after: Gateway, path: str) -> str:
 
 
 def _address(store: str) -> tuple[str, str]:
-    """Scheme, user, host and port; not the number of the database."""
+    """Returns scheme, user, host and port, without the number of the database."""
     parts = urlsplit(store)
     return parts.scheme, parts.netloc
 

@@ -20,7 +20,7 @@ from xds_server.store.writing.transaction import Transaction
 
 
 def use_state(transaction: Transaction, hash_: bytes, seconds: int) -> None:
-    """A `state` comes back once: of two who bring it, the second is refused. Raises SignInError."""
+    """Uses up a `state`: if it comes back twice, the second time is refused. Raises SignInError."""
     now = transaction.now
     transaction.session.exec(delete(OidcUsedRow).where(col(OidcUsedRow.expires_at) <= now))
     if transaction.session.get(OidcUsedRow, hash_) is not None:
@@ -30,10 +30,10 @@ def use_state(transaction: Transaction, hash_: bytes, seconds: int) -> None:
 
 
 def user_of(transaction: Transaction, person: Person, provider: IdentityProvider) -> User:
-    """The user, made where somebody has invited them, a group gives something or they may sign up; with what their
-    groups give now.
+    """Returns the user of a person, with the current grants of their groups.
 
-    Raises SignInError for anybody else, and for a user who is disabled.
+    The user is created if somebody has invited them, if a group grants something, or if they may sign up. Raises
+    SignInError for anybody else, and for a disabled user.
     """
     granted = claims.grants(provider, person.groups)
     row = transaction.session.get(IdentityRow, (person.issuer, person.subject))
@@ -50,8 +50,8 @@ def user_of(transaction: Transaction, person: Person, provider: IdentityProvider
 
 
 def _linked(transaction: Transaction, person: Person) -> User | None:
-    """The account that has the address, which the provider has verified. Whoever made that account may have been
-    somebody else: its password, sessions and tokens end.
+    """Returns the account with the address, which the provider has verified. Its creator may have been somebody
+    else, so its password, sessions and tokens end.
     """
     user = users.find(transaction, person.email) if person.email else None
     if user is None or user.disabled:
@@ -86,7 +86,7 @@ def _invitations(transaction: Transaction, email: str) -> list[AccountLinkRow]:
 
 
 def _accepted(transaction: Transaction, user: User) -> User:
-    """With what they are invited to."""
+    """Accepts the user's invitations."""
     for row in _invitations(transaction, user.email):
         link = accounts.LINK.decode_row(row)
         account_links.remove(transaction, link.id)

@@ -1,4 +1,4 @@
-"""Invitations: single-use, expiring tokens that each admit one node."""
+"""Invitations of nodes: single-use, expiring tokens that each admit one node."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from xds_server.store.settings import Invitation
 from xds_server.store.tables import JoinTokenRow, KeyRow, NodeRow
 from xds_server.store.writing.transaction import Transaction
 
-#: For how many seconds a token that was used or expired is kept, so that whoever tries it again is told which.
+#: Seconds for which a used or expired token is kept, so that another attempt is told which of the two it is.
 _KEPT_SECONDS = 7 * 86_400
-#: For how many seconds whoever used a token, and only it, is answered again: its first answer may have been lost.
+#: Seconds for which the key that used a token, and only it, is answered again: its first answer may have been
+#: lost.
 _REPEAT_SECONDS = 15 * 60
 _ANOTHER = "ask the gateway's operator for another (`trunkline nodes invite`)"
 
@@ -25,7 +26,7 @@ _ANOTHER = "ask the gateway's operator for another (`trunkline nodes invite`)"
 def invite(
     transaction: Transaction, organisation: str, invitation: Invitation, *, fingerprint: str
 ) -> tuple[JoinToken, str]:
-    """The token, and its value, which is kept nowhere. `fingerprint` is the CA's, hex.
+    """Creates a token. Returns it, and its value, which is stored nowhere. `fingerprint` is the CA's, in hex.
 
     Raises NotFoundError for the organisation or the owner's key, AlreadyExistsError for the node's name.
     """
@@ -56,14 +57,15 @@ def invite(
 
 
 def redeem(transaction: Transaction, value: str, node_id: str, key_hash: bytes) -> tuple[JoinToken, str]:
-    """Uses the token up for a node of this id, whose public key has this SHA-256.
+    """Uses up the token for a node of this id, whose public key has this SHA-256.
 
-    Transactions follow one another, on every replica: of two, the second finds it used. If it was this same key
-    that used it just now, the id is that of the node made then; else it is `node_id`. Raises JoinTokenError.
+    Transactions run one after the other on all replicas: of two, the second finds the token used. If this same key
+    has just used it, the returned id is that of the node created then; otherwise it is `node_id`. Raises
+    JoinTokenError.
     """
     public_id = join_token_values.public_id(value)
     row = transaction.session.get(JoinTokenRow, public_id) if public_id else None
-    # Whoever has not the whole token learns nothing about it.
+    # A caller without the whole token learns nothing about it.
     if row is None or not hmac.compare_digest(row.hash, hash_of(value)):
         raise JoinTokenError(
             "this join token is not known: it was not copied whole, is another gateway's, was withdrawn, or was "
@@ -96,7 +98,7 @@ def withdraw(transaction: Transaction, organisation: str, *, owner_key_id: str =
 
 
 def _is_repeat(transaction: Transaction, row: JoinTokenRow, key_hash: bytes) -> bool:
-    """By the same key, soon, and the node is still there."""
+    """Returns whether the same key asks again soon, and the node still exists."""
     if not hmac.compare_digest(row.key_hash, key_hash):
         return False
     if transaction.now >= min(row.expires_at, row.used_at + _REPEAT_SECONDS):
@@ -106,7 +108,7 @@ def _is_repeat(transaction: Transaction, row: JoinTokenRow, key_hash: bytes) -> 
 
 
 def _forget(transaction: Transaction) -> None:
-    """Without an event: these admit nobody any more."""
+    """Removes old tokens, without an event: they admit nobody any more."""
     before = transaction.now - _KEPT_SECONDS
     used, expires = col(JoinTokenRow.used_at), col(JoinTokenRow.expires_at)
     transaction.session.exec(delete_rows(JoinTokenRow).where(or_((used > 0) & (used < before), expires < before)))

@@ -1,4 +1,4 @@
-"""What must be unique among keys, in memory for one transaction: making 10,000 keys asks the database once."""
+"""Checks uniqueness among keys, in memory for one transaction: creating 10,000 keys queries the database once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from xds_server.store.tables import KeyRow
 
 
 class KeyIndex:
-    """`ids` has the revoked keys' too; `names` are (organisation id, name); `hashes` lead to ids, and so do
-    those that rotations have `retired`.
+    """An index of keys. `ids` includes those of revoked keys; `names` are (organisation id, name); `hashes` lead
+    to ids, and so do the hashes that rotations have `retired`.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class KeyIndex:
         self.retired.update((each, row.id) for each in _hashes(row.retired))
 
     def discard(self, row: KeyRow) -> None:
-        """Its name and value are free again; its id stays taken, for the reports."""
+        """Frees the key's name and value; its id stays taken, for the reports."""
         if row.revoked_at == 0:
             self.names.discard((row.organisation_id, row.name))
             self.hashes.pop(row.hash, None)
@@ -49,11 +49,11 @@ class KeyIndex:
                 self.retired.pop(each, None)
 
     def is_free(self, hash_: bytes) -> bool:
-        """Whether no key has this value, or had it before a rotation."""
+        """Returns whether no key has this value, or had it before a rotation."""
         return hash_ not in self.hashes and hash_ not in self.retired
 
     def check_free(self, hash_: bytes, label: str) -> None:
-        """Raises AlreadyExistsError for a value that is not."""
+        """Raises AlreadyExistsError for a value that is taken."""
         if hash_ in self.hashes:
             raise AlreadyExistsError(
                 f'key "{label}": the value given is in use by the key with id {self.hashes[hash_]}; choose another'
@@ -65,7 +65,9 @@ class KeyIndex:
             )
 
     def free_id(self, value: str) -> str:
-        """The id inside a value that another Trunkline made, if it is free here; else a new one."""
+        """Returns the id inside a value that another Trunkline generated, if it is free here; otherwise a new
+        one.
+        """
         candidate = api_keys.public_id(value) or api_keys.new_id()
         while candidate in self.ids:
             candidate = api_keys.new_id()

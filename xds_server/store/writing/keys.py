@@ -1,4 +1,4 @@
-"""Making, changing and revoking API keys; `rotation` gives them other values."""
+"""Creates, changes and revokes API keys; `rotation` gives them other values."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from xds_server.store.writing.management import removing, settled
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current
 
-#: Seconds that a key may choose targets for.
+#: Seconds for which a key may choose targets.
 _PINS_FOR = 86_400
 
 
 def create(
     transaction: Transaction, organisation: str, name: str, settings: KeySettings, *, value: str = ""
 ) -> tuple[Key, str]:
-    """The key, and its value, which is made here if none is given and kept nowhere.
+    """Creates a key. Returns it, and its value, which is generated here if none is given and stored nowhere.
 
     Raises NotFoundError for the organisation, AlreadyExistsError for the name or the value.
     """
@@ -63,7 +63,7 @@ def create(
 def update(
     transaction: Transaction, organisation: str, name: str, settings: KeySettings, *, expected: int = 0
 ) -> Key:
-    """Changes what the key may do. `expected` 0: whatever its version.
+    """Replaces the key's settings. `expected` 0: whatever its version.
 
     Raises NotFoundError, StaleWriteError, ManagedError.
     """
@@ -77,7 +77,7 @@ def update(
 
 
 def change(transaction: Transaction, reference: str, wanted: KeyChange, *, expected: int = 0) -> KeyRecord:
-    """Changes what is called for. `reference` as in `find`.
+    """Changes the given settings of a key. `reference` is as in `find`.
 
     Raises what `find` raises, StaleWriteError, ManagedError, and AlreadyExistsError for the name.
     """
@@ -95,13 +95,13 @@ def change(transaction: Transaction, reference: str, wanted: KeyChange, *, expec
         names.add((before.organisation_id, after.name))
     stored = store(transaction, label, before, after)
     if after.name != before.name:
-        # Under its former name it is gone: the file does not make it again.
+        # Under its former name the key is gone: the file does not create it again.
         removing(transaction, ObjectType.KEY, label, before.managed_by)
     return KeyRecord(stored, organisation, 0)
 
 
 def store(transaction: Transaction, label: str, before: Key, after: Key, action: Action = Action.UPDATE) -> Key:
-    """Returns the key as stored. Writes nothing where nothing changes. Raises ManagedError."""
+    """Stores a changed key and returns it. Writes nothing if nothing changes. Raises ManagedError."""
     after = settled(transaction, ObjectType.KEY, label, before, after)
     if after == before:
         return before
@@ -115,9 +115,9 @@ def store(transaction: Transaction, label: str, before: Key, after: Key, action:
 
 
 def find(transaction: Transaction, reference: str) -> tuple[KeyRow, str]:
-    """The key that is not revoked with this id, organisation/name, or name; and its organisation's name.
+    """Returns the key that is not revoked with this id, organisation/name, or name; and its organisation's name.
 
-    Raises NotFoundError, and InvalidFieldError for a name that several have.
+    Raises NotFoundError, and InvalidFieldError for a name that several keys have.
     """
     session = transaction.session
     row = session.get(KeyRow, reference)
@@ -140,8 +140,8 @@ def find(transaction: Transaction, reference: str) -> tuple[KeyRow, str]:
 
 
 def replaced(transaction: Transaction, label: str, current: Key, settings: KeySettings) -> KeySettings:
-    """Revokes a key in whose place one with another value comes. Returns that one's settings, with the limits that
-    other managers have set.
+    """Revokes a key that is replaced by one with another value. Returns the new key's settings, with the limits
+    that other managers have set.
     """
     after = settled(transaction, ObjectType.KEY, label, current, settings.of(current))
     revoke(transaction, current.id)
@@ -149,7 +149,7 @@ def replaced(transaction: Transaction, label: str, current: Key, settings: KeySe
 
 
 def was_revoked(transaction: Transaction, organisation: str, name: str, hash_: bytes) -> bool:
-    """Whether a key of this name and value was revoked."""
+    """Returns whether a key of this name and value was revoked."""
     if organisation not in transaction.organisation_ids:
         return False
     owner = transaction.organisation_ids[organisation]
@@ -164,10 +164,11 @@ def was_revoked(transaction: Transaction, organisation: str, name: str, hash_: b
 
 
 def revoke(transaction: Transaction, reference: str) -> KeyRecord:
-    """Its nodes become its organisation's, see nodes.disown, and its unused join tokens admit nobody.
+    """Revokes a key. Its nodes become its organisation's, see nodes.disown, and its unused join tokens become
+    invalid.
 
-    Revoking a key that is revoked, which has only its id, changes nothing. A key that a file manages is revoked
-    too, and the file does not bring it back. Raises what `find` raises.
+    Revoking a revoked key, which can only be named by its id, changes nothing. A key that a file manages is
+    revoked too, and the file does not bring it back. Raises what `find` raises.
     """
     row = transaction.session.get(KeyRow, reference) or find(transaction, reference)[0]
     owner = transaction.session.get_one(OrganisationRow, row.organisation_id)
@@ -186,7 +187,7 @@ def revoke(transaction: Transaction, reference: str) -> KeyRecord:
 
 
 def delete(transaction: Transaction, row: KeyRow, *, organisation: str) -> None:
-    """With its organisation; a key that was revoked before leaves without an event."""
+    """Deletes a key with its organisation; a key that was revoked before is deleted without an event."""
     if row.revoked_at == 0:
         label = display_name(organisation, row.name)
         removing(transaction, ObjectType.KEY, label, row.managed_by)
@@ -196,7 +197,7 @@ def delete(transaction: Transaction, row: KeyRow, *, organisation: str) -> None:
 
 
 def display_name(organisation: str, name: str) -> str:
-    """As in audit events and differences."""
+    """Returns the name in audit events and differences."""
     return f"{organisation}/{name}"
 
 

@@ -1,4 +1,6 @@
-"""What a write may change of what another manager has. Every write of an object passes through `settled`."""
+"""Decides what a write may change of another manager's objects. Every write of an object passes through
+`settled`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", Provider, Route, Organisation, Key, Gateway)
 L = TypeVar("L", Route, Organisation, Key)
 
-#: Parts that have managers of their own, and what no manager decides.
+#: Parts that have managers of their own, and fields that no manager decides.
 _APART = frozenset(
     {
         "limits",
@@ -53,10 +55,10 @@ def settled(
     states_credentials: bool = True,
 ) -> T:
     """Returns `after` as it may be stored: with the managers of the object and of its parts, and with the parts
-    that others manage. `before` is what is stored. Where a file meets what another manager has, the result is as
-    stored, and the conflict is noted.
+    that others manage. `before` is what is stored. If a file would change another manager's object, the result is
+    as stored, and the conflict is noted.
 
-    Raises ManagedError where the API would change what a file manages.
+    Raises ManagedError if the API would change what a file manages.
     """
     management = transaction.management
     if before is None:
@@ -69,7 +71,7 @@ def settled(
     )
     managed_by = management.claim(before.managed_by, same=not changed)
     if isinstance(after, Organisation) and management.is_file and not management.take_over:
-        # It has nothing of its own to change: naming it does not take it from whoever made it.
+        # The file changes nothing of the object: naming it does not claim it from its creator.
         managed_by = before.managed_by or management.manager
     if managed_by is None:
         refuse(transaction, object_type, name, before, after, changed=changed)
@@ -94,10 +96,11 @@ def _created(transaction: Transaction, object_type: ObjectType, name: str, value
 
 
 def removing(transaction: Transaction, object_type: ObjectType, name: str, managed_by: str) -> None:
-    """Checks that an object may go. What the API takes from a file is remembered: the file does not bring it back.
+    """Checks that an object may be removed. What the API removes of a file's objects is recorded, so that the file
+    does not bring it back.
 
-    Raises ManagedError where the API would remove what a file manages. Keys always go: one that leaked must not
-    wait for a file.
+    Raises ManagedError if the API would remove what a file manages. Keys can always be removed: a leaked key must
+    not wait for a file.
     """
     management = transaction.management
     transaction.removed().forget(object_type, name)
@@ -109,7 +112,7 @@ def removing(transaction: Transaction, object_type: ObjectType, name: str, manag
 
 
 def left_removed(transaction: Transaction, object_type: ObjectType, name: str, limit: Limit | None = None) -> bool:
-    """Whether a file must leave it away because the API removed it. Notes the conflict."""
+    """Returns whether a file must leave the object out because the API removed it. Notes the conflict."""
     management = transaction.management
     if not management.is_file or management.take_over:
         return False
@@ -120,7 +123,9 @@ def left_removed(transaction: Transaction, object_type: ObjectType, name: str, l
 
 
 def _with_limits(transaction: Transaction, object_type: ObjectType, name: str, before: L | None, after: L) -> L:
-    """`after` with the limits that its holder shall have. A file speaks of its own limits only; the API of all."""
+    """Returns `after` with the limits that its holder should have. A file decides only about its own limits; the
+    API about all.
+    """
     management = transaction.management
     wanted = {each.identity: each for each in after.limits}
     kept: list[Limit] = []
@@ -145,7 +150,7 @@ def _with_limits(transaction: Transaction, object_type: ObjectType, name: str, b
 
 
 def _drops(transaction: Transaction, object_type: ObjectType, name: str, stored: Limit) -> bool:
-    """Whether a limit goes that is no longer said."""
+    """Returns whether a limit is removed that is no longer given."""
     management = transaction.management
     if management.is_file:
         return stored.managed_by == management.manager

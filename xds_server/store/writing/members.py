@@ -1,4 +1,4 @@
-"""What users belong to, and which API keys are their own."""
+"""Changes users' memberships, and which API keys are their own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def put(transaction: Transaction, organisation: str, user: User, role: Role) -> 
 
 
 def remove(transaction: Transaction, organisation: str, user: User) -> int:
-    """Returns how many own keys were revoked. Nothing happens where `user` is no member."""
+    """Removes a member. Returns how many own keys were revoked. Nothing happens if `user` is not a member."""
     organisation_id = transaction.organisation_id(organisation)
     row = transaction.session.get(MemberRow, (organisation_id, user.id))
     if row is None:
@@ -54,13 +54,13 @@ def role_in(transaction: Transaction, organisation_id: str, user: User) -> Role 
 
 def own(transaction: Transaction, key_id: str, user_id: str) -> None:
     """Makes a key the user's own."""
-    transaction.session.flush()  # the key first: the database checks that it is there
+    transaction.session.flush()  # the key first: the database checks that it exists
     transaction.session.add(KeyOwnerRow(key_id=key_id, user_id=user_id))
     transaction.session.flush()
 
 
 def revoke_own_keys(transaction: Transaction, user_id: str, organisation_id: str = "") -> int:
-    """In one organisation, or in all. Returns how many."""
+    """Revokes a user's own keys in one organisation, or in all. Returns how many."""
     wanted = select(KeyRow.id).where(
         KeyRow.id == KeyOwnerRow.key_id, KeyOwnerRow.user_id == user_id, KeyRow.revoked_at == 0
     )

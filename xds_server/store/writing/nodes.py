@@ -1,4 +1,4 @@
-"""Nodes: how they join and leave, and what operators decide about them."""
+"""Changes nodes: how they join and leave, and what operators decide about them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from xds_server.store.writing.versions import check_current
 
 
 def enrol(transaction: Transaction, token: str, proposed_name: str, key_hash: bytes) -> Node:
-    """A new node as its join token says, which is used up by it. The transaction's actor becomes the node.
+    """Creates a node from its join token, which is used up. The transaction's actor becomes the node.
 
-    `proposed_name` may be anything; what the node is called is made of it and unique in its organisation. Who asks
-    again with the same token and key is the node that there is already, and nothing changes; `key_hash` is the
-    SHA-256 of its public key. Raises JoinTokenError.
+    `proposed_name` may be anything; the node's name is derived from it and unique in its organisation. If the same
+    key uses the same token again, the existing node is returned and nothing changes; `key_hash` is the SHA-256 of
+    the public key. Raises JoinTokenError.
     """
     invitation, node_id = join_tokens.redeem(transaction, token, node_names.new_id(), key_hash)
     present = _present(transaction, node_id)
@@ -57,7 +57,7 @@ def enrol(transaction: Transaction, token: str, proposed_name: str, key_hash: by
 
 
 def leave(transaction: Transaction, node_id: str) -> Node:
-    """The node itself wants to be removed: the transaction's actor becomes the node. Raises NotFoundError."""
+    """Removes a node at its own request: the transaction's actor becomes the node. Raises NotFoundError."""
     row = _present(transaction, node_id)
     if row is None:
         raise NotFoundError(f'no node "{node_id}"')
@@ -66,17 +66,17 @@ def leave(transaction: Transaction, node_id: str) -> Node:
 
 
 def remove(transaction: Transaction, reference: str, *, expected: int = 0) -> Node:
-    """`reference` as for `update`. Raises NotFoundError, StaleWriteError, InvalidFieldError."""
+    """Removes a node. `reference` is as for `update`. Raises NotFoundError, StaleWriteError, InvalidFieldError."""
     row = _find(transaction, reference)
     check_current(ObjectType.NODE, _label(transaction, row), current=row.version, expected=expected)
     return _remove(transaction, row)
 
 
 def update(transaction: Transaction, reference: str, change: NodeChange, *, expected: int = 0) -> Node:
-    """`reference` is an id, a name that only one organisation has given, or `organisation/name`.
+    """Changes a node. `reference` is an id, a name that only one organisation uses, or `organisation/name`.
 
-    Raises NotFoundError, StaleWriteError, AlreadyExistsError for the name, InvalidFieldError for a reference that
-    means several nodes.
+    Raises NotFoundError, StaleWriteError, AlreadyExistsError for the name, and InvalidFieldError for a reference
+    that means several nodes.
     """
     row = _find(transaction, reference)
     label = _label(transaction, row)
@@ -93,9 +93,9 @@ def update(transaction: Transaction, reference: str, change: NodeChange, *, expe
 
 
 def disown(transaction: Transaction, key_id: str) -> None:
-    """Its owner's key is no more: the organisation is the owner now.
+    """Makes the organisation the owner of the nodes of a key that no longer exists.
 
-    Nobody gains access by it: what was private to the key serves nobody until an operator approves it anew.
+    Nobody gains access by this: what was private to the key serves nobody until an operator approves it again.
     """
     owned = (
         select(NodeRow).where(NodeRow.owner_key_id == key_id, NodeRow.removed_at == 0).order_by(col(NodeRow.id))
@@ -107,7 +107,7 @@ def disown(transaction: Transaction, key_id: str) -> None:
 
 
 def delete_all(transaction: Transaction, organisation: str) -> None:
-    """With their organisation: the rows of removed nodes too."""
+    """Deletes all nodes with their organisation, including the rows of removed nodes."""
     found = select(NodeRow).where(NodeRow.organisation_id == transaction.organisation_id(organisation))
     for row in transaction.session.exec(found.order_by(col(NodeRow.name))).all():
         if row.removed_at == 0:
@@ -168,7 +168,7 @@ def _named(transaction: Transaction, name: str, organisation_id: str = "") -> li
 
 
 def _label(transaction: Transaction, row: NodeRow) -> str:
-    """As in audit events and differences."""
+    """Returns the name in audit events and differences."""
     owner = transaction.session.get_one(OrganisationRow, row.organisation_id)
     return f"{owner.name}/{row.name}"
 

@@ -1,4 +1,4 @@
-"""Creating, replacing and removing organisations."""
+"""Creates, replaces and removes organisations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xds_server.store.writing.versions import check_current, check_put
 def put(
     transaction: Transaction, name: str, *, limits: tuple[Limit, ...], weight: int = 0, expected: int | None
 ) -> Organisation:
-    """Returns the organisation as stored. `expected` as in versions.check_put; raises what that raises."""
+    """Stores an organisation and returns it. `expected` is as in versions.check_put; raises what that raises."""
     row = _find(transaction, name)
     check_put(ObjectType.ORGANISATION, name, current=row.version if row else None, expected=expected)
     before = codec.ORGANISATION.decode_row(row) if row else None
@@ -30,7 +30,7 @@ def put(
         return before
     stored = replace(wanted, version=transaction.revision)
     transaction.session.merge(OrganisationRow(**codec.ORGANISATION.encode(stored)))
-    # Rows that refer to it by id may be added next; without ORM relationships nobody else orders the inserts.
+    # Rows that refer to it by id may be added next; without ORM relationships nothing else orders the inserts.
     transaction.session.flush()
     transaction.organisation_ids[name] = stored.id
     transaction.record(
@@ -44,9 +44,9 @@ def put(
 
 
 def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
-    """Removes its nodes, join tokens, keys and its own routes with it, each with its event.
+    """Removes an organisation with its nodes, join tokens, keys and own routes, each with an event.
 
-    Raises NotFoundError, StaleWriteError, ManagedError for what a file manages of all that.
+    Raises NotFoundError, StaleWriteError, and ManagedError for what a file manages of all that.
     """
     row = _find(transaction, name)
     check_current(ObjectType.ORGANISATION, name, current=row.version if row else None, expected=expected)

@@ -1,4 +1,4 @@
-"""Personal tokens, and programs that wait for one."""
+"""Changes personal tokens, and programs that wait for one."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from xds_server.store.account_tables import DeviceLoginRow, PersonalTokenRow
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.writing.transaction import Transaction
 
-#: Of one user; of programs that wait, in all and from one address.
+#: Tokens of one user; waiting programs, in all and from one address.
 _MAX, _MAX_WAITING, _MAX_PER_ADDRESS = 100, 1_000, 30
-#: No vowels, which make words, and nothing that looks like something else (RFC 8628, 6.1).
+#: No vowels, which form words, and no characters that look alike (RFC 8628, 6.1).
 _CODE_ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 
 
 def create(transaction: Transaction, user: User, name: str, ttl_seconds: int) -> tuple[PersonalToken, str]:
-    """Returns the token, and its value, which is kept nowhere.
+    """Creates a token. Returns it, and its value, which is stored nowhere.
 
-    Raises AlreadyExistsError for the name, InUseError where the user has too many.
+    Raises AlreadyExistsError for the name, InUseError if the user has too many.
     """
     now = transaction.now
     _forget(transaction)
@@ -43,7 +43,7 @@ def create(transaction: Transaction, user: User, name: str, ttl_seconds: int) ->
 
 
 def revoke(transaction: Transaction, user: User, token_id: str) -> None:
-    """Raises NotFoundError for a token that is not the user's."""
+    """Revokes a token. Raises NotFoundError for a token that is not the user's."""
     row = transaction.session.get(PersonalTokenRow, token_id)
     if row is None or row.user_id != user.id:
         raise NotFoundError(f"you have no token {token_id[:80]}")
@@ -56,7 +56,7 @@ def revoke(transaction: Transaction, user: User, token_id: str) -> None:
 
 
 def revoke_all(transaction: Transaction, user: User) -> None:
-    """Of a user who may not call any more."""
+    """Revokes all tokens of a user who may not call any more."""
     of_user = select(PersonalTokenRow.id).where(PersonalTokenRow.user_id == user.id)
     for token_id in transaction.session.exec(of_user.order_by(col(PersonalTokenRow.id))).all():
         revoke(transaction, user, token_id)
@@ -70,7 +70,9 @@ def note_use(transaction: Transaction, token_id: str) -> None:
 
 
 def begin_device(transaction: Transaction, client: str, address: str, ttl_seconds: int) -> tuple[DeviceLogin, str]:
-    """Returns what waits now, and the value with which it asks. Raises InUseError where too many wait."""
+    """Registers a waiting program. Returns it, and the value with which it polls. Raises InUseError if too many
+    wait.
+    """
     _forget(transaction)
     waiting = transaction.session.exec(select(DeviceLoginRow.address)).all()
     if len(waiting) >= _MAX_WAITING or waiting.count(address) >= _MAX_PER_ADDRESS:
@@ -84,12 +86,12 @@ def begin_device(transaction: Transaction, client: str, address: str, ttl_second
 
 
 def waiting_device(transaction: Transaction, user_code: str) -> DeviceLogin:
-    """Returns what nobody has decided about. Raises NotFoundError."""
+    """Returns a waiting program that nobody has decided about. Raises NotFoundError."""
     return accounts.DEVICE_LOGIN.decode_row(_waiting(transaction, user_code))
 
 
 def decide_device(transaction: Transaction, user_code: str, user: User, *, approve: bool) -> None:
-    """Raises NotFoundError for what nobody asked, or what was decided."""
+    """Approves or denies a waiting program. Raises NotFoundError if it does not wait, or was decided about."""
     row = _waiting(transaction, user_code)
     if approve:
         row.user_id = user.id
@@ -100,7 +102,7 @@ def decide_device(transaction: Transaction, user_code: str, user: User, *, appro
 
 
 def poll_device(transaction: Transaction, value: str) -> DeviceLogin | None:
-    """Returns what was approved, this once; None while nobody has decided. Raises LinkError."""
+    """Returns an approved program once; None while nobody has decided. Raises LinkError."""
     row = transaction.session.get(DeviceLoginRow, tokens.hash_of(value))
     if row is None or row.expires_at <= transaction.now:
         raise LinkError("this was refused, has expired, or has had its token: begin again with `trunkline login`")
@@ -121,7 +123,7 @@ def _waiting(transaction: Transaction, user_code: str) -> DeviceLoginRow:
 
 
 def _forget(transaction: Transaction) -> None:
-    """What nobody can use any more."""
+    """Removes what has expired."""
     now = transaction.now
     transaction.session.exec(delete(PersonalTokenRow).where(col(PersonalTokenRow.expires_at) <= now))
     transaction.session.exec(delete(DeviceLoginRow).where(col(DeviceLoginRow.expires_at) <= now))

@@ -14,11 +14,11 @@ _FREE = TargetPrice().rates
 def continued(
     history: tuple[TargetPrice, ...], wanted: TargetPrice, *, now: int, is_new: bool
 ) -> tuple[TargetPrice, ...]:
-    """`history` (oldest first) with `wanted` in it; the same history if that says so already.
+    """Returns `history` (oldest first) with `wanted` in it; the same history if it has that price already.
 
-    A price without a beginning of its own holds from `now` on; the first one of a target that `is_new` to its
-    route since ever, as nothing was charged before. One with a beginning to come replaces the price that was to
-    begin then. What began is never changed, and what else is to come stays.
+    A price without a beginning of its own holds from `now` on. The first price of a target that `is_new` to its
+    route holds since ever, because nothing was charged before. A price with a future beginning replaces the price
+    that was to begin then. What has begun is never changed, and other future prices stay.
 
     Raises:
         PastPriceError: it would have begun already, and the history says otherwise.
@@ -35,7 +35,7 @@ def continued(
     if stated is not None and stated.rates == wanted.rates:
         if wanted.valid_from > now or wanted.rates == charged:
             return history
-        # It did hold from then on, was replaced since, and is wanted again.
+        # The price did hold from then on, was replaced since, and is wanted again.
         return _with(history, replace(wanted, valid_from=now), now)
     if wanted.valid_from <= now and history:
         began = datetime.fromtimestamp(wanted.valid_from, UTC).isoformat()

@@ -1,4 +1,4 @@
-"""Creating, replacing and removing providers."""
+"""Creates, replaces and removes providers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def put(
     keep_credentials: bool = False,
     path: str = "provider",
 ) -> Provider:
-    """Returns the provider as stored. `expected` as in versions.check_put.
+    """Stores a provider and returns it. `expected` is as in versions.check_put.
 
     Raises:
-        InvalidFieldError: beginning with `path`, the stored credentials would be sent to another host. What else
-            changes leaves them where they were trusted: a path is the same host's, and a `ca_file` is put in place
-            by the administrator of the gateway's machine.
+        InvalidFieldError: beginning with `path`, the stored credentials would be sent to another host. Other
+            changes leave the credentials where they were trusted: a path is on the same host, and a `ca_file` is
+            put in place by the administrator of the gateway's machine.
         StaleWriteError, AlreadyExistsError, NotFoundError: see versions.check_put.
         ManagedError: see management.settled.
     """
@@ -80,7 +80,7 @@ def put(
 
 
 def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
-    """Raises NotFoundError, StaleWriteError, or InUseError naming the routes."""
+    """Removes a provider. Raises NotFoundError, StaleWriteError, or InUseError naming the routes."""
     row = transaction.session.get(ProviderRow, name)
     check_current(ObjectType.PROVIDER, name, current=row.version if row else None, expected=expected)
     if row is None:
@@ -106,7 +106,7 @@ def _moves(before: Provider, after: Provider) -> bool:
 
 
 def _origin(base_url: str) -> tuple[str, str | None, int]:
-    """Scheme, host and port."""
+    """Returns scheme, host and port."""
     parts = urlsplit(base_url)
     return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
 

@@ -1,4 +1,6 @@
-"""What the API removed of the files' objects, in memory for one transaction: applying asks the database once."""
+"""What the API removed of the files' objects, in memory for one transaction: applying queries the database
+once.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from xds_server.store.tables import RemovedRow
 
 
 class Removed:
-    """By kind of object, name, and part: empty for the object as a whole, else the name of a limit."""
+    """Removed objects by kind, name, and part: empty for the object as a whole, otherwise the name of a limit."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -21,7 +23,7 @@ class Removed:
         return part in self._parts.get((object_type, name), ())
 
     def add(self, object_type: ObjectType, name: str, part: str, *, managed_by: str, now: int) -> None:
-        """`managed_by` is the file; `now` Unix seconds."""
+        """Records a removal. `managed_by` is the file; `now` is Unix seconds."""
         row = RemovedRow(
             object_type=object_type, object_name=name, part=part, managed_by=managed_by, removed_at=now
         )
@@ -30,7 +32,7 @@ class Removed:
         self._parts.setdefault((object_type, name), set()).add(part)
 
     def forget(self, object_type: ObjectType, name: str) -> None:
-        """The object with all its parts."""
+        """Forgets the removal of an object and all its parts."""
         if self._parts.pop((object_type, name), None) is not None:
             self._session.exec(
                 delete(RemovedRow).where(

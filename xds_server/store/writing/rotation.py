@@ -1,4 +1,6 @@
-"""Gives API keys other secrets. At most two work at a time: the newest, and the one before in its grace time."""
+"""Gives API keys other secrets. At most two are valid at a time: the newest, and the previous one in its grace
+time.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,17 @@ from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current
 
 DEFAULT_GRACE = 86_400
-#: Replaced secrets that are remembered, so that none of them becomes one again.
+#: Replaced secrets that are remembered, so that none of them becomes valid again.
 _REMEMBERED = 100
 
 
 def rotate(
     transaction: Transaction, reference: str, rotation: Rotation, *, expected: int = 0
 ) -> tuple[KeyRecord, str]:
-    """The key, and its new value, which is kept nowhere. `expected` 0: whatever its version.
+    """Rotates a key. Returns it, and its new value, which is stored nowhere. `expected` 0: whatever its version.
 
-    Raises what `keys.find` raises, StaleWriteError, AlreadyExistsError for the value, and GraceTimeError where two
-    secrets work and the rotation does not say which one ends.
+    Raises what `keys.find` raises, StaleWriteError, AlreadyExistsError for the value, and GraceTimeError if two
+    secrets are valid and the rotation does not say which one ends.
     """
     row, organisation = keys.find(transaction, reference)
     label = keys.display_name(organisation, row.name)
@@ -43,12 +45,12 @@ def rotate(
 
 
 def was_replaced(key: Key, value: str) -> bool:
-    """Whether a rotation of the key has replaced this value."""
+    """Returns whether a rotation of the key has replaced this value."""
     return bool(key.retired) and api_keys.hash_of(value).hex() in key.retired
 
 
 def _with_former(key: Key, rotation: Rotation, now: int, label: str) -> Key:
-    """`key` with the secret that goes on for a while. Raises GraceTimeError."""
+    """Returns `key` with the secret that stays valid for a while. Raises GraceTimeError."""
     running = key.former_until > now
     until = now + (DEFAULT_GRACE if rotation.grace is None else rotation.grace)
     if rotation.ends is Ends.NEWEST:

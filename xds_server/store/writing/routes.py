@@ -1,4 +1,4 @@
-"""Creating, replacing and removing routes. A route is known by its model and its organisation."""
+"""Creates, replaces and removes routes. A route is identified by its model and its organisation."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _Histories: TypeAlias = Mapping[str, tuple[TargetPrice, ...]]
 def put(
     transaction: Transaction, route: Route, *, organisation: str, expected: int | None, path: str = "route"
 ) -> Route:
-    """Returns the route as stored; its id, organisation id and times are the store's own, and so is what its
-    targets' prices were: the newest price given continues the stored history, see prices.continued.
+    """Stores a route and returns it.
 
-    `organisation` is a name, empty for a route that everybody sees. `expected` as in versions.check_put;
-    raises what that raises, NotFoundError for an unknown organisation, and InvalidFieldError, beginning with
-    `path`, for a price that would change the past.
+    Its id, organisation id and times are the store's own. So is the price history of its targets: the newest given
+    price continues the stored history, see prices.continued. `organisation` is a name, empty for a route that
+    everybody sees. `expected` is as in versions.check_put. Raises what that raises, NotFoundError for an unknown
+    organisation, and InvalidFieldError, beginning with `path`, for a price that would change the past.
     """
     organisation_id = _owner_id(transaction, organisation)
     name = display_name(route.model, organisation)
@@ -70,7 +70,7 @@ def put(
 
 
 def delete(transaction: Transaction, model: str, *, organisation: str, expected: int = 0) -> None:
-    """Raises NotFoundError, StaleWriteError, ManagedError."""
+    """Removes a route. Raises NotFoundError, StaleWriteError, ManagedError."""
     name = display_name(model, organisation)
     row = _find(transaction, model, _owner_id(transaction, organisation))
     check_current(ObjectType.ROUTE, name, current=row.version if row else None, expected=expected)
@@ -86,7 +86,7 @@ def delete(transaction: Transaction, model: str, *, organisation: str, expected:
 
 
 def display_name(model: str, organisation: str) -> str:
-    """As in audit events and differences."""
+    """Returns the name in audit events and differences."""
     return f"{organisation}/{model}" if organisation else model
 
 
@@ -122,7 +122,7 @@ def _priced(
     now: int,
     path: str,
 ) -> tuple[Target, ...]:
-    """The targets with their whole histories; `known` are the ids of those that the route has already."""
+    """Returns the targets with their whole histories; `known` are the ids of those that the route has already."""
     priced = []
     for index, target in enumerate(targets):
         wanted = target.prices[-1] if target.prices else TargetPrice()

@@ -1,4 +1,4 @@
-"""Sessions of browsers, and attempts to sign in. None of it is desired state, nor in the audit log."""
+"""Changes sessions of browsers, and attempts to sign in. None of this is desired state or in the audit log."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from xds_server.store import accounts
 from xds_server.store.account_tables import GuessRow, SessionRow
 from xds_server.store.writing.transaction import Transaction
 
-#: Of one user; the oldest end beyond it.
+#: Sessions of one user; beyond this the oldest ends.
 _MAX = 50
 
 
 def begin(transaction: Transaction, user: User, lifetime: Lifetime, *, instead_of: bytes = b"") -> str:
-    """Returns the value of a new session. `instead_of` is the hash of the one that the browser had, which ends: a
-    session that somebody else put there is not taken over.
+    """Returns the value of a new session. `instead_of` is the hash of the browser's previous session, which ends:
+    a session that somebody else put there is not taken over.
     """
     now = transaction.now
     value = tokens.new(tokens.Kind.SESSION)
@@ -30,7 +30,7 @@ def begin(transaction: Transaction, user: User, lifetime: Lifetime, *, instead_o
 
 
 def note_use(transaction: Transaction, hash_: bytes) -> None:
-    """Puts off the end of a session that is used."""
+    """Postpones the end of a session that is used."""
     row = transaction.session.get(SessionRow, hash_)
     if row is not None:
         row.seen_at = transaction.now
@@ -38,7 +38,7 @@ def note_use(transaction: Transaction, hash_: bytes) -> None:
 
 
 def end(transaction: Transaction, hash_: bytes) -> int:
-    """Returns how many ended."""
+    """Ends a session. Returns how many ended."""
     return transaction.session.exec(delete(SessionRow).where(col(SessionRow.hash) == hash_)).rowcount
 
 
@@ -49,7 +49,7 @@ def end_all(transaction: Transaction, user_id: str, *, but: bytes = b"") -> int:
 
 
 def count_attempt(transaction: Transaction, subject: str, bound: guesses.Bound) -> int:
-    """Counts one more attempt, unless it comes too early. Returns the seconds to wait; 0: it may be made."""
+    """Counts one more attempt, unless it is too early. Returns the seconds to wait; 0: the attempt may be made."""
     row = transaction.session.get(GuessRow, subject) or GuessRow(subject=subject, count=0, last_at=0)
     known = guesses.Attempts(row.count, row.last_at)
     wait = known.remaining(bound, transaction.now)
@@ -62,7 +62,7 @@ def count_attempt(transaction: Transaction, subject: str, bound: guesses.Bound) 
 
 
 def take_attempt_back(transaction: Transaction, subject: str) -> None:
-    """An attempt that succeeded is none."""
+    """Takes back an attempt that succeeded."""
     row = transaction.session.get(GuessRow, subject)
     if row is not None and row.count > 1:
         row.count -= 1
@@ -72,7 +72,7 @@ def take_attempt_back(transaction: Transaction, subject: str) -> None:
 
 
 def forget_attempts(transaction: Transaction, subject: str) -> None:
-    """Whoever knows the password has not guessed."""
+    """Forgets all attempts: a person who knows the password has not guessed."""
     transaction.session.exec(delete(GuessRow).where(col(GuessRow.subject) == subject))
 
 

@@ -1,4 +1,4 @@
-"""One changing transaction: the write lock, the revision it makes, and the audit events of what it did."""
+"""One changing transaction: the write lock, the revision that it makes, and the audit events of its changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _KINDS = {
     ObjectType.KEY: "keys",
     ObjectType.NODE: "nodes",
     ObjectType.GATEWAY: "gateway",
-    # No part of the desired state:
+    # Not part of the desired state:
     ObjectType.JOIN_TOKEN: "state",
     ObjectType.REQUEST: "state",
     ObjectType.USER: "state",
@@ -44,7 +44,9 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change of one object. `changed` has the fields that differ, secrets too, whose views look alike."""
+    """One change of one object. `changed` has the fields that differ, including secrets, whose views look
+    alike.
+    """
 
     action: Action
     object_type: ObjectType
@@ -57,8 +59,8 @@ class Event:
 class Transaction:
     """Holds the write lock from the beginning, so that writers follow one another in the order of their revisions.
 
-    `revision` is what the state will be at if anything changes, and the version of every object changed.
-    `management` is for whom it writes: the API, unless a file is applied.
+    `revision` is the state's next revision if anything changes, and the version of every changed object.
+    `management` is the manager for which it writes: the API, unless a file is applied.
     """
 
     def __init__(self, session: Session, cipher: Cipher, actor: Actor) -> None:
@@ -73,14 +75,14 @@ class Transaction:
         self.revision = self.base_revision + 1
         self.key_index: KeyIndex | None = None
         self._removed: Removed | None = None
-        #: By name; organisations.put and delete keep it.
+        #: Ids by name; organisations.put and delete keep it up to date.
         self.organisation_ids: dict[str, str] = dict(
             session.exec(select(OrganisationRow.name, OrganisationRow.id)).all()
         )
 
     @property
     def now(self) -> int:
-        """Unix seconds."""
+        """Returns Unix seconds."""
         return self.now_us // 1_000_000
 
     def record(
@@ -93,7 +95,7 @@ class Transaction:
         *,
         secrets_changed: Iterable[str] = (),
     ) -> None:
-        """Every change of an object passes through here."""
+        """Records a change. Every change of an object passes through here."""
         fields = {**(before or {}), **(after or {})}
         changed = {name for name in fields if (before or {}).get(name) != (after or {}).get(name)}
         self.events.append(
@@ -101,7 +103,7 @@ class Transaction:
         )
 
     def state(self) -> State:
-        """The desired state, the changes of this transaction included."""
+        """Returns the desired state, including the changes of this transaction."""
         return reading.load(self.snapshot(), self.cipher).state
 
     def snapshot(self) -> DatabaseSnapshot:
@@ -112,26 +114,26 @@ class Transaction:
         return frozenset(self.session.exec(select(ProviderRow.name)))
 
     def organisation_id(self, name: str) -> str:
-        """Raises NotFoundError."""
+        """Returns an organisation's id. Raises NotFoundError."""
         try:
             return self.organisation_ids[name]
         except KeyError:
             raise NotFoundError(f'no organisation "{name}"') from None
 
     def keys(self) -> KeyIndex:
-        """What must be unique among the keys; loaded once, kept by the functions of `keys`."""
+        """Returns the index of keys; loaded once, and kept up to date by the functions of `keys`."""
         if self.key_index is None:
             self.key_index = KeyIndex.load(self.snapshot())
         return self.key_index
 
     def removed(self) -> Removed:
-        """What the API removed of the files' objects; loaded once."""
+        """Returns what the API removed of the files' objects; loaded once."""
         if self._removed is None:
             self._removed = Removed(self.session)
         return self._removed
 
     def finish(self) -> int:
-        """Writes the audit events, raises the counters, tells other replicas. Returns the revision."""
+        """Writes the audit events, raises the counters, notifies other replicas. Returns the revision."""
         if not self.events:
             return self.base_revision
         self._append_events()
@@ -143,7 +145,7 @@ class Transaction:
         return self.revision
 
     def _append_events(self) -> None:
-        """Under the write lock, so that replicas append to one chain, which never forks."""
+        """Appends events under the write lock, so that replicas append to one chain, which never forks."""
         last, previous = audit_chain.head(self.snapshot())
         for id_, event in enumerate(self.events, last + 1):
             entry = audit_chain.ChainEntry(

@@ -1,4 +1,4 @@
-"""Making and changing users, and what they belong to."""
+"""Creates and changes users, and their memberships."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xds_server.store.writing.transaction import Transaction
 
 
 def create(transaction: Transaction, user: User) -> User:
-    """Returns it with an id. Raises AlreadyExistsError for the e-mail address."""
+    """Creates a user and returns it with an id. Raises AlreadyExistsError for the e-mail address."""
     if find(transaction, user.email) is not None:
         raise AlreadyExistsError(f"a user with the address {user.email} exists")
     made = replace(user, id=f"usr_{api_keys.new_id()}", created_at=transaction.now, version=transaction.revision)
@@ -30,7 +30,7 @@ def create(transaction: Transaction, user: User) -> User:
 
 
 def change(transaction: Transaction, user: User) -> User:
-    """Stores what differs from the user that has its id. Raises NotFoundError."""
+    """Stores what differs from the user with the same id. Raises NotFoundError."""
     before = get(transaction, user.id)
     if replace(user, version=before.version) == before:
         return before
@@ -44,7 +44,7 @@ def change(transaction: Transaction, user: User) -> User:
 
 
 def join(transaction: Transaction, user: User, link: Link) -> User:
-    """Gives `user` what an invitation promises. Never takes anything: a role that is higher already stays."""
+    """Gives `user` what an invitation promises. Never takes anything away: a higher role stays."""
     if link.organisation_id:
         names = {id_: name for name, id_ in transaction.organisation_ids.items()}
         if link.organisation_id not in names:
@@ -57,7 +57,9 @@ def join(transaction: Transaction, user: User, link: Link) -> User:
 
 
 def remove(transaction: Transaction, user: User) -> int:
-    """With all that is theirs. Returns how many own keys were revoked. Raises InUseError for the only admin."""
+    """Removes a user with everything of theirs. Returns how many own keys were revoked. Raises InUseError for the
+    only admin.
+    """
     check_another_admin(transaction, user)
     revoked = end_access(transaction, user)
     revoked += members.remove_all(transaction, user)
@@ -86,12 +88,12 @@ def check_another_admin(transaction: Transaction, user: User) -> None:
 
 
 def set_password(transaction: Transaction, user: User, password_hash: str) -> User:
-    """Ends no session: that is for who calls to decide."""
+    """Sets the password. Ends no session: that is up to the caller."""
     return change(transaction, replace(user, password_hash=password_hash))
 
 
 def get(transaction: Transaction, user_id: str) -> User:
-    """Raises NotFoundError."""
+    """Returns a user. Raises NotFoundError."""
     row = transaction.session.get(UserRow, user_id)
     if row is None:
         raise NotFoundError(f"no user {user_id[:80]}")
@@ -99,7 +101,7 @@ def get(transaction: Transaction, user_id: str) -> User:
 
 
 def of_reference(transaction: Transaction, reference: str) -> User:
-    """By id or e-mail address. Raises NotFoundError."""
+    """Returns a user by id or e-mail address. Raises NotFoundError."""
     row = transaction.session.get(UserRow, reference)
     found = accounts.USER.decode_row(row) if row is not None else find(transaction, reference.strip().lower())
     if found is None:

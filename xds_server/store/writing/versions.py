@@ -7,7 +7,8 @@ from xds_server.store.records import ObjectType
 
 
 def check_put(object_type: ObjectType, name: str, *, current: int | None, expected: int | None) -> None:
-    """`current` None: there is no such object. `expected` None: write whatever is there; 0: create only.
+    """Checks a write. `current` None: the object does not exist. `expected` None: write in any case; 0: create
+    only.
 
     Raises AlreadyExistsError, NotFoundError, StaleWriteError.
     """
@@ -23,7 +24,7 @@ def check_put(object_type: ObjectType, name: str, *, current: int | None, expect
 
 
 def check_current(object_type: ObjectType, name: str, *, current: int | None, expected: int) -> None:
-    """`expected` 0 means any. Raises NotFoundError, StaleWriteError."""
+    """Checks a change. `expected` 0 means any version. Raises NotFoundError, StaleWriteError."""
     if current is None:
         raise NotFoundError(f'no {object_type} "{name}"')
     if expected not in (0, current):

@@ -1,4 +1,4 @@
-"""Usage records and their roll-ups; the audit log's hash chain, events stored before it included."""
+"""Usage records and their roll-ups; the audit log's hash chain, including events stored before it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xds_server.store.audit_chain import COLUMNS, GENESIS, ChainEntry, link
 revision = "0002"
 down_revision = "0001"
 
-#: The triggers that refuse changes step aside while the stored events get their hashes.
+#: The triggers that refuse changes are dropped while the stored events get their hashes.
 _DROP = {
     "sqlite": ["DROP TRIGGER audit_event_no_update"],
     "postgresql": ["DROP TRIGGER audit_event_append_only ON audit_event"],

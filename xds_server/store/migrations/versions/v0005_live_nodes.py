@@ -1,4 +1,4 @@
-"""What nodes said last."""
+"""The last reports of nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw usage records in blocks instead of rows of their own; those that are stored move."""
+"""Raw usage records in blocks instead of rows of their own; stored records are moved."""
 
 from __future__ import annotations
 

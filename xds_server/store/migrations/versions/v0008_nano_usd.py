@@ -1,4 +1,4 @@
-"""Money in nano-USD: sums become a thousandfold. Blocks stay as they are, and are read in either unit."""
+"""Money in nano-USD: sums are multiplied by a thousand. Blocks stay as they are, and are read in either unit."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _LISTS = ("images", "tiers", "service_tiers")
 
 
 def upgrade() -> None:
-    """Adds the columns: what a price did not say is charged as before."""
+    """Adds the columns: what a price did not specify is charged as before."""
     for name in _AS_ANOTHER:
         op.add_column("target_price", sa.Column(name, sa.BigInteger(), nullable=True))
     for name in _FREE:

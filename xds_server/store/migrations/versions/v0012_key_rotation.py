@@ -1,4 +1,4 @@
-"""What rotations of API keys have replaced."""
+"""The secrets that rotations of API keys have replaced."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Who manages each object, and what the API removed of the files' objects.
+"""The manager of each object, and what the API removed of the files' objects.
 
-What exists belongs to nobody yet. The first file that says the same of an object becomes its manager; what differs
-from the file, or is not in it, stays as it is.
+Existing objects belong to nobody yet. The first file that describes an object as it is becomes its manager. An
+object that differs from the file, or is not in it, stays as it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What concerns the clients' listener as a whole: which origins browsers may call from, and default models."""
+"""Settings of the clients' listener as a whole: which origins browsers may call from, and default models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who shares a route's kept answers, and what they may take of the cache."""
+"""Who shares a route's cached answers, and how much of the cache they may take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What targets are ranked by: slots of measurements, each tier's best target, what time weighs beside money."""
+"""The measurements that rank targets: slots, each tier's best target, the weight of time against money."""
 
 from __future__ import annotations
 

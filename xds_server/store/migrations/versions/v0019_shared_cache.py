@@ -1,4 +1,4 @@
-"""Where the answers of all routes that cache are kept."""
+"""Where the answers of all caching routes are stored."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Lines before routes that are full: how long and how many, organisations' weights and keys' priorities.
+"""Queues of full routes: their times and lengths, organisations' weights and keys' priorities.
 
-What exists waits for nothing, and nobody is put before another.
+Existing routes have no queue, and nobody has priority over another.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which credential of a provider the measurements of a slot are about; of those there are, the first one."""
+"""The credential of a provider to which the measurements of a slot belong; for existing slots, the first one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users, what they belong to, their sessions, and the links by which they come."""
+"""Users, their memberships, their sessions, and the links by which they join."""
 
 from __future__ import annotations
 
@@ -62,6 +62,6 @@ def upgrade() -> None:
 
 
 def _of(column: str, table: str, *, primary_key: bool = False) -> sa.Column[str]:
-    """A reference that goes with what it refers to."""
+    """Returns a reference that is deleted with the row that it refers to."""
     reference = sa.ForeignKey(f"{table}.id", ondelete="CASCADE")
     return sa.Column(column, sa.String(), reference, primary_key=primary_key, nullable=False)

@@ -1,4 +1,4 @@
-"""Quotas of providers' credentials, and health checks of providers: what exists has neither."""
+"""Quotas of providers' credentials, and health checks of providers: existing ones have neither."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts of limits, and the webhook that they are sent to."""
+"""Limit alerts, and the webhook that they are sent to."""
 
 from __future__ import annotations
 

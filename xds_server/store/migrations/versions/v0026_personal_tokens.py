@@ -1,4 +1,4 @@
-"""What users' programs call with, and programs that wait to be approved."""
+"""Tokens for users' programs, and programs that wait for approval."""
 
 from __future__ import annotations
 

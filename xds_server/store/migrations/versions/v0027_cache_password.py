@@ -1,4 +1,4 @@
-"""How translators sign in at the store of kept answers, and whom they trust there."""
+"""How translators authenticate at the store of cached answers, and the CA that they trust there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Help for providers' prompt caches. Routes that exist have none: their bodies go on byte for byte."""
+"""Help for providers' prompt caches. Existing routes have none: their bodies pass unchanged, byte for byte."""
 
 from __future__ import annotations
 

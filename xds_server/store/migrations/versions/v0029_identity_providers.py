@@ -1,4 +1,4 @@
-"""How people sign in: the console's address, identity providers, and whom they know."""
+"""How people sign in: the console's address, identity providers, and the identities that they know."""
 
 from __future__ import annotations
 
