@@ -1,8 +1,9 @@
-"""Sums by day, made of those by hour when a day is over: a report on a year then reads a 24th of the rows.
+"""Sums by day, computed from the sums by hour when a day is over: a report on a year then reads a 24th of the
+rows.
 
-They are complete up to a position, a day and a series of that day: what comes after it is read by the hour. One
-transaction makes the next sums and moves the position, so nothing that dies or runs twice counts anything twice. A
-record that comes for a day before the position is added to the hour and to the day at once.
+The sums are complete up to a position, which is a day and a series of that day; everything after it is read by the
+hour. One transaction makes the next sums and moves the position, so nothing is counted twice if a process dies or
+two run at once. A record that arrives for a day before the position is added to the hour and to the day at once.
 
 Beside each series, its group (an organisation's model) has sums by day: most reports need nothing finer.
 """
@@ -19,9 +20,9 @@ from xds_server.ledger.rollup import SUMS, Totals
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage import histogram
 
-#: A position behind every series of its day.
+#: A position after every series of its day.
 ALL_SERIES = (1 << 62) - 1
-#: A day behind all others.
+#: A day after all others.
 NEVER = 1 << 30
 
 #: Columns with their types.
@@ -43,25 +44,25 @@ class Ids(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Sums of everything up to here, in this order, are there by day."""
+    """The point up to which, in this order, all sums by day exist."""
 
     day: int
     series_id: int
 
     @property
     def complete_day(self) -> int:
-        """The last day of which nothing is missing."""
+        """Returns the last day of which nothing is missing."""
         return self.day if self.series_id == ALL_SERIES else self.day - 1
 
 
 def position(snapshot: DatabaseSnapshot) -> Position:
-    """Returns how far the sums by day go; before all days where there are none yet."""
+    """Returns how far the sums by day go; before all days if there are none yet."""
     rows = snapshot.rows("SELECT day, series_id FROM usage_day_position")
     return Position(*rows[0]) if rows else Position(-1, ALL_SERIES)
 
 
 def advance(writing: LedgerTransaction, today: int, batch: int) -> Position | None:
-    """Sums up to `batch` series of the first day that has no sums yet. Returns the new position; None where only
+    """Sums up to `batch` series of the first day that has no sums yet. Returns the new position; None if only
     `today` and later days are left.
     """
     at = position(writing)
@@ -80,12 +81,14 @@ def advance(writing: LedgerTransaction, today: int, batch: int) -> Position | No
 
 
 def first_missing(snapshot: DatabaseSnapshot) -> int:
-    """Returns the first day after the position that has sums by hour; NEVER where none has."""
+    """Returns the first day after the position that has sums by hour; NEVER if there is none."""
     return _next_day(snapshot, position(snapshot).complete_day)
 
 
 def add_late(writing: LedgerTransaction, added: Mapping[tuple[Ids, int], Totals]) -> None:
-    """Adds what came for days that have their sums. `added` is by series and hour: what was added to hours now."""
+    """Adds what arrived for days that have their sums. `added` is what was added to hours now, by series and
+    hour.
+    """
     reached = position(writing)
     days: dict[tuple[int, int], list[int]] = {}
     units: defaultdict[tuple[int, int, str], int] = defaultdict(int)
@@ -131,7 +134,7 @@ def _series_after(snapshot: DatabaseSnapshot, day: int, after: int, batch: int) 
 
 
 def _next_day(snapshot: DatabaseSnapshot, day: int) -> int:
-    """Returns the first day after `day` that has sums by hour. Days without any may be many: a wrong clock."""
+    """Returns the first day after `day` that has sums by hour. A wrong clock can leave many days without any."""
     ((found,),) = snapshot.rows(
         "SELECT MIN((SELECT MIN(h.day) FROM usage_hour h WHERE h.series_id = s.id AND h.day > ?)) "
         "FROM usage_series s WHERE s.group_id IS NOT NULL AND s.last_hour >= ?",
@@ -142,7 +145,7 @@ def _next_day(snapshot: DatabaseSnapshot, day: int) -> int:
 
 
 def _sum(writing: LedgerTransaction, day: int, after: int, last: int) -> None:
-    """Makes the sums of one day: of the series after one id up to another, and what they add to their groups."""
+    """Makes the sums of one day for the series after one id up to another, and adds them to their groups."""
     between = (after, last, day)
     these = "s.id > ? AND s.id <= ? AND h.series_id = s.id AND h.day = ?"
     for table, hours, names, amounts, conflict in (

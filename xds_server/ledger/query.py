@@ -73,7 +73,7 @@ class Filter:
 
     @property
     def is_of_groups(self) -> bool:
-        """Whether it asks for nothing finer than organisation and model."""
+        """Returns whether the filter uses nothing finer than organisation and model."""
         within = self.within is not None and bool(self.within.key_ids)
         return not (self.key_id or self.target_id or self.tag or within)
 

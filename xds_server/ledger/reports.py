@@ -146,7 +146,7 @@ def _units(
 def _sources(
     snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Dimension], hourly: str, daily: str
 ) -> list[Condition]:
-    """FROM and WHERE for each part of the time, on usage_series `s` and a table of sums `h`."""
+    """Returns FROM and WHERE for each part of the time range, on usage_series `s` and a table of sums `h`."""
     parts = spans(snapshot, wanted, by)
     series = wanted.of_columns("s.")
     common = f"h.series_id = s.id AND s.last_hour >= ?{series.sql}"

@@ -36,7 +36,7 @@ class Series(NamedTuple):
 
     @property
     def group(self) -> Series:
-        """Returns the dimensions of the sums that several series have by day: organisation and model."""
+        """Returns the dimensions that several series share in the sums by day: organisation and model."""
         return Series(self.organisation_id, "", "", self.model, "", "", "")
 
     def group_digest(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Of which sums a report is made: days where they are complete, hours at the edges and after them."""
+"""Chooses the sums from which a report is made: days if they are complete, hours at the edges and after them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from xds_server.ledger.query import Dimension, Filter
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage.scope import Condition
 
-#: What groups of series tell apart.
+#: The dimensions that distinguish groups of series.
 _OF_GROUPS = frozenset({Dimension.MODEL, Dimension.ORGANISATION, Dimension.DAY})
 
 
 class Spans(NamedTuple):
-    """Days (since 1970) from `days.start` to before `days.stop`, and hours beside them. `groups`: of the days the
-    sums of groups will do.
+    """Days (since 1970) from `days.start` to before `days.stop`, and hours beside them. `groups`: for the days,
+    the sums of groups suffice.
     """
 
     days: range
@@ -25,7 +25,7 @@ class Spans(NamedTuple):
 
     @property
     def of_days(self) -> Condition:
-        """On columns `s.group_id` and `h.day`."""
+        """Returns a condition on the columns `s.group_id` and `h.day`."""
         return Condition(
             f"s.group_id IS {'' if self.groups else 'NOT '}NULL AND h.day BETWEEN ? AND ?",
             (self.days.start, self.days.stop - 1),
@@ -33,7 +33,7 @@ class Spans(NamedTuple):
 
 
 def spans(snapshot: DatabaseSnapshot, wanted: Filter, by: Collection[Dimension]) -> Spans:
-    """Returns what `wanted` is made of, each hour of it once."""
+    """Returns the spans that make up `wanted`, each hour of it once."""
     hours = range(wanted.first_hour, wanted.last_hour + 1)
     groups = wanted.is_of_groups and _OF_GROUPS.issuperset(by)
     days = range(-(-hours.start // 24), min(hours.stop // 24, position(snapshot).complete_day + 1))

@@ -15,13 +15,13 @@ from xds_server.ledger import daily
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention_periods import DAY
 
-#: Seconds between two looks whether a day has ended.
+#: Seconds between two checks whether a day has ended.
 _INTERVAL = 60.0
 #: Series of one transaction: it holds the write lock for some ten milliseconds.
 BATCH = 200
-#: Of its own time, what summing leaves to others.
+#: Pause after each transaction, as a multiple of its duration, in which others can write.
 _REST = 0.5
-#: Days that are left when it is worth telling: after an upgrade, or a long time without a control plane.
+#: Days left from which progress is reported: after an upgrade, or a long time without a control plane.
 _MANY = 3
 _DESCRIPTION = "sums usage by day; reports on long times take longer until it is done"
 
@@ -29,7 +29,9 @@ _log = structlog.get_logger(__name__)
 
 
 class DailySums:
-    """`clock` gives Unix seconds; `report` gets how far it is while that takes long, and None afterwards."""
+    """Sums days. `clock` gives Unix seconds; `report` receives the progress while a run takes long, and None
+    afterwards.
+    """
 
     def __init__(
         self,
@@ -45,7 +47,7 @@ class DailySums:
         self._clock = clock
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Sums days as they end, until cancelled."""
         while True:
             try:
                 days = await self.catch_up()
@@ -59,7 +61,7 @@ class DailySums:
     async def catch_up(self) -> int:
         """Sums all days that have ended. Returns how many. Raises DatabaseUnavailableError.
 
-        Where it is broken off, the next call goes on, in this process or another.
+        If a call is interrupted, the next one continues, in this process or another.
         """
         today = int(self._clock()) // DAY
         first = await self._ledger.write(daily.first_missing)

@@ -23,7 +23,7 @@ _SERIES = {
     "last_hour": "integer",
     "group_id": "bigint",
 }
-#: The last hour of a group, which is none.
+#: The last hour of a group, which has none: groups are never too old.
 _ALWAYS = 2**31 - 1
 _HOUR_KEY = {"series_id": "bigint", "day": "integer", "hour": "integer"}
 _HOUR = {**_HOUR_KEY, **dict.fromkeys(SUMS, "bigint")}
@@ -114,7 +114,7 @@ def _ids(writing: LedgerTransaction, hours: Iterable[Hour]) -> dict[Series, Ids]
 
 
 def _groups(writing: LedgerTransaction, wanted: Collection[Series]) -> dict[Series, int]:
-    """Returns the ids of groups, creating missing ones. Groups are kept for ever, and never look too old."""
+    """Returns the ids of groups, creating missing ones. Groups are kept for ever, and never appear too old."""
     digests = {group.group_digest(): group for group in wanted}
     select = "SELECT digest, id FROM usage_series WHERE digest"
     found = {bytes(digest): id_ for digest, id_ in _where_in(writing, select, digests)}

@@ -306,8 +306,8 @@ class AuditRow(SQLModel, table=True):
 
 
 class LimitAlertRow(SQLModel, table=True):
-    """Usage records that arrived together and began in one Unix hour, see ledger.blocks. The row also has the
-    highest value of each order by which the heaviest requests are searched.
+    """A limit that has reached a share of its amount in its last window. `id` stands for limit and share, `data`
+    is the message; times are Unix seconds. `delivery` is a word of xds_server.alerts.table.
     """
 
     __tablename__ = "limit_alert"
@@ -323,7 +323,7 @@ class LimitAlertRow(SQLModel, table=True):
 
 
 class RoutingSlotRow(SQLModel, table=True):
-    """An index of usage records, in the order in which they began, with the block that holds each."""
+    """What one batch of records said about a route's target; `slot` is numbered as in xds_server.routing.slots."""
 
     __tablename__ = "routing_slot"
     id: int | None = Field(default=None, primary_key=True, sa_type=_AutoId)
@@ -335,9 +335,7 @@ class RoutingSlotRow(SQLModel, table=True):
 
 
 class RoutingBestRow(SQLModel, table=True):
-    """A usage record that could not be stored, as it arrived, see ledger.refused. `refused_at_us` is Unix
-    microseconds; `digest` identifies the record, which may arrive again.
-    """
+    """The target that a tier of a route ranks first, and since when (Unix seconds)."""
 
     __tablename__ = "routing_best"
     route_id: str = Field(primary_key=True)

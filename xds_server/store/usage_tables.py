@@ -1,5 +1,5 @@
 """The ledger's part of the SQL schema as SQLModel tables, beside `tables`. No code reads or writes through them:
-they hold the migrations to what the statements of the ledger expect.
+they make sure that the migrations create what the ledger's statements expect.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ _AutoId = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLi
 
 
 class UsageBlockRow(SQLModel, table=True):
-    """Usage records that came together and began in one Unix hour, see ledger.blocks. Beside them the highest
-    value of each order in which the heaviest requests are asked for.
+    """Usage records that arrived together and began in one Unix hour, see ledger.blocks. The row also has the
+    highest value of each order by which the heaviest requests are searched.
     """
 
     __tablename__ = "usage_block"
@@ -32,7 +32,7 @@ class UsageBlockRow(SQLModel, table=True):
 
 
 class UsageRequestRow(SQLModel, table=True):
-    """Which usage records there are, in the order in which they began, and the block that each is in."""
+    """An index of usage records, in the order in which they began, with the block that holds each."""
 
     __tablename__ = "usage_request"
     __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
@@ -42,8 +42,8 @@ class UsageRequestRow(SQLModel, table=True):
 
 
 class UsageRefusedRow(SQLModel, table=True):
-    """Usage records that could not be stored, as they arrived, see ledger.refused. `refused_at_us` is Unix
-    microseconds; `digest` identifies a record, which may come again.
+    """A usage record that could not be stored, as it arrived, see ledger.refused. `refused_at_us` is Unix
+    microseconds; `digest` identifies the record, which may arrive again.
     """
 
     __tablename__ = "usage_refused"
@@ -56,11 +56,11 @@ class UsageRefusedRow(SQLModel, table=True):
 
 
 class UsageSeriesRow(SQLModel, table=True):
-    """What roll-ups are kept for: one combination of all dimensions but time. Their rows hold its number.
+    """A series of roll-ups: one combination of all dimensions but time. The sums refer to its number.
 
     `digest` identifies it; `last_hour` is the newest hour that has a roll-up of it. Beside these series there is
-    one for each organisation and model, the `group_id` of those that it sums; it has none itself, and sums by day
-    alone.
+    one for each organisation and model, which sums the series with its number as `group_id`. It has no group
+    itself, and only sums by day.
     """
 
     __tablename__ = "usage_series"
@@ -105,7 +105,7 @@ class UsageHourRow(SQLModel, table=True):
 
 
 class UsageUnitRow(SQLModel, table=True):
-    """A sum as those of UsageHourRow, of one of rollup.UNITS. Few requests have any, so only they have a row."""
+    """A sum like those of UsageHourRow, of one of rollup.UNITS. Few requests have any, so only they have a row."""
 
     __tablename__ = "usage_unit"
     __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
@@ -117,7 +117,9 @@ class UsageUnitRow(SQLModel, table=True):
 
 
 class UsageFirstByteRow(SQLModel, table=True):
-    """Microseconds to the first byte as a histogram; beside the sums, so that reports without it don't read it."""
+    """A histogram of microseconds to the first byte; separate from the sums, so that reports without it do not
+    read it.
+    """
 
     __tablename__ = "usage_first_byte"
     __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
@@ -127,7 +129,9 @@ class UsageFirstByteRow(SQLModel, table=True):
 
 
 class UsageDayRow(SQLModel, table=True):
-    """Sums over one series in one day of UTC, for the days and series up to UsageDayPositionRow's."""
+    """Sums over one series in one day of UTC, for the days and series up to the position in
+    UsageDayPositionRow.
+    """
 
     __tablename__ = "usage_day"
     __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
@@ -170,7 +174,7 @@ class UsageDayFirstByteRow(SQLModel, table=True):
 
 
 class UsageDayPositionRow(SQLModel, table=True):
-    """Up to which day, and of that day up to which series, the sums by day are complete."""
+    """The day, and the series of that day, up to which the sums by day are complete."""
 
     __tablename__ = "usage_day_position"
     id: int = Field(primary_key=True)
@@ -179,7 +183,7 @@ class UsageDayPositionRow(SQLModel, table=True):
 
 
 class UsageTagRow(SQLModel, table=True):
-    """The tags in an organisation's roll-ups of one hour: clients choose them, so their number is bounded."""
+    """The tags in an organisation's roll-ups of one hour: clients choose tags, so their number is bounded."""
 
     __tablename__ = "usage_tag"
     __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
@@ -189,8 +193,8 @@ class UsageTagRow(SQLModel, table=True):
 
 
 class UsageNodeRow(SQLModel, table=True):
-    """What a node served of one model in one Unix hour, and earned by it. Whose it was when the records came is
-    part of the key: another owner later takes over nothing.
+    """What a node served of one model in one Unix hour, and earned by it. The owner at the time when the records
+    arrived is part of the key, so a later owner takes over nothing.
     """
 
     __tablename__ = "usage_node"
