@@ -39,6 +39,7 @@ from xds_server.control_plane import ControlPlane
 from xds_server.errors import DatabaseReplacedError, ListenError
 from xds_server.expected_clients import RETURN_SECONDS, RunningClients
 from xds_server.ledger import service as ledger_service
+from xds_server.ledger.arrivals import Arrivals
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.retention import Retention
@@ -88,7 +89,9 @@ async def run(settings: Settings) -> None:
     store = await asyncio.to_thread(_open_store, settings)
     ledger = Ledger(settings.database, store.write_lock)
     alerts = AlertSender(ledger, AsyncStore(store), Webhook(settings.edge.ca_file))
-    books = _LedgerParts(ledger, LedgerReader(settings.database), Ranker(settings.database, ledger), alerts)
+    books = _LedgerParts(
+        ledger, LedgerReader(settings.database), Ranker(settings.database, ledger), alerts, Arrivals()
+    )
     try:
         await _serve(settings, store, books, stopping)
     finally:
@@ -103,10 +106,11 @@ class _LedgerParts(NamedTuple):
     reports: LedgerReader
     ranker: Ranker
     alerts: AlertSender
+    arrivals: Arrivals
 
 
 async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping: asyncio.Event) -> None:
-    ledger, reports, ranker, alerts = books
+    ledger, reports, ranker, alerts, arrivals = books
     clients = ClientRegistry(return_seconds=RETURN_SECONDS)
     running = RunningClients(settings.running_clients, clients)
     await asyncio.to_thread(running.restore)
@@ -156,6 +160,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
         console=settings.console_url,
         limit_counts=counts,
         background=(working := BackgroundTasks()),
+        arrivals=arrivals,
     )
     _add_operators_services(server, admin, ConsoleService(admin, edge, nodes=tunnel is not None))
     requests_pb2_grpc.add_RequestsServicer_to_server(
@@ -211,7 +216,7 @@ def _serve_translators(
     server: grpc.aio.Server, books: _LedgerParts, counts: LimitCounts, authorise: Authorise
 ) -> None:
     """Adds the services that receive translators' records and the counts of their limits."""
-    service = ledger_service.LedgerService(books.ledger, authorise=authorise)
+    service = ledger_service.LedgerService(books.ledger, authorise=authorise, arrivals=books.arrivals)
     ledger_pb2_grpc.add_LedgerServicer_to_server(service, server)
     alert_service.serve(server, counts, books.alerts, authorise)
 

@@ -12,6 +12,7 @@ const PAGES = {
   health: "operations",
   keys: "keys",
   members: "accounts",
+  settings: "configuration",
   reference: "rest",
   audit: "security",
   account: "accounts",

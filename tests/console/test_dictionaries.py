@@ -77,7 +77,7 @@ def test_every_word_of_the_audit_log_has_its_own() -> None:
     assert {f"action.{each}" for each in Action} | {f"object.{each}" for each in ObjectType} <= known
 
 
-@pytest.mark.parametrize("name", ["gateway", "people", "reasons", "watching"])
+@pytest.mark.parametrize("name", ["gateway", "people", "reasons", "settings", "watching"])
 def test_russian_is_russian(name: str) -> None:
     """A text with words in it has a Cyrillic one, unless it is a name."""
     source = (CONSOLE / "src/i18n/ru" / f"{name}.js").read_text()

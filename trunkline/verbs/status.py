@@ -73,6 +73,9 @@ def status(*, control: Control, output: str) -> None:
                 {"description": each.description, "done": each.done, "total": each.total, "unit": each.unit}
                 for each in found.tasks
             ],
+            "ledger": [
+                {"source": each.source, "last": when(each.last_at), "lag_ms": each.lag_ms} for each in found.ledger
+            ],
             "nodes": nodes,
         }
         say(as_json(shown), lines=True)

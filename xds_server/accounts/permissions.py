@@ -133,6 +133,7 @@ RULES: Mapping[str, Rule] = {
         (
             *("Apply", "Export", "GetGateway", "PutGateway", "GetStatus", "ListLimitUses", "ListQuotas"),
             *("ListProviders", "PutProvider", "DeleteProvider", "PutRoute", "DeleteRoute", "GetProvidersView"),
+            "GetSettingsView",
             "SimulateRoutes",
             *("PutOrganisation", "DeleteOrganisation"),
             *("ListAuditEvents", "VerifyAudit", "ListRefusedUsage"),

@@ -42,6 +42,7 @@ from xds_server.admin.simulation import SimulationMethods
 from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.background import BackgroundTasks
 from xds_server.errors import DatabaseReplacedError, NotFoundError
+from xds_server.ledger.arrivals import Arrivals
 from xds_server.ledger.reader import LedgerReader
 from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore, AuditQuery, managers, writing
@@ -92,6 +93,7 @@ class AdminService(
         lifetime: Lifetime = DEFAULT,
         limit_counts: LimitCounts | None = None,
         background: BackgroundTasks | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -106,6 +108,7 @@ class AdminService(
         self._troubles = troubles if troubles is not None else Troubles()
         self._ranker = ranker if ranker is not None else NothingMeasured()
         self._running = running if running is not None else NoTranslators()
+        self._arrivals = arrivals if arrivals is not None else Arrivals()
         self._limit_counts = limit_counts if limit_counts is not None else LimitCounts()
         self._background = background if background is not None else BackgroundTasks()
         self._resting = resting if resting is not None else NoTranslators()
@@ -305,6 +308,7 @@ class AdminService(
             alerts=alerts,
             rests=rests,
             tasks=self._background.running,
+            arrivals=self._arrivals.by_source(),
         )
 
 

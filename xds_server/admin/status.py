@@ -9,6 +9,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 from xds_server import clients
 from xds_server.admin.ports import Clients, ListenerCertificate
 from xds_server.background import BackgroundTask
+from xds_server.ledger.arrivals import Arrival
 
 _RECENT_REJECTIONS = 50
 
@@ -43,6 +44,7 @@ def status(
     alerts: Sequence[pb.LimitAlert] = (),
     rests: Sequence[pb.RestAlert] = (),
     tasks: Sequence[BackgroundTask] = (),
+    arrivals: Sequence[tuple[str, Arrival]] = (),
 ) -> pb.GetStatusResponse:
     return pb.GetStatusResponse(
         revision=revision,
@@ -59,6 +61,10 @@ def status(
         tasks=[
             pb.BackgroundTask(description=each.description, done=each.done, total=each.total, unit=each.unit)
             for each in tasks
+        ],
+        ledger=[
+            pb.LedgerSource(source=source, last_at=int(each.at), lag_ms=round(1_000 * each.lag))
+            for source, each in arrivals
         ],
         certificate=None
         if certificate is None

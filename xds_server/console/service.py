@@ -20,6 +20,7 @@ from trunkline_proto.admin.v1 import (
     console_pb2 as views,
     console_pb2_grpc,
 )
+from trunkline_proto.policy.endpoints import ENDPOINTS
 
 from xds_server.accounts import permissions
 from xds_server.accounts.caller import current
@@ -157,6 +158,19 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
             users=(await ask(accounts.ListUsersRequest())).users,
             invitations=(await ask(accounts.ListInvitationsRequest())).invitations,
             organisations=[each.name for each in organisations if caller.role_in(each.name) is Role.OWNER],
+        )
+
+    @reporting
+    async def GetSettingsView(
+        self, request: views.GetSettingsViewRequest, context: Context
+    ) -> views.GetSettingsViewResponse:
+        ask = _Asking(self._admin, context)
+        organisations = (await ask(pb.ListOrganisationsRequest())).organisations
+        return views.GetSettingsViewResponse(
+            gateway=(await ask(pb.GetGatewayRequest())).gateway,
+            organisations=[each.name for each in organisations],
+            models=sorted({each.model for each in (await ask(pb.ListRoutesRequest())).routes}),
+            endpoints=ENDPOINTS,
         )
 
     @reporting

@@ -10,6 +10,7 @@ import grpc
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb, ledger_pb2_grpc
 
 from xds_server.errors import UnauthenticatedError
+from xds_server.ledger.arrivals import Arrivals
 from xds_server.ledger.ledger import Ledger
 from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.rpc.reporting import reporting
@@ -25,8 +26,9 @@ class LedgerService(ledger_pb2_grpc.LedgerServicer):
     the same for both.
     """
 
-    def __init__(self, ledger: Ledger, *, authorise: Authorise = anyone) -> None:
+    def __init__(self, ledger: Ledger, *, authorise: Authorise = anyone, arrivals: Arrivals | None = None) -> None:
         self._ledger = ledger
+        self._arrivals = arrivals if arrivals is not None else Arrivals()
         self._authorise = authorise
 
     @reporting
@@ -35,6 +37,7 @@ class LedgerService(ledger_pb2_grpc.LedgerServicer):
         if not self._authorise(metadata, context.peer()):
             raise UnauthenticatedError(WHAT_IS_NEEDED)
         appended = await self._ledger.append(request)
+        self._arrivals.note(request)
         return pb.AppendResponse(
             acknowledged_ids=appended.acknowledged,
             refused=[

@@ -27,6 +27,7 @@ export function ProviderDialog({ provider, onClose, onDone }) {
   const [usage, setUsage] = useState(provider?.stream_usage ?? true);
   const [clear, setClear] = useState(false);
   const [quota, setQuota] = useState(/** @type {import("../generated/types.d.ts").Quota[]} */ (provider?.quota ?? []));
+  const [own, setOwn] = useState(/** @type {import("../generated/types.d.ts").CredentialQuota[]} */ (provider?.credential_quotas ?? []));
   const [healthPath, setHealthPath] = useState(provider?.health_path ?? "");
   const [caFile, setCaFile] = useState(provider?.ca_file ?? "");
   const choose = (known) => {
@@ -38,7 +39,7 @@ export function ProviderDialog({ provider, onClose, onDone }) {
     const credentials = keys.split("\n").map((each) => each.trim()).filter(Boolean);
     const checks = healthPath ? {} : { health_every_seconds: 0, health_statuses: [] };
     const answer = await call("PutProvider", {
-      provider: { ...provider, ...checks, name, base_url: url, credentials, stream_usage: usage, clear_credentials: clear, quota, health_path: healthPath, ca_file: caFile },
+      provider: { ...provider, ...checks, name, base_url: url, credentials, stream_usage: usage, clear_credentials: clear, quota, credential_quotas: own, health_path: healthPath, ca_file: caFile },
     });
     announceChange(t("provider.saved", { name }), answer.propagation);
     await onDone();
@@ -66,7 +67,13 @@ export function ProviderDialog({ provider, onClose, onDone }) {
         <details>
           <summary>${t("provider.more")}</summary>
           <div class="stack after">
-            <${QuotaFields} quota=${quota} onQuota=${setQuota} />
+            <${QuotaFields} title=${t("provider.quota")} quota=${quota} onQuota=${setQuota} />
+            ${several(provider).map(
+              (credential) => html`
+                <${QuotaFields} title=${t("provider.quota_of", { n: credential })} quota=${own.find((each) => each.credential === credential)?.quota ?? []}
+                  onQuota=${(next) => setOwn([...own.filter((each) => each.credential !== credential), ...(next.length ? [{ credential, quota: next }] : [])])} />
+              `,
+            )}
             <div class="form-grid">
               <${TextField} label=${t("provider.health_path")} hint=${t("provider.health_hint")} optional value=${healthPath} onValue=${setHealthPath} placeholder="/models" />
               <${TextField} label=${t("provider.ca_file")} hint=${t("provider.ca_hint")} optional value=${caFile} onValue=${setCaFile} />
@@ -82,7 +89,10 @@ export function ProviderDialog({ provider, onClose, onDone }) {
 /** At most one quota for a metric and window; others than these stay as they are. */
 const QUOTAS = [["METRIC_REQUESTS", "60"], ["METRIC_TOKENS", "60"], ["METRIC_REQUESTS", "86400"], ["METRIC_TOKENS", "86400"]];
 
-function QuotaFields({ quota, onQuota }) {
+/** Numbers of a provider's stored credentials, where it has more than one: each may have a quota of its own. */
+const several = (provider) => (provider?.credential_count > 1 ? Array.from({ length: provider.credential_count }, (_, index) => index + 1) : []);
+
+function QuotaFields({ title, quota, onQuota }) {
   const is = (metric, per) => (each) => each.metric === metric && String(each.per_seconds) === per;
   const change = (metric, per, text) => {
     const others = quota.filter((each) => !is(metric, per)(each));
@@ -91,7 +101,7 @@ function QuotaFields({ quota, onQuota }) {
   };
   return html`
     <fieldset>
-      <legend><strong>${t("provider.quota")}</strong></legend>
+      <legend><strong>${title}</strong></legend>
       <div class="form-grid">
         ${QUOTAS.map(
           ([metric, per]) => html`<${TextField} label=${`${t(`metric.name.${metric}`)} ${t(`per.${per}`)}`} inputmode="numeric" placeholder=${t("limits.none")}

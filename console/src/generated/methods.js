@@ -29,6 +29,7 @@ export const METHODS = {
   GetOverview: ["GET", "/admin/v1/console/overview"],
   GetProvidersView: ["GET", "/admin/v1/console/providers"],
   GetRequest: ["GET", "/admin/v1/requests/{id}"],
+  GetSettingsView: ["GET", "/admin/v1/console/settings"],
   GetSignInOptions: ["GET", "/admin/v1/sign-in:options"],
   GetStatus: ["GET", "/admin/v1/status"],
   GetUsageView: ["GET", "/admin/v1/console/usage"],

@@ -482,6 +482,16 @@ export interface GetRequestResponse {
   costs?: RequestCost[];
 }
 
+export interface GetSettingsViewRequest {
+}
+
+export interface GetSettingsViewResponse {
+  gateway?: Gateway;
+  organisations?: string[];
+  models?: string[];
+  endpoints?: string[];
+}
+
 export interface GetSignInOptionsRequest {
 }
 
@@ -505,6 +515,7 @@ export interface GetStatusResponse {
   alerts?: LimitAlert[];
   rests?: RestAlert[];
   tasks?: BackgroundTask[];
+  ledger?: LedgerSource[];
 }
 
 export interface GetUsageViewRequest {
@@ -607,6 +618,12 @@ export interface Key {
 export interface KeyDocument {
   key?: Key;
   value?: string;
+}
+
+export interface LedgerSource {
+  source?: string;
+  last_at?: string;
+  lag_ms?: string;
 }
 
 export interface LimitAlert {
@@ -1592,6 +1609,7 @@ export interface Methods {
   GetOverview: { request: GetOverviewRequest; response: GetOverviewResponse };
   GetProvidersView: { request: GetProvidersViewRequest; response: GetProvidersViewResponse };
   GetRequest: { request: GetRequestRequest; response: GetRequestResponse };
+  GetSettingsView: { request: GetSettingsViewRequest; response: GetSettingsViewResponse };
   GetSignInOptions: { request: GetSignInOptionsRequest; response: GetSignInOptionsResponse };
   GetStatus: { request: GetStatusRequest; response: GetStatusResponse };
   GetUsageView: { request: GetUsageViewRequest; response: GetUsageViewResponse };

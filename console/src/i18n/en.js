@@ -2,6 +2,7 @@
 import gateway from "./en/gateway.js";
 import people from "./en/people.js";
 import reasons from "./en/reasons.js";
+import settings from "./en/settings.js";
 import watching from "./en/watching.js";
 
-export default { ...people, ...gateway, ...reasons, ...watching };
+export default { ...people, ...gateway, ...reasons, ...settings, ...watching };

@@ -2,6 +2,7 @@
 import gateway from "./ru/gateway.js";
 import people from "./ru/people.js";
 import reasons from "./ru/reasons.js";
+import settings from "./ru/settings.js";
 import watching from "./ru/watching.js";
 
-export default { ...people, ...gateway, ...reasons, ...watching };
+export default { ...people, ...gateway, ...reasons, ...settings, ...watching };

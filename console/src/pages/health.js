@@ -1,6 +1,6 @@
 // Health: who runs what, who refused what, and what an operator has to do about it.
 import { html } from "../html.js";
-import { ago, count, day, moment, num, percent } from "../format.js";
+import { ago, count, day, duration, moment, num, percent } from "../format.js";
 import { reason, t } from "../i18n.js";
 import { limitText } from "../limits.js";
 import { useView } from "../view.js";
@@ -9,6 +9,8 @@ import { Card, Figure, Page } from "../ui/page.js";
 import { Table } from "../ui/table.js";
 
 const EVERY = 5;
+/** Records are usually there within seconds of a request's end. */
+const LATE_MS = 60_000;
 
 export default function Health() {
   const view = useView("GetStatus", {}, { every: EVERY });
@@ -23,7 +25,7 @@ function Shown({ status }) {
   const clients = status.clients ?? [];
   const rejections = status.recent_rejections ?? [];
   const peers = status.refused_peers ?? [];
-  const { certificate, rests = [], alerts = [] } = status;
+  const { certificate, rests = [], alerts = [], ledger = [] } = status;
   const connected = (kind) => clients.filter((each) => each.kind === kind && each.connected).length;
   const isWell = !status.problems?.length && !clients.some((each) => isRefusing(each) || each.problem) && connected("envoy") > 0;
   return html`
@@ -40,6 +42,7 @@ function Shown({ status }) {
       </dl>
     <//>
     <${Card} title=${t("health.clients")}><${Clients} clients=${clients} revision=${num(status.revision)} /><//>
+    ${ledger.length > 0 && html`<${Card} title=${t("health.ledger")}><${Ledger} sources=${ledger} /><//>`}
     ${rests.length > 0 && html`<${Card} title=${t("health.rests")}><${Rests} rests=${rests} /><//>`}
     ${alerts.length > 0 && html`<${Card} title=${t("health.alerts")}><${Alerts} alerts=${alerts} /><//>`}
     ${rejections.length > 0 && html`<${Card} title=${t("health.rejections")}><${Rejections} rejections=${rejections} /><//>`}
@@ -72,6 +75,16 @@ function ClientState({ client }) {
   if (refusal) return html`<span><${Badge} tone="bad">${t("health.refuses", { what: short(refusal.type_url) })}<//><span class="sub">${refusal.rejection.reason}</span></span>`;
   if (client.problem) return html`<span><${Badge} tone="warn">${t("health.trouble")}<//><span class="sub">${client.problem}</span></span>`;
   return html`<${Badge} tone="ok">${t("health.connected")}<//>`;
+}
+
+/** How usage records arrive. */
+function Ledger({ sources }) {
+  const columns = [
+    { id: "source", title: t("health.translators"), main: true, sort: (each) => each.source, cell: (each) => each.source },
+    { id: "last", title: t("health.last_records"), sort: (each) => num(each.last_at), cell: (each) => html`<span title=${moment(num(each.last_at) * 1000)}>${ago(num(each.last_at))}</span>` },
+    { id: "lag", title: t("health.ledger_lag"), number: true, sort: (each) => num(each.lag_ms), cell: (each) => html`<${Badge} tone=${num(each.lag_ms) > LATE_MS ? "warn" : "ok"}>${duration(num(each.lag_ms))}<//>` },
+  ];
+  return html`<${Table} label=${t("health.ledger")} columns=${columns} rows=${sources} rowKey=${(each) => each.source} initial="source" />`;
 }
 
 /** Targets and credentials that are left alone at the moment. */

@@ -128,6 +128,9 @@ async def test_models_providers_and_nodes(console: Any, admin: Any) -> None:
     assert [each.credential_count for each in providers.providers] == [2]
     assert not [each for each in providers.providers if each.credentials]
     assert len(providers.routes) == 2
+    settings = await console.GetSettingsView(views.GetSettingsViewRequest(), CONTEXT)
+    assert (list(settings.organisations), list(settings.models)) == (["acme"], ["ape", "zebra"])
+    assert "chat/completions" in settings.endpoints
     nodes = await console.GetNodesView(views.GetNodesViewRequest(), CONTEXT)
     assert (list(nodes.nodes), list(nodes.organisations), nodes.nodes_invited) == ([], ["acme"], True)
 

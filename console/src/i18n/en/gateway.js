@@ -312,6 +312,7 @@ export default {
   "prompt_cache.PROMPT_CACHE_KEY_USER": "by user",
   "provider.more": "Quota, health check, CA",
   "provider.quota": "What each credential may be used for",
+  "provider.quota_of": "Quota of credential {n}, instead",
   "provider.health_path": "Path of a health check",
   "provider.health_hint": "Below the base URL, asked with the credential. It must cost nothing.",
   "provider.ca_file": "File with CAs to trust",

@@ -312,6 +312,7 @@ export default {
   "prompt_cache.PROMPT_CACHE_KEY_USER": "по пользователю",
   "provider.more": "Квота, проверка состояния, CA",
   "provider.quota": "Сколько можно на каждый ключ",
+  "provider.quota_of": "Квота ключа {n}, вместо общей",
   "provider.health_path": "Путь проверки состояния",
   "provider.health_hint": "Ниже базового URL, запрашивается с ключом. Не должен ничего стоить.",
   "provider.ca_file": "Файл с доверенными CA",

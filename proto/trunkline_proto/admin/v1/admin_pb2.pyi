@@ -2675,6 +2675,7 @@ class GetStatusResponse(_message.Message):
     ALERTS_FIELD_NUMBER: _builtins.int
     RESTS_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Of the control plane's own state."""
     refused_records: _builtins.int
@@ -2711,6 +2712,10 @@ class GetStatusResponse(_message.Message):
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackgroundTask]:
         """What the control plane works at in the background that takes long, such as what follows an upgrade."""
 
+    @_builtins.property
+    def ledger(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerSource]:
+        """Translators that have sent usage records since the control plane started, by name."""
+
     def __init__(
         self,
         *,
@@ -2724,10 +2729,11 @@ class GetStatusResponse(_message.Message):
         alerts: _abc.Iterable[_limits_pb2.LimitAlert] | None = ...,
         rests: _abc.Iterable[_quota_pb2.RestAlert] | None = ...,
         tasks: _abc.Iterable[Global___BackgroundTask] | None = ...,
+        ledger: _abc.Iterable[Global___LedgerSource] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "certificate", b"certificate", "clients", b"clients", "problems", b"problems", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "rests", b"rests", "revision", b"revision", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "certificate", b"certificate", "clients", b"clients", "ledger", b"ledger", "problems", b"problems", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "rests", b"rests", "revision", b"revision", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2761,6 +2767,35 @@ class BackgroundTask(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BackgroundTask: _TypeAlias = BackgroundTask  # noqa: Y015
+
+@_typing.final
+class LedgerSource(_message.Message):
+    """Where usage records come from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    LAG_MS_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    last_at: _builtins.int
+    """Unix seconds at which the last records came."""
+    lag_ms: _builtins.int
+    """How old the newest of them was when it came, milliseconds after its request had ended."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        last_at: _builtins.int = ...,
+        lag_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lag_ms", b"lag_ms", "last_at", b"last_at", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerSource: _TypeAlias = LedgerSource  # noqa: Y015
 
 @_typing.final
 class ListenerCertificate(_message.Message):

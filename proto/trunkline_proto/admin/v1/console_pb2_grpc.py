@@ -49,6 +49,11 @@ class ConsoleStub(object):
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewRequest.SerializeToString,
                 response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewResponse.FromString,
                 )
+        self.GetSettingsView = channel.unary_unary(
+                '/trunkline.admin.v1.Console/GetSettingsView',
+                request_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetSettingsViewRequest.SerializeToString,
+                response_deserializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetSettingsViewResponse.FromString,
+                )
         self.GetUsageView = channel.unary_unary(
                 '/trunkline.admin.v1.Console/GetUsageView',
                 request_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetUsageViewRequest.SerializeToString,
@@ -105,6 +110,13 @@ class ConsoleServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSettingsView(self, request, context):
+        """The settings of the gateway as a whole.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUsageView(self, request, context):
         """Usage of a time beside that of the same length before it.
         """
@@ -149,6 +161,11 @@ def add_ConsoleServicer_to_server(servicer, server):
                     servicer.GetMembersView,
                     request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewRequest.FromString,
                     response_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewResponse.SerializeToString,
+            ),
+            'GetSettingsView': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSettingsView,
+                    request_deserializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetSettingsViewRequest.FromString,
+                    response_serializer=trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetSettingsViewResponse.SerializeToString,
             ),
             'GetUsageView': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUsageView,
@@ -281,6 +298,23 @@ class Console(object):
         return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Console/GetMembersView',
             trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewRequest.SerializeToString,
             trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetMembersViewResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetSettingsView(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/trunkline.admin.v1.Console/GetSettingsView',
+            trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetSettingsViewRequest.SerializeToString,
+            trunkline__proto_dot_admin_dot_v1_dot_console__pb2.GetSettingsViewResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

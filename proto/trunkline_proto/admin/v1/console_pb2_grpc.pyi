@@ -44,6 +44,8 @@ class ConsoleStub:
     GetNodesView: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetNodesViewRequest, _console_pb2.GetNodesViewResponse]
     GetMembersView: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetMembersViewRequest, _console_pb2.GetMembersViewResponse]
     """Who belongs to which organisation, as far as the caller decides about it."""
+    GetSettingsView: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetSettingsViewRequest, _console_pb2.GetSettingsViewResponse]
+    """The settings of the gateway as a whole."""
     GetUsageView: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetUsageViewRequest, _console_pb2.GetUsageViewResponse]
     """Usage of a time beside that of the same length before it."""
 
@@ -61,6 +63,8 @@ class ConsoleAsyncStub(ConsoleStub):
     GetNodesView: _aio.UnaryUnaryMultiCallable[_console_pb2.GetNodesViewRequest, _console_pb2.GetNodesViewResponse]  # type: ignore[assignment]
     GetMembersView: _aio.UnaryUnaryMultiCallable[_console_pb2.GetMembersViewRequest, _console_pb2.GetMembersViewResponse]  # type: ignore[assignment]
     """Who belongs to which organisation, as far as the caller decides about it."""
+    GetSettingsView: _aio.UnaryUnaryMultiCallable[_console_pb2.GetSettingsViewRequest, _console_pb2.GetSettingsViewResponse]  # type: ignore[assignment]
+    """The settings of the gateway as a whole."""
     GetUsageView: _aio.UnaryUnaryMultiCallable[_console_pb2.GetUsageViewRequest, _console_pb2.GetUsageViewResponse]  # type: ignore[assignment]
     """Usage of a time beside that of the same length before it."""
 
@@ -117,6 +121,14 @@ class ConsoleServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_console_pb2.GetMembersViewResponse, _abc.Awaitable[_console_pb2.GetMembersViewResponse]]:
         """Who belongs to which organisation, as far as the caller decides about it."""
+
+    @_abc_1.abstractmethod
+    def GetSettingsView(
+        self,
+        request: _console_pb2.GetSettingsViewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_console_pb2.GetSettingsViewResponse, _abc.Awaitable[_console_pb2.GetSettingsViewResponse]]:
+        """The settings of the gateway as a whole."""
 
     @_abc_1.abstractmethod
     def GetUsageView(

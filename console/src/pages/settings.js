@@ -1,0 +1,41 @@
+// Settings: what holds for the gateway as a whole. Each card is a form of its own; the rest stays as it is stored.
+import { html } from "../html.js";
+import { call } from "../api.js";
+import { t } from "../i18n.js";
+import { useView } from "../view.js";
+import { Code } from "../ui/code.js";
+import { Loaded, Notice, announceChange } from "../ui/feedback.js";
+import { Card, Page, isFiles } from "../ui/page.js";
+import { Alerts, Cache, Cors, Defaults } from "../settings/sections.js";
+import { SignInSettings } from "../settings/sso.js";
+
+export default function Settings() {
+  const view = useView("GetSettingsView");
+  const put = async (changes) => {
+    const answer = await call("PutGateway", { gateway: { ...view.data?.gateway, ...changes } });
+    announceChange(t("settings.saved"), answer.propagation);
+    await view.reload();
+  };
+  return html`
+    <${Page} title=${t("nav.settings")} lead=${t("settings.lead")}>
+      <${Loaded} view=${view} lines=${10}>${(data) => html`<${Sections} data=${data} put=${put} />`}<//>
+    <//>
+  `;
+}
+
+/** @param {{data: import("../generated/types.d.ts").GetSettingsViewResponse, put: (changes: any) => Promise<void>}} props */
+function Sections({ data, put }) {
+  const gateway = data.gateway ?? {};
+  const isFixed = isFiles(gateway.managed_by);
+  const file = (gateway.managed_by ?? "").slice(5);
+  // A form begins anew with what was stored meanwhile.
+  const shared = { gateway, put, data, isFixed, key: gateway.version };
+  const card = (id, Section) => html`<${Card} title=${t(`settings.${id}`)}><p class="hint card-lead">${t(`settings.${id}_text`)}</p><${Section} ...${shared} /><//>`;
+  return html`
+    ${isFixed && html`<${Notice} tone="info">${t("managed.notice", { name: file })}<${Code} text=${`trunkline apply -f ${file}.yaml`} /><//>`}
+    <div class="grid after">
+      ${card("defaults", Defaults)} ${card("alerts", Alerts)} ${card("cache", Cache)} ${card("cors", Cors)}
+    </div>
+    ${card("sign_in", SignInSettings)}
+  `;
+}

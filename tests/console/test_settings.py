@@ -1,0 +1,97 @@
+"""The settings of the gateway as a whole: each form changes its own part and leaves the others."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+
+from tests.console.conftest import Window
+
+
+def _stored(window: Window) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {window.gateway.credentials['admin_token']}"}
+    answer = httpx.get(f"{window.gateway.admin_url}/admin/v1/gateway", headers=headers)
+    assert answer.status_code == 200, answer.text
+    stored: dict[str, Any] = answer.json()["gateway"]
+    return stored
+
+
+def test_each_form_changes_its_own_part(admin: Window) -> None:
+    page = admin.open("settings")
+
+    def save(title: str) -> None:
+        card = page.locator(".card", has=page.get_by_role("heading", name=title, exact=True))
+        card.get_by_role("button", name="Save").click()
+        page.get_by_text("Settings saved").last.wait_for()
+        page.locator(".announcement").first.wait_for(state="detached")
+        admin.settled()
+
+    page.get_by_role("button", name="Add a default").click()
+    page.get_by_label("Endpoint").select_option("embeddings")
+    page.get_by_label("Model", exact=True).fill("gpt-4.1")
+    save("Default models")
+    page.get_by_label("Webhook").fill("https://hooks.example.org/alerts")
+    page.get_by_label("Signing secret").fill("a-secret-of-the-console-tests")
+    save("Alerts")
+    page.get_by_text("alerts are signed").wait_for()
+    page.get_by_label("Origins").fill("https://app.example.org\nhttp://localhost:*\n")
+    save("Browser apps (CORS)")
+    page.get_by_label("Memory for answers").fill("64")
+    save("Kept answers")
+    page.get_by_label("Address of the console").fill("https://console.example.org")
+    save("Sign-in")
+    stored = _stored(admin)
+    assert stored["defaults"] == [{"endpoint": "embeddings", "model": "gpt-4.1"}]
+    assert stored["alerts"] == {"webhook": "https://hooks.example.org/alerts", "signed": True}
+    assert stored["cors"]["origins"] == ["https://app.example.org", "http://localhost:*"]
+    assert stored["cache"]["most_bytes"] == str(64 * 1024 * 1024)
+    assert stored["accounts"]["console_url"] == "https://console.example.org"
+    assert "a-secret-of-the-console-tests" not in page.content()
+    page.get_by_role("button", name="Remove the default of embeddings").click()
+    save("Default models")
+    page.get_by_label("Address of the console").fill("")
+    save("Sign-in")
+    assert "defaults" not in _stored(admin)
+
+
+def test_an_identity_provider_is_added_changed_and_removed(admin: Window) -> None:
+    page = admin.open("settings")
+    page.get_by_role("button", name="Add an identity provider").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("corp")
+    dialog.get_by_label("Issuer").fill("https://login.example.org")
+    dialog.get_by_label("Client id").fill("trunkline")
+    dialog.get_by_label("Client secret").fill("a-client-secret-of-tests")
+    dialog.get_by_text("/admin/v1/oidc/corp:callback").wait_for()
+    dialog.get_by_role("button", name="Add a group").click()
+    dialog.get_by_label("Group", exact=True).fill("ml-team")
+    dialog.get_by_label("Role").select_option("ROLE_OPERATOR")
+    dialog.get_by_label("Organisation").select_option("acme")
+    dialog.get_by_role("button", name="Save").click()
+    dialog.wait_for(state="detached")
+    page.get_by_text("secret stored").wait_for()
+    (provider,) = _stored(admin)["oidc"]
+    assert (provider["name"], provider["has_secret"]) == ("corp", True)
+    assert provider["groups"] == [{"group": "ml-team", "organisation": "acme", "role": "ROLE_OPERATOR"}]
+    page.get_by_role("button", name="Edit: corp").click()
+    dialog.get_by_label("Text of the button").fill("Corporate login")
+    dialog.get_by_role("button", name="Save").click()
+    dialog.wait_for(state="detached")
+    page.get_by_text("Corporate login").wait_for()
+    (provider,) = _stored(admin)["oidc"]
+    assert (provider["title"], provider["has_secret"]) == ("Corporate login", True)
+    page.get_by_role("button", name="Remove: corp").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    page.get_by_text("None: people sign in with a password.").wait_for()
+    assert "oidc" not in _stored(admin)
+
+
+def test_what_is_refused_stands_in_its_form(admin: Window) -> None:
+    admin.expected.append("400")
+    page = admin.open("settings")
+    page.get_by_label("Origins").fill("app.example.org")
+    card = page.locator(".card", has=page.get_by_role("heading", name="Browser apps (CORS)"))
+    card.get_by_role("button", name="Save").click()
+    card.get_by_role("alert").get_by_text(re.compile("cors.origins")).wait_for()
