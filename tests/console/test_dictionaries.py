@@ -85,3 +85,25 @@ def test_russian_is_russian(name: str) -> None:
         words = re.sub(r"\{\w+\}", "", value)
         is_name = not re.search(r"[a-z]{2} [a-z]{2}", words)
         assert is_name or re.search(r"[\u0430-\u044f]", words), key
+
+
+def _russian_of(name: str) -> set[str]:
+    """Keys of a table of the reference's Russian."""
+    source = (CONSOLE / "src/i18n/reference/ru.js").read_text()
+    table = source.partition(f"export const {name} = {{\n")[2].partition("\n};")[0]
+    found = re.findall(r'^  (?:"([^"]+)"|(\w+)): (.+),$', table, re.MULTILINE)
+    for quoted, plain, value in found:
+        assert re.search(r"[\u0430-\u044f]", value), quoted or plain
+    return {quoted or plain for quoted, plain, _ in found}
+
+
+def test_the_reference_says_every_call_header_and_error_in_russian() -> None:
+    document = json.loads((CONSOLE.parent / "xds_server/rest/openapi.json").read_text())
+    operations = [each for verbs in document["paths"].values() for each in verbs.values()]
+    assert {each["operationId"] for each in operations} <= _russian_of("OPERATIONS")
+    needs = {each["description"].rpartition("Needs: ")[2].rstrip(".") for each in operations}
+    assert needs <= _russian_of("NEEDS")
+    tables = (CONSOLE / "src/generated/clients.js").read_text().partition("CLIENTS = ")[2].rstrip().rstrip(";")
+    clients = json.loads(tables)
+    assert {row[0] for row in clients["headers"]} <= _russian_of("HEADERS")
+    assert {row[0].strip("`") for row in clients["errors"]} <= _russian_of("ERRORS")

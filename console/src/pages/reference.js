@@ -1,7 +1,7 @@
 // API reference: the Admin API by its OpenAPI document, and the clients' API by the documentation's own tables.
 import { html, useEffect, useMemo, useState } from "../html.js";
 import { credentials } from "../session.js";
-import { t } from "../i18n.js";
+import { language, t } from "../i18n.js";
 import { place, refine } from "../router.js";
 import { CLIENTS } from "../generated/clients.js";
 import { Button, Tabs } from "../ui/controls.js";
@@ -38,26 +38,28 @@ export default function Reference() {
 }
 
 function Admin({ document }) {
+  const russian = useRussian();
   const [needle, setNeedle] = useState("");
   const operations = useMemo(
     () => Object.entries(document.paths).flatMap(([path, verbs]) => Object.entries(verbs).map(([verb, each]) => ({ path, verb, ...each }))),
     [document],
   );
   const wanted = needle.trim().toLowerCase();
-  const matching = operations.filter((each) => !wanted || `${each.path} ${each.operationId} ${each.description}`.toLowerCase().includes(wanted));
+  const matching = operations.filter((each) => !wanted || `${each.path} ${each.operationId} ${each.description} ${about(each, russian)}`.toLowerCase().includes(wanted));
   return html`
     <input class="search" type="search" value=${needle} placeholder=${t("reference.search")} aria-label=${t("reference.search")}
       onInput=${(event) => setNeedle(event.currentTarget.value)} />
+    ${russian && html`<p class="hint">${t("reference.fields_english")}</p>`}
     <ol class="events">
-      ${matching.map((each) => html`<${Operation} key=${each.operationId} operation=${each} schemas=${document.components.schemas} />`)}
+      ${matching.map((each) => html`<${Operation} key=${each.operationId} operation=${each} schemas=${document.components.schemas} russian=${russian} />`)}
     </ol>
     ${!matching.length && html`<p class="none">${t("reference.none")}</p>`}
   `;
 }
 
-function Operation({ operation, schemas }) {
+function Operation({ operation, schemas, russian }) {
   const [open, setOpen] = useState(false);
-  const { verb, path, operationId, description, parameters = [], requestBody, responses } = operation;
+  const { verb, path, operationId, parameters = [], requestBody, responses } = operation;
   const body = requestBody?.content["application/json"].schema;
   const answer = responses["200"].content["application/json"].schema;
   return html`
@@ -67,7 +69,7 @@ function Operation({ operation, schemas }) {
         ${open &&
         html`
           <div class="stack after">
-            <p>${description}</p>
+            <p><${Marked} text=${about(operation, russian)} /></p>
             ${parameters.length > 0 && html`<h3>${t("reference.parameters")}</h3><${Fields} fields=${parameters.map((each) => [each.name, each.schema, each.description, each.required])} schemas=${schemas} />`}
             ${body && html`<h3>${t("reference.body")}</h3><${Members} schema=${body} schemas=${schemas} />`}
             <h3>${t("reference.answer")}</h3><${Members} schema=${answer} schemas=${schemas} />
@@ -109,13 +111,34 @@ function Member({ name, schema, description, required, schemas }) {
   `;
 }
 
+/** What the page says in Russian, loaded where it is shown; null in English, which is in the documents themselves. */
+function useRussian() {
+  const [found, setFound] = useState(/** @type {typeof import("../i18n/reference/ru.js") | null} */ (null));
+  useEffect(() => {
+    if (language.value === "ru") import("../i18n/reference/ru.js").then(setFound);
+    else setFound(null);
+  }, [language.value]);
+  return found;
+}
+
+/** What a call does and which role it needs, the latter as the document's last sentence. */
+function about({ operationId, description = "" }, russian) {
+  const [, does, needs] = /^(.*?) ?Needs: ([^.]*)\.$/s.exec(description) ?? ["", description, ""];
+  return [russian?.OPERATIONS[operationId] ?? does, needs && t("reference.needs", { role: russian?.NEEDS[needs] ?? needs })].filter(Boolean).join(" ");
+}
+
 /** Text with `code` in it. @param {{text: string}} props */
 const Marked = ({ text }) => html`${text.split("`").map((part, index) => (index % 2 ? html`<code>${part}</code>` : part))}`;
 
 function Clients() {
+  const russian = useRussian();
+  const rows = {
+    headers: CLIENTS.headers.map(([name, ...rest]) => [name, ...(russian?.HEADERS[name] ?? rest)]),
+    errors: CLIENTS.errors.map(([code, status, ...rest]) => [code, status, ...(russian?.ERRORS[code.replaceAll("`", "")] ?? rest)]),
+  };
   const column = (index, title, main = false) => ({ id: String(index), title, main, cell: (row) => html`<span><${Marked} text=${row[index] ?? ""} /></span>` });
   const of = (name, titles) => html`
-    <${Table} label=${t(`reference.${name}`)} columns=${titles.map((title, index) => column(index, title, index === 0))} rows=${CLIENTS[name]} rowKey=${(row) => row.join()}
+    <${Table} label=${t(`reference.${name}`)} columns=${titles.map((title, index) => column(index, title, index === 0))} rows=${rows[name]} rowKey=${(row) => row.join()}
       search=${(row) => row.join(" ")} />
   `;
   return html`

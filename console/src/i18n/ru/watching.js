@@ -188,6 +188,8 @@ export default {
   "simulation.p95": "Первый байт, 95 % потоков",
   "simulation.duration": "Ответ целиком",
 
+  "reference.needs": "Нужна роль: {role}.",
+  "reference.fields_english": "Поля объяснены по-английски.",
   "reference.lead": "Всё, что делает эта консоль, для ваших программ.",
   "reference.admin": "API управления",
   "reference.clients": "API, совместимый с OpenAI",
