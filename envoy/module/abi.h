@@ -1,7 +1,7 @@
-// The part of the ABI of Envoy's dynamic modules that this module uses, as Envoy 1.40 has it (ABI v0.2).
+// The part of the ABI of Envoy's dynamic modules that this module uses, as of Envoy 1.40 (ABI v0.2).
 //
-// Hooks (`on_…`) are ours and called by Envoy; callbacks are Envoy's and called by us, on the worker thread of the
-// stream unless said otherwise. What a callback gives out belongs to Envoy and is valid until the hook returns or
+// Hooks (`on_…`) are ours and called by Envoy. Callbacks are Envoy's and called by us, on the worker thread of the
+// stream unless stated otherwise. What a callback returns belongs to Envoy and is valid until the hook returns or
 // something of the same kind is changed.
 
 #pragma once
@@ -17,10 +17,10 @@
 typedef void *envoy_filter;     // one stream's filter in Envoy
 typedef void *envoy_config;     // a filter's configuration in Envoy
 typedef void *envoy_specifier;  // one choice of a cluster
-typedef void *envoy_mutation;   // one request's headers, before anything looks at them
+typedef void *envoy_mutation;   // one request's headers, before any filter sees them
 typedef void *envoy_balancer;   // one pool of hosts, of one worker
-typedef void *envoy_selection;  // one choice of a host; NULL where it is for no request
-typedef void *envoy_scheduler;  // posts an event to the stream's worker thread; ours to delete
+typedef void *envoy_selection;  // one choice of a host; NULL if it is not for a request
+typedef void *envoy_scheduler;  // posts an event to the stream's worker thread; we delete it
 
 struct header {
   struct span key, value;
@@ -37,8 +37,8 @@ enum headers_status {
 };
 enum body_status {
   BODY_CONTINUE,
-  BODY_STOP_AND_BUFFER,     // past the buffer limit the client is refused: 413
-  BODY_STOP_AND_WATERMARK,  // past the buffer limit nothing more is read
+  BODY_STOP_AND_BUFFER,     // beyond the buffer limit, the client gets 413
+  BODY_STOP_AND_WATERMARK,  // beyond the buffer limit, nothing more is read
   BODY_STOP_WITHOUT_BUFFER,
 };
 enum trailers_status { TRAILERS_CONTINUE, TRAILERS_STOP };
@@ -79,17 +79,17 @@ bool CALLBACK(http_filter_get_attribute_string)(envoy_filter, int attribute, str
 
 void CALLBACK(http_send_response)(envoy_filter, uint32_t status, struct header *headers, size_t count, struct span body,
                                   struct span details);
-// Answers through the filters of the answer, as if it came from upstream: Envoy judges it like any other, while what
-// http_send_response sends goes straight to the client. Of an attempt that has a connection, and in no hook of it but
-// `scheduled`: Envoy crashes otherwise.
+// Answers through the response filters, as if the answer came from upstream: Envoy judges it like any other answer,
+// while http_send_response sends straight to the client. Only for an attempt that has a connection, and only from its
+// `scheduled` hook: otherwise, Envoy crashes.
 void CALLBACK(http_send_response_headers)(envoy_filter, struct header *headers, size_t count, bool last);
-// Ends the stream as it is, whatever the client has been sent.
+// Ends the stream, whatever the client has been sent.
 void CALLBACK(http_filter_reset_stream)(envoy_filter, int reason, struct span details);
 void CALLBACK(http_clear_route_cache)(envoy_filter);
 void CALLBACK(http_filter_continue_decoding)(envoy_filter);
 
 envoy_scheduler CALLBACK(http_filter_scheduler_new)(envoy_filter);
-// From any thread. Nothing happens once the filter is gone.
+// May be called from any thread. Does nothing once the filter is gone.
 void CALLBACK(http_filter_scheduler_commit)(envoy_scheduler, uint64_t event);
 void CALLBACK(http_filter_scheduler_delete)(envoy_scheduler);
 
@@ -97,12 +97,12 @@ size_t CALLBACK(early_header_mutation_get_headers_size)(envoy_mutation);
 bool CALLBACK(early_header_mutation_get_headers)(envoy_mutation, struct header *into);
 bool CALLBACK(early_header_mutation_remove_header)(envoy_mutation, struct span key);
 
-// Of the stream, and so of its last attempt.
+// Reads an attribute of the stream, and so of its last attempt.
 bool CALLBACK(cluster_specifier_get_attribute_string)(envoy_specifier, int attribute, struct span *value);
-// False if the cluster or the priority is not there. Each number may be left out by NULL.
+// Returns false if the cluster or priority does not exist. Each result may be NULL to omit it.
 bool CALLBACK(cluster_specifier_get_cluster_host_count)(envoy_specifier, struct span cluster, uint32_t priority,
                                                         size_t *all, size_t *healthy, size_t *degraded);
-// The same for all attempts of a request.
+// Returns the same value for all attempts of a request.
 uint64_t CALLBACK(cluster_specifier_get_random_value)(envoy_specifier);
 void CALLBACK(cluster_specifier_set_cluster_name)(envoy_specifier, struct span name);
 
@@ -115,5 +115,5 @@ int CALLBACK(lb_get_host_health)(envoy_balancer, uint32_t priority, size_t host)
 uint64_t CALLBACK(lb_get_host_stat)(envoy_balancer, uint32_t priority, size_t host, int stat);
 bool CALLBACK(lb_context_get_downstream_header)(envoy_selection, struct span key, struct span *value, size_t index,
                                                 size_t *count);
-// Whether an earlier attempt of the request was at this host.
+// Returns whether an earlier attempt of the request used this host.
 bool CALLBACK(lb_context_should_select_another_host)(envoy_balancer, envoy_selection, uint32_t priority, size_t host);

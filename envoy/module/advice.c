@@ -18,7 +18,7 @@ static bool takes(struct span *text, struct span word) {
   return true;
 }
 
-// Takes the digits that `text` begins with, at most nine.
+// Takes the leading digits off `text`, at most nine.
 static bool take_number(struct span *text, uint64_t *number) {
   size_t size = 0;
   while (size < text->size && size < 9 && text->data[size] >= '0' && text->data[size] <= '9') size++;
@@ -27,7 +27,7 @@ static bool take_number(struct span *text, uint64_t *number) {
   return found;
 }
 
-// Takes a decimal number such as 1.5, as thousandths.
+// Takes a decimal number such as 1.5, in thousandths.
 static bool take_decimal(struct span *text, uint64_t *thousandths) {
   uint64_t whole, digit, scale = 100;
   if (!take_number(text, &whole)) return false;
@@ -40,7 +40,7 @@ static bool take_decimal(struct span *text, uint64_t *thousandths) {
   return true;
 }
 
-// Days from 1970-01-01 on (proleptic Gregorian).
+// Computes the days since 1970-01-01 (proleptic Gregorian).
 static bool days_of(uint64_t year, uint64_t month, uint64_t day, uint64_t *days) {
   static const uint16_t BEFORE[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
   if (year < 1970 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31) return false;
@@ -51,7 +51,7 @@ static bool days_of(uint64_t year, uint64_t month, uint64_t day, uint64_t *days)
   return true;
 }
 
-// Takes a time of day with colons: milliseconds of the day.
+// Takes a time of day with colons, as milliseconds of the day.
 static bool take_time(struct span *text, uint64_t *ms) {
   uint64_t hours, minutes, thousandths;
   if (!take_number(text, &hours) || !takes(text, SPAN(":")) || !take_number(text, &minutes) ||
@@ -62,7 +62,7 @@ static bool take_time(struct span *text, uint64_t *ms) {
   return hours < 24 && minutes < 60 && thousandths < 61000;
 }
 
-// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7; the obsolete forms are not known).
+// Parses `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7, without the obsolete forms).
 static bool http_date(struct span text, uint64_t *unix_ms) {
   static const char MONTHS[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
   uint64_t day, month = 0, year, days, ms;
@@ -78,7 +78,7 @@ static bool http_date(struct span text, uint64_t *unix_ms) {
   return true;
 }
 
-// `2026-01-01T12:00:00Z` (RFC 3339, in UTC).
+// Parses `2026-01-01T12:00:00Z` (RFC 3339, in UTC).
 static bool timestamp(struct span text, uint64_t *unix_ms) {
   uint64_t year, month, day, days, ms;
   if (!take_number(&text, &year) || !takes(&text, SPAN("-")) || !take_number(&text, &month) ||
@@ -91,7 +91,7 @@ static bool timestamp(struct span text, uint64_t *unix_ms) {
   return true;
 }
 
-// `1h6m0.5s`, `120ms`, `20`.
+// Parses `1h6m0.5s`, `120ms` or `20`.
 static bool duration(struct span text, uint64_t *ms) {
   uint64_t total = 0, part;
   if (!text.size) return false;
@@ -112,12 +112,12 @@ static bool duration(struct span text, uint64_t *ms) {
   return true;
 }
 
-// A moment as the wait for it.
+// Returns the wait until a moment.
 static uint64_t wait_for(uint64_t moment_ms, uint64_t unix_ms) {
   return moment_ms > unix_ms ? moment_ms - unix_ms : SHORTEST_WAIT_MS;
 }
 
-// What a reset says: a duration, a moment, or a Unix time in seconds or milliseconds.
+// Parses a reset: a duration, a moment, or a Unix time in seconds or milliseconds.
 static bool wait_of(struct span text, uint64_t unix_ms, uint64_t *ms) {
   enum { UNIX_SECONDS = 1000000000 };
   uint64_t number;
@@ -135,7 +135,7 @@ static bool is_number(struct span text, uint64_t *thousandths) {
   return take_decimal(&text, thousandths) && !text.size;
 }
 
-// The value of the header that is called like `key`, with `word` for `remaining`.
+// Returns the value of the header that is named like `key`, with `word` in the place of `remaining`.
 static struct span beside(const struct header *headers, size_t count, struct span key, size_t place, struct span word) {
   struct buffer name = {0};
   buffer_add(&name, span_between(key, 0, place));
@@ -153,14 +153,14 @@ bool advice_is_of_quota(struct span key) {
   return false;
 }
 
-// Whether so much remains of a quota, in thousandths, that it may be counted on. `limit` is 0 where it is not known.
+// Returns whether `remaining` thousandths of a quota are enough to rely on. `limit` is 0 if unknown.
 static bool suffices(struct span key, uint64_t remaining, uint64_t limit, struct need need) {
   if (!remaining) return false;
   if (span_find(key, TOKENS, 0) < 0) return remaining >= need.requests * 1000;
   return remaining / 1000 >= need.tokens || !limit || remaining >= limit / 20;
 }
 
-// Writes the name of what a quota counts: `key` without what all such names have in common.
+// Writes the name of what a quota counts: `key` without the parts that all such names have in common.
 static void name_metric(struct span key, size_t place, char *into) {
   struct span before = span_between(key, 0, place), after = span_from(key, place + REMAINING.size);
   for (size_t at = 0; at < sizeof PREFIXES / sizeof *PREFIXES; at++) {
@@ -180,7 +180,7 @@ static void name_metric(struct span key, size_t place, char *into) {
   if (!size) memcpy(into, "requests", sizeof "requests");
 }
 
-// Remembers what is left of a quota.
+// Records what is left of a quota.
 static void keep(struct advice *advice, struct span key, size_t place, uint64_t remaining, uint64_t limit,
                  uint64_t ms) {
   if (advice->quota_count == MOST_LEFT) return;

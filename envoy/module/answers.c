@@ -4,7 +4,7 @@
 #include <strings.h>
 
 enum {
-  // An event that is longer is no report of usage; it is not held.
+  // A longer event is not a report of usage and is not held.
   LONGEST_EVENT = 1 << 20,
 };
 
@@ -40,7 +40,7 @@ void answer_plain(struct answer *answer, struct request *request, struct span ch
   scanner_read(&answer->scanner, &request->facts, chunk);
 }
 
-// Lines of one event's data are one text.
+// The data lines of one event form one text.
 static void begin_data(struct answer *answer, struct facts *facts) {
   if (answer->has_data) {
     scanner_read(&answer->scanner, facts, SPAN("\n"));
@@ -59,7 +59,7 @@ static void read_data(struct answer *answer, struct facts *facts, struct span da
   beginning_read(&answer->beginning, &answer->scanner, facts, data);
 }
 
-// Reads on in a line, whose end `part` may or may not be.
+// Continues to read a line; `part` may or may not contain its end.
 static void read_line(struct answer *answer, struct facts *facts, struct span part) {
   for (size_t at = 0; at < part.size;) {
     char byte = part.data[at];
@@ -99,8 +99,8 @@ static void read_line(struct answer *answer, struct facts *facts, struct span pa
   }
 }
 
-// Reads on to behind the empty line that ends the event (HTML Living Standard, section 9.2.6, of its line ends those
-// that are in use); to the end of `text` if it is not there, and then it is not `whole`.
+// Reads past the empty line that ends the event, with the line ends in use of the HTML Living Standard, section 9.2.6.
+// If it is missing, reads to the end of `text` and `whole` is false.
 static size_t read_event(struct answer *answer, struct facts *facts, struct span text, size_t at, bool *whole) {
   *whole = false;
   while (at < text.size && !*whole) {
@@ -115,13 +115,13 @@ static size_t read_event(struct answer *answer, struct facts *facts, struct span
   return at;
 }
 
-// Hiding it loses nothing that the client would have had without the gateway's asking.
+// Returns whether hiding the event loses nothing that the client would get without the gateway's request for usage.
 static bool is_hidden(const struct answer *answer, size_t size) {
   const struct scanner *scanner = &answer->scanner;
   return answer->has_data && scanner->has_report && !scanner->has_content && size <= LONGEST_EVENT;
 }
 
-// What is passed instead of a chunk. As long as it would be the same, nothing is copied.
+// The replacement of a chunk. Nothing is copied as long as it equals the chunk.
 struct passage {
   struct span chunk;
   struct buffer *passed;
@@ -137,7 +137,7 @@ static void pass(const struct passage *passage, struct span text) {
   if (passage->replaced) buffer_add(passage->passed, text);
 }
 
-// Passes, holds or hides what the chunk has of an event, from `start` to `end`.
+// Passes, holds or hides the chunk's part of an event, from `start` to `end`.
 static void follow_event(struct answer *answer, struct passage *passage, size_t start, size_t end, bool whole) {
   struct span event = span_between(passage->chunk, start, end);
   if (answer->passing) {

@@ -10,7 +10,7 @@
 #include "verdict.h"
 
 static const struct span NONE = SPAN("-");
-// What is wrong with the gateway itself, whatever the target.
+// The answer to an error of the gateway itself, whatever the target.
 static const struct word MISTAKEN = {
     500,
     SPAN("{\"error\":{\"message\":\"The gateway could not prepare this request for its target. Its operator can tell "
@@ -46,7 +46,7 @@ static bool find_target(struct attempt *attempt) {
   return target->id.size > 0;
 }
 
-// Headers persist into the next attempt and the body does not, so every header is written anew each time.
+// Headers persist into the next attempt and the body does not, so every header is written again each time.
 static void prepare_headers(struct attempt *attempt) {
   envoy_filter envoy = attempt->filter.envoy;
   const struct target *target = &attempt->target;
@@ -65,7 +65,7 @@ static void prepare_headers(struct attempt *attempt) {
     header_remove(envoy, REQUEST_HEADERS, SPAN("authorization"));
   }
   buffer_free(&value);
-  // Without the header, any coding would do, and the usage could not be read.
+  // Without this header, the target may use any coding, and the usage could not be read.
   header_set(envoy, REQUEST_HEADERS, SPAN("accept-encoding"), SPAN("identity"));
 
   if (attempt->request->sticky && attempt->request->attempts == 1)
@@ -75,7 +75,7 @@ static void prepare_headers(struct attempt *attempt) {
   } else if (attempt->request->attempts > 1) {
     header_remove(envoy, REQUEST_HEADERS, SPAN("x-trunkline-node"));
   }
-  // What is fetched names no model, by which a node finds the local server. No other attempt follows this one.
+  // A fetch names no model in its body, but a node finds the local server by the model. No other attempt follows.
   if (target->node && attempt->request->fetches) header_set(envoy, REQUEST_HEADERS, MODEL_HEADER, target->model);
   if (target->node && target->own) {
     header_set(envoy, REQUEST_HEADERS, SPAN("x-trunkline-own"), SPAN("1"));
@@ -84,7 +84,7 @@ static void prepare_headers(struct attempt *attempt) {
   }
 }
 
-// The text of a name that stands as a JSON string.
+// Adds the text of a name that is a JSON string.
 static void add_text(struct buffer *into, struct span name) {
   for (size_t at = 1; at + 1 < name.size; at++) {
     if (name.data[at] == '\\') at++;
@@ -92,9 +92,9 @@ static void add_text(struct buffer *into, struct span name) {
   }
 }
 
-// What stands in this body for the model's name at the target: a JSON string, or in a form the name itself. Where the
-// request names none, the beginning of the object or form goes before it. A name has no control characters, so nothing
-// but its quotes and backslashes is escaped in the string.
+// Returns what replaces the model's name in this body: a JSON string or, in a form, the name itself. If the request
+// names no model, the beginning of the object or form precedes it. A name has no control characters, so only its quotes
+// and backslashes are escaped in the string.
 static struct span model_there(struct attempt *attempt) {
   struct span name = attempt->target.model, opening = attempt->request->model.text;
   if (attempt->request->model_kind == 'j') return name;
@@ -125,7 +125,8 @@ static struct filter *new(void *config, envoy_filter envoy) {
   return &attempt->filter;
 }
 
-// Answers the client in the target's place. Envoy takes nothing from that, neither about the host nor for a retry.
+// Answers the client in the target's place. Envoy draws no conclusions from that, neither about the host nor for a
+// retry.
 static void answer_instead(struct attempt *attempt, struct word word, struct span details) {
   struct span after = {word.retry_after, strlen(word.retry_after)};
   uint64_t seconds = 0;
@@ -142,14 +143,14 @@ static void answer_instead(struct attempt *attempt, struct word word, struct spa
   buffer_free(&milliseconds);
 }
 
-// Whether the attempt has its connection already, as is usual for nodes.
+// Returns whether the attempt already has its connection, as is usual for nodes.
 static bool is_connected(envoy_filter envoy) {
   struct span address = NO_SPAN;
   return CALLBACK(http_filter_get_attribute_string)(envoy, ATTRIBUTE_UPSTREAM_LOCAL_ADDRESS, &address) && address.size;
 }
 
-// Has Envoy send the request to another node than this one, which rests, and with STATUS_EJECT eject this one. Not at
-// once: the router is about to send this attempt.
+// Has Envoy send the request to another node than this one, which rests, and eject this one if `status` is
+// STATUS_EJECT. Not immediately, because the router is about to send this attempt.
 static void move_on_soon(struct attempt *attempt, unsigned status) {
   envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(attempt->filter.envoy);
   attempt->answered = true;
@@ -160,7 +161,7 @@ static void move_on_soon(struct attempt *attempt, unsigned status) {
 static void scheduled(struct filter *filter, uint64_t event) {
   bool ejects = event == STATUS_EJECT;
   struct header headers[] = {{SPAN(":status"), ejects ? SPAN("503") : SPAN("497")}};
-  // Where Envoy does not send the request on after all, the client gets this.
+  // The client gets this if Envoy does not send the request on after all.
   if (!ejects) ((struct attempt *)filter)->request->status = 429;
   CALLBACK(http_send_response_headers)(filter->envoy, headers, 1, true);
 }
@@ -168,7 +169,7 @@ static void scheduled(struct filter *filter, uint64_t event) {
 static enum headers_status request_headers(struct filter *filter, bool last) {
   struct attempt *attempt = (struct attempt *)filter;
   struct request *request = attempt->request = request_of(filter->envoy);
-  // Nothing reaches a target that the translator has not let through, or that we know nothing of.
+  // No request reaches a target unless the translator has let it through and the target is known here.
   if (!request || !find_target(attempt)) {
     answer_instead(attempt, MISTAKEN, SPAN("trunkline_undressed"));
     return HEADERS_STOP;
@@ -190,7 +191,7 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   }
   attempt->asked = true;
   attempt->runs = !attempt->target.node && running_begin(attempt->host);
-  // The attempts before this one noted their failures themselves, unless nothing came that they could have seen.
+  // Earlier attempts recorded their own failures, unless they received nothing that they could have seen.
   if (request->failures < request->attempts) request_failed(request, SPAN("0"));
   facts_clear(&request->facts);
   request->facts.wants_id = request_makes(request);
@@ -205,7 +206,7 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   return !last && (attempt->edits_model || attempt->edits_usage) ? HEADERS_STOP : HEADERS_CONTINUE;
 }
 
-// `body` with the edits, in the order of their places.
+// Applies the edits to `body`, in the order of their offsets.
 static bool splice(struct attempt *attempt, struct span body, struct buffer *into) {
   struct edit edits[2];
   int count = 0;
@@ -231,7 +232,7 @@ static bool splice(struct attempt *attempt, struct span body, struct buffer *int
   return true;
 }
 
-// Edits the body, whose last part is there as `last`. False if that cannot be: then the client has its answer.
+// Edits the body, whose last part is in `last`. Returns false if that is impossible; then the client has its answer.
 static bool edit_body(struct attempt *attempt, int last) {
   envoy_filter envoy = attempt->filter.envoy;
   struct buffer body = {0}, edited = {0};
@@ -259,7 +260,7 @@ static enum body_status request_body(struct filter *filter, bool last) {
   return last && edit_body(attempt, RECEIVED_REQUEST) ? BODY_CONTINUE : BODY_STOP_AND_BUFFER;
 }
 
-// Behind a body that had no last part.
+// After a body without a last part.
 static enum trailers_status request_trailers(struct filter *filter) {
   struct attempt *attempt = (struct attempt *)filter;
   if (!attempt->edits_model && !attempt->edits_usage) return TRAILERS_CONTINUE;
@@ -279,7 +280,7 @@ static void destroy(struct filter *filter) {
   free(attempt);
 }
 
-// It has no settings; something must be given out for one that is accepted.
+// There are no settings; an accepted configuration must return any non-NULL pointer.
 static void *configure(struct span config) { return config.size == 0 ? (void *)&attempt_filter : NULL; }
 
 const struct filter_kind attempt_filter = {

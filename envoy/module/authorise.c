@@ -13,15 +13,16 @@
 enum {
   LONGEST_TIMEOUT_MS = 3600000,
   MOST_BODY = 1 << 30,  // a check's length has 32 bits
-  // Bytes of a body that is waited for without a head check: the request costs one check.
+  // Bytes up to which a body is awaited without a head check, so that the request costs one check.
   SMALL_BODY = 64 * 1024,
-  // Bytes that a request takes in Envoy beside its body: one that promises a single byte is not for nothing.
+  // Bytes that a request takes in Envoy in addition to its body: even a request that promises one byte costs memory.
   STREAM_WEIGHT = 16 * 1024,
-  // Bytes of any other body after which nothing more is read until its head is checked.
+  // Bytes of any other body that are read before its head is checked.
   UNCHECKED_BODY = 16 * 1024,
-  // Bytes of a body that is not counted for its key: the rest of a stream weighs more.
+  // Bytes up to which a body is not counted for its key: the rest of the stream weighs more.
   UNCOUNTED_BODY = 4 * 1024,
-  // Bytes below which a piece of a body takes more memory than it has bytes: Envoy keeps pieces apart, in whole pages.
+  // Bytes below which a piece of a body takes more memory than its size: Envoy stores pieces separately, in whole
+  // pages.
   SMALL_PIECE = 4 * 1024,
   LONGEST_ID = 128,
 };
@@ -29,54 +30,54 @@ enum {
 struct settings {
   struct connection *lanes[2];     // by enum lane
   uint64_t max_body;         // bytes of one body
-  uint64_t max_of_strangers;  // bytes that are held before their key is checked
-  uint64_t max_of_key;       // bytes that are held for one key
-  uint64_t max_in_all;       // and for all keys
+  uint64_t max_of_strangers;  // bytes held before their key is checked
+  uint64_t max_of_key;       // bytes held for one key
+  uint64_t max_in_all;       // bytes held for all keys
 };
 
-// How far a request is.
+// The phase of a request.
 enum phase {
-  WAITING,       // for a small body, to be checked whole
-  LOOKING,       // whether the body is complete with what has been received already
-  HEAD_CHECK,    // asked; reading stops where a little of the body is there
+  WAITING,       // for a small body, to be checked in one check
+  LOOKING,       // finding out whether the body is complete with what has been received
+  HEAD_CHECK,    // sent; reading stops after a little of the body
   READING,       // the body of a request whose head was checked
-  WHOLE_CHECK,   // asked
+  WHOLE_CHECK,   // sent
   DECIDED,       // routed or refused
 };
 
-// What the stream's scheduler is told.
+// Events of the stream's scheduler.
 enum event { LOOK, ANSWERED, QUEUED, CANCELLED };
 
 struct authorise {
   struct filter filter;
   const struct settings *settings;
   enum phase phase;
-  bool complete;              // the body is
-  uint64_t length;            // of the body, if it is stated
-  uint64_t promised, unchecked;  // bytes that count as held for strangers
+  bool complete;              // the body is complete
+  uint64_t length;            // of the body, if stated
+  uint64_t promised, unchecked;  // bytes counted as held for strangers
   struct account *account;    // of the key, once it is known
-  uint64_t held;              // bytes that count there
+  uint64_t held;              // bytes counted in the account
   envoy_scheduler look;
-  struct pending_check *check;      // while the translator is asked
-  struct connection *connection;          // on which it was asked last
-  struct request *request;    // once it has let the request through
+  struct pending_check *check;      // while the translator decides
+  struct connection *connection;          // that carried the last check
+  struct request *request;    // once the translator has let it through
   uint64_t number;            // of the whole check
-  bool counted;               // the translator wants to know when the request ends
-  struct copy copy;           // of the answer, where the translator wants one
+  bool counted;               // the translator expects an end notice
+  struct copy copy;           // of the answer, if the translator wants one
   size_t id_size;
-  char id[LONGEST_ID];        // of the request, from the whole check on
-  struct span instead;        // what the client gets in the place of Envoy's answer, if there is something
-  bool answering;             // the client is being sent an answer
+  char id[LONGEST_ID];        // the request's id, from the whole check on
+  struct span instead;        // the replacement of Envoy's answer, if any
+  bool answering;             // an answer is being sent to the client
 };
 
-// What the translator decides by, in the order of the check's lines; method and path come first.
+// The headers of a check, in the order of its lines; method and path come first.
 static const struct span ASKED[] = {
     SPAN(":method"),         SPAN(":path"),         SPAN("authorization"),         SPAN("x-api-key"),
     SPAN("api-key"),         SPAN("content-type"),  SPAN("content-encoding"),      SPAN("x-request-id"),
     SPAN("x-trunkline-tag"), SPAN("cache-control"), SPAN("x-trunkline-max-price"),
 };
 
-// All values of a header, as one list (RFC 9110 section 5.2).
+// Adds all values of a header as one list (RFC 9110 section 5.2).
 static void add_values(const struct header_list *headers, struct span name, struct buffer *into) {
   bool more = false;
   for (size_t at = 0; at < headers->count; at++) {
@@ -109,7 +110,7 @@ static void ask(struct authorise *authorise, enum frame_kind kind, bool with_rec
   size_t body = whole ? buffered(authorise) + (with_received ? received(authorise) : 0) : 0;
   struct buffer head = {0}, frame = {0};
   struct header_list headers;
-  header_list(envoy, REQUEST_HEADERS, &headers);  // at once: a single one costs Envoy as much
+  header_list(envoy, REQUEST_HEADERS, &headers);  // all at once: a single header costs Envoy as much
   for (size_t at = 0; at < sizeof ASKED / sizeof *ASKED; at++) {
     if (at) buffer_add(&head, SPAN("\n"));
     add_values(&headers, ASKED[at], &head);
@@ -129,7 +130,7 @@ static void ask(struct authorise *authorise, enum frame_kind kind, bool with_rec
   if (whole) authorise->number = pending_check_number(authorise->check);
 }
 
-// The request is over, or nobody waits for the answer about it: its place among the concurrent ones is free.
+// Sends the end notice: the request is over or its client has left, so its concurrent place is free.
 static void tell_end(struct authorise *authorise) {
   authorise->counted = false;
   if (!authorise->id_size) return;
@@ -137,7 +138,7 @@ static void tell_end(struct authorise *authorise) {
   connection_end(authorise->connection, authorise->number, id);
 }
 
-// Gives back what counts as held for strangers.
+// Returns the bytes that count as held for strangers.
 static void give_back(struct authorise *authorise) {
   count_give(&held_promised, authorise->promised);
   count_give(&held_unchecked, authorise->unchecked);
@@ -149,7 +150,7 @@ static void refuse(struct authorise *authorise, enum refusal refusal) {
   refusal_send(authorise->filter.envoy, refusal);
 }
 
-// Counts `size` bytes in all as held for the key. False if that is too much; then the client has its answer.
+// Counts `size` bytes in total as held for the key. Returns false if that is too much; then the client has its answer.
 static bool hold(struct authorise *authorise, uint64_t size) {
   const struct settings *settings = authorise->settings;
   if (size <= authorise->held) return true;
@@ -228,7 +229,7 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
     CALLBACK(http_set_buffer_limit)(filter->envoy, authorise->settings->max_body);
     return HEADERS_STOP;
   }
-  // A short body of unknown length often comes in the same piece as its head, which Envoy is still reading.
+  // A short body of unknown length often arrives in the same piece as its head, which Envoy is still reading.
   authorise->phase = LOOKING;
   CALLBACK(http_set_buffer_limit)(filter->envoy, UNCHECKED_BODY);
   authorise->look = CALLBACK(http_filter_scheduler_new)(filter->envoy);
@@ -236,7 +237,7 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   return HEADERS_STOP;
 }
 
-// Adds a small piece to what is buffered, instead of leaving it beside it.
+// Appends a small piece to the buffered body, instead of storing it separately.
 static void merge(struct authorise *authorise) {
   envoy_filter envoy = authorise->filter.envoy;
   if (received(authorise) >= SMALL_PIECE || buffered(authorise) == 0) return;
@@ -307,7 +308,7 @@ static enum trailers_status request_trailers(struct filter *filter) {
   return TRAILERS_STOP;
 }
 
-// The head may pass: reads the rest of the body, which counts as held for the key from now on.
+// The head may pass: reads the rest of the body, which is counted for the key from now on.
 static void admit(struct authorise *authorise, struct span key) {
   const struct settings *settings = authorise->settings;
   authorise->phase = READING;
@@ -325,7 +326,7 @@ static void admit(struct authorise *authorise, struct span key) {
   }
 }
 
-// Puts `text` in the place of the first bytes of the body.
+// Replaces the first bytes of the body by `text`.
 static void begin_otherwise(struct authorise *authorise, size_t replaced, struct span text) {
   envoy_filter envoy = authorise->filter.envoy;
   struct buffer body = {0}, made = {0}, length = {0};
@@ -340,7 +341,7 @@ static void begin_otherwise(struct authorise *authorise, size_t replaced, struct
   buffer_free(&length);
 }
 
-// The request may pass. False if the answer makes no sense.
+// Routes the request, which may pass. Returns false if the answer is invalid.
 static bool route(struct authorise *authorise, struct reply reply, struct pending_check *check) {
   struct span head = reply.head, text = NO_SPAN;
   size_t replaced = 0;
@@ -363,12 +364,12 @@ static bool route(struct authorise *authorise, struct reply reply, struct pendin
   struct span id = {authorise->id, authorise->id_size};
   authorise->request->since = pending_check_asked_ms(check);
   live_begin(&authorise->request->live, id, authorise->request, pending_check_keep_scheduler(check), CANCELLED);
-  // Where the body was never read on, the limit is still that of a body whose head is not checked.
+  // If no more of the body was read, the limit is still that of a body whose head is not checked.
   CALLBACK(http_set_buffer_limit)(authorise->filter.envoy, authorise->settings->max_body);
   if (reply.body.size) begin_otherwise(authorise, replaced, text);
   CALLBACK(http_clear_route_cache)(authorise->filter.envoy);
   request_routes(authorise->request);
-  CALLBACK(http_filter_continue_decoding)(authorise->filter.envoy);  // the stream may be gone behind it
+  CALLBACK(http_filter_continue_decoding)(authorise->filter.envoy);  // the stream may be gone after this
   request_routes(NULL);
   return true;
 }
@@ -394,7 +395,7 @@ static void answered(struct authorise *authorise, struct pending_check *check) {
   }
 }
 
-// The request waits for a place. Its key is known, so that it counts as held for strangers no longer.
+// The request waits for a place. Its key is known, so its body no longer counts as held for strangers.
 static void queued(struct authorise *authorise) {
   struct buffer key = {0};
   if (authorise->phase == WHOLE_CHECK && authorise->check && pending_check_queued(authorise->check, &key)) {
@@ -427,14 +428,14 @@ static void scheduled(struct filter *filter, uint64_t event) {
   struct pending_check *check = authorise->check;
   if (!check) return;
   authorise->check = NULL;
-  // It may have been refused meanwhile, for what came of its body.
+  // The request may have been refused meanwhile because of its body.
   if (authorise->phase != DECIDED) answered(authorise, check);
-  // The stream may be gone by now, and the filter with it.
+  // The stream, and the filter with it, may be gone by now.
   pending_check_drop(check);
 }
 
-// Whether the answer is Envoy's own, which only says that nothing can be reached. A target's 503 has another status
-// here.
+// Returns whether the answer is Envoy's own, which only says that nothing can be reached. A target's 503 has another
+// status here.
 static bool is_mute(const struct authorise *authorise) {
   const struct request *request = authorise->request;
   if (request->limited || request->outcome.gone) return true;
@@ -442,7 +443,7 @@ static bool is_mute(const struct authorise *authorise) {
          span_is(header_get(authorise->filter.envoy, RESPONSE_HEADERS, SPAN(":status")), SPAN("503"));
 }
 
-// Says why nothing can be reached, and when to come back.
+// Tells the client why nothing can be reached, and when to come back.
 static void say_last_word(struct authorise *authorise) {
   struct word word = last_word(&authorise->request->outcome);
   refusal_replace_headers(authorise->filter.envoy, &word);

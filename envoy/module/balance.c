@@ -14,7 +14,7 @@ static double lasting(uint64_t weight) {
   return step;
 }
 
-// Whether one more request would be more than half of what the machine has free, and than 1.5 times its share.
+// Returns whether one more request would exceed both half of the machine's free capacity and 1.5 times its share.
 static bool is_saturated(const struct machine *machine, uint64_t weights, uint64_t active) {
   double next = (double)machine->active + 1;
   if (next * 2 * WEIGHT_OF_A_REQUEST <= (double)machine->weight) return false;

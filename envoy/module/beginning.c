@@ -1,6 +1,6 @@
 #include "beginning.h"
 
-// The words that the beginning says are known, as long as no other event has said others.
+// Returns whether the beginning's words are known already and no other event has changed them.
 static bool is_repeated(const struct beginning *beginning, const struct facts *facts, struct span text) {
   return beginning->size && beginning->word_changes == facts->word_changes &&
          span_begins(text, (struct span){beginning->text, beginning->size});
@@ -12,7 +12,7 @@ static void repeat(const struct beginning *beginning, struct scanner *scanner) {
   scanner->report = report;
 }
 
-// What says more than words is read each time.
+// A beginning that contains more than words is read each time.
 static void remember(struct beginning *beginning, const struct scanner *scanner, const struct facts *facts,
                      struct span text) {
   if (text.size > LONGEST_BEGINNING || scanner->has_report) return;

@@ -1,5 +1,5 @@
 // The events of a stream mostly begin alike, up to the text that each of them adds. What such a beginning says is
-// remembered, so that the same one is compared and not read again. No I/O.
+// remembered, so an identical one is compared instead of read again. No I/O.
 
 #pragma once
 
@@ -9,9 +9,9 @@ enum { LONGEST_BEGINNING = 512 };
 
 struct beginning {
   char text[LONGEST_BEGINNING];
-  size_t size;            // 0: there is none
-  struct scanner behind;  // as it is there, but for its report
-  uint64_t word_changes;  // of the facts, there
+  size_t size;            // 0: nothing is remembered
+  struct scanner behind;  // the scanner's state after the beginning, except its report
+  uint64_t word_changes;  // of the facts, at that point
 };
 
 // Reads a piece of an event's data, as scanner_read does.

@@ -47,8 +47,8 @@ void *allocate(size_t size) {
 
 void buffer_reserve(struct buffer *buffer, size_t more) {
   if (buffer->capacity - buffer->size >= more) return;
-  if (more > SIZE_MAX / 4) abort();  // a length below zero
-  // The first reservation of a large buffer is usually its last one, so that it is exact.
+  if (more > SIZE_MAX / 4) abort();  // a negative length
+  // The first reservation of a large buffer is usually its last, so it is exact.
   size_t capacity = buffer->capacity ? buffer->capacity * 2 : more > 256 ? more : 256;
   while (capacity - buffer->size < more) capacity *= 2;
   buffer->data = realloc(buffer->data, capacity);

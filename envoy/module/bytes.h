@@ -1,4 +1,4 @@
-// Bytes that somebody else owns, and bytes of our own that grow.
+// Borrowed bytes (span), and bytes of our own that grow (buffer).
 
 #pragma once
 
@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-// As Envoy's ABI passes buffers.
+// The layout in which Envoy's ABI passes buffers.
 struct span {
   const char *data;
   size_t size;
@@ -21,7 +21,7 @@ struct buffer {
   size_t size, capacity;
 };
 
-// The short ones stand here, where a compiler puts them in place.
+// Short functions are inline.
 static inline bool span_is(struct span text, struct span other) {
   return text.size == other.size && (text.size == 0 || memcmp(text.data, other.data, text.size) == 0);
 }
@@ -30,7 +30,7 @@ static inline bool span_begins(struct span text, struct span prefix) {
   return text.size >= prefix.size && (prefix.size == 0 || memcmp(text.data, prefix.data, prefix.size) == 0);
 }
 
-// Nothing may be added to the address of what is not there, not even 0.
+// Adding anything to a null pointer, even 0, is undefined.
 static inline struct span span_between(struct span text, size_t start, size_t end) {
   return (struct span){start ? text.data + start : text.data, end - start};
 }
@@ -39,20 +39,20 @@ static inline struct span span_from(struct span text, size_t start) { return spa
 
 static inline struct span buffer_span(const struct buffer *buffer) { return (struct span){buffer->data, buffer->size}; }
 
-// The same in any case; `prefix` is lower case.
+// Ignores case; `prefix` is in lower case.
 bool span_begins_any_case(struct span text, struct span prefix);
-// Where `needle` first is in `text`, from `from` on; -1 if nowhere.
+// Returns the first offset of `needle` in `text` at or after `from`; -1 if there is none.
 ptrdiff_t span_find(struct span text, struct span needle, size_t from);
-// Takes what is before the first `separator` off `text`, and the separator; all of it if there is none.
+// Takes everything before the first `separator` off `text`, and the separator; all of it if there is none.
 struct span span_next(struct span *text, char separator);
-// The decimal number that `text` is; false if it is none or has more than 18 digits.
+// Parses a decimal number; returns false for anything else, or for more than 18 digits.
 bool span_number(struct span text, uint64_t *number);
 
-// Memory that cannot be had ends the process, as everywhere in Envoy.
+// Ends the process if there is no memory, as Envoy does everywhere.
 void *allocate(size_t size);
 void buffer_add(struct buffer *buffer, struct span data);
 void buffer_add_number(struct buffer *buffer, uint64_t number);
-// Each number behind a space.
+// Adds each number, preceded by a space.
 void buffer_add_words(struct buffer *buffer, const uint64_t *numbers, size_t count);
 void buffer_reserve(struct buffer *buffer, size_t more);
 void buffer_free(struct buffer *buffer);

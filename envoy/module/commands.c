@@ -7,7 +7,7 @@
 
 enum { COMMAND_REPORT = 1, COMMAND_CANCEL = 2, COMMAND_QUOTAS = 3 };
 
-// What rests, and what is left of quotas.
+// Reports rests and remaining quotas.
 static void report_quotas(struct buffer *into) {
   uint64_t now = hosts_now();
   hosts_report(into, now);

@@ -23,14 +23,14 @@
 #endif
 
 enum {
-  // Between two attempts to connect: a translator that is restarted keeps its socket, so that this is for the first
-  // start, and for a peer that hangs up on us each time.
+  // Between two attempts to connect. A restarted translator keeps its socket, so this is for the first start, and for a
+  // peer that closes every connection.
   RECONNECT_MS = 50,
   EXPIRY_MS = 1000,
   MOST_CHECKS = 100000,
-  // On so many connections: a check that its reader does not survive must not end it for ever.
+  // Most connections on which a check is sent: a check that kills its reader must not do so for ever.
   MOST_TIMES_ASKED = 3,
-  QUEUED = 102,  // the status that tells that a request waits for a place
+  QUEUED = 102,  // the status of an answer that says that the request waits
   LONGEST_WAIT_MS = 3600000,
 };
 
@@ -38,29 +38,29 @@ static const char UPGRADE[] =
     "GET /authorise HTTP/1.1\r\nhost: translator\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n";
 
 struct connection {
-  struct connection *next;  // of all
+  struct connection *next;  // in the list of all connections
   unsigned users;
   char path[LONGEST_PATH];
   unsigned timeout_ms;
   enum lane lane;
   pthread_t thread;
-  int wake[2];  // a byte here ends the thread's wait
-  struct complaints complaints;  // the thread's
+  int wake[2];  // a byte written here ends the thread's wait
+  struct complaints complaints;  // used by the thread only
 
-  pthread_mutex_t lock;  // of all below
+  pthread_mutex_t lock;  // guards everything below
   bool stopping;
   int socket;            // -1 while there is none
-  struct list asked;      // without an answer, in the order asked, which is that of their deadlines
-  struct list queued;     // of which the translator has told that an answer will take its time
-  struct pending_check *unsent;  // the first of them that is not wholly written
-  size_t sent;            // bytes of it that are
+  struct list asked;      // without an answer, in the order sent, which is that of their deadlines
+  struct list queued;     // whose requests wait, so that their answers take longer
+  struct pending_check *unsent;  // the first one that is not completely written
+  size_t sent;            // bytes of it that are written
   size_t count;
-  int64_t next_look;      // at the deadlines of those that are queued
+  int64_t next_look;      // the next look at the deadlines of queued checks
   uint64_t numbers;
   struct table waiting;   // by number
 };
 
-// Configurations are made on Envoy's main thread and destroyed by whoever used them last, which may be a worker.
+// Configurations are created on Envoy's main thread and destroyed by their last user, which may be a worker.
 static pthread_mutex_t connections_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct connection *connections;
 
@@ -71,11 +71,11 @@ static int64_t now_ms(void) {
 }
 
 static void wake(struct connection *connection) {
-  ssize_t done = write(connection->wake[1], "", 1);  // full is as good: it wakes too
+  ssize_t done = write(connection->wake[1], "", 1);  // a full pipe wakes the thread too
   (void)done;
 }
 
-// On the thread.
+// Runs on the thread.
 static void report(struct connection *connection, enum complaint cause, const char *detail) {
   complain(&connection->complaints, cause, (struct span){detail, strlen(detail)}, now_ms());
 }
@@ -87,14 +87,14 @@ static void take_out(struct connection *connection, struct pending_check *check)
   connection->count--;
 }
 
-// The check is no longer among those that wait; its owner drops it.
+// Marks a check, which has left the lists, as answered; its owner drops it.
 static void answer(struct pending_check *check) {
   check->answered = true;
   envoy_scheduler scheduler = check->scheduler;
   if (scheduler) CALLBACK(http_filter_scheduler_commit)(scheduler, check->event);
 }
 
-// Writes what the socket takes. False if the connection is broken.
+// Writes what the socket accepts. Returns false if the connection is broken.
 static bool send_checks(struct connection *connection) {
   while (connection->unsent && connection->socket >= 0) {
     struct pending_check *check = connection->unsent;
@@ -106,7 +106,7 @@ static bool send_checks(struct connection *connection) {
     if (connection->sent < check->frame.size) return true;
     connection->sent = 0;
     connection->unsent = check->newer;
-    if (!check->scheduler) {  // a notice, or dropped while it was half written
+    if (!check->scheduler) {  // a notice, or a check that was dropped while half written
       take_out(connection, check);
       pending_check_free(check);
     }
@@ -118,11 +118,11 @@ static void disconnect(struct connection *connection) {
   if (connection->socket >= 0) close(connection->socket);
   connection->socket = -1;
   connection->sent = 0;
-  // Where they waited is gone: they are asked again, and wait anew.
+  // The queue in which they waited is gone: they are sent again and join the queue anew.
   for (struct pending_check *check; (check = connection->queued.oldest);) {
     list_remove(&connection->queued, check);
     check->queued = false;
-    check->asked = 1;  // the reader has survived it
+    check->asked = 1;  // the reader survived it
     check->deadline = now_ms() + connection->timeout_ms;
     list_append(&connection->asked, check);
   }
@@ -148,7 +148,7 @@ static void connect_now(struct connection *connection) {
     return;
   }
   fcntl(made, F_SETFD, FD_CLOEXEC);
-  // Where too many wait to be accepted, connecting would wait too, and nothing would expire meanwhile.
+  // If too many connections wait to be accepted, a blocking connect would wait too, and nothing would expire meanwhile.
   fcntl(made, F_SETFL, O_NONBLOCK);
   bool connected = connect(made, (struct sockaddr *)&address, sizeof address) == 0;
   if (!connected || send(made, UPGRADE, sizeof UPGRADE - 1, MSG_NOSIGNAL) != (ssize_t)sizeof UPGRADE - 1) {
@@ -162,7 +162,8 @@ static void connect_now(struct connection *connection) {
   pthread_mutex_unlock(&connection->lock);
 }
 
-// The request waits for a place, for as long as the answer says. False if it says something else.
+// Moves a check whose request waits to the queued list, with the deadline in the answer. Returns false if the answer is
+// invalid.
 static bool take_queued(struct connection *connection, struct pending_check *check, struct reply reply) {
   struct span key = reply.head, wait = span_next(&key, ' ');
   uint64_t longest_ms;
@@ -180,7 +181,7 @@ static bool take_queued(struct connection *connection, struct pending_check *che
 
 static bool enqueue(struct connection *connection, struct pending_check *check);
 
-// Puts a frame without an answer behind all others. Under the lock, as enqueue.
+// Appends a frame without an answer. The caller has the lock, as for enqueue.
 static bool enqueue_notice(struct connection *connection, uint64_t number, struct buffer frame) {
   if (connection->count >= MOST_CHECKS) {
     buffer_free(&frame);
@@ -198,19 +199,19 @@ static void take_answer(struct connection *connection, struct span frame) {
   if (!number) {
     struct buffer result = {0};
     command_obey(frame_reply(frame), connection->lane == LANE_SHORT, &result);
-    enqueue_notice(connection, 0, result);  // the thread, which this is, sees for itself what is left to write
+    enqueue_notice(connection, 0, result);  // this is the thread itself, which sees what is left to write
     return;
   }
   struct pending_check *check = table_find(&connection->waiting, number);
-  if (!check) return;                 // its client has left
-  if (check == connection->unsent) return;  // an answer to half a check is none
+  if (!check) return;                 // the client has left
+  if (check == connection->unsent) return;  // an answer to half a check is ignored
   if (take_queued(connection, check, frame_reply(frame))) return;
   take_out(connection, check);
   buffer_add(&check->answer, frame);
   answer(check);
 }
 
-// Takes the whole answers out of `received`. False if the peer does not speak our protocol.
+// Takes the complete answers out of `received`. Returns false if the peer does not speak our protocol.
 static bool take_answers(struct connection *connection, struct buffer *received, bool *upgraded) {
   struct span rest = buffer_span(received), frame;
   if (!*upgraded) {
@@ -233,7 +234,7 @@ static bool take_answers(struct connection *connection, struct buffer *received,
   return state != FRAME_BAD;
 }
 
-// Reads until there is nothing more. False if the connection is broken.
+// Reads everything available. Returns false if the connection is broken.
 static bool receive(struct connection *connection, struct buffer *received, bool *upgraded) {
   for (;;) {
     buffer_reserve(received, 65536);
@@ -252,15 +253,15 @@ static bool receive(struct connection *connection, struct buffer *received, bool
 
 static void give_up(struct connection *connection, struct pending_check *check) {
   take_out(connection, check);
-  // Where there is no connection, that is the reason, and has been told.
+  // Without a connection, that is the reason, and was logged.
   if (connection->socket >= 0) report(connection, TRANSLATOR_SILENT, "");
   answer(check);
 }
 
-// Ends the checks that are too old. How long the thread may wait then.
+// Ends the checks that are too old. Returns how long the thread may wait until the next one.
 static int expire(struct connection *connection) {
   int64_t now = now_ms();
-  if (now >= connection->next_look) {  // each may wait for another time
+  if (now >= connection->next_look) {  // each has a deadline of its own
     connection->next_look = now + EXPIRY_MS;
     for (struct pending_check *check = connection->queued.oldest, *newer; check; check = newer) {
       newer = check->newer;
@@ -269,7 +270,7 @@ static int expire(struct connection *connection) {
   }
   while (connection->asked.oldest && connection->asked.oldest->deadline <= now) {
     struct pending_check *check = connection->asked.oldest;
-    if (check == connection->unsent && connection->sent) {  // the rest of a frame cannot be left out
+    if (check == connection->unsent && connection->sent) {  // the rest of a frame must be written
       disconnect(connection);
       continue;
     }
@@ -280,7 +281,7 @@ static int expire(struct connection *connection) {
       give_up(connection, check);
     }
   }
-  // A check that comes meanwhile does not end the wait.
+  // A new check does not end the wait.
   int64_t left = connection->asked.oldest ? connection->asked.oldest->deadline - now : connection->timeout_ms;
   return left < EXPIRY_MS ? (int)left : EXPIRY_MS;
 }
@@ -297,7 +298,7 @@ static void *run(void *argument) {
     short wanted = (short)(connection->unsent ? POLLIN | POLLOUT : POLLIN);
     pthread_mutex_unlock(&connection->lock);
     if (stopping) break;
-    // Only this thread connects and disconnects, so that it may look without the lock.
+    // Only this thread connects and disconnects, so it may read the socket without the lock.
     if (connection->socket < 0 && now_ms() >= next_attempt) {
       received.size = 0;
       upgraded = false;
@@ -323,7 +324,7 @@ static void *run(void *argument) {
   return NULL;
 }
 
-// With its thread; NULL if there cannot be one.
+// Creates a connection with its thread; returns NULL if that fails.
 static struct connection *connection_new(const char *path, unsigned timeout_ms, enum lane lane) {
   struct connection *connection = allocate(sizeof *connection);
   memset(connection, 0, sizeof *connection);
@@ -383,7 +384,7 @@ void connection_close(struct connection *connection) {
   wake(connection);
   pthread_join(connection->thread, NULL);
   disconnect(connection);
-  while (connection->asked.oldest) {  // only notices: each check was dropped by its stream
+  while (connection->asked.oldest) {  // only notices are left: each check was dropped by its stream
     struct pending_check *notice = connection->asked.oldest;
     take_out(connection, notice);
     pending_check_free(notice);
@@ -394,8 +395,8 @@ void connection_close(struct connection *connection) {
   free(connection);
 }
 
-// Puts a check behind all others, and writes what the socket takes. Under the lock; returns whether the thread has to
-// wait for room in the socket. That the connection is broken it sees by itself.
+// Appends a check, and writes what the socket accepts. The caller has the lock. Returns whether the thread has to wait
+// for room in the socket. The thread notices a broken connection by itself.
 static bool enqueue(struct connection *connection, struct pending_check *check) {
   list_append(&connection->asked, check);
   if (!check->notice) table_put(&connection->waiting, check->number, check);
@@ -477,7 +478,7 @@ bool pending_check_drop(struct pending_check *check) {
   envoy_scheduler scheduler = check->scheduler;
   check->scheduler = NULL;
   bool half_written = !check->answered && check == connection->unsent && connection->sent;
-  // Without its last byte it is no check, but the rest is still written.
+  // A frame without its last byte is not a check, but the rest must still be written.
   bool asked = check->asked > 0;
   if (!check->answered && !half_written) take_out(connection, check);
   pthread_mutex_unlock(&connection->lock);

@@ -34,7 +34,7 @@ void copy_headers(struct copy *copy, envoy_filter envoy, bool last) {
   copy->state = COPY_RUNNING;
 }
 
-// Takes a piece, unless there is no more room.
+// Takes a piece if there is room.
 static bool take(struct copy *copy, struct span piece) {
   if (piece.size > LONGEST_COPY - copy->body.size) return false;
   if (!count_take(&held_copies, piece.size, MOST_COPIES)) return false;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-// The largest whole number outside strings.
+// Returns the largest whole number outside strings.
 static uint64_t largest_number(struct span text) {
   uint64_t largest = 0, number = 0;
   bool in_string = false, in_fraction = false;
@@ -32,7 +32,7 @@ static uint64_t largest_of(struct report *report) {
 }
 
 static void keep(struct report *report, struct span text, uint64_t document) {
-  bool duplicate = report->document == document;  // of two members with one name, the last one counts
+  bool duplicate = report->document == document;  // of two members with one name, the last counts
   bool follows = report->text.size && !duplicate;
   uint64_t largest = follows ? largest_number(text) : 0;
   if (follows && largest < largest_of(report)) return;

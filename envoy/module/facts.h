@@ -1,15 +1,15 @@
-// What an answer says about its own cost, as the access log carries it: usage reports as the target wrote them, and a
-// few words and counts beside them. Bounded, whatever a target sends.
+// What an answer says about its own cost, as in the access log: usage reports as the target wrote them, and a few words
+// and counts. Bounded, whatever a target sends.
 
 #pragma once
 
 #include "bytes.h"
 
 enum report_kind {
-  REPORT_USAGE,         // `usage` of the answer or of its events
-  REPORT_START,         // `message.usage` of the first event, where the last one reports only the output
+  REPORT_USAGE,  // `usage` of the answer or of its events
+  REPORT_START,  // `message.usage` of the first event, if the last one reports only the output
   REPORT_BILLED_UNITS,  // `meta.billed_units`
-  REPORT_TIMINGS,       // `timings`, a llama.cpp server's own counts
+  REPORT_TIMINGS,  // `timings`, a llama.cpp server's own counts
   REPORT_KINDS
 };
 
@@ -19,7 +19,7 @@ enum {
   LONGEST_REPORT = 16 * 1024,
   LONGEST_WORD = 32,
   LONGEST_RESPONSE_ID = 512,
-  // Choices that may report their own usage; no server that does so allows more.
+  // Most choices that may report their own usage; no server that does so allows more.
   MOST_CHOICES = 16,
 };
 
@@ -27,9 +27,9 @@ enum {
 // total in every event, and others end with an empty report.
 struct report {
   struct buffer text;
-  uint64_t largest;   // of the numbers in it; most reports are the only one, so it is looked for when it matters
-  bool is_measured;   // it has been
-  uint64_t document;  // in which it stands
+  uint64_t largest;  // the largest number in it; found only when needed, because most answers have one report
+  bool is_measured;  // `largest` is known
+  uint64_t document;  // that contains it
 };
 
 struct facts {
@@ -44,25 +44,25 @@ struct facts {
     size_t size;
   } words[WORD_KINDS];
   uint64_t word_changes;
-  uint64_t items;      // of the list `data`, or images that were sent as events
-  uint64_t text;       // bytes of generated text
-  uint64_t deltas;     // events that have some
+  uint64_t items;  // length of the list `data`, or number of images sent as events
+  uint64_t text;  // bytes of generated text
+  uint64_t deltas;  // events with generated text
   uint64_t documents;  // JSON texts: one, or one per event
-  bool too_long;       // a report was, and is not kept
-  bool wants_id;       // of the response that the answer makes: `id`, the first one that can be one
+  bool too_long;  // a report was too long and is not kept
+  bool wants_id;  // the id of the response that the answer creates: the first valid `id`
   struct buffer id;
 };
 
 void facts_report(struct facts *facts, enum report_kind kind, struct span text);
-// The usage that belongs to one of several choices.
+// Adds the usage of one of several choices.
 void facts_choice(struct facts *facts, uint64_t index, struct span text);
-// Keeps words of letters, digits and `._:+-` only; others are not kept.
+// Keeps a word that consists of letters, digits and `._:+-`; ignores any other.
 void facts_word(struct facts *facts, enum word_kind kind, struct span text);
-// Keeps the first text that can be the id of a response and a part of a path: LONGEST_RESPONSE_ID letters, digits and `_-.=:+~`
-// at most, the first of them no point.
+// Keeps the first text that can be the id of a response and a path segment: at most LONGEST_RESPONSE_ID letters, digits
+// and `_-.=:+~`, not beginning with a point.
 void facts_id(struct facts *facts, struct span text);
-// As a JSON object; nothing if there are none.
+// Writes the facts as a JSON object; nothing if there are none.
 void facts_write(const struct facts *facts, struct buffer *into);
-// Forgets them, and what was wanted.
+// Clears the facts, and what was wanted.
 void facts_clear(struct facts *facts);
 void facts_free(struct facts *facts);

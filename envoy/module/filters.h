@@ -1,4 +1,4 @@
-// The HTTP filters of this module. Each filter is one struct that begins with `struct filter`.
+// The HTTP filters of this module. Each filter is a struct that begins with `struct filter`.
 
 #pragma once
 
@@ -6,9 +6,9 @@
 
 struct filter;
 
-// The hooks of one kind of filter. `configure` and `new` are required; a hook that is NULL lets everything pass.
+// The hooks of one kind of filter. `configure` and `new` are required; a NULL hook lets everything pass.
 struct filter_kind {
-  // Returns NULL to refuse the configuration. The result is any pointer but NULL, also where there are no settings.
+  // Returns NULL to refuse the configuration, and any other pointer to accept it, even without settings.
   void *(*configure)(struct span config);
   void (*unconfigure)(void *config);
   struct filter *(*new)(void *config, envoy_filter envoy);
@@ -21,7 +21,7 @@ struct filter_kind {
   // `event` is what was committed to the stream's scheduler.
   void (*scheduled)(struct filter *, uint64_t event);
   void (*complete)(struct filter *);  // before the access log
-  // Without it, the filter's memory is freed.
+  // If NULL, the filter's memory is freed.
   void (*destroy)(struct filter *);
 };
 
@@ -30,7 +30,7 @@ struct filter {
   envoy_filter envoy;
 };
 
-// Asks the translator about every request, and routes it as that says.
+// Has the translator check every request, and routes the request as the answer says.
 extern const struct filter_kind authorise_filter;
-// Prepares one attempt for the target that Envoy chose for it, and sees what it used.
+// Prepares one attempt for the target that Envoy chose, and reads what it used.
 extern const struct filter_kind attempt_filter;

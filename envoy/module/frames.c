@@ -7,7 +7,7 @@ enum {
   NUMBER = 8,
   KIND = 1,
   STATUS = 2,
-  ANSWER = NUMBER + STATUS + SIZE,  // what every answer has
+  ANSWER = NUMBER + STATUS + SIZE,  // the fixed part of every answer
   LONGEST_ANSWER = 1 << 20,
 };
 

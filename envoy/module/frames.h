@@ -20,14 +20,15 @@ enum frame_kind {
   FRAME_RUNNING
 };
 
-// Begins a frame in an empty buffer. `body` bytes may be added to the buffer before its end.
+// Begins a frame in an empty buffer, to which `body` bytes may be added before the end.
 void frame_begin(struct buffer *frame, enum frame_kind kind, struct span head, size_t body);
 void frame_end(struct buffer *frame, uint64_t number);
 
-// Takes the first frame off `rest`: what is behind its length.
+// Takes the first frame off `rest`, without its length.
 enum frame_state frame_next(struct span *rest, struct span *frame);
-// Of an answer that frame_next has given out.
+// Returns the number of an answer from frame_next.
 uint64_t frame_number(struct span frame);
 struct reply frame_reply(struct span frame);
-// Of the body of an answer that lets a request pass: how many bytes of the request's body `text` takes the place of.
+// Splits the body of an answer that lets a request pass: `text` replaces the first `replaced` bytes of the request's
+// body.
 bool reply_beginning(struct span body, size_t *replaced, struct span *text);

@@ -1,4 +1,4 @@
-// Headers and bodies of a stream, by Envoy's callbacks.
+// Headers and bodies of a stream, through Envoy's callbacks.
 
 #pragma once
 
@@ -18,30 +18,30 @@ static inline void header_remove(envoy_filter filter, int type, struct span key)
   CALLBACK(http_set_header)(filter, type, key, NO_SPAN);
 }
 
-// All headers of a stream, as Envoy has them; valid until one is changed.
+// All headers of a stream, as Envoy stores them; valid until one is changed.
 struct header_list {
   struct header few[64], *all;
   size_t count;
 };
 
 void header_list(envoy_filter filter, int type, struct header_list *list);
-// The first value of a header; nothing if it is not there.
+// Returns the first value of a header; empty if it is missing.
 struct span header_of(const struct header_list *list, struct span key);
 void header_list_free(struct header_list *list);
 
-// Headers that stand in lines of `name: value`.
+// Headers in lines of `name: value`.
 struct header_lines {
   struct header few[16], *all;
   size_t count;
 };
 
-// Splits `text`, which the headers then point into.
+// Splits `text`; the headers point into it.
 void header_lines(struct span text, struct header_lines *lines);
 void header_lines_free(struct header_lines *lines);
 // Sets each header of a text of such lines.
 void headers_set(envoy_filter filter, int type, struct span text);
 
-// A body as Envoy has it, in pieces; valid until it is changed.
+// A body as Envoy stores it, in pieces; valid until it is changed.
 struct slices {
   struct span few[16], *all;
   size_t count;
@@ -49,7 +49,7 @@ struct slices {
 
 void body_slices(envoy_filter filter, int type, struct slices *slices);
 void slices_free(struct slices *slices);
-// Copies a body to the end of `into`.
+// Appends a copy of a body to `into`.
 void body_copy(envoy_filter filter, int type, struct buffer *into);
-// Replaces what was received just now.
+// Replaces what was just received.
 void body_replace(envoy_filter filter, int type, struct span data);

@@ -3,12 +3,12 @@
 #include <pthread.h>
 #include <string.h>
 
-// The longest unused is forgotten first.
+// The least recently used host is forgotten first.
 enum { MOST_HOSTS = 512, KEPT_MS = 60000 };
 
 struct record {
   uint64_t host;  // 0: free
-  uint64_t taken;  // when
+  uint64_t taken;  // when it was taken
   size_t count;
   struct left quotas[MOST_LEFT];
 };

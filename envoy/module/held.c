@@ -6,8 +6,8 @@
 enum { BUCKETS = 1024 };
 
 struct account {
-  struct account *next;   // in its bucket
-  struct account **from;  // the pointer to this one
+  struct account *next;   // in the same bucket
+  struct account **from;  // the pointer to this account
   unsigned users;         // under the lock
   struct count count;
   struct buffer key;
@@ -15,7 +15,7 @@ struct account {
 
 struct count held_promised, held_unchecked;
 
-static struct count held_in_all;  // by all accounts
+static struct count held_in_all;  // in all accounts
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct account *accounts[BUCKETS];
 

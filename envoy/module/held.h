@@ -1,7 +1,7 @@
-// How many bytes of request bodies this process holds, counted against bounds. From any thread.
+// Counts the bytes of request bodies that this process holds against bounds. From any thread.
 //
 // Bodies of strangers, whose API key has not been checked yet, share one count. Every key has a count of its own, and
-// all of them together are a second bound.
+// all keys together are bounded as well.
 
 #pragma once
 
@@ -9,18 +9,18 @@
 
 #include "bytes.h"
 
-// Bytes that count against one bound.
+// Bytes counted against one bound.
 struct count {
   _Atomic uint64_t bytes;
 };
 
-// Returns false, and takes nothing, where more than `most` would be counted then.
+// Returns false and takes nothing if the count would exceed `most`.
 bool count_take(struct count *count, uint64_t bytes, uint64_t most);
 void count_give(struct count *count, uint64_t bytes);
 
-// Small bodies that are waited for without a check, by what their heads promise.
+// Small bodies that are awaited without a head check, by the length that their heads promise.
 extern struct count held_promised;
-// What was received while a head check waits for its answer.
+// Bytes received while a head check waits for its answer.
 extern struct count held_unchecked;
 
 // The count of one key.
@@ -28,7 +28,7 @@ struct account;
 
 enum account_result { ACCOUNT_TAKEN, ACCOUNT_KEY_FULL, ACCOUNT_ALL_FULL };
 
-// One for each key (its id), shared by all that hold it.
+// Returns the account of a key (its id), shared by all its requests.
 struct account *account_open(struct span key);
 enum account_result account_take(struct account *account, uint64_t bytes, uint64_t most_of_key, uint64_t most_in_all);
 void account_give(struct account *account, uint64_t bytes);

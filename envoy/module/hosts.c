@@ -8,14 +8,14 @@ enum { SETS = 1024, WAYS = 4 };
 
 struct record {
   uint64_t host;  // 0: free
-  uint64_t used;  // counts up with every use
+  uint64_t used;  // increases with every use
   struct rest rest;
 };
 
 static struct record records[SETS][WAYS];
 static uint64_t uses;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-// Of records in use: while there is none, which is nearly always, nobody takes the lock.
+// The number of records in use. While there are none, which is nearly always, no one takes the lock.
 static atomic_uint known;
 
 // FNV-1a.
@@ -28,7 +28,7 @@ uint64_t host_of_cluster(struct span name) { return add_text(0xCBF29CE484222325u
 
 uint64_t host_of_node(uint64_t cluster, struct span node) { return add_text(add_text(cluster, SPAN("\n")), node); }
 
-// Apart from clusters, whatever their names.
+// The prefix keeps credentials distinct from clusters of any name.
 uint64_t host_of_credential(struct span name) { return add_text(host_of_cluster(SPAN("\n")), name); }
 
 static struct record *find(uint64_t host) {

@@ -1,56 +1,56 @@
 // Which hosts and credentials rest, and why (rest.h): one table for all workers.
 //
-// A failed attempt says little by itself: the request may be such that it fails everywhere. It is *confirmed* as the
-// host's fault once another host has served the same request. A host that cannot even be connected to has seen nothing
-// of the request, so that needs no confirmation.
+// A failed attempt says little by itself, because the request may be one that fails everywhere. The failure is
+// *confirmed* as the host's fault once another host has served the same request. A host that cannot be connected to has
+// seen nothing of the request, so that failure needs no confirmation.
 //
-// Resting for failures is a preference: where nothing else lives, hosts that rest are asked all the same. The table is
-// bounded: the longest unused is forgotten first. Times are milliseconds of a monotonic clock.
+// Resting after failures is a preference: if nothing else lives, resting hosts are asked nevertheless. The table is
+// bounded; the least recently used records are forgotten first. Times are milliseconds of a monotonic clock.
 
 #pragma once
 
 #include "bytes.h"
 #include "rest.h"
 
-// A cluster by its name; where it has one host, this is the host too. Never 0.
+// Returns the number of a cluster by its name; if it has one host, this is the host too. Never 0.
 uint64_t host_of_cluster(struct span name);
-// A node of a pool.
+// Returns the number of a node in a pool.
 uint64_t host_of_node(uint64_t cluster, struct span node);
-// A provider's credential, by what the plan calls it.
+// Returns the number of a provider's credential, by its mark in the plan.
 uint64_t host_of_credential(struct span name);
 
-// Another host has served a request that failed at these.
+// Another host served a request that had failed at these hosts.
 void hosts_confirm(const uint64_t *hosts, size_t count, uint64_t now);
 // No connection to the host could be made.
 void hosts_unreachable(uint64_t host, uint64_t now);
-// The host answered, if only with an error.
+// The host answered, even if with an error.
 void hosts_answered(uint64_t host, uint64_t now);
-// `probe`: the request had entered while the host trickled.
+// `probe` says that the request entered while the host trickled.
 void hosts_served(uint64_t host, struct caller caller, bool probe, uint64_t now);
-// The host said that it takes nothing for a while. Returns whether a pause begins with it.
+// The host said that it accepts nothing for a while. Returns whether this begins a pause.
 bool hosts_pause(uint64_t host, const struct pause *pause, uint64_t now);
 
-// Envoy's health checks find the host dead, and alive again.
+// Envoy's health checks found the host dead, or alive again.
 void hosts_away(uint64_t host);
 void hosts_back(uint64_t host, uint64_t now);
 
-// Whether the table is empty, as it nearly always is: then every host is open.
+// Returns whether the table is empty, as nearly always: then every host is open.
 bool hosts_are_open(void);
 enum host_state hosts_state(uint64_t host, struct caller caller, uint64_t random, uint64_t now);
-// Lets a request in where the host is open to it. False: it was, and another request has entered since. `*probe` tells
-// whether the request is the one to find out.
+// Enters a request if the host is open to it. Returns false if it is not, because another request has entered
+// meanwhile. `*probe` says whether the request is a probe.
 bool hosts_enter(uint64_t host, struct caller caller, uint64_t random, uint64_t now, bool *probe);
-// When the pause of a host that paused ends.
+// Returns when the pause of a paused host ends.
 uint64_t hosts_paused_until(uint64_t host);
-// Whether enough failures in a row were confirmed, so that one more is the host's fault too.
+// Returns whether enough failures in a row are confirmed that one more counts as the host's fault too.
 bool hosts_suspects(uint64_t host);
-// Whether to ask a host that rests, for want of another one. What cannot be reached is asked once a second, so that
-// everybody else is answered at once.
+// Returns whether to ask a resting host because there is no other one. An unreachable host is asked once a second, so
+// that all other requests are answered at once.
 bool hosts_may_ask(uint64_t host, uint64_t now);
 
-// Adds a line `r <host> <cause> <for all> <ms since> <ms left>` for each host or credential that rests for more than the
-// caller who met it. The cause is the status of the answer that said so, or one of rest.h.
+// Adds a line `r <host> <cause> <for all> <ms since> <ms left>` for each host or credential that rests for more than
+// the caller that met the refusal. The cause is the status of the answer that caused it, or one of rest.h.
 void hosts_report(struct buffer *into, uint64_t now);
 
-// The clock.
+// Returns the current time.
 uint64_t hosts_now(void);

@@ -8,7 +8,7 @@
 
 enum { LONGEST_ID = 128, LONGEST_RETRY_AFTER = 8, LONGEST_RETRY_AFTER_MS = 11, LONGEST_WAIT = 60 };
 
-// What passes. Envoy adds date, server and the gateway's own.
+// The headers that pass. Envoy adds date, server and the gateway's own.
 enum kept {
   STATUS,
   CONTENT_TYPE,
@@ -37,20 +37,20 @@ static const struct span KEPT[KEPT_COUNT] = {
     [PROCESSING_MS] = SPAN("openai-processing-ms"),
     [VERSION] = SPAN("openai-version"),
 };
-// The target's own id of the request, as the well-known providers call it; the first one counts.
+// The target's id of the request, by the names that well-known providers use; the first one counts.
 static const struct span IDS[] = {SPAN("x-request-id"),     SPAN("request-id"),      SPAN("x-amzn-requestid"),
                                   SPAN("apim-request-id"),  SPAN("x-ms-request-id"), SPAN("x-goog-request-id"),
                                   SPAN("x-amz-request-id"), SPAN("cf-ray")};
 enum { ID_COUNT = sizeof IDS / sizeof *IDS };
 
-// The index of `name`; `count` if it is not there.
+// Returns the index of `name`; `count` if it is missing.
 static size_t index_of(struct span name, const struct span *names, size_t count) {
   size_t at = 0;
   while (at < count && !span_is(name, names[at])) at++;
   return at;
 }
 
-// What is to become of the headers, collected before anything changes: a change makes invalid what Envoy gave out.
+// The changes to the headers, collected first because a change invalidates what Envoy returned.
 struct changes {
   struct buffer replaced;  // lines of `name:value`
   struct buffer removed;   // lines with a name each
@@ -113,7 +113,7 @@ static void keep_text(struct span text, char *into, size_t room) {
   into[text.size] = 0;
 }
 
-// Reads what the `values` say. Returns whether `retry-after` is not a number of seconds.
+// Reads the `values`. Returns whether `retry-after` is not a number of seconds.
 static bool read_head(struct span *values, struct head *head) {
   uint64_t number;
   struct span coding = values[CONTENT_ENCODING], after = values[RETRY_AFTER];
@@ -130,8 +130,8 @@ static bool read_head(struct span *values, struct head *head) {
 
 struct span worth_waiting(uint64_t seconds) { return seconds <= LONGEST_WAIT ? SPAN("true") : SPAN("false"); }
 
-// Adds what follows for clients from `after`, the seconds or nothing, where the target does not say it itself, and
-// removes what they would not know.
+// Adds the headers for clients that follow from `after` (seconds, or empty) unless the target sent them, and removes
+// those that clients do not know.
 static void complete_advice(const struct span *values, struct span after, struct changes *changes) {
   struct span milliseconds = values[RETRY_AFTER_MS], again = values[SHOULD_RETRY];
   uint64_t seconds = 0, number;
@@ -154,8 +154,7 @@ static void complete_advice(const struct span *values, struct span after, struct
   }
 }
 
-// Reads when the target wants to be asked again, and tells the client where the target did so in other words than
-// those that clients know. Returns whether it did.
+// Reads when the target may be asked again, and translates it into headers that clients know. Returns whether it did.
 static bool read_advice(const struct header_list *list, struct need need, struct head *head, const struct span *values,
                         struct changes *changes) {
   struct timespec now;
@@ -178,7 +177,7 @@ void clean_headers(envoy_filter envoy, struct span secret, struct need need, str
   struct buffer clean = {0};
   struct span values[KEPT_COUNT] = {0}, target_id = NO_SPAN;
   size_t best = ID_COUNT;
-  header_list(envoy, RESPONSE_HEADERS, &list); // at once: a single one costs Envoy nearly as much
+  header_list(envoy, RESPONSE_HEADERS, &list); // all at once: a single header costs Envoy nearly as much
   for (size_t at = 0; at < list.count; at++) {
     struct header header = list.all[at];
     size_t kept = index_of(header.key, KEPT, KEPT_COUNT);

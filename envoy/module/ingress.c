@@ -1,5 +1,5 @@
-// Takes off every request, before anything else looks at it, what only the gateway may say: headers of its own and
-// Envoy's namespaces, and an id, by which a request would share another one's reservation. Two headers are the
+// Removes from every request, before any filter sees it, what only the gateway may set: headers of its own and of
+// Envoy's namespaces, and a request id, with which a request could share another one's reservation. Two headers are the
 // client's own.
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 enum { FEW = 64 };
 
-// It has no settings; something must be given out for a configuration that is accepted.
+// There are no settings; an accepted configuration must return any non-NULL pointer.
 static const char ACCEPTED;
 
 static bool is_forged(struct span name) {
@@ -19,7 +19,7 @@ static bool is_forged(struct span name) {
   return span_begins(name, SPAN("x-envoy-")) || span_is(name, SPAN("x-request-id"));
 }
 
-// Removes the headers with these names, a line each.
+// Removes the headers with these names, one a line.
 static void remove_all(envoy_mutation envoy, struct span names) {
   while (names.size) CALLBACK(early_header_mutation_remove_header)(envoy, span_next(&names, '\n'));
 }
@@ -35,7 +35,7 @@ HOOK_EXPORT bool HOOK(early_header_mutation_mutate)(const void *config, envoy_mu
   (void)config;
   size_t count = CALLBACK(early_header_mutation_get_headers_size)(envoy);
   struct header few[FEW], *all = count <= FEW ? few : allocate(count * sizeof *all);
-  struct buffer forged = {0};  // collected first: a removal makes invalid what Envoy gave out
+  struct buffer forged = {0};  // collected first, because a removal invalidates what Envoy returned
   if (count && CALLBACK(early_header_mutation_get_headers)(envoy, all)) {
     for (size_t at = 0; at < count; at++) {
       if (!is_forged(all[at].key)) continue;

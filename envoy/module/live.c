@@ -42,7 +42,7 @@ static void add_number(struct buffer *into, uint64_t number) {
 
 static void add_line(struct buffer *into, const struct live *live) {
   const struct request *request = live->request;
-  if (!request->log_context.size) return;  // it reaches no target
+  if (!request->log_context.size) return;  // the request reaches no target
   add_number(into, request->attempts);
   add_number(into, atomic_load_explicit(&live->events, memory_order_relaxed));
   add_number(into, atomic_load_explicit(&live->event_bytes, memory_order_relaxed));

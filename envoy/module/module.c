@@ -1,4 +1,4 @@
-// What Envoy calls: each hook goes to the filter that it is for. The rules for all of them are in Envoy's abi.h.
+// The hooks that Envoy calls; each is passed to its filter. Envoy's abi.h has the rules for all of them.
 
 #include <stdlib.h>
 
@@ -95,7 +95,7 @@ HOOK_EXPORT void HOOK(http_filter_destroy)(const void *filter) {
   }
 }
 
-// Envoy requires these to be exported. They belong to features that this module does not use: Envoy never calls them.
+// Envoy requires these symbols. They belong to features that this module does not use, so Envoy never calls them.
 #define UNUSED(name) \
   HOOK_EXPORT void HOOK(name)(void) {}
 UNUSED(http_filter_http_callout_done)

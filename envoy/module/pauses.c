@@ -7,17 +7,17 @@
 #include "running.h"
 
 enum {
-  // Of a 429 that says nothing.
+  // For a 429 without advice.
   LIMITED_MS = 5000,
   LONGEST_LIMITED_MS = 60000,
   REFUSED_MS = 30000,
   LONGEST_REFUSED_MS = 600000,
-  // A machine that is busy for a moment answers so too, and is free again in less time than this.
+  // A machine that is busy for a moment answers like this too, and is free again in less time than this.
   SHORTEST_OF_MACHINE_MS = 2000,
   LOGGED_EVERY_MS = 60000,
 };
 
-// Tells the operator. The target's id tells which of its credentials it is.
+// Logs a pause for the operator. The target's id includes the number of its credential.
 static void log_pause(const struct attempt *attempt, struct span what, uint64_t ms) {
   struct buffer line = {0};
   buffer_add(&line, SPAN("trunkline: the target "));
@@ -31,7 +31,7 @@ static void log_pause(const struct attempt *attempt, struct span what, uint64_t 
   buffer_free(&line);
 }
 
-// Limits come and go: the log has one in a minute.
+// Limits come and go: the log has at most one a minute.
 static bool may_log_limit(void) {
   static atomic_uint_fast64_t logged;
   uint64_t now = hosts_now(), before = logged;
@@ -50,8 +50,8 @@ static bool pause_limited(struct attempt *attempt) {
   return true;
 }
 
-// Only the credential is to blame for 401 and 498. 402 and 403 may be the request's own: too dear for what is left of
-// the account, or not what the provider's rules allow.
+// 401 and 498 are always the credential's fault. 402 and 403 may be the request's own: too expensive for the account's
+// remainder, or against the provider's rules.
 static bool pause_refused(struct attempt *attempt) {
   if (attempt->target.node) return false;
   bool for_all = attempt->head.status == 401 || attempt->head.status == 498;

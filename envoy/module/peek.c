@@ -9,7 +9,7 @@ static size_t skip_space(struct span text, size_t at) {
   return at;
 }
 
-// Behind the string that begins at `at`; text.size + 1 if its end is not there.
+// Returns the offset after the string that begins at `at`; text.size + 1 if its end is missing.
 static size_t skip_string(struct span text, size_t at) {
   for (at++; at < text.size; at++) {
     if (text.data[at] == '"') return at + 1;
@@ -18,7 +18,7 @@ static size_t skip_string(struct span text, size_t at) {
   return text.size + 1;
 }
 
-// Behind the value that begins at `at`; text.size + 1 if its end is not there.
+// Returns the offset after the value that begins at `at`; text.size + 1 if its end is missing.
 static size_t skip_value(struct span text, size_t at) {
   if (at >= text.size) return text.size + 1;
   if (text.data[at] == '"') return skip_string(text, at);
@@ -37,7 +37,7 @@ static size_t skip_value(struct span text, size_t at) {
   return text.size + 1;
 }
 
-// Whether a value that begins so has something in it: not null, false, "", [] or {}. Its end is there.
+// Returns whether a complete value has content: it is not null, false, "", [] or {}.
 static bool says_something(struct span value) {
   if (!value.size || value.data[0] == 'n' || value.data[0] == 'f') return false;
   size_t inside = skip_space(value, 1);
@@ -52,7 +52,7 @@ static bool is_one_of(struct span name, const struct span *names, size_t count) 
   return false;
 }
 
-// Members that only an answer has, and those of an error. "object" and "type" say which by their value.
+// Members that only an answer has, and members of an error. For "object" and "type", the value decides.
 static const struct span ANSWERS[] = {SPAN("choices"),  SPAN("data"),       SPAN("output"),  SPAN("results"),
                                       SPAN("text"),     SPAN("embedding"),  SPAN("content"), SPAN("embeddings"),
                                       SPAN("segments"), SPAN("candidates"), SPAN("response")};
@@ -60,9 +60,9 @@ static const struct span ERRORS[] = {SPAN("error"), SPAN("errors")};
 static const struct span KINDS[] = {SPAN("object"), SPAN("type")};
 #define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof *(names))
 
-// Of an object that `text` begins with.
+// Judges the object at the beginning of `text`.
 static enum peek peek_object(struct span text, bool whole) {
-  enum peek open = whole ? PEEK_ANSWER : PEEK_MORE;  // what is cut off is not for us to judge
+  enum peek open = whole ? PEEK_ANSWER : PEEK_MORE;  // an incomplete text is not judged
   bool error = false;
   size_t at = 1;
   for (;;) {
@@ -73,7 +73,7 @@ static enum peek peek_object(struct span text, bool whole) {
       at++;
       continue;
     }
-    if (text.data[at] != '"') return PEEK_ANSWER;  // no JSON
+    if (text.data[at] != '"') return PEEK_ANSWER;  // not JSON
     size_t end = skip_string(text, at);
     if (end > text.size) return open;
     struct span name = span_between(text, at + 1, end - 1);
@@ -82,7 +82,7 @@ static enum peek peek_object(struct span text, bool whole) {
     if (text.data[at] != ':') return PEEK_ANSWER;
     at = skip_space(text, at + 1);
     if (at >= text.size) return open;
-    // The values of answers are long: their first bytes are enough.
+    // Values of answers are long: their first bytes suffice.
     if (IS_ONE_OF(name, ANSWERS)) {
       bool bracket = text.data[at] == '[' || text.data[at] == '{' || text.data[at] == '"';
       size_t inside = bracket ? skip_space(text, at + 1) : at;
@@ -107,7 +107,7 @@ static enum peek peek_object(struct span text, bool whole) {
 }
 
 enum peek peek_json(struct span text, bool whole) {
-  static const struct span MARK = SPAN("\xEF\xBB\xBF");  // of UTF-8
+  static const struct span MARK = SPAN("\xEF\xBB\xBF");  // the byte order mark of UTF-8
   if (!whole && text.size < MARK.size && span_begins(MARK, text)) return PEEK_MORE;
   size_t start = skip_space(text, span_begins(text, MARK) ? MARK.size : 0);
   if (start == text.size) return whole ? PEEK_ERROR : text.size < LONGEST_PEEK ? PEEK_MORE : PEEK_ANSWER;
@@ -130,8 +130,8 @@ static struct span field_value(struct span line, struct span field) {
   return value;
 }
 
-// One line of the first event, of which `whole` is there: PEEK_MORE where the next one has to tell. `named`: the event
-// is named an error.
+// Judges a line of the first event, of which `whole` is available; PEEK_MORE if the next line decides. `named` says
+// that the event is named an error.
 static enum peek peek_line(struct span line, bool whole, bool *named) {
   bool empty = !line.size || line.data[0] == '\r';
   if (empty) return *named ? PEEK_ERROR : PEEK_MORE;
@@ -141,7 +141,7 @@ static enum peek peek_line(struct span line, bool whole, bool *named) {
     if (*named || !value.size) return *named && whole ? PEEK_ERROR : PEEK_MORE;
     return value.data[0] == '{' ? peek_object(value, whole) : PEEK_ANSWER;
   }
-  if (!whole || !span_begins(line, EVENT)) return PEEK_MORE;  // half a line, an id, or a field that is not known
+  if (!whole || !span_begins(line, EVENT)) return PEEK_MORE;  // half a line, an id, or an unknown field
   *named = span_is(field_value(line, EVENT), SPAN("error"));
   return *named ? PEEK_MORE : PEEK_ANSWER;
 }
@@ -171,7 +171,7 @@ struct span peek_event_object(struct span text) {
 
 static char lower(char byte) { return byte >= 'A' && byte <= 'Z' ? (char)(byte - 'A' + 'a') : byte; }
 
-// Whether `text` has `words`, which are lower case, in any case, between `from` and `until`; where.
+// Returns the offset of `words`, which are in lower case, in `text` between `from` and `until`, ignoring case.
 static size_t find_words(struct span text, const char *words, size_t from, size_t until) {
   size_t size = strlen(words);
   for (size_t at = from; at + size <= text.size && at < until; at++) {
@@ -191,7 +191,7 @@ bool peek_unknown_model(struct span text) {
   for (size_t at = 0; at < sizeof CODES / sizeof *CODES; at++) {
     if (find_words(text, CODES[at], 0, text.size) < text.size) return true;
   }
-  // "model" and, behind it, that there is none: in that order they are not said of an answer or a file.
+  // "model" followed by words that say that it does not exist. In this order, they do not describe an answer or a file.
   for (size_t model = 0; (model = find_words(text, "model", model, text.size)) < text.size; model += 5) {
     for (size_t at = 0; at < sizeof WORDS / sizeof *WORDS; at++) {
       if (find_words(text, WORDS[at], model, model + NEAR) < text.size) return true;

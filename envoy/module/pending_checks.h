@@ -1,4 +1,4 @@
-// What a connection is to carry, in the order in which it was asked.
+// The frames of a connection, in the order in which they were sent.
 
 #pragma once
 
@@ -10,16 +10,16 @@ struct pending_check {
   struct connection *connection;
   struct pending_check *older, *newer;
   uint64_t number;
-  unsigned asked;          // on so many connections
+  unsigned asked;          // the number of connections on which it was sent
   int64_t deadline;        // monotonic milliseconds
-  envoy_scheduler scheduler;  // NULL once nobody waits for the answer
-  uint64_t event;             // for the scheduler: there is an answer
-  uint64_t queued_event;      // and: the request waits for a place
-  bool queued;                // it does
-  bool notice;                // has no answer, and no number of its own
+  envoy_scheduler scheduler;  // NULL once the stream no longer waits for the answer
+  uint64_t event;             // committed when there is an answer
+  uint64_t queued_event;      // committed when the request waits for a place
+  bool queued;                // the request waits for a place
+  bool notice;                // a notice has no answer and no number of its own
   struct buffer frame;
-  struct buffer answer;    // the frame behind its length
-  struct buffer key;       // on whose account a queued request waits
+  struct buffer answer;    // the frame without its length
+  struct buffer key;       // the key on whose account a queued request waits
   bool answered;
 };
 

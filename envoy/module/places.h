@@ -1,5 +1,5 @@
-// Where in an answer what it says about its cost stands, what of it a client would miss, and the id of a response that
-// it makes. No I/O.
+// Where an answer states its cost, the content that a client would miss, and the id of a response that it creates. No
+// I/O.
 
 #pragma once
 
@@ -12,7 +12,7 @@ enum place {
   MESSAGE,
   X_GROQ,
   META,
-  CHOICES,  // lists have elements and no members
+  CHOICES,  // lists have elements instead of members
   CHOICE,
   SAID,
   CALLS,
@@ -28,34 +28,34 @@ enum place {
 };
 
 enum action {
-  ENTER,          // an object in which some members matter
+  ENTER,          // an object of which some members matter
   LIST,
   REPORT,         // an object that is kept
   CHOICE_REPORT,
-  INDEX,          // of the choice
+  INDEX,          // of a choice
   WORD,
   GENERATED,      // its strings are counted
-  CONTENT,        // a client would miss it
+  CONTENT,        // content that a client would miss
   TYPE,           // of an event
   IMAGE,
-  ID,             // of the response that the answer makes
+  ID,             // of the response that the answer creates
 };
 
 struct scan_rule {
   struct span key;
   enum action action;
-  int what;  // place, report or word
+  int what;  // a place, report or word
   enum { ANYWHERE, IN_EVENTS, IN_ANSWERS } where;
 };
 
-// What holds inside a place.
+// The rules inside a place.
 struct inside {
-  const struct scan_rule *rules;  // about the members of an object
+  const struct scan_rule *rules;  // for the members of an object
   size_t count;
   bool is_list;
-  enum place element;  // of a list
+  enum place element;  // for the elements of a list
 };
 
 extern const struct inside INSIDE[PLACES];
-// The rule about the member `name` in events or in whole answers; NULL if there is none.
+// Returns the rule for the member `name` in events or in whole answers; NULL if there is none.
 const struct scan_rule *find_rule(enum place place, struct span name, bool is_event);

@@ -46,7 +46,7 @@ struct plan *plan_new(struct span text) {
     plan->has_quotas = plan->has_quotas || plan->targets[at].quotas;
   }
   if (sound && !rest.size) return plan;
-  if (plan->count > MOST_TARGETS) plan->count = 0;  // nothing is there
+  if (plan->count > MOST_TARGETS) plan->count = 0;  // the plan is invalid
   plan_free(plan);
   return NULL;
 }
@@ -58,7 +58,7 @@ void plan_free(struct plan *plan) {
   free(plan);
 }
 
-// What was asked about the targets while one choice is made, each once.
+// The caller's answers about the targets during one choice, each asked once.
 struct view {
   const struct plan *plan;
   const struct choice *choice;
@@ -88,8 +88,8 @@ static bool askable(struct view *view, size_t at) {
   return target->tries && view->living->askable(view->living->context, target);
 }
 
-// The first target for which `holds`, in the failover order of the request: from its first target on through those of
-// the same group, and then all others as they stand; `count` if there is none.
+// Returns the first target for which `holds`, in the failover order of the request: from its first target on through
+// those of the same group, and then all others in the plan's order; `count` if there is none.
 static size_t in_order(struct view *view, bool (*holds)(struct view *, size_t)) {
   const struct plan *plan = view->plan;
   size_t first = view->choice->first;
@@ -103,7 +103,7 @@ static size_t in_order(struct view *view, bool (*holds)(struct view *, size_t)) 
   return plan->count;
 }
 
-// Of a target's machines those that come first have its share, as long as any of them live.
+// Returns whether the pool has its group's share: the first live pool of a group has it.
 static bool shares(struct view *view, size_t start, size_t at, bool (*holds)(struct view *, size_t)) {
   const struct plan_target *targets = view->plan->targets;
   for (size_t before = start; targets[at].machines && before < at; before++) {
@@ -112,7 +112,7 @@ static bool shares(struct view *view, size_t start, size_t at, bool (*holds)(str
   return holds(view, at);
 }
 
-// Of the targets from `start` to `end` for which `holds`, the one that the hash prefers by their weights.
+// Returns the target between `start` and `end` for which `holds` that the hash prefers by the weights.
 static size_t by_hash(struct view *view, size_t start, size_t end, uint64_t hash,
                       bool (*holds)(struct view *, size_t)) {
   size_t found = end;
@@ -126,7 +126,7 @@ static size_t by_hash(struct view *view, size_t start, size_t end, uint64_t hash
   return found;
 }
 
-// Of the best tier that has a target for which `holds`, one by weight; `count` if there is none.
+// Returns a target by weight, from the best tier that has one for which `holds`; `count` if there is none.
 static size_t by_weight(struct view *view, const struct draw *draw, bool (*holds)(struct view *, size_t)) {
   const struct plan *plan = view->plan;
   for (size_t start = 0, end; start < plan->count; start = end) {
@@ -137,7 +137,7 @@ static size_t by_weight(struct view *view, const struct draw *draw, bool (*holds
       total += plan->targets[end].weight;
       if (found == plan->count) found = end;
     }
-    if (!total && found < plan->count) return found;  // what has no weight serves as a fallback
+    if (!total && found < plan->count) return found;  // a target without weight serves as a fallback
     if (total && draw->sticky) return by_hash(view, start, end, draw->hash, holds);
     uint64_t place = total ? draw->random % total : 0;
     for (size_t at = start; total && at < end; at++) {
@@ -157,7 +157,7 @@ static bool may_be_asked(struct view *view, size_t at) {
   return !view->choice->tries[at] && !lives(view, at) && askable(view, at);
 }
 
-// Sees what would be left without the chosen target.
+// Computes what would be left without the chosen target.
 static void look_ahead(struct view *view, struct choice *choice) {
   size_t current = choice->current;
   choice->others = healthy(view, current) > 1;
@@ -178,7 +178,8 @@ static void begin(const struct plan *plan, struct choice *choice) {
   memset(choice->tries, 0, plan->count);
 }
 
-// The only target that may be asked, whether it rests or not; its provider may be asked again where it stands alone.
+// Chooses the only target that may be asked, whether it rests or not. Its provider may be asked again if it stands
+// alone.
 static void choose_only(struct view *view, struct choice *choice, struct span only) {
   const struct plan *plan = view->plan;
   size_t at = 0;
@@ -189,14 +190,14 @@ static void choose_only(struct view *view, struct choice *choice, struct span on
     choice->verdict = CHOICE_GONE;
     return;
   }
-  // A second time another machine would be asked, which does not know the response.
+  // A second try would reach another machine, which does not know the response.
   unsigned tries = plan->targets[at].machines || !plan->targets[at].tries ? 1 : (unsigned)plan->targets[at].tries;
   choice->verdict = choice->tries[at] < tries ? CHOICE_LAST_RESORT : CHOICE_GIVE_UP;
   choice->more = choice->tries[at] + 1u < tries;
 }
 
 void choose(const struct plan *plan, struct choice *choice, const struct draw *draw, const struct living *living) {
-  // A route may change while a request waits for its authorisation; from the first attempt on it keeps its plan.
+  // A route may change while a request waits for its authorisation; from the first attempt on, it keeps its plan.
   if (choice->plan != plan->id) begin(plan, choice);
   struct view view = {.plan = plan, .choice = choice, .living = living};
   view.healthy = plan->count <= sizeof view.few / sizeof *view.few ? view.few : allocate(plan->count * sizeof(size_t));
@@ -225,7 +226,7 @@ void choose(const struct plan *plan, struct choice *choice, const struct draw *d
 }
 
 void choice_begin(struct choice *choice) {
-  if (!choice->tries) return;  // not by a plan
+  if (!choice->tries) return;  // not chosen by a plan
   choice->attempts++;
   if (choice->verdict < CHOICE_GIVE_UP && choice->tries[choice->current] < UINT8_MAX) choice->tries[choice->current]++;
 }

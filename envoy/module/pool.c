@@ -10,24 +10,24 @@
 #include "rendezvous.h"
 #include "request.h"
 
-// Machines that are looked at for one request: those that follow its hash on a ring. Below this number it is all.
+// Most machines examined for one request: those that follow its hash on a ring. In a smaller pool, all of them.
 enum { WINDOW = 64 };
 
-// Of a machine whose share grows back: one request, which takes half of what is free.
+// The least weight of a machine whose share grows back: one request, which takes half of what is free.
 enum { LEAST_WEIGHT = 20 };
 
 struct seat {
-  bool away;  // it was not healthy when it was looked at last
-  uint64_t back;  // since when it is again; 0 once its share is whole
-  uint64_t name;  // of the host, by its address
-  size_t host;  // its number in Envoy
+  bool away;  // it was not healthy at the last look
+  uint64_t back;  // when it became healthy again; 0 once its share is whole
+  uint64_t name;  // the host's name, by its address
+  size_t host;  // the host's number in Envoy
 };
 
 struct pool {
-  struct seat *seats;  // in the order of their names
+  struct seat *seats;  // sorted by name
   size_t count;
-  bool seated;  // since the hosts changed
-  uint64_t random;  // the state of a generator
+  bool seated;  // up to date since the hosts changed
+  uint64_t random;  // the state of a random generator
 };
 
 static const struct span POLICY = SPAN("pool");
@@ -37,7 +37,7 @@ static int by_name(const void *left, const void *right) {
   return one->name < other->name ? -1 : one->name > other->name;
 }
 
-// Takes over what is known of the machines that stay. Both lists are in the order of names.
+// Copies the state of the machines that stay. Both lists are sorted by name.
 static void remember(struct pool *pool, const struct seat *before, size_t count) {
   for (size_t at = 0, old = 0; at < pool->count; at++) {
     while (old < count && before[old].name < pool->seats[at].name) old++;
@@ -63,7 +63,7 @@ static void seat_hosts(envoy_balancer envoy, struct pool *pool) {
   pool->seated = true;
 }
 
-// The first seat whose name is not below `number`.
+// Returns the first seat whose name is not below `number`.
 static size_t seat_at(const struct pool *pool, uint64_t number) {
   size_t low = 0, high = pool->count;
   while (low < high) {
@@ -76,7 +76,7 @@ static size_t seat_at(const struct pool *pool, uint64_t number) {
   return low < pool->count ? low : 0;
 }
 
-// Envoy numbers the healthy hosts apart from all hosts.
+// Envoy numbers the healthy hosts separately from all hosts.
 static uint32_t number_among_healthy(envoy_balancer envoy, size_t host) {
   if (CALLBACK(lb_get_healthy_hosts_count)(envoy, 0) == CALLBACK(lb_get_hosts_count)(envoy, 0)) return (uint32_t)host;
   uint32_t before = 0;
@@ -84,20 +84,20 @@ static uint32_t number_among_healthy(envoy_balancer envoy, size_t host) {
   return before;
 }
 
-// The request's word for the machine that it prefers; nothing where it has no affinity.
+// Returns the request's affinity; empty if it has none.
 static struct span affinity_of(envoy_selection selection) {
   struct span text = NO_SPAN;
   if (selection) CALLBACK(lb_context_get_downstream_header)(selection, AFFINITY_HEADER, &text, 0, NULL);
   return text;
 }
 
-// Whether this is the machine that a request is bound to: a tunnel's address ends with its id.
+// Returns whether this is the machine to which a request is bound: a tunnel's address ends with its id.
 static bool is_machine(struct span address, struct span id) {
   return address.size > id.size && address.data[address.size - id.size - 1] == '/' &&
          span_is(span_from(address, address.size - id.size), id);
 }
 
-// The one machine that a request is bound to, whatever runs there.
+// Chooses the machine to which a request is bound, whatever its load.
 static bool choose_machine(envoy_balancer envoy, struct span id, uint32_t *number) {
   size_t count = CALLBACK(lb_get_hosts_count)(envoy, 0);
   for (size_t host = 0; host < count; host++) {
@@ -107,26 +107,26 @@ static bool choose_machine(envoy_balancer envoy, struct span id, uint32_t *numbe
     *number = number_among_healthy(envoy, host);
     return CALLBACK(lb_get_host_health)(envoy, 0, host) == HOST_HEALTHY;
   }
-  // One that is reached directly is known by its address alone. Where it stands alone, it is the only one.
+  // A machine that is reached directly is known by its address only. If it stands alone, it is the one.
   struct span address = NO_SPAN;
   if (count != 1 || !CALLBACK(lb_get_host_address)(envoy, 0, 0, &address)) return false;
   *number = 0;
   return span_find(address, SPAN("/"), 0) < 0 && CALLBACK(lb_get_host_health)(envoy, 0, 0) == HOST_HEALTHY;
 }
 
-// The machine's weight; smaller while its share grows back, after an ejection or a lost lease.
+// Returns the machine's weight, which is smaller while its share grows back after an ejection or a lost lease.
 static uint64_t weight_of(struct seat *seat, uint64_t weight) {
   if (!seat->away && !seat->back) return weight;
   uint64_t now = hosts_now();
   if (seat->away) seat->away = false, seat->back = now;
   uint64_t shown = weight * rest_share(seat->back, now) / WHOLE_SHARE;
   if (shown >= weight) seat->back = 0;
-  // Less than room for one request would be none at all (balance.c).
+  // Less than room for one request would count as no room at all (balance.c).
   uint64_t least = weight < LEAST_WEIGHT ? weight : LEAST_WEIGHT;
   return shown > least ? shown : least;
 }
 
-// Looks at the seats from `start` on. Hosts of earlier attempts are left out where `fresh`.
+// Examines the seats from `start` on. If `fresh`, hosts of earlier attempts are left out.
 static size_t look(envoy_balancer envoy, envoy_selection selection, struct pool *pool, size_t start, bool fresh,
                    struct machine *machines) {
   size_t count = 0;
@@ -171,7 +171,7 @@ HOOK_EXPORT void HOOK(lb_on_host_membership_update)(envoy_balancer envoy, const 
 HOOK_EXPORT bool HOOK(lb_choose_host)(envoy_balancer envoy, const void *config, envoy_selection selection,
                                       uint32_t *priority, uint32_t *number) {
   struct pool *pool = (struct pool *)config;
-  // Hosts may be renumbered without a change of their number, but never without a word of it.
+  // Envoy may renumber hosts without changing their count, but never without announcing it.
   if (!pool->seated || pool->count != CALLBACK(lb_get_hosts_count)(envoy, 0)) seat_hosts(envoy, pool);
   struct span affinity = affinity_of(selection);
   *priority = 0;

@@ -13,9 +13,9 @@ static const uint64_t MOST_SECONDS = 31 * 86400, MOST_AMOUNT = 1000000000000000;
 struct counter {
   enum quota_metric metric;
   uint64_t seconds;  // 0: free
-  uint64_t amount;   // of the quota that was asked about last
-  uint64_t looked;   // the last time that its quota was asked about
-  uint64_t full;     // since when there was no room; 0: there was
+  uint64_t amount;   // of the quota that was checked last
+  uint64_t looked;   // when its quota was checked last
+  uint64_t full;     // since when there was no room; 0: there was room
   uint64_t part;     // the newest
   uint64_t total, used[KEPT];
 };
@@ -24,7 +24,7 @@ struct account {
   struct counter counters[MOST_QUOTAS];
 };
 
-// A credential has an account from its first request on, for good: operators give few.
+// A credential gets an account with its first request and keeps it: operators have few credentials.
 static struct table accounts;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -47,7 +47,7 @@ bool quotas_parse(struct span text, uint64_t account, struct quotas *quotas) {
 
 static uint64_t part_ms(const struct counter *counter) { return (counter->seconds * 1000 + PARTS - 1) / PARTS; }
 
-// Forgets what has left the window.
+// Drops what has left the window.
 static void advance(struct counter *counter, uint64_t now) {
   uint64_t part = now / part_ms(counter);
   for (uint64_t passed = 0; counter->part < part && passed < KEPT; passed++) {
@@ -58,7 +58,7 @@ static void advance(struct counter *counter, uint64_t now) {
   if (counter->part < part) counter->part = part;
 }
 
-// The counter of a quota, made if there is none: in the place of the one that was not asked about for the longest time.
+// Returns the counter of a quota. A new one replaces the one that was not checked for the longest time.
 static struct counter *find(struct account *account, const struct quota *quota, uint64_t now) {
   struct counter *found = account->counters;
   for (size_t at = 0; at < MOST_QUOTAS; at++) {
@@ -92,7 +92,7 @@ static uint64_t taken(const struct quota *quota, uint64_t tokens) {
   return quota->metric == QUOTA_REQUESTS ? 1 : tokens;
 }
 
-// When enough has left the window.
+// Returns how long until enough has left the window.
 static uint64_t wait_ms(const struct counter *counter, uint64_t amount, uint64_t more, uint64_t now) {
   uint64_t left = counter->total;
   uint64_t oldest = counter->part < PARTS ? 0 : counter->part - PARTS;
@@ -138,7 +138,7 @@ bool quotas_take(const struct quotas *quotas, uint64_t tokens, uint64_t now, boo
   return takes;
 }
 
-// Changes what was taken at a moment, as far as it is still counted.
+// Changes what was taken at a moment, if it still counts.
 static void change(struct counter *counter, uint64_t at, uint64_t less, uint64_t more, uint64_t now) {
   advance(counter, now);
   uint64_t part = at / part_ms(counter);

@@ -1,9 +1,9 @@
-// What credentials have been used for lately, and whether their quotas leave room for more: counts for all workers.
+// What credentials were used for lately, and whether their quotas have room for more: counts for all workers.
 //
 // A quota bounds the requests or tokens of every window of its length. A window slides by sixtieths of its length, and
-// its oldest part counts whole, so that no window ever has more than the amount. An attempt takes its request, and the
-// tokens that its request reserved, before it is sent; what it really used replaces the tokens afterwards. Times are
-// milliseconds of a monotonic clock.
+// its oldest part counts completely, so no window ever has more than the amount. An attempt takes its request and its
+// reserved tokens before it is sent; the tokens actually used replace them afterwards. Times are milliseconds of a
+// monotonic clock.
 
 #pragma once
 
@@ -18,7 +18,7 @@ struct quota {
   uint64_t seconds, amount;
 };
 
-// Those of one credential, by its number in the table of hosts.
+// The quotas of one credential, by its number in the table of hosts.
 struct quotas {
   uint64_t account;
   size_t count;
@@ -27,23 +27,22 @@ struct quotas {
 
 // What one attempt has taken.
 struct charge {
-  uint64_t account;  // 0: nothing
+  uint64_t account;  // 0: nothing was taken
   uint64_t tokens, at;
 };
 
-// From its text: `<metric><seconds>:<amount>` with semicolons between them, such as `r60:500;t86400:1000000`. False if
-// it is not that.
+// Parses `<metric><seconds>:<amount>` items separated by semicolons, such as `r60:500;t86400:1000000`. Returns false
+// for anything else.
 bool quotas_parse(struct span text, uint64_t account, struct quotas *quotas);
-// How long until all of the quotas have room for one request of so many tokens; 0: they have it now. A request that is
-// larger than a quota has room where nothing else has used it.
+// Returns how long until all quotas have room for one request of this many tokens; 0: now. A request that is larger
+// than a quota has room if nothing else has used the quota.
 uint64_t quotas_wait(const struct quotas *quotas, uint64_t tokens, uint64_t now);
-// Takes from all of the quotas, or, where one of them has no room and it is not `forced`, from none. Returns whether it
-// took.
+// Takes from all quotas; or from none if one of them has no room and it is not `forced`. Returns whether it took.
 bool quotas_take(const struct quotas *quotas, uint64_t tokens, uint64_t now, bool forced, struct charge *charge);
-// Gives back a request that was not sent.
+// Returns what a request took that was not sent.
 void charge_return(struct charge *charge, uint64_t now);
-// Adds a line `q <account> <metric> <seconds> <amount> <used> <ms until there is room> <ms without>` for each quota that was asked
-// about in its last window.
+// Adds a line `q <account> <metric> <seconds> <amount> <used> <ms until there is room> <ms without>` for each quota
+// that was checked in its last window.
 void quotas_report(struct buffer *into, uint64_t now);
-// Replaces the tokens that were reserved by those that were used.
+// Replaces the reserved tokens by those that were used.
 void charge_settle(struct charge *charge, uint64_t tokens, uint64_t now);

@@ -11,8 +11,8 @@ static int hex_digit(char byte) {
   return byte >= 'A' && byte <= 'F' ? byte - 'A' + 10 : -1;
 }
 
-// The escape at `at`, where a backslash is: its length and the byte that it stands for. 0 if it is none of a byte, and -1
-// if the text ends within it.
+// Reads the escape at `at`, where a backslash is: returns its length, and the byte it stands for. Returns 0 if it does
+// not stand for a byte, and -1 if the text ends within it.
 static int read_escape(struct span text, size_t at, char *byte) {
   size_t left = text.size - at;
   if (left < 2) return -1;
@@ -33,7 +33,7 @@ static int read_escape(struct span text, size_t at, char *byte) {
   return value > 0 && value < 0x80 ? 6 : 0;
 }
 
-// Whether the secret stands at `at`, up to `end`.
+// Returns whether the secret is at `at`, and ends at `end`.
 static enum match match_at(struct span secret, struct span text, size_t at, size_t *end) {
   for (size_t next = 0; next < secret.size; next++) {
     if (at == text.size) return MATCH_BEGUN;
@@ -62,14 +62,14 @@ struct places {
   size_t plain, escape;
 };
 
-// The first of them from `at` on.
+// Returns the first of them from `at` on.
 static size_t seek(struct places *places, struct span secret, struct span text, size_t at) {
   if (places->plain < at) places->plain = next_byte(text, at, secret.data[0]);
   if (places->escape < at) places->escape = next_byte(text, at, '\\');
   return places->plain < places->escape ? places->plain : places->escape;
 }
 
-// How likely a byte is in JSON with text.
+// Returns how likely a byte is in JSON with text.
 static unsigned likelihood(char byte) {
   static const unsigned char LETTERS[] = {24, 7,  15, 16, 26, 12, 10, 18, 22, 3, 5, 17, 13,
                                           21, 23, 11, 2,  19, 20, 25, 14, 6,  9, 4, 8,  1};
@@ -92,11 +92,11 @@ struct redactor redactor_of(struct span secret) {
 
 static bool has_byte(struct span text, char byte) { return memchr(text.data, byte, text.size) != NULL; }
 
-// Whether the secret stands in the text without an escape.
+// Returns whether the text contains the secret without escapes.
 static bool has_plain(const struct redactor *redactor, struct span text) {
   struct span secret = redactor->secret;
   if (text.size < secret.size) return false;
-  // Where its rarest byte may be, of a secret that is all there.
+  // The range of the rarest byte of a secret that is completely in the text.
   size_t from = redactor->rarest, end = text.size - (secret.size - redactor->rarest) + 1;
   char rarest = secret.data[redactor->rarest];
   for (const char *found; (found = memchr(text.data + from, rarest, end - from)); from++) {
@@ -106,7 +106,7 @@ static bool has_plain(const struct redactor *redactor, struct span text) {
   return false;
 }
 
-// Whether an escape in the text may stand for a byte of the secret.
+// Returns whether an escape in the text may stand for a byte of the secret.
 static bool has_escaped(struct span secret, struct span text) {
   for (size_t at = 0; (at = next_byte(text, at, '\\')) < text.size; at++) {
     char byte;
@@ -116,8 +116,8 @@ static bool has_escaped(struct span secret, struct span text) {
   return false;
 }
 
-// Whether the secret may stand in the text or begin at its end. Nearly always not, and this is found out faster than
-// where it would be.
+// Returns whether the text may contain the secret, or end with its beginning. Nearly always it does not, and finding
+// that out is faster than finding the secret.
 static bool may_have(const struct redactor *redactor, struct span text) {
   struct span secret = redactor->secret;
   return text.size &&

@@ -82,7 +82,7 @@ void refusal_replace_headers(envoy_filter filter, const struct word *word) {
   set_number(filter, SPAN("content-length"), word->body.size);
   header_set(filter, RESPONSE_HEADERS, SPAN("content-type"), SPAN("application/json"));
   if (!span_number(after, &seconds)) {
-    // Envoy's own answers say when to come back, and this one is for good.
+    // Envoy's own answers say when to come back, but this one is final.
     header_remove(filter, RESPONSE_HEADERS, SPAN("retry-after"));
     header_remove(filter, RESPONSE_HEADERS, SPAN("retry-after-ms"));
     header_remove(filter, RESPONSE_HEADERS, SPAN("x-should-retry"));

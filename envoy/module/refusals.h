@@ -1,4 +1,4 @@
-// Answers to clients whose requests go no further.
+// Answers to clients whose requests are refused.
 
 #pragma once
 
@@ -8,18 +8,18 @@
 
 enum refusal {
   REFUSAL_UNAVAILABLE,         // the translator did not answer
-  REFUSAL_TOO_LARGE,           // Envoy's configuration words it, as for a body that Envoy refuses itself
-  REFUSAL_KEY_HOLDS_TOO_MUCH,  // the bound of one API key
-  REFUSAL_ALL_HOLD_TOO_MUCH,   // the bound of all keys, or of strangers
+  REFUSAL_TOO_LARGE,           // worded in Envoy's configuration, as for a body that Envoy refuses itself
+  REFUSAL_KEY_HOLDS_TOO_MUCH,  // the bound of one API key is reached
+  REFUSAL_ALL_HOLD_TOO_MUCH,   // the bound of all keys, or of strangers, is reached
   REFUSAL_CANCELLED,           // an operator ended the request
 };
 
 void refusal_send(envoy_filter filter, enum refusal refusal);
-// Tells the client that an operator has ended its request; one that is being `answered` sees its stream break off.
+// Tells the client that an operator has ended its request. If the request is already `answered`, its stream is cut.
 void refusal_cancel(envoy_filter filter, bool answered);
-// Gives the client the translator's refusal.
+// Sends the translator's refusal to the client.
 void refusal_pass_on(envoy_filter filter, struct reply reply);
-// Gives the client an answer that the translator had kept.
+// Sends a cached answer of the translator to the client.
 void kept_pass_on(envoy_filter filter, struct reply reply);
-// Has the headers of an answer say `word`, whose body is to take the place of the answer's own.
+// Rewrites the headers of an answer for `word`, whose body will replace the answer's.
 void refusal_replace_headers(envoy_filter filter, const struct word *word);

@@ -12,13 +12,13 @@ uint64_t rendezvous_mix(uint64_t hash) {
   return hash ^ hash >> 31;
 }
 
-// -log2(`number` / 2^64), without the mathematical library: digit by digit, by squaring the mantissa.
+// Computes -log2(`number` / 2^64) without the mathematical library: digit by digit, by squaring the mantissa.
 static double minus_log2(uint64_t number) {
   number |= 1;
   unsigned lead = (unsigned)__builtin_clzll(number);
-  uint64_t mantissa = number << lead >> (63 - FRACTION_BITS), fraction = 0;  // 1 to 2, with FRACTION_BITS behind 1
+  uint64_t mantissa = number << lead >> (63 - FRACTION_BITS), fraction = 0;  // 1 to 2, with FRACTION_BITS after the 1
   for (int bit = FRACTION_BITS - 1; bit >= 0; bit--) {
-    // At most 33 bits, of which the square would not fit into 64.
+    // At most 33 bits, whose square would not fit into 64.
     uint64_t half = mantissa >> 1;
     mantissa = half * half >> (FRACTION_BITS - 2);
     if (mantissa >> (FRACTION_BITS + 1)) {

@@ -11,20 +11,20 @@
 static const struct span OWN = SPAN("trunkline.request");
 static const struct span NONE = SPAN("-");
 
-// Of the answer's head, what is told to Envoy at once.
+// The lines of the answer's head that are passed to Envoy at once.
 struct lines {
   struct span route, key, log_context;
 };
 
-// <offset>:<length>:<rest>
+// Parses <offset>:<length>:<rest>.
 static bool parse_edit(struct span text, struct edit *edit) {
   struct span offset = span_next(&text, ':'), length = span_next(&text, ':');
   edit->text = text;
   return span_number(offset, &edit->offset) && span_number(length, &edit->length);
 }
 
-// Nothing, p<number> for a machine of a pool, t<number> for the target as well, or `=<machine or -> <cluster>` for one
-// place and no other; with `<` instead of `=`, usage in the answer does not count.
+// Parses the affinity: empty, p<number> for a machine of a pool, t<number> for the target as well, or `=<machine or ->
+// <cluster>` for one place only. With `<` instead of `=`, the usage in the answer does not count.
 static bool parse_affinity(struct request *request, struct span text) {
   if (text.size == 0) return true;
   if (text.data[0] == '=' || text.data[0] == '<') {
@@ -42,7 +42,7 @@ static bool parse_affinity(struct request *request, struct span text) {
   return (text.data[0] == 'p' || text.data[0] == 't') && span_number(span_from(text, 1), &request->hash);
 }
 
-// The lines that tell Envoy what to do; false if they do not.
+// Parses the lines that tell Envoy what to do; returns false if they are invalid.
 static bool parse(struct request *request, struct span head, struct lines *lines) {
   lines->route = span_next(&head, '\n');
   lines->key = span_next(&head, '\n');
@@ -53,7 +53,7 @@ static bool parse(struct request *request, struct span head, struct lines *lines
   request->excluded = span_next(&head, '\n');
   request->client_headers = head;
   if (!parse_affinity(request, affinity)) return false;
-  if (model.size == 0) return true;  // the translator answers by itself
+  if (model.size == 0) return true;  // the translator answers the request itself
   request->wants_usage = !span_is(usage, NONE);
   if (request->wants_usage && !parse_edit(usage, &request->usage)) return false;
   if (!parse_edit(model, &request->model)) return false;
@@ -89,7 +89,7 @@ struct request *request_new(struct span head, envoy_filter filter) {
   if (request->sticky) set_affinity(request, filter);
   request->log_context = lines.log_context;
   if (lines.log_context.size) CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.note"), lines.log_context);
-  // Its address: only this module reads it, in this process.
+  // The request's address: only this module reads it, in this process.
   CALLBACK(http_set_filter_state_bytes)(filter, OWN, (struct span){(const char *)&request, sizeof request});
   return request;
 }
@@ -103,14 +103,14 @@ struct request *request_of(envoy_filter filter) {
   return request;
 }
 
-// Of this worker: the request whose stream is being routed, and those that were, by their streams.
+// On this worker: the request whose stream is being routed, and those that were, by their streams.
 static _Thread_local struct request *routed;
 static _Thread_local struct table by_stream;
 
 void request_routes(struct request *request) { routed = request; }
 
 struct request *request_of_choice(uint64_t random) {
-  uint64_t stream = random ? random : 1;  // 0 is no number of a table
+  uint64_t stream = random ? random : 1;  // a table has no number 0
   if (!routed) return table_find(&by_stream, stream);
   if (!routed->stream && !table_find(&by_stream, stream)) {
     routed->stream = stream;
@@ -255,7 +255,7 @@ void request_response_created(struct request *request, struct span id, struct sp
 
 void request_log(struct request *request, envoy_filter filter) {
   uint64_t tokens;
-  // Without a report, as where the client left, what was reserved counts.
+  // Without a report, for example after the client left, the reservation counts.
   if (request->charge.account && usage_tokens(&request->facts, &tokens)) {
     charge_settle(&request->charge, tokens, hosts_now());
   }

@@ -7,7 +7,7 @@ enum {
   FIRST_REST_MS = 5000,
   LONGEST_REST_MS = 60000,
   ASKED_EVERY_MS = 1000,
-  // Of a share that grows back, at the start.
+  // The initial share when it grows back.
   FIRST_SHARE = 4,
 };
 
@@ -15,25 +15,25 @@ static enum host_state trickle(const struct rest *rest, uint64_t now) {
   return now < rest->probed_until ? HOST_RESTS : HOST_TRICKLES;
 }
 
-// The narrowest group that both belong to, from BREADTH_ORGANISATION (only the organisation) down to BREADTH_USER;
-// `STRANGERS` where there is none.
+// Returns the narrowest group to which both belong, from BREADTH_ORGANISATION (only the organisation) down to
+// BREADTH_USER; `STRANGERS` if there is none.
 static int common(struct caller one, struct caller other) {
   if (one.organisation != other.organisation) return STRANGERS;
   if (one.key != other.key) return BREADTH_ORGANISATION;
   return one.user == other.user ? BREADTH_USER : BREADTH_KEY;
 }
 
-// Whether the caller is one of those who were told to wait.
+// Returns whether the caller is one of those that the host refused.
 static bool was_refused(const struct rest *rest, struct caller caller) {
   return common(rest->caller, caller) <= (int)rest->breadth;
 }
 
-// Whether the pause is this caller's too, now or when it has ended.
+// Returns whether the pause concerns this caller too, now or after its end.
 static bool concerns(const struct rest *rest, struct caller caller) {
   return rest->paused_until && (rest->reach != REACH_CALLER || was_refused(rest, caller));
 }
 
-// Whether what is left of a rest of everybody's is to be probed.
+// Returns whether a rest that concerns everybody is over and has to be probed.
 static bool has_rested(const struct rest *rest) {
   return rest->rests || (rest->paused_until && rest->reach != REACH_CALLER);
 }
@@ -63,7 +63,7 @@ bool rest_is_over(const struct rest *rest, uint64_t now) {
   return rest->recovers_since ? now - rest->recovers_since >= RECOVERY_MS : !has_rested(rest);
 }
 
-// What fails while the host rests began before, and says nothing new.
+// A failure during a rest belongs to a request from before, and says nothing new.
 static void begin(struct rest *rest, uint64_t now) {
   if (now < rest->rests_until) return;
   if (!rest->rests) rest->rests_since = now;
@@ -94,7 +94,7 @@ void rest_answered(struct rest *rest, uint64_t now) {
 void rest_served(struct rest *rest, struct caller caller, bool probe, uint64_t now) {
   rest->confirmed = rest->unreachable = 0;
   if (now < rest->paused_until) {
-    // Anything but a probe began before the host paused.
+    // Any request but a probe began before the host paused.
     if (probe && !was_refused(rest, caller) && rest->reach == REACH_UNKNOWN) rest->reach = REACH_CALLER;
     if (probe) rest->probed_until = 0;
     rest->rests_until = rest->rests = 0;

@@ -19,82 +19,83 @@
 
 enum { RECOVERY_MS = 5000, PROBE_MS = 10000, WHOLE_SHARE = 64 };
 
-// How much of its share a host has that is back `since`, of WHOLE_SHARE.
+// Returns how much of its share, of WHOLE_SHARE, a host has that is back `since`.
 uint64_t rest_share(uint64_t since, uint64_t now);
 
-// Who must keep away from a host that has paused.
+// Who must avoid a host that has paused.
 enum reach {
-  REACH_UNKNOWN,  // the caller who was told so; the others are finding out
+  REACH_UNKNOWN,  // the caller that was refused; the others are finding out
   REACH_CALLER,  // only that caller: another one has been served since
   REACH_ALL,
 };
 
-// Who sends a request: an organisation and its API key, as numbers, and the end user that the request names.
+// The sender of a request: an organisation and its API key, as numbers, and the end user that the request names.
 struct caller {
   uint64_t organisation, key, user;
 };
 
-// How many of those who are like the caller a pause concerns.
+// Which of the callers that resemble this one a pause concerns.
 enum breadth { BREADTH_USER, BREADTH_KEY, BREADTH_ORGANISATION };
 
 enum host_state {
   HOST_OPEN,
-  HOST_TRICKLES,  // a request may go there once it has entered
+  HOST_TRICKLES,  // a request may go there after it has entered
   HOST_RESTS,  // another host is preferred
-  HOST_PAUSED,  // the host asked not to be asked until later
+  HOST_PAUSED,  // the host accepts no requests until later
 };
 
 struct rest {
   // Failures.
   unsigned confirmed, unreachable, rests;
   uint64_t rests_until;
-  uint64_t asked;  // the last time that it was asked although it rested
-  bool away;  // Envoy's health checks have found it dead
+  uint64_t asked;  // when it was asked last although it rested
+  bool away;  // Envoy's health checks found it dead
   // The pause; `paused_until` is 0 if there was none.
   uint64_t paused_until;
   struct caller caller;
-  enum breadth breadth;  // who else of its kind was told
+  enum breadth breadth;  // who else of its kind was refused
   unsigned pauses;
-  unsigned cause;  // the status that it said so with
-  uint64_t paused_since, rests_since;  // the first time since it served
+  unsigned cause;  // the status of its answer
+  uint64_t paused_since, rests_since;  // when that first happened since it served
   enum reach reach;
   bool stated;
   // The end of a rest.
-  uint64_t probed_until;  // a probe runs, for all that is known
+  uint64_t probed_until;  // until then, a probe may be running
   uint64_t recovers_since;
 };
 
-// Why a host rests, where it is not the status of an answer that said so.
+// Why a host rests, if not because of an answer's status.
 enum { CAUSE_FAILURES = 0, CAUSE_HEALTH = 1, CAUSE_QUOTA = 2 };
 
-// What a host says of a pause.
+// A pause, as the host announced it.
 struct pause {
-  struct caller caller;  // who was told
-  unsigned cause;  // the status of the answer that said so, or CAUSE_QUOTA
-  bool for_all;  // it is known to hold for everybody
-  bool stated;  // the host said for how long; otherwise its rest is only a preference
-  uint64_t ms;  // of the first
-  uint64_t most_ms;  // each further one is twice as long as the last, up to this
+  struct caller caller;  // who was refused
+  unsigned cause;  // the status of the answer, or CAUSE_QUOTA
+  bool for_all;  // it holds for everybody
+  bool stated;  // the host said for how long; otherwise the rest is only a preference
+  uint64_t ms;  // of the first pause
+  uint64_t most_ms;  // each further pause is twice as long as the last, up to this
 };
 
-// `random` is the request's own number, by which a growing share is chosen.
+// Returns the host's state for a caller. `random` is the request's own number, which selects requests while the share
+// grows.
 enum host_state rest_state(const struct rest *rest, struct caller caller, uint64_t random, uint64_t now);
-// Whether nothing of it matters any more.
+// Returns whether the record is no longer needed.
 bool rest_is_over(const struct rest *rest, uint64_t now);
 
-// Another host has served a request that failed here.
+// Another host served a request that failed here.
 void rest_confirm(struct rest *rest, uint64_t now);
 void rest_unreachable(struct rest *rest, uint64_t now);
-// The host answered, if only with an error.
+// The host answered, even if with an error.
 void rest_answered(struct rest *rest, uint64_t now);
-// `probe`: the request had entered while the host trickled.
+// `probe` says that the request entered while the host trickled.
 void rest_served(struct rest *rest, struct caller caller, bool probe, uint64_t now);
-// Returns whether a pause begins with it.
+// Returns whether this begins a pause.
 bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now);
-// Envoy's health checks find the host dead, and alive again: then its share grows back.
+// Envoy's health checks found the host dead, or alive again; then its share grows back.
 void rest_away(struct rest *rest);
 void rest_back(struct rest *rest, uint64_t now);
-// Whether enough failures in a row were confirmed, so that one more is the host's fault too.
+// Returns whether enough failures in a row are confirmed that one more counts as the host's fault too.
 bool rest_suspects(const struct rest *rest);
-// Whether to ask a host that rests, for want of another one. What cannot be reached is asked once a second.
+// Returns whether to ask a resting host because there is no other one. An unreachable host is asked once a second.
 bool rest_may_ask(struct rest *rest, uint64_t now);

@@ -2,7 +2,7 @@
 
 #include <stdatomic.h>
 
-// Hosts that share a place are counted together, which has them spared a little early.
+// Hosts that share a place are counted together, so they are spared a little early.
 enum { PLACES = 1024 };
 
 static atomic_bool watched;

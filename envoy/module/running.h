@@ -1,5 +1,5 @@
-// How many attempts run at each host that have no answer yet: a quota that a host's answers tell of does not show them.
-// Counted from the first answer on that tells of any, and nothing before.
+// Counts the running attempts at each host without an answer, which a quota in the host's answers does not include yet.
+// Counting begins with the first answer that reports a quota.
 
 #pragma once
 
@@ -9,7 +9,7 @@
 // Begins to count.
 void running_watch(void);
 bool running_is_watched(void);
-// Returns whether the attempt counts; then it has to end.
+// Returns whether the attempt is counted; then it must be ended.
 bool running_begin(uint64_t host);
 void running_end(uint64_t host);
 uint64_t running_count(uint64_t host);

@@ -12,7 +12,7 @@ static bool is_ruled(const struct scanner *scanner, enum action action) {
   return scanner->rule && scanner->rule->action == action;
 }
 
-// Whether the value that is read is generated text.
+// Returns whether the current value is generated text.
 static bool is_generated(const struct scanner *scanner) {
   return is_ruled(scanner, GENERATED) && scanner->state == SCAN_SKIP;
 }
@@ -21,19 +21,19 @@ static bool is_report(const struct scanner *scanner) {
   return is_ruled(scanner, REPORT) || is_ruled(scanner, CHOICE_REPORT);
 }
 
-// Whether the value is kept as it is written.
+// Returns whether the current value is kept as written.
 static bool is_kept(const struct scanner *scanner) { return is_report(scanner) || is_ruled(scanner, ID); }
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first of eight bytes is the lowest");
 
-// Marks the highest bit of each of the eight bytes that is `byte`, and maybe of some behind the first of these.
+// Sets the highest bit of each of the eight bytes that equals `byte`, and possibly of some after the first.
 static uint64_t marks_of(uint64_t eight, unsigned char byte) {
   const uint64_t ones = UINT64_MAX / 255;
   uint64_t differing = eight ^ (ones * byte);
   return (differing - ones) & ~differing & (ones * 0x80);
 }
 
-// Where the next quote or backslash is.
+// Returns the offset of the next quote or backslash.
 static size_t find_string_end(struct span text, size_t at) {
   uint64_t eight;
   for (; text.size - at >= sizeof eight; at += sizeof eight) {
@@ -47,9 +47,9 @@ static size_t find_string_end(struct span text, size_t at) {
 
 static bool is_structure(char byte) { return byte == '"' || byte == '{' || byte == '}' || byte == '[' || byte == ']'; }
 
-// Where the next quote or bracket is.
+// Returns the offset of the next quote or bracket.
 static size_t find_structure(struct span text, size_t at) {
-  const uint64_t alike = UINT64_MAX / 255 * 0x26;  // what [, ], { and } differ in, and few others
+  const uint64_t alike = UINT64_MAX / 255 * 0x26;  // the bits in which [, ], { and } differ, and few others
   uint64_t eight;
   while (text.size - at >= sizeof eight) {
     memcpy(&eight, text.data + at, sizeof eight);
@@ -63,8 +63,8 @@ static size_t find_structure(struct span text, size_t at) {
   return at;
 }
 
-// Reads on to behind the value, or to the end of `text` if it is not whole there. Adds to `letters` the bytes that its
-// strings have as text.
+// Reads past the value, or to the end of `text` if it is incomplete. Adds to `letters` the bytes that its strings have
+// as text.
 static size_t skip_value(struct scanner *scanner, struct span text, size_t at, bool *whole, uint64_t *letters) {
   *whole = false;
   while (at < text.size && !*whole) {
@@ -81,7 +81,7 @@ static size_t skip_value(struct scanner *scanner, struct span text, size_t at, b
       }
     } else if (scanner->escaped) {
       scanner->escaped = false;
-      *letters += text.data[at++] == 'u' ? (uint64_t)-1 : 1;  // of \uXXXX three bytes, as most have in UTF-8
+      *letters += text.data[at++] == 'u' ? (uint64_t)-1 : 1;  // \uXXXX counts three bytes, as most have in UTF-8
     } else {
       size_t end = find_string_end(text, at);
       *letters += end - at;
@@ -127,7 +127,7 @@ static void add_to_word(struct scanner *scanner, struct span part) {
   scanner->word_size += part.size;
 }
 
-// Reads a string on to behind its quote, as text of which only ASCII matters.
+// Reads past a string's quote, as text of which only ASCII matters.
 static size_t read_string(struct scanner *scanner, struct span text, size_t at, bool *whole) {
   *whole = false;
   while (at < text.size) {
@@ -169,7 +169,7 @@ static void begin_member(struct scanner *scanner, struct span name) {
   scanner->rule = find_rule(place_of(scanner), name, scanner->is_event);
 }
 
-// Reads a key on to behind its quote, and finds what is said about its value.
+// Reads past a key's quote, and finds the rule for its value.
 static size_t read_key(struct scanner *scanner, struct span text, size_t at, bool *whole) {
   bool has_begun = scanner->word_size || scanner->word_lost || scanner->escaped || scanner->hex_left;
   size_t end = has_begun ? text.size : find_string_end(text, at);
@@ -189,7 +189,7 @@ static void begin_word(struct scanner *scanner, enum scan_state state) {
   scanner->word_lost = false;
 }
 
-// A string, number, true, false or null has been read, of which something is kept.
+// Takes a string, number, true, false or null of which something is kept.
 static void take_word(struct scanner *scanner, struct facts *facts, bool is_string) {
   static const struct span COMPLETED = SPAN(".completed");
   struct span word = {scanner->word, scanner->word_size};
@@ -243,7 +243,7 @@ static void begin_container(struct scanner *scanner, char bracket) {
   }
 }
 
-// Of the value, whose first byte is here, reads as much as tells what it is.
+// Reads as much of the value, whose first byte is here, as shows what it is.
 static size_t begin_value(struct scanner *scanner, struct facts *facts, struct span text, size_t at) {
   enum place place = place_of(scanner);
   char byte = text.data[at];
@@ -257,7 +257,7 @@ static size_t begin_value(struct scanner *scanner, struct facts *facts, struct s
     begin_word(scanner, SCAN_LITERAL);
     return at;
   }
-  // An API that gives its events types reports usage unasked, in events that its clients wait for.
+  // An API whose events have types reports usage without being asked, in events that its clients expect.
   if (is_ruled(scanner, TYPE)) scanner->has_content = true;
   if (is_ruled(scanner, WORD) || is_ruled(scanner, TYPE)) {
     begin_word(scanner, SCAN_WORD);
@@ -348,7 +348,7 @@ void scanner_start(struct scanner *scanner, struct facts *facts, bool is_event) 
   facts->documents++;
 }
 
-// Reads the text; `to_generated` no further than to the first generated text. Returns how much of it.
+// Reads the text; if `to_generated`, only up to the first generated text. Returns how much was read.
 static inline size_t read(struct scanner *scanner, struct facts *facts, struct span text, bool to_generated) {
   bool whole;
   size_t at = 0;

@@ -1,14 +1,14 @@
-// Chooses the cluster of every attempt, as Envoy's cluster specifier: a route names no cluster, but has a plan.
+// Chooses the cluster of every attempt, as Envoy's cluster specifier: a route names no cluster but has a plan.
 
 #include "abi.h"
 #include "hosts.h"
 #include "plan.h"
 #include "request.h"
 
-// No such cluster: Envoy answers at once.
+// There is no such cluster: Envoy answers at once.
 static const struct span NOWHERE = SPAN("none");
 
-// One choice: what the callbacks below look at.
+// The state of one choice, for the callbacks below.
 struct look {
   envoy_specifier specifier;
   const struct plan *plan;
@@ -16,26 +16,26 @@ struct look {
   struct caller caller;
   struct draw draw;
   uint64_t now;
-  uint64_t tokens;  // that the request reserved, where a target of the plan has quotas
-  bool any_limited, limits_known;  // whether a target of the plan is limited; looked at once
-  uint64_t first_limit;            // and when the first limit ends
+  uint64_t tokens;  // the request's reserved tokens, if a target of the plan has quotas
+  bool any_limited, limits_known;  // whether a target of the plan is limited; found once
+  uint64_t first_limit;            // when the first limit ends
 };
 
-// Has a target that Envoy's health checks bring back take its share by and by.
+// Lets a target that Envoy's health checks bring back regain its share gradually.
 static void watch(const struct look *look, const struct plan_target *target, bool lives) {
   if (!lives) {
     hosts_away(target->name);
-  } else if (look->now) {  // otherwise nothing was away
+  } else if (look->now) {  // otherwise, nothing was away
     hosts_back(target->name, look->now);
   }
 }
 
-// Of a target that the request fits in.
+// Returns the live hosts of a target that the request fits.
 static size_t living_hosts(const struct look *look, const struct plan_target *target) {
   const struct request *request = look->request;
   size_t count = 0;
   if (request && request->excluded.size && !request_fits(request, target->cluster)) return 0;
-  // Not a cluster yet, or not any more: nothing lives there.
+  // Not a cluster yet, or no longer one: nothing lives there.
   if (!CALLBACK(cluster_specifier_get_cluster_host_count)(look->specifier, target->cluster, 0, NULL, &count, NULL))
     return 0;
   if (target->checked) watch(look, target, count > 0);
@@ -46,23 +46,23 @@ static enum host_state state_of(const struct look *look, uint64_t host) {
   return hosts_state(host, look->caller, look->draw.random, look->now);
 }
 
-// How long until the credential's quotas have room for the request.
+// Returns how long until the credential's quotas have room for the request.
 static uint64_t quota_wait(const struct look *look, const struct plan_target *target) {
   return target->quotas ? quotas_wait(target->quotas, look->tokens, look->now) : 0;
 }
 
-// Of machines, Envoy passes over those that rest by itself.
+// Envoy itself skips resting machines.
 static size_t healthy(void *context, const struct plan_target *target) {
   const struct look *look = context;
   if (quota_wait(look, target)) return 0;
-  // First, for its answer may end a rest, or begin a recovery.
+  // Called first, because its answer may end a rest or begin a recovery.
   size_t count = living_hosts(look, target);
   bool open = hosts_are_open() || target->machines ||
               (state_of(look, target->name) <= HOST_TRICKLES && state_of(look, target->account) <= HOST_TRICKLES);
   return open ? count : 0;
 }
 
-// When the target may be asked again, by what it said or by its credential's quotas. 0 where it is not limited.
+// Returns when the target may be asked again, by its own answer or by its credential's quotas; 0 if it is not limited.
 static uint64_t limited_until(const struct look *look, const struct plan_target *target) {
   if (look->draw.only.size && !span_is(look->draw.only, target->cluster)) return 0;
   if (target->machines || !target->tries) return 0;
@@ -72,7 +72,7 @@ static uint64_t limited_until(const struct look *look, const struct plan_target 
   return until && living_hosts(look, target) ? until : 0;
 }
 
-// When the first target of the plan may be asked again that has said when. False if none has.
+// Finds when the first limited target of the plan may be asked again. Returns false if none is limited.
 static bool find_limits(struct look *look) {
   if (look->limits_known) return look->any_limited;
   look->limits_known = true;
@@ -86,8 +86,8 @@ static bool find_limits(struct look *look) {
   return look->any_limited;
 }
 
-// A target that failed may answer now; one whose quota is used up will not, and neither will a refused credential, which
-// is only worth trying where no target has said when to come back.
+// A target that failed may answer now. One whose quota is used up will not. Neither will a refused credential, which is
+// only worth trying if no target has said when to come back.
 static bool askable(void *context, const struct plan_target *target) {
   struct look *look = context;
   if (target->machines || !living_hosts(look, target) || limited_until(look, target)) return false;
@@ -96,7 +96,7 @@ static bool askable(void *context, const struct plan_target *target) {
   return hosts_may_ask(target->name, look->now);
 }
 
-// Enters the chosen target. False if another request was faster, so that it is closed to this one now.
+// Enters the chosen target. Returns false if another request was faster, so that it is closed to this one.
 static bool enter(const struct look *look, const struct plan_target *target) {
   struct request *request = look->request;
   if (target->machines || request->choice.verdict != CHOICE_LIVES) return true;
@@ -104,8 +104,8 @@ static bool enter(const struct look *look, const struct plan_target *target) {
          hosts_enter(request->credential, look->caller, look->draw.random, look->now, &request->proves);
 }
 
-// Takes from the quotas of the chosen target's credential. False if another request was faster. A request that may go
-// nowhere else takes whatever is left.
+// Takes from the quotas of the chosen target's credential. Returns false if another request was faster. A request that
+// may go nowhere else takes whatever is left.
 static bool take_quota(const struct look *look, const struct plan_target *target) {
   struct request *request = look->request;
   if (!target->quotas || request->choice.verdict >= CHOICE_GIVE_UP) return true;
@@ -113,7 +113,7 @@ static bool take_quota(const struct look *look, const struct plan_target *target
   return quotas_take(target->quotas, look->tokens, look->now, look->draw.only.size > 0, &request->charge);
 }
 
-// Of the choice before, from which nothing came: an attempt that failed, or none, where Envoy has chosen again.
+// Ends the charge of the previous choice, which came to nothing: its attempt failed, or Envoy chose again without one.
 static void end_charge(struct request *request) {
   if (request->choice.attempts > request->charged_attempts) {
     charge_settle(&request->charge, 0, hosts_now());
@@ -153,7 +153,7 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
   struct request *request = request_of_choice(random);
   struct choice unknown = {0}, *choice = request ? &request->choice : &unknown;
   if (request && request->missed) {
-    // Without an address of its own end there never was a connection.
+    // Without a local address there never was a connection.
     struct span address = NO_SPAN;
     CALLBACK(cluster_specifier_get_attribute_string)(context, ATTRIBUTE_UPSTREAM_LOCAL_ADDRESS, &address);
     request_missed(request, address.size > 0);
@@ -184,7 +184,7 @@ HOOK_EXPORT bool HOOK(cluster_specifier_select)(const void *config, envoy_specif
   bool nowhere = gone || (choice->verdict == CHOICE_GIVE_UP && !choice->attempts);
   CALLBACK(cluster_specifier_set_cluster_name)(context, nowhere ? NOWHERE : plan->targets[choice->current].cluster);
   if (request) {
-    request->status = 0;  // of the attempt before
+    request->status = 0;  // of the previous attempt
     if (request_makes(request)) {
       request->place.size = 0;
       buffer_add(&request->place, nowhere ? NOWHERE : plan->targets[choice->current].cluster);

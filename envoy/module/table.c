@@ -43,7 +43,7 @@ void table_remove(struct table *table, uint64_t number) {
   size_t mask = table->capacity - 1, hole = (size_t)(slot(table, number) - table->entries);
   if (!table->entries[hole].number) return;
   table->count--;
-  // What follows and could no longer be found across the hole moves into it.
+  // Following entries that could no longer be found across the hole move into it.
   for (size_t at = (hole + 1) & mask; table->entries[at].number; at = (at + 1) & mask) {
     size_t wanted = home(table, table->entries[at].number);
     if (((at - wanted) & mask) < ((at - hole) & mask)) continue;

@@ -1,6 +1,6 @@
 #include "usage.h"
 
-// Takes a JSON string off, whose quote `text` begins with, and returns what is between its quotes as it stands there.
+// Takes off a JSON string, whose quote `text` begins with, and returns its raw content.
 static struct span take_string(struct span *text) {
   size_t end = 1;
   while (end < text->size && text->data[end] != '"') end += text->data[end] == '\\' ? 2 : 1;
@@ -17,7 +17,7 @@ static void skip_blanks(struct span *text) {
   }
 }
 
-// A whole number that is a member of the object itself, not of one inside it.
+// Finds a whole number that is a member of the object itself, not of one inside it.
 static bool member(struct span object, struct span name, uint64_t *number) {
   size_t depth = 0, digits;
   while (object.size) {

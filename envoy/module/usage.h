@@ -4,5 +4,5 @@
 
 #include "facts.h"
 
-// Prompt and completion together. False if no report says.
+// Returns prompt and completion together, or false if no report states them.
 bool usage_tokens(const struct facts *facts, uint64_t *tokens);

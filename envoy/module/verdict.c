@@ -18,7 +18,7 @@ static void set_number(envoy_filter envoy, struct span name, uint64_t number) {
   buffer_free(&text);
 }
 
-// Gives the client `body`, which is JSON, in the place of the target's own.
+// Replaces the target's own body by `body`, which is JSON.
 static void replace_body(struct attempt *attempt, struct span body) {
   envoy_filter envoy = attempt->filter.envoy;
   header_set(envoy, RESPONSE_HEADERS, SPAN("content-type"), SPAN("application/json"));
@@ -27,26 +27,26 @@ static void replace_body(struct attempt *attempt, struct span body) {
   attempt->instead = body;
 }
 
-// Shows Envoy a status that says what to do, in the place of `status`, which the client sees in the end.
+// Shows Envoy a status that says what to do, in the place of `status`, which the client gets in the end.
 static void show(struct attempt *attempt, unsigned shown, unsigned status) {
   set_number(attempt->filter.envoy, SPAN(":status"), shown);
   attempt->request->status = status;
 }
 
-// The answer is a failure, and `status` what the client sees if it is the last word.
+// The answer is a failure; the client gets `status` if it is the last answer.
 static void fail(struct attempt *attempt, unsigned status) {
   struct outcome *outcome = &attempt->request->outcome;
   outcome->status = status;
   memcpy(outcome->retry_after, attempt->head.retry_after, sizeof outcome->retry_after);
-  // Of machines, Envoy chooses: one that goes on failing is ejected, so that it is not chosen for a while.
+  // Envoy chooses among machines: one that keeps failing is ejected, so that it is not chosen for a while.
   const struct choice *choice = &attempt->request->choice;
   bool eject = attempt->target.node && choice->others && choice->more && hosts_suspects(attempt->host);
-  // What has paused would only say the same again; of machines, the second try meets another one.
+  // A paused target would only repeat its answer; among machines, the second try meets another one.
   bool more = attempt->paused && !attempt->target.node ? choice->elsewhere : choice->more;
   show(attempt, eject ? STATUS_EJECT : more ? STATUS_RETRY : STATUS_FINAL, status);
 }
 
-// Tells the operator, once a minute.
+// Logs an unknown model for the operator, once a minute.
 static void log_unknown_model(const struct attempt *attempt) {
   enum { EVERY_MS = 60000 };
   static atomic_uint_fast64_t logged;
@@ -60,13 +60,13 @@ static void log_unknown_model(const struct attempt *attempt) {
   buffer_free(&line);
 }
 
-// The answer is one: it passes.
+// The answer is valid and passes.
 static void serve(struct attempt *attempt) {
   attempt->answered = true;
   request_served_by(attempt->request, attempt->host);
 }
 
-// The answer is none for the client, at least not as it is.
+// The answer is not for the client, at least not as it is.
 static void reject(struct attempt *attempt, enum fate fate) {
   struct request *request = attempt->request;
   const struct head *head = &attempt->head;
@@ -108,7 +108,7 @@ static void reject(struct attempt *attempt, enum fate fate) {
   }
 }
 
-// What is followed for its cost; also what its first bytes are worth looking at.
+// Decides how the answer is read for its cost, and whether its first bytes are examined.
 static void follow_as(struct attempt *attempt) {
   const struct head *head = &attempt->head;
   attempt->answer.kind = head->encoded || attempt->request->fetches ? ANSWER_IGNORED : head->kind;
@@ -120,8 +120,8 @@ static void follow_as(struct attempt *attempt) {
                                                           : HELD_NOTHING;
 }
 
-// What has to be left of the target's quotas: for the requests that it may not have counted yet, and for another one
-// like this.
+// Returns what has to be left of the target's quotas: enough for the requests that it may not have counted yet, and for
+// another one like this.
 static struct need need_after(struct attempt *attempt) {
   if (attempt->runs) running_end(attempt->host);
   attempt->runs = false;
@@ -161,11 +161,11 @@ enum headers_status verdict_headers(struct filter *filter, bool last) {
   return HEADERS_CONTINUE;
 }
 
-// The first bytes are an error, or nothing.
+// The first bytes are an error, or empty.
 static void reject_held(struct attempt *attempt) {
   struct span text = buffer_span(&attempt->held);
   struct span object = attempt->holds == HELD_EVENTS ? peek_event_object(text) : peek_object_of(text);
-  // An error's own object is in a shape that clients know, and says more than we could.
+  // The error's own object has a format that clients know, and says more than we could.
   if (object.size) replace_body(attempt, object);
   reject(attempt, FATE_IMPROPER);
 }
@@ -184,7 +184,7 @@ static enum peek peek(const struct attempt *attempt, struct span text, bool last
   return attempt->holds == HELD_EVENTS ? peek_events(text, last) : peek_json(text, last);
 }
 
-// The answer that was held is one.
+// The held answer is valid.
 static void serve_held(struct attempt *attempt) {
   serve(attempt);
   if (attempt->holds == HELD_EVENTS) {
@@ -194,7 +194,7 @@ static void serve_held(struct attempt *attempt) {
   attempt->holds = HELD_NOTHING;
 }
 
-// Looks at the first piece where it is. Returns whether that is enough, as it nearly always is: then nothing is copied.
+// Examines the first piece in place. Returns whether that suffices, as nearly always: then nothing is copied.
 static bool settle_at_once(struct attempt *attempt, const struct slices *received, bool last) {
   if (attempt->held.size || attempt->holds == HELD_MISSING || !received->count) return false;
   if (peek(attempt, received->all[0], last && received->count == 1) != PEEK_ANSWER) return false;
@@ -202,7 +202,7 @@ static bool settle_at_once(struct attempt *attempt, const struct slices *receive
   return true;
 }
 
-// Looks at the first bytes of the answer. Returns whether it is clear now what it is.
+// Examines the first bytes of the answer. Returns whether it is clear now what it is.
 static bool settle(struct attempt *attempt, bool last) {
   struct span text = buffer_span(&attempt->held);
   if (attempt->holds == HELD_MISSING) {
@@ -221,7 +221,7 @@ static bool settle(struct attempt *attempt, bool last) {
   return true;
 }
 
-// Tells the translator of the response that is being made, before the client can see its id.
+// Tells the translator about a created response, before the client can see its id.
 static void tell_made(const struct attempt *attempt) {
   struct request *request = attempt->request;
   struct span id = buffer_span(&request->facts.id);
@@ -229,7 +229,7 @@ static void tell_made(const struct attempt *attempt) {
     request_response_created(request, id, attempt->target.node ? attempt->target.credential : NO_SPAN);
 }
 
-// What passes of a piece of the body. Returns whether `passed` stands for it.
+// Processes a piece of the body. Returns whether `passed` replaces it.
 static bool pass(struct attempt *attempt, struct span chunk, bool last, struct buffer *passed) {
   if (attempt->swallows) return true;
   if (attempt->instead.size) {
@@ -252,7 +252,7 @@ static bool pass(struct attempt *attempt, struct span chunk, bool last, struct b
     buffer_free(&followed);
     return replaced;
   }
-  // An object of the target's own may quote the credential, as any text of it.
+  // The target's own object may quote the credential, like any of its text.
   struct buffer clean = {0};
   struct redactor redactor = redactor_of(attempt->redactor.secret);
   if (redact(&redactor, buffer_span(passed), true, &clean)) {
@@ -263,7 +263,7 @@ static bool pass(struct attempt *attempt, struct span chunk, bool last, struct b
   return true;
 }
 
-// All pieces of what was received just now, each of which passes or is replaced.
+// Processes all pieces that were just received; each passes or is replaced.
 static void pass_received(struct attempt *attempt, const struct slices *received, bool last) {
   struct buffer all = {0};
   bool replaced = false;
@@ -281,12 +281,12 @@ static void pass_received(struct attempt *attempt, const struct slices *received
 }
 
 // Adds what was received to what is held. Returns whether it is clear now what the answer is; then all of it counts as
-// received just now.
+// just received.
 static bool settle_held(struct attempt *attempt, bool last) {
   envoy_filter envoy = attempt->filter.envoy;
   body_copy(envoy, RECEIVED_RESPONSE, &attempt->held);
   bool settled = settle(attempt, last);
-  // `instead` may point into what was held, which is kept for that.
+  // `instead` may point into the held bytes, which are kept for that.
   body_replace(envoy, RECEIVED_RESPONSE, settled ? buffer_span(&attempt->held) : NO_SPAN);
   if (settled && !attempt->instead.size) buffer_free(&attempt->held);
   return settled;

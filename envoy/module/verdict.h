@@ -1,4 +1,4 @@
-// What comes of a target's answer: whether it is one, who is told what if not, and what of it passes.
+// Judges a target's answer: whether it is valid, what the client gets if not, and what of it passes.
 
 #pragma once
 
