@@ -20,8 +20,8 @@ import structlog
 
 from tests.translator.reading import attacks
 from translator import endpoints, logs
+from translator.bodies.facts import read
 from translator.errors import Refusal
-from translator.facts import read
 from translator.reading.pool import ReadingPool
 from translator.reading.weight import is_light
 

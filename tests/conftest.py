@@ -1,10 +1,18 @@
-"""What holds for all tests: which of them may run beside each other."""
+"""Rules for all tests: which of them may run beside each other, and how properties are searched."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, however slow the machine is; `--hypothesis-profile explore` searches for new ones.
+settings.register_profile(
+    "repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
 
 _ROOT = Path(__file__).parent
 #: Only one benchmark runs on a machine at a time.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from translator.facts import BodyFacts
+from translator.bodies.facts import BodyFacts
 from translator.policy.index import Key, Route
 
 #: Envoy's module reads numbers of at most 18 digits.

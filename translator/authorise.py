@@ -13,21 +13,22 @@ from typing import Any, Protocol
 
 import msgspec
 
-from translator import affinity, credentials, endpoints, multipart, prefix, responses, unserved
+from translator import affinity, credentials, endpoints, responses, unserved
+from translator.bodies import multipart, prefix
+from translator.bodies.conversation import digest
+from translator.bodies.estimate import NO_TOKENS
+from translator.bodies.facts import BodyFacts, read
+from translator.bodies.prefix import PromptCache
 from translator.cache.answers import CachedAnswer
 from translator.cache.gate import CacheGate, Lookup
 from translator.checks.frames import Admitted, Allowed, Answered, Copied
 from translator.checks.waits import Waits
-from translator.conversation import digest
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import NoPlace, Refusal, policy_unavailable
-from translator.estimate import NO_TOKENS
-from translator.facts import BodyFacts, read
 from translator.http.message import Request
 from translator.metering import TAG, Meter, label
 from translator.policy.grant import Grant
 from translator.policy.index import Key, Route
-from translator.prefix import PromptCache
 from translator.queueing import Flow
 from translator.reading import budget
 from translator.reading.budget import RefusedWork

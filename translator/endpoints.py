@@ -33,10 +33,13 @@ class Endpoint:
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
+
 ENDPOINTS = (
-    Endpoint("POST", "/v1/chat/completions", BodyKind.JSON, streams=True, stream_usage=True),
+    Endpoint("POST", CHAT, BodyKind.JSON, streams=True, stream_usage=True),
     Endpoint("POST", "/v1/completions", BodyKind.JSON, streams=True, stream_usage=True),
-    Endpoint("POST", "/v1/responses", BodyKind.JSON, streams=True, background=True),
+    Endpoint("POST", RESPONSES, BodyKind.JSON, streams=True, background=True),
     Endpoint("POST", "/v1/embeddings", BodyKind.JSON),
     Endpoint("POST", "/v1/moderations", BodyKind.JSON),
     Endpoint("POST", "/v1/rerank", BodyKind.JSON),

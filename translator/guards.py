@@ -6,9 +6,9 @@ import re
 from decimal import Decimal
 
 from translator import money
+from translator.bodies.estimate import Estimate
+from translator.bodies.facts import BodyFacts
 from translator.errors import Refusal
-from translator.estimate import Estimate
-from translator.facts import BodyFacts
 from translator.policy.index import Key, Route, Target
 
 #: The header with the most that the client is willing to pay for the request, in USD.

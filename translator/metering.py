@@ -9,10 +9,10 @@ from typing import Protocol
 from urllib.parse import quote
 
 from translator import guards, log_context
+from translator.bodies.estimate import NO_TOKENS
+from translator.bodies.facts import BodyFacts, ending
 from translator.checks.frames import Allowed, Answered
 from translator.errors import NoPlace, Refusal
-from translator.estimate import NO_TOKENS
-from translator.facts import BodyFacts, ending
 from translator.guards import MAX_PRICE
 from translator.limits import Limit, Limiter, Refused, Reservation, wire
 from translator.limits.limit import POOL

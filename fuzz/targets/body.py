@@ -6,10 +6,10 @@ import json
 import sys
 from typing import Any
 
-from translator.body import JsonBody
+from translator.bodies.json_body import JsonBody
 from translator.errors import Refusal
 
-UNDER_TEST = ("translator.body",)
+UNDER_TEST = ("translator.bodies.json_body",)
 NEW = "vendor/other"
 #: What decides where a request goes and what it costs; a server in Go would take other cases for them too.
 DECIDING = frozenset({"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "user"})

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 
 from fuzz.targets._pieces import headed
-from translator import estimate
-from translator.body import JsonBody
+from translator.bodies import estimate
+from translator.bodies.estimate import BYTES_PER_TOKEN, MOST_TOKENS, Estimate
+from translator.bodies.json_body import JsonBody
 from translator.errors import Refusal
-from translator.estimate import BYTES_PER_TOKEN, MOST_TOKENS, Estimate
 
-UNDER_TEST = ("translator.estimate",)
+UNDER_TEST = ("translator.bodies.estimate",)
 _PATHS = (
     *("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/moderations"),
     *("/v1/rerank", "/v1/images/generations", "/v1/audio/speech"),

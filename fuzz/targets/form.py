@@ -6,10 +6,10 @@ from email.parser import BytesParser
 
 from node_sidecar.serving.endpoints import BodyKind
 from node_sidecar.serving.model import requested_model
+from translator.bodies.form import FormBody
 from translator.errors import Refusal
-from translator.form import FormBody
 
-UNDER_TEST = ("translator.form", "node_sidecar.serving.model")
+UNDER_TEST = ("translator.bodies.form", "node_sidecar.serving.model")
 NEW = "vendor/other"
 
 

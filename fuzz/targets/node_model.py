@@ -7,10 +7,10 @@ import json
 from node_sidecar.serving import refusal as node
 from node_sidecar.serving.endpoints import BodyKind
 from node_sidecar.serving.model import requested_model
-from translator.body import JsonBody
+from translator.bodies.json_body import JsonBody
 from translator.errors import Refusal
 
-UNDER_TEST = ("node_sidecar.serving.model", "translator.body")
+UNDER_TEST = ("node_sidecar.serving.model", "translator.bodies.json_body")
 
 
 def check(data: bytes) -> bool:

@@ -8,10 +8,11 @@ import orjson
 from msgspec.structs import replace
 
 from tests.translator.ledger.writing import request_line, reservation
-from translator.ledger import belief, lines, usage
+from translator.ledger import lines, plausibility, usage
 
 UNDER_TEST = tuple(
-    f"translator.ledger.{name}" for name in ("answer_facts", "reported", "usage", "units", "delivered", "belief")
+    f"translator.ledger.{name}"
+    for name in ("answer_facts", "reported", "usage", "units", "delivered", "plausibility")
 )
 MOST = 1 << 53
 _RESERVATION = reservation("r1")
@@ -33,7 +34,7 @@ def check(data: bytes) -> bool:
     assert 0 <= tokens.audio_input <= tokens.prompt
     assert 0 <= tokens.audio_output <= tokens.completion
     assert tokens.audio_in_ms >= 0 <= tokens.search_units
-    assert tokens.prompt <= max(line.bytes_in, belief.most_prompt(line, _RESERVATION))
+    assert tokens.prompt <= max(line.bytes_in, plausibility.most_prompt(line, _RESERVATION))
     assert tokens.claimed_prompt == 0 or tokens.claimed_prompt > tokens.prompt
     assert tokens.claimed_completion == 0 or tokens.claimed_completion > tokens.completion
     try:

@@ -22,7 +22,7 @@ class Shape:
     hidden: tuple[int, ...] = ()
     #: Text, for which tokens are reserved.
     generates: bool = True
-    #: What was asked for beside text, as in `translator.requested_units`.
+    #: What was asked for beside text, as in `translator.bodies.requested_units`.
     units: str = ""
 
     @property

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from fuzz import corpus, native, targets
-from translator.body import JsonBody
+from translator.bodies.json_body import JsonBody
 from translator.checks.frames import FrameReader
 from translator.ledger import lines
 

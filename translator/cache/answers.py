@@ -13,8 +13,9 @@ import msgspec
 import orjson
 
 from translator.cache import chat
-from translator.cache.key import CHAT, RESPONSES, Wanted
+from translator.cache.key import Wanted
 from translator.checks.frames import Passed
+from translator.endpoints import CHAT, RESPONSES
 
 EVENTS = "text/event-stream"
 #: Bytes of the longest cached answer: what Envoy's module accepts as one answer, with room for its headers.

@@ -8,7 +8,6 @@ body's own bytes are the canonical body.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,18 +17,13 @@ from typing import Any
 import msgspec
 import orjson
 
-from translator.endpoints import BodyKind, Endpoint
-from translator.facts import end_user
+from translator.bodies.facts import end_user
+from translator.bodies.faithful import is_faithful
+from translator.endpoints import CHAT, RESPONSES, BodyKind, Endpoint
 
-CHAT = "/v1/chat/completions"
-RESPONSES = "/v1/responses"
 _JSON = BodyKind.JSON
 #: Names of end users and hints for a provider's own cache, which do not change the answer.
 _HINTS = frozenset({"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"})
-#: A string in a valid document.
-_LITERAL = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-#: Numbers with more digits than a double distinguishes, or with an exponent.
-_ODD_NUMBER = re.compile(rb"[0-9][0-9.]{15}|[0-9][eE]")
 #: Prefixes of what is hashed: sorted members, or the body as it was sent.
 _ORDERED, _AS_SENT = b"o", b"s"
 
@@ -100,8 +94,8 @@ def wanted(  # noqa: PLR0917 - what is known of the request
 ) -> Wanted | None:
     """Returns the answer that the request wants; None if no cached answer could be right for it.
 
-    `target` is path and query. `body` has been accepted by `translator.body`; `values` is what orjson reads in it,
-    where that is known already.
+    `target` is path and query. `body` has been accepted by `translator.bodies.json_body`; `values` is what orjson
+    reads in it, if that is known already.
     """
     if endpoint.body is not _JSON:
         return None
@@ -152,17 +146,6 @@ def canonical(body: bytes, values: Mapping[str, Any], left_out: set[str]) -> byt
         return _ORDERED + orjson.dumps(cached, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:  # nested more deeply than orjson writes
         return _AS_SENT + body
-
-
-def is_faithful(body: bytes, ordered: bytes) -> bool:
-    """Returns whether parsing lost nothing: every duplicate member takes a comma with it."""
-    odd = _ODD_NUMBER.search(body) is not None
-    if not odd and b"\\u" not in body:
-        return body.count(b",") == ordered.count(b",")
-    bare = _LITERAL.sub(b"", body)
-    if odd and _ODD_NUMBER.search(bare) is not None:
-        return False
-    return bare.count(b",") == _LITERAL.sub(b"", ordered).count(b",")
 
 
 def _repeatable(endpoint: Endpoint, values: Mapping[str, Any]) -> bool:

@@ -6,11 +6,11 @@ the reasons for each figure.
 
 from __future__ import annotations
 
+from translator.bodies.requested_units import ABOUT, RequestedUnits
 from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import RequestLine
 from translator.ledger.reported import Reported
 from translator.limits import Reservation
-from translator.requested_units import ABOUT, RequestedUnits
 
 #: Tokens of the templates around messages and tools, and of a system prompt that the target adds.
 _TEMPLATES = 4_096

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from translator import requested_units
+from translator.bodies import requested_units
+from translator.bodies.requested_units import RequestedUnits
 from translator.ledger import plausibility
 from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import RequestLine
-from translator.requested_units import RequestedUnits
 
 if TYPE_CHECKING:
     from translator.ledger.usage import Tokens

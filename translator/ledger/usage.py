@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from translator import requested_units
+from translator.bodies import requested_units
 from translator.ledger import answer_facts, plausibility
 from translator.ledger.answer_facts import NO_FACTS, Facts
 from translator.ledger.delivered import completion_tokens

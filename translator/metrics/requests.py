@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from translator import requested_units
+from translator.bodies import requested_units
 from translator.ledger.lines import RequestLine
 from translator.ledger.records import Bill
 from translator.limits import Reservation

@@ -13,6 +13,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.policy.words import AFFINITIES
 
 from translator import money
+from translator.bodies.prefix import PromptCache
 from translator.cache.key import Rule
 from translator.limits import NO_LIMITS, Limit, LimitSet
 from translator.limits.limit import places
@@ -20,7 +21,6 @@ from translator.policy.caching import cache_rule
 from translator.policy.grant import Grant
 from translator.policy.limits import limits
 from translator.policy.pricing import Ceiling
-from translator.prefix import PromptCache
 from translator.queueing import Flow
 
 _QUEUE_SIZE = 200

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from translator import money, requested_units
-from translator.facts import BodyFacts
+from translator import money
+from translator.bodies import requested_units
+from translator.bodies.facts import BodyFacts
 
 #: Prompt tokens above which the rates hold; micro-USD per million prompt tokens and per million completion tokens;
 #: thousandths of a nano-USD per request.

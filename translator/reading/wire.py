@@ -13,9 +13,9 @@ import struct
 
 import msgspec
 
+from translator.bodies.facts import BodyFacts
 from translator.endpoints import ENDPOINTS, Endpoint
 from translator.errors import Refusal
-from translator.facts import BodyFacts
 
 TASK = struct.Struct("<BII")
 SIZE = struct.Struct("<I")

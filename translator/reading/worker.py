@@ -19,11 +19,11 @@ from pathlib import Path
 
 import msgspec
 
-from translator import prefix
-from translator.conversation import digest
+from translator.bodies import prefix
+from translator.bodies.conversation import digest
+from translator.bodies.facts import read
 from translator.endpoints import ENDPOINTS
 from translator.errors import Refusal
-from translator.facts import read
 from translator.reading import wire
 from translator.reading.wire import Result
 

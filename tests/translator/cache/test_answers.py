@@ -9,8 +9,9 @@ import pytest
 
 from translator.cache import chat
 from translator.cache.answers import LONGEST, CachedAnswer, cacheable, rendered
-from translator.cache.key import CHAT, RESPONSES, Wanted
+from translator.cache.key import Wanted
 from translator.checks.frames import Passed
+from translator.endpoints import CHAT, RESPONSES
 
 PLAIN = Wanted(b"d", streams=False, usage=False, convertible=True)
 STREAM = Wanted(b"d", streams=True, usage=False, convertible=True)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from translator import endpoints
-from translator.cache.key import CHAT, RESPONSES, Requester, Rule, Scope, Wanted, wanted
+from translator.cache.key import Requester, Rule, Scope, Wanted, wanted
+from translator.endpoints import CHAT, RESPONSES
 
 ASKER = Requester("org_1", "key_1", "rt_1")
 RULE = Rule(60, Scope.ORGANISATION, 0)

@@ -17,11 +17,12 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.translator.reading import attacks
-from translator import endpoints, prefix
-from translator.conversation import digest
+from translator import endpoints
+from translator.bodies import prefix
+from translator.bodies.conversation import digest
+from translator.bodies.facts import BodyFacts, read
 from translator.endpoints import Endpoint
 from translator.errors import Refusal
-from translator.facts import BodyFacts, read
 from translator.reading import pool as pools
 from translator.reading.pool import ReadingPool
 
@@ -71,7 +72,7 @@ def processes() -> set[int]:
 async def test_the_facts_are_the_same_as_here(pool: ReadingPool) -> None:
     result = await pool.read("a", CHAT, b"application/json", (SMALL[:10], SMALL[10:]))
     assert result.facts == facts_of(SMALL, b"", CHAT)
-    form = (Path(__file__).parents[1] / "forms" / "curl.form").read_bytes()
+    form = (Path(__file__).parents[1] / "bodies" / "forms" / "curl.form").read_bytes()
     content_type, _, body = form.partition(b"\n")
     transcriptions = endpoints.find(b"/v1/audio/transcriptions")
     assert transcriptions is not None

@@ -10,9 +10,9 @@ import orjson
 import pytest
 from hypothesis import example, given, strategies as st
 
-from translator.body import JsonBody
+from translator.bodies.json_body import JsonBody
+from translator.bodies.names import INTERPRETED, taken_for
 from translator.errors import Refusal
-from translator.names import INTERPRETED, taken_for
 
 NEW = "vendor/other"
 

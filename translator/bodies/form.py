@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from translator import multipart
+from translator.bodies import multipart
+from translator.bodies.multipart import Part, malformed
+from translator.bodies.names import INTERPRETED, duplicate, taken_for
 from translator.errors import Refusal
-from translator.multipart import Part, malformed
-from translator.names import INTERPRETED, duplicate, taken_for
 
 _TRUE, _FALSE = frozenset({b"true", b"1"}), frozenset({b"false", b"0", b""})
 #: Charsets that clients state for text that is ASCII.

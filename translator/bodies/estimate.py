@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from translator.form import FormBody
+from translator.bodies.form import FormBody
 
 #: The default without other information.
 DEFAULT_OUTPUT = 1_024

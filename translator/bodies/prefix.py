@@ -14,10 +14,10 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
-from translator.cache.key import CHAT, RESPONSES, is_faithful
-from translator.endpoints import Endpoint
+from translator.bodies.facts import BodyFacts, read
+from translator.bodies.faithful import is_faithful
+from translator.endpoints import CHAT, RESPONSES, Endpoint
 from translator.errors import Refusal
-from translator.facts import BodyFacts, read
 
 #: Endpoints whose requests may have a `prompt_cache_key`.
 _ENDPOINTS = frozenset({CHAT, RESPONSES})

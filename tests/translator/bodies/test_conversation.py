@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from translator.conversation import digest
+from translator.bodies.conversation import digest
 
 SYSTEM = {"role": "system", "content": "You are kind."}
 FIRST = {"role": "user", "content": "Hello"}

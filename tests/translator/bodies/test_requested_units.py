@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.translator.test_audio import wav
-from translator import endpoints, facts, requested_units
-from translator.requested_units import RequestedUnits
+from tests.translator.bodies.test_audio import wav
+from translator import endpoints
+from translator.bodies import facts, requested_units
+from translator.bodies.requested_units import RequestedUnits
 
 
 def of_json(path: str, **body: Any) -> str:

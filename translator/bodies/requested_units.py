@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from translator import audio
-from translator.form import FormBody
+from translator.bodies import audio
+from translator.bodies.form import FormBody
 
 IMAGES, SPEECH, TRANSCRIPTION, RERANK = "i", "s", "t", "r"
 #: Marks a sound whose length was only guessed from its bytes.

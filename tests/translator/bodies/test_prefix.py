@@ -12,11 +12,11 @@ from hypothesis import given, strategies as st
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
-from translator import prefix
 from translator.authorise import Authoriser
+from translator.bodies import prefix
+from translator.bodies.facts import read
 from translator.checks.frames import Allowed
 from translator.endpoints import find
-from translator.facts import read
 from translator.http.message import Request
 from translator.limits import Limiter
 from translator.metering import Meter

@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
+from translator.bodies.names import FAMILIAR, INTERPRETED, ambiguous, duplicate, taken_for
 from translator.errors import Refusal
-from translator.names import FAMILIAR, INTERPRETED, ambiguous, duplicate, taken_for
 
 #: The beginning of an escaped letter of the keys: they all lie within U+005F to U+007A.
 _ESCAPED_LETTER = re.compile(rb"\\u00[567]")

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from translator import estimate, requested_units
-from translator.body import JsonBody
+from translator.bodies import estimate, requested_units
+from translator.bodies.estimate import Estimate
+from translator.bodies.form import FormBody
+from translator.bodies.json_body import JsonBody
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal
-from translator.estimate import Estimate
-from translator.form import FormBody
 
 #: Python 3.11 takes as long to look up a member of an enum as to measure a small body.
 _JSON = BodyKind.JSON

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from translator import estimate
-from translator.body import JsonBody
+from translator.bodies import estimate
+from translator.bodies.estimate import Estimate
+from translator.bodies.form import FormBody
+from translator.bodies.json_body import JsonBody
 from translator.endpoints import ENDPOINTS, BodyKind
-from translator.estimate import Estimate
-from translator.form import FormBody
 
 CHAT = "/v1/chat/completions"
 

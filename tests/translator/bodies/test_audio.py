@@ -7,7 +7,7 @@ import wave
 import pytest
 from hypothesis import example, given, strategies as st
 
-from translator.audio import milliseconds
+from translator.bodies.audio import milliseconds
 
 DAY_MS = 24 * 3_600_000
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
+from translator.bodies.form import FormBody
 from translator.errors import Refusal
-from translator.form import FormBody
 
 TYPE = b"multipart/form-data; boundary=XyZ"
 
