@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# The same examples in every run, however slow the machine is; `--hypothesis-profile explore` searches for new ones.
+# Every run has the same examples, at any speed; `--hypothesis-profile explore` searches for new ones.
 settings.register_profile(
     "repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
