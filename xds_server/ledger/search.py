@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
-from xds_server.ledger import blocks
+from xds_server.ledger import blocks, request_ids
 from xds_server.ledger.query import Filter
 from xds_server.ledger.requests import Cursor
 from xds_server.store.connection import DatabaseSnapshot
@@ -58,8 +58,10 @@ def step(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> tuple[li
     since, condition = first, ""
     arguments: tuple[object, ...] = ()
     if wanted.id_prefix:
-        # No index has ids alone: a stretch of time is searched for the id, and blocks without it are not opened.
-        since = max(first, min(before.started_at_us, _newest(snapshot)) - _STEP_HOURS * HOUR_US)
+        part = _where_id_may_be(snapshot, wanted.id_prefix, first, before)
+        if part is None:
+            return [], None
+        since, before = part
         condition, arguments = " AND substr(id, 1, ?) = ?", (len(wanted.id_prefix), wanted.id_prefix)
     listed = snapshot.rows(
         "SELECT started_at_us, id, block FROM usage_request "  # noqa: S608 - the condition is one of two above
@@ -74,6 +76,22 @@ def step(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> tuple[li
     if len(listed) == _STEP:
         return found, Cursor(*listed[-1][:2])
     return found, Cursor(since) if since > first else None
+
+
+def _where_id_may_be(
+    snapshot: DatabaseSnapshot, id_prefix: str, first: int, before: Cursor
+) -> tuple[int, Cursor] | None:
+    """Returns the next part of the time to search for an id, as its beginning and where the search starts in it.
+
+    What is not indexed, or not by so few characters, is searched in steps of some hours. Blocks without the id are
+    not opened either way.
+    """
+    newest = min(before.started_at_us, _newest(snapshot) + 1)
+    indexed = request_ids.indexed_until(snapshot) if len(id_prefix) >= request_ids.INDEXED else 0
+    if newest > indexed:
+        return max(first, indexed, newest - _STEP_HOURS * HOUR_US), before
+    part = request_ids.latest(snapshot, id_prefix, first, before.started_at_us + bool(before.id))
+    return None if part is None else (part.since_us, min(before, Cursor(part.until_us)))
 
 
 def _opened(snapshot: DatabaseSnapshot, wanted: Search, listed: dict[tuple[int, str], int]) -> list[Row]:

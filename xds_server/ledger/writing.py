@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from xds_server.ledger import blocks, contributions, daily, slots
+from xds_server.ledger import blocks, contributions, daily, request_ids, slots
 from xds_server.ledger.connection import LedgerTransaction, on_conflict_add
 from xds_server.ledger.daily import Ids
 from xds_server.ledger.rollup import MAX_TAGS, SUMS, Hour, Series, Totals, roll_up
@@ -52,6 +52,7 @@ def append(writing: LedgerTransaction, batch: Columns) -> int:
     writing.insert("usage_unit", _UNIT, sorted(units), _ADD_UNIT)
     _add_first_bytes(writing, {(series[at.series], at.hour): totals for at, totals in hours.items()})
     daily.add_late(writing, {(ids[at.series], at.hour): totals for at, totals in hours.items()})
+    request_ids.add_late(writing, new)
     contributions.append(writing, new)
     slots.append(writing, new, time.time())
     return len(new["id"])

@@ -41,6 +41,25 @@ class UsageRequestRow(SQLModel, table=True):
     block: int = Field(sa_type=BigInteger)
 
 
+class UsageIdRow(SQLModel, table=True):
+    """Which ids may have begun in a stretch of time, see ledger.request_ids. Unix microseconds."""
+
+    __tablename__ = "usage_id"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    bucket: int = Field(primary_key=True)
+    since_us: int = Field(primary_key=True, sa_type=BigInteger)
+    until_us: int = Field(sa_type=BigInteger)
+    hashes: bytes = Field(sa_type=LargeBinary)
+
+
+class UsageIdPositionRow(SQLModel, table=True):
+    """Before which time (Unix microseconds) all requests are indexed."""
+
+    __tablename__ = "usage_id_position"
+    id: int = Field(primary_key=True)
+    until_us: int = Field(sa_type=BigInteger)
+
+
 class UsageRefusedRow(SQLModel, table=True):
     """A usage record that could not be stored, as it arrived, see ledger.refused. `refused_at_us` is Unix
     microseconds; `digest` identifies the record, which may arrive again.

@@ -1,0 +1,72 @@
+"""Indexes the ids of requests in the background, once their records have arrived."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from xds_server.background import BackgroundTask
+from xds_server.errors import DatabaseUnavailableError
+from xds_server.ledger import request_ids
+from xds_server.ledger.ledger import Ledger
+
+#: Seconds between two looks.
+_INTERVAL = 600.0
+#: Seconds after which nearly all records of a time have arrived: others get rows of their own.
+_SETTLED = 900.0
+#: Of its own time, what indexing leaves to others.
+_REST = 0.5
+_HOUR_US = 3_600_000_000
+#: Hours to index from which on it is worth reporting: after an upgrade.
+_MANY = 3
+_DESCRIPTION = "indexes requests by their ids; searches by id take longer until it is done"
+
+_log = structlog.get_logger(__name__)
+
+
+class IdIndexing:
+    """`clock` gives Unix seconds; `report` gets the progress while it takes long, and None afterwards."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        report: Callable[[BackgroundTask | None], object] = lambda task: None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger = ledger
+        self._report = report
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Runs until it is cancelled."""
+        while True:
+            try:
+                await self.catch_up()
+            except DatabaseUnavailableError as error:
+                _log.warning("the index of ids waits for the database", reason=str(error))
+            await asyncio.sleep(_INTERVAL)
+
+    async def catch_up(self) -> None:
+        """Indexes all requests that are old enough. Raises DatabaseUnavailableError.
+
+        The next call, in this process or another, continues where it is interrupted.
+        """
+        until = round((self._clock() - _SETTLED) * 1_000_000)
+        first = await self._ledger.write(request_ids.first_missing)
+        hours = (until - (first or until)) // _HOUR_US
+        try:
+            while True:
+                began = time.monotonic()
+                reached = await self._ledger.write(partial(request_ids.advance, until_us=until))
+                if reached is None:
+                    return
+                if hours > _MANY and first is not None:
+                    self._report(BackgroundTask(_DESCRIPTION, (reached - first) // _HOUR_US, hours, "hours"))
+                await asyncio.sleep(_REST * (time.monotonic() - began))
+        finally:
+            self._report(None)
