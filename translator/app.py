@@ -88,6 +88,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
         asyncio.create_task(ledger.run(), name="ledger"),
         asyncio.create_task(_attend(settings, limiter, waiting, commander, log), name="requests"),
         asyncio.create_task(_report_limits(limiter, settings, log), name="limits"),
+        asyncio.create_task(_refresh_keys(policy, settings, log), name="token keys"),
     ]
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -152,6 +153,17 @@ async def _report_limits(limiter: Limiter, settings: Settings, log: FilteringBou
 
     async with channel(settings.control) as opened:
         await LimitReporter(limiter, settings.id, settings.control_token, log).run(opened)
+
+
+async def _refresh_keys(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:
+    await asyncio.to_thread(importlib.import_module, "translator.tokens.refreshing")
+    from translator.ledger.shipper import channel  # noqa: PLC0415
+    from translator.tokens.refreshing import KeyRefresher  # noqa: PLC0415
+
+    refresher = KeyRefresher(settings.control_token, log)
+    policy.tokens.on_unknown_key = refresher.want
+    async with channel(settings.control) as opened:
+        await refresher.run(opened)
 
 
 def _restore(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:

@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
@@ -35,6 +36,7 @@ from translator.reading.budget import RefusedWork
 from translator.reading.weight import is_light
 from translator.reading.wire import Result
 from translator.responses import Responses
+from translator.tokens import Tokens
 from translator.waiting import About, Outcome, WaitingRoom
 
 #: Value of `x-trunkline-route` for requests that the translator answers itself.
@@ -61,6 +63,8 @@ class Policy(Protocol):
 
     @property
     def certain(self) -> bool: ...
+    @property
+    def tokens(self) -> Tokens: ...
     def key_by_hash(self, digest: bytes) -> Key | None: ...
     def has_organisation(self, organisation_id: str) -> bool: ...
     def route(self, key: Key, model: str) -> Route | None: ...
@@ -158,13 +162,24 @@ class Authoriser:
             self._cache.copied(copy)
 
     def _key(self, headers: Mapping[bytes, bytes]) -> Key:
-        key = self._policy.key_by_hash(credentials.key_hash(headers))
+        hashed = credentials.key_hash(headers)
+        key = self._policy.key_by_hash(hashed)
         if key is None:
-            raise self._sure(credentials.refused("This API key is unknown, or it has been revoked."))
+            key = self._of_token(hashed, headers)
         if key.expires_at and key.expires_at <= self._clock():
             raise self._sure(_expired(key))
         if not self._policy.has_organisation(key.organisation_id):
             raise self._sure(credentials.refused("The organisation of this API key does not exist."))
+        return key
+
+    def _of_token(self, hash_: bytes, headers: Mapping[bytes, bytes]) -> Key:
+        """Returns the key that a token acts as. Raises Refusal."""
+        try:
+            key = self._policy.tokens.key(hash_, headers)
+        except Refusal as refusal:
+            raise self._sure(refusal) from None
+        if key is None:
+            raise self._sure(credentials.refused("This API key is unknown, or it has been revoked."))
         return key
 
     def _sure(self, refusal: Refusal) -> Refusal:
@@ -219,6 +234,8 @@ class Authoriser:
         """
         grant = self._policy.grant(key, facts.model) or self._grant(key, endpoint, facts)
         route = grant.route
+        if key.user:
+            facts = msgspec.structs.replace(facts, user=key.user)
         if route.plain:
             return self._forward(request, key, facts, grant)
         if (route.affinity or route.prompt_cache) and values is not None:
@@ -315,7 +332,7 @@ class Authoriser:
             Lookup(
                 request,
                 request_id,
-                grant.requester,
+                replace(grant.requester, user=key.user) if key.user else grant.requester,
                 route.cache,
                 endpoint,
                 body,
@@ -340,7 +357,7 @@ class Authoriser:
         grant = self._policy.grant(key, place.model)
         if grant is None or grant.route.id != place.route:
             raise self._sure(responses.not_found(response_id))
-        facts = BodyFacts(grant.route.model, False, "0:0:j:", "-", "", NO_TOKENS)
+        facts = BodyFacts(grant.route.model, False, "0:0:j:", "-", key.user, NO_TOKENS)
         return self._forward(request, key, facts, grant, f"<{place.machine} {place.cluster}")
 
     def _forward(self, request: Request, key: Key, facts: BodyFacts, grant: Grant, bound: str = "") -> Allowed:

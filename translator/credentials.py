@@ -7,17 +7,21 @@ from hashlib import sha256
 
 from translator.errors import Refusal
 
-#: No shorter keys exist, and hashing longer ones than any real key is wasted.
+#: No shorter keys exist, and hashing longer credentials than any token of an identity provider is wasted.
 _MIN_LENGTH = 16
-_MAX_LENGTH = 1024
+_MAX_LENGTH = 16_384
 
 
 def key_hash(headers: Mapping[bytes, bytes]) -> bytes:
-    """Returns the SHA-256 of the key in `Authorization: Bearer`, `x-api-key` or `api-key`, the first of them that
-    is present.
+    """SHA-256 of the credential that `sent` returns, and raises what that raises."""
+    return sha256(sent(headers)).digest()
+
+
+def sent(headers: Mapping[bytes, bytes]) -> bytes:
+    """Returns the credential in `Authorization: Bearer`, `x-api-key` or `api-key`, the first that is there.
 
     Raises:
-        Refusal: 401 if there is no key, or it cannot be one.
+        Refusal: 401, there is none, or it cannot be one.
     """
     authorization = headers.get(b"authorization")
     if authorization is not None:
@@ -31,7 +35,7 @@ def key_hash(headers: Mapping[bytes, bytes]) -> bytes:
         raise refused("No API key was sent. Send one as `Authorization: Bearer <API key>`.")
     if not _MIN_LENGTH <= len(value) <= _MAX_LENGTH:
         raise refused(f"The API key is malformed: it must have {_MIN_LENGTH} to {_MAX_LENGTH} characters.")
-    return sha256(value).digest()
+    return value
 
 
 def refused(message: str, *, code: str = "invalid_api_key") -> Refusal:

@@ -73,3 +73,10 @@ def report(found: admin.Propagation, warnings: Iterable[str] = ()) -> None:
 
 def _clients(count: int) -> str:
     return "1 client" if count == 1 else f"{count} clients"
+
+
+def copied(stored: admin.Gateway) -> admin.Gateway:
+    """Returns a copy that can be changed and compared with what is stored."""
+    wanted = admin.Gateway()
+    wanted.CopyFrom(stored)
+    return wanted

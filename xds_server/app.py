@@ -62,6 +62,8 @@ from xds_server.settings import Settings
 from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.notify import RevisionListener
 from xds_server.tls.watch import CertificateWatch
+from xds_server.tokens import service as tokens_service
+from xds_server.tokens.issuer_keys import IssuerKeys
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 from xds_server.troubles import Troubles
 
@@ -141,11 +143,18 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
             node_service.SERVICE,
             metrics.SERVICE,
             requests_service.SERVICE,
+            tokens_service.SERVICE,
         ],
         store=async_store,
     )
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
-    _serve_translators(server, books, counts := LimitCounts(), authorise)
+    _serve_translators(
+        server,
+        books,
+        counts := LimitCounts(),
+        issuer_keys := IssuerKeys(async_store, control_plane, troubles),
+        authorise,
+    )
     admin = AdminService(
         async_store,
         control_plane,
@@ -188,6 +197,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
             tasks.create_task(running.run(), name="running clients"),
             tasks.create_task(alerts.run(), name="alerts"),
             tasks.create_task(resting.run(), name="resting targets"),
+            tasks.create_task(issuer_keys.run(), name="issuer keys"),
             tasks.create_task(asyncio.to_thread(store.warm), name="warm"),
             tasks.create_task(Retention(ledger, settings.retention).run(), name="retention"),
             tasks.create_task(DailySums(ledger, partial(working.report, "sums by day")).run(), name="sums by day"),
@@ -215,12 +225,17 @@ def _add_operators_services(server: grpc.aio.Server, admin: AdminService, consol
 
 
 def _serve_translators(
-    server: grpc.aio.Server, books: _LedgerParts, counts: LimitCounts, authorise: Authorise
+    server: grpc.aio.Server,
+    books: _LedgerParts,
+    counts: LimitCounts,
+    issuer_keys: IssuerKeys,
+    authorise: Authorise,
 ) -> None:
-    """Adds the services that receive translators' records and the counts of their limits."""
+    """Adds the services for translators: records, limit counts, and keys of token issuers that they lack."""
     service = ledger_service.LedgerService(books.ledger, authorise=authorise, arrivals=books.arrivals)
     ledger_pb2_grpc.add_LedgerServicer_to_server(service, server)
     alert_service.serve(server, counts, books.alerts, authorise)
+    tokens_service.serve(server, issuer_keys, authorise)
 
 
 def _shown(renew: Callable[[_Tls], None], control_plane: ControlPlane) -> Callable[[_Tls], None]:

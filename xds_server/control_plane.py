@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from xds_server.errors import DatabaseUnavailableError
-from xds_server.model import Route, State
+from xds_server.model import Gateway, Route, State
 from xds_server.pool import Pool
 from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.resources.builder import Builder
@@ -85,6 +85,10 @@ class ControlPlane:
     def routes(self) -> Collection[Route]:
         """Returns the routes of the state that was published last."""
         return self._state.routes.values() if self._state is not None else ()
+
+    def gateway(self) -> Gateway:
+        """That of the state that was published last."""
+        return self._state.gateway if self._state is not None else Gateway()
 
     async def snapshot(self) -> ResourceSnapshot:
         """Returns what is to be published now."""

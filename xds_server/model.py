@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from xds_server.accounts.settings import Accounts, IdentityProvider
+from xds_server.accounts.settings import Accounts, IdentityProvider, JwtIssuer
 
 
 class Strategy(StrEnum):
@@ -439,6 +439,7 @@ class Gateway:
     cache_password: str = field(default="", repr=False)
     accounts: Accounts = field(default_factory=Accounts)
     oidc: tuple[IdentityProvider, ...] = ()
+    jwt: tuple[JwtIssuer, ...] = ()
 
 
 class Visibility(StrEnum):

@@ -35,7 +35,7 @@ export const GROUPS = [
       { id: "members", icon: "members", role: "ROLE_OWNER", load: () => import("./pages/members.js") },
       { id: "settings", icon: "settings", admin: true, load: () => import("./pages/settings.js") },
       { id: "reference", icon: "reference", load: () => import("./pages/reference.js") },
-      { id: "audit", icon: "audit", admin: true, load: () => import("./pages/audit.js") },
+      { id: "audit", icon: "audit", role: "ROLE_OWNER", load: () => import("./pages/audit.js") },
     ],
   },
 ];

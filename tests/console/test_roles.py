@@ -16,7 +16,7 @@ ROLES = {
     "viewer": (set[str](), False),
     "member": (set[str](), True),
     "operator": (set[str](), True),
-    "owner": ({"members"}, True),
+    "owner": ({"members", "audit"}, True),
 }
 EVERYBODY = {"start", "playground", "models", "nodes", "usage", "keys", "reference", "account"}
 

@@ -24,6 +24,7 @@ _SECTIONS = {
     types.ROUTE: "routes",
     types.POLICY_ORGANISATION: "policy of organisations",
     types.POLICY_KEY: "policy of keys",
+    types.POLICY_JWT_ISSUER: "policy of token issuers",
     types.POLICY_ROUTE: "policy of routes",
 }
 

@@ -45,6 +45,8 @@ PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
     "GroupRole": lambda document: document.gateway.oidc[0].groups[0],
     "GroupRole of admins": lambda document: document.gateway.oidc[0].groups[1],
     "SignUp": lambda document: document.gateway.oidc[0].sign_up,
+    "JwtIssuer": lambda document: document.gateway.jwt[0],
+    "JwtGrant": lambda document: document.gateway.jwt[0].grants[0],
     "DefaultModel": lambda document: document.gateway.defaults[0],
     "KeyDocument": lambda document: document.organisations[0].keys[0],
 }
@@ -99,6 +101,9 @@ VALUES: Mapping[str, list[Any]] = {
     "Accounts.console_url": ["https://console.example"],
     "IdentityProvider.issuer": ["https://login.example/b"],
     "IdentityProvider.scopes": [["email"]],
+    "JwtIssuer.issuer": ["https://tokens.example/b"],
+    "JwtIssuer.jwks_url": ["https://tokens.example/keys"],
+    "JwtIssuer.audiences": [["api"]],
     "SignUp.domains": [["b.example"]],
 }
 
@@ -247,6 +252,14 @@ def base() -> admin.Document:
                         admin.GroupRole(group="ops", admin=True),
                     ],
                     sign_up=admin.SignUp(domains=["a.example"], organisation="acme", role=admin.ROLE_VIEWER),
+                )
+            ],
+            jwt=[
+                admin.JwtIssuer(
+                    name="corp",
+                    issuer="https://tokens.example/a",
+                    audiences=["trunkline"],
+                    grants=[admin.JwtGrant(claim="groups", value="staff", organisation="acme", key="ci")],
                 )
             ],
         ),

@@ -14,11 +14,13 @@ from translator.ledger.prices import PriceBook
 from translator.limits import LimitSet
 from translator.policy.index import PolicyIndex
 from translator.policy.pricing import Ceiling
+from translator.tokens import Tokens
+from xds_server.accounts.settings import JwtIssuer
 from xds_server.model import State
 from xds_server.resources import policy as resources
 
 _NOW = 2_000_000_000
-Messages = tuple[list[policy.Organisation], list[policy.Key], list[policy.Route]]
+Messages = tuple[list[policy.Organisation], list[policy.Key], list[policy.JwtIssuer], list[policy.Route]]
 
 
 def of_state(state: State) -> Any:
@@ -30,24 +32,39 @@ def of_state(state: State) -> Any:
         ],
         [policy.Key.FromString(resources.key(each)) for each in state.keys.values()],
         [
+            policy.JwtIssuer.FromString(resources.jwt_issuer(each, _granted(state, each)))
+            for each in state.gateway.jwt
+        ],
+        [
             policy.Route.FromString(resources.route(each, _NOW, cache=resources.shared_cache(state.gateway)))
             for each in state.routes.values()
         ],
     )
 
 
+def _granted(state: State, issuer: JwtIssuer) -> list[str]:
+    found = resources.granted_keys(state)
+    return [found.get((each.organisation, each.key), "") for each in issuer.grants]
+
+
 def of_messages(
-    organisations: list[policy.Organisation], keys: list[policy.Key], routes: list[policy.Route]
+    organisations: list[policy.Organisation],
+    keys: list[policy.Key],
+    issuers: list[policy.JwtIssuer],
+    routes: list[policy.Route],
 ) -> Any:
     index, prices = PolicyIndex(), PriceBook()
+    tokens = Tokens(index.key_by_id)
     for organisation in organisations:
         index.put_organisation(organisation)
     for key in keys:
         index.put_key(key)
+    for issuer in issuers:
+        tokens.put(issuer)
     for route in routes:
         index.put_route(route)
         prices.put(route)
-    return _plain(vars(index)), sorted(map(_plain, prices.entries()))
+    return _plain(vars(index)), _plain(tokens._issuers), sorted(map(_plain, prices.entries()))
 
 
 def cases(kind: type[Message], field: str) -> Iterator[tuple[str, Messages, Messages]]:
@@ -79,23 +96,25 @@ _PLACES: dict[str, dict[str, Any]] = {
     "Organisation": {"": lambda of: of[0][0]},
     "DefaultModel": {"": lambda of: of[0][0].defaults[0]},
     "Key": {"": lambda of: of[1][0]},
-    "Route": {"": lambda of: of[2][0]},
-    "Target": {"": lambda of: of[2][0].targets[0]},
-    "Price": {"": lambda of: of[2][0].targets[0].prices[0]},
-    "ImagePrice": {"": lambda of: of[2][0].targets[0].prices[0].images[0]},
+    "JwtIssuer": {"": lambda of: of[2][0]},
+    "JwtGrant": {"": lambda of: of[2][0].grants[0]},
+    "Route": {"": lambda of: of[3][0]},
+    "Target": {"": lambda of: of[3][0].targets[0]},
+    "Price": {"": lambda of: of[3][0].targets[0].prices[0]},
+    "ImagePrice": {"": lambda of: of[3][0].targets[0].prices[0].images[0]},
     "ContextTier": {
-        "": lambda of: of[2][0].targets[0].prices[0].tiers[0],
-        " of a service tier": lambda of: of[2][0].targets[0].prices[0].service_tiers[0].tiers[0],
+        "": lambda of: of[3][0].targets[0].prices[0].tiers[0],
+        " of a service tier": lambda of: of[3][0].targets[0].prices[0].service_tiers[0].tiers[0],
     },
-    "ServiceTier": {"": lambda of: of[2][0].targets[0].prices[0].service_tiers[0]},
+    "ServiceTier": {"": lambda of: of[3][0].targets[0].prices[0].service_tiers[0]},
     "Rates": {
-        " of a context tier": lambda of: of[2][0].targets[0].prices[0].tiers[0].rates,
-        " of a service tier": lambda of: of[2][0].targets[0].prices[0].service_tiers[0].rates,
+        " of a context tier": lambda of: of[3][0].targets[0].prices[0].tiers[0].rates,
+        " of a service tier": lambda of: of[3][0].targets[0].prices[0].service_tiers[0].rates,
     },
     "Limit": {
         " of an organisation": lambda of: of[0][0].limits[0],
         " of a key": lambda of: of[1][0].limits[0],
-        " of a route": lambda of: of[2][0].limits[0],
+        " of a route": lambda of: of[3][0].limits[0],
     },
 }
 
@@ -132,6 +151,15 @@ def _messages() -> Messages:
                 former_hash=b"f" * 32,
                 former_until=5,
                 priority=policy.PRIORITY_LOW,
+            )
+        ],
+        [
+            policy.JwtIssuer(
+                id="corp",
+                issuer="https://login.example",
+                audiences=["api"],
+                keys='{"keys": []}',
+                grants=[policy.JwtGrant(claim="groups", value="staff", key_id="key")],
             )
         ],
         [

@@ -43,6 +43,7 @@ NOT_ACTED_UPON = {
         ),
         "the control plane signs people in itself; see tests/xds_server/accounts",
     ),
+    "JwtIssuer.jwks_url": "the control plane reads the keys itself; see tests/xds_server/tokens",
     "Alerting.webhook": "the control plane sends alerts itself; see tests/xds_server/alerts",
     "Route.balance": "of routes with the strategy balanced alone; see tests/xds_server/routing",
 }
@@ -119,6 +120,8 @@ def without_secrets(of: admin.Document) -> admin.Document:
     _clear_output(shown.gateway)
     _clear_output(shown.gateway.alerts)
     shown.gateway.alerts.ClearField("secret")
+    for issuer in shown.gateway.jwt:
+        _clear_output(issuer)
     for provider in shown.gateway.oidc:
         _clear_output(provider)
         provider.ClearField("client_secret")
@@ -209,7 +212,7 @@ def _measured(state: State) -> Measurements:
 
 POLICY = [
     policy.Organisation, policy.Key, policy.Route, policy.Target, policy.Limit, policy.Price, policy.ImagePrice,
-    policy.ContextTier, policy.ServiceTier, policy.Rates,
+    policy.ContextTier, policy.ServiceTier, policy.Rates, policy.JwtIssuer, policy.JwtGrant,
 ]  # fmt: skip
 
 

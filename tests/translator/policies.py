@@ -12,6 +12,7 @@ from translator.policy.store import PolicyStore, type_url
 
 ORGANISATION = type_url(policy.Organisation)
 KEY = type_url(policy.Key)
+JWT_ISSUER = type_url(policy.JwtIssuer)
 ROUTE = type_url(policy.Route)
 
 VALUE = "sk-tl-abcdefghij-0123456789abcdef"

@@ -56,11 +56,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """The ids of organisation, key and route of a request."""
+    """The ids of organisation, key and route of a request. `user` is the one that a token names; it is empty for
+    a plain API key, whose holder is believed about the user.
+    """
 
     organisation: str
     key: str
     route: str
+    user: str = ""
 
 
 class Wanted(msgspec.Struct, frozen=True, gc=False):
@@ -103,7 +106,9 @@ def wanted(  # noqa: PLR0917 - what is known of the request
         values = orjson.loads(body)
     if not _repeatable(endpoint, values):
         return None
-    user = end_user(values) if rule.scope is Scope.USER else ""
+    user: str | list[str] = end_user(values) if rule.scope is Scope.USER and not requester.user else ""
+    if requester.user and rule.scope is not Scope.ORGANISATION:
+        user = [requester.user]  # no text that the holder of an API key claims is equal to it
     if rule.scope is Scope.USER and not user:
         return None
     streams = endpoint.streams and values.get("stream") is True

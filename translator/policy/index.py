@@ -65,6 +65,8 @@ class Key:
     max_price: int = 0
     #: It may name one target of a route: `<model>@<target id>`.
     pins_targets: bool = False
+    #: Who sends the request, where a token acts as the key; empty: the request itself says it.
+    user: str = ""
     #: Its share among the organisation's keys when requests wait.
     weight: int = _WEIGHTS[policy.PRIORITY_NORMAL]
     _allowed: dict[str, bool] = field(default_factory=dict, repr=False)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+import orjson
 from google.protobuf.message import DecodeError, Message
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
@@ -18,6 +19,7 @@ from translator.errors import LimitError, PolicyError
 from translator.limits.limit import Holder
 from translator.policy.index import PolicyIndex
 from translator.policy.limits import limits
+from translator.tokens import Tokens
 
 M = TypeVar("M", bound=Message)
 Source = Literal["none", "snapshot", "control plane"]
@@ -46,6 +48,7 @@ class PolicyStore:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._index = index = PolicyIndex()
+        self.tokens = tokens = Tokens(index.key_by_id)
         #: Called with every route that is added or changed.
         self.on_route: Callable[[policy.Route], None] = lambda route: None
         self.on_change: Callable[[], None] = lambda: None
@@ -58,6 +61,7 @@ class PolicyStore:
                 policy.Organisation, _check_organisation, index.put_organisation, index.remove_organisations
             ),
             type_url(policy.Key): _Type(policy.Key, _check_key, index.put_key, index.remove_keys),
+            _JWT_ISSUER: _Type(policy.JwtIssuer, _check_jwt_issuer, tokens.put, tokens.remove),
             type_url(policy.Route): _Type(policy.Route, _check_route, self._put_route, index.remove_routes),
         }
         self._resources: dict[str, dict[str, discovery.Resource]] = {url: {} for url in self._types}
@@ -110,8 +114,12 @@ class PolicyStore:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Returns the numbers of objects, by the type's name in the plural."""
-        return {f"{url.rpartition('.')[2].lower()}s": len(held) for url, held in self._resources.items()}
+        """Returns how many objects there are by the type's name in the plural, issuers only if any."""
+        return {
+            f"{url.rpartition('.')[2].lower()}s": len(held)
+            for url, held in self._resources.items()
+            if held or url != _JWT_ISSUER
+        }
 
     def versions(self, url: str) -> dict[str, str]:
         """Returns the versions of a type's resources, by name."""
@@ -122,7 +130,10 @@ class PolicyStore:
         """Marks the policy as complete. Routes arrive last, so a restored policy then equals the control
         plane's.
         """
-        return self._received.issuperset(self._types) or (self._restored and _LAST in self._received)
+        # A control plane of an earlier version sends no issuers.
+        return self._received.issuperset(self._types.keys() - {_JWT_ISSUER}) or (
+            self._restored and _LAST in self._received
+        )
 
     def apply(self, response: discovery.DeltaDiscoveryResponse) -> None:
         """Applies one response of the control plane.
@@ -187,6 +198,7 @@ def type_url(message: type[Message]) -> str:
 
 
 _LAST = type_url(policy.Route)
+_JWT_ISSUER = type_url(policy.JwtIssuer)
 
 
 def _decode(kind: _Type[M], url: str, resource: discovery.Resource) -> M:
@@ -220,6 +232,17 @@ def _check_key(message: policy.Key) -> None:
     if message.former_hash == message.hash:
         raise PolicyError(f"{message.id!r}: former_hash is hash")
     _check_limits(message, "key")
+
+
+def _check_jwt_issuer(message: policy.JwtIssuer) -> None:
+    if not message.issuer or not message.audiences:
+        raise PolicyError(f"{message.id!r}: issuer or audiences are empty")
+    try:
+        readable = not message.keys or isinstance(orjson.loads(message.keys)["keys"], list)
+    except (ValueError, KeyError, TypeError):
+        readable = False
+    if not readable:
+        raise PolicyError(f"{message.id!r}: keys are no JWK set")
 
 
 def _check_route(message: policy.Route) -> None:

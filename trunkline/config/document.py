@@ -33,7 +33,7 @@ def request(file: model.File) -> admin.ApplyRequest:
 
 def _gateway(file: model.File) -> admin.Gateway | None:
     """These sections are one object: with one of them, the others are what the file says too, be it nothing."""
-    sections = (file.cors, file.defaults, file.cache, file.alerts, file.accounts, file.oidc)
+    sections = (file.cors, file.defaults, file.cache, file.alerts, file.accounts, file.oidc, file.jwt)
     if all(each is None for each in sections):
         return None
     cors = objects.CORS.message(file.cors) if file.cors is not None else None
@@ -47,6 +47,7 @@ def _gateway(file: model.File) -> admin.Gateway | None:
         alerts=alerts,
         accounts=accounts,
         oidc=map(_identity_provider, file.oidc or ()),
+        jwt=map(objects.JWT_ISSUER.message, file.jwt or ()),
     )
 
 

@@ -58,6 +58,7 @@ def gateway(stored: admin.Gateway) -> dict[str, Any]:
         "alerts": alerts,
         "accounts": objects.ACCOUNTS.written(stored.accounts),
         "oidc": list(map(objects.IDENTITY_PROVIDER.written, stored.oidc)),
+        "jwt": list(map(objects.JWT_ISSUER.written, stored.jwt)),
     }
     return {name: section for name, section in sections.items() if section}
 
@@ -68,7 +69,9 @@ def gateway_text(stored: admin.Gateway) -> str:
     if not sections:
         return ""
     dumped = yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    comments = [f"cors, defaults, cache, alerts, accounts and oidc: {comment}" for comment in _managed_by(stored)]
+    comments = [
+        f"cors, defaults, cache, alerts, accounts, oidc and jwt: {comment}" for comment in _managed_by(stored)
+    ]
     if stored.alerts.signed:
         comments.insert(0, "alerts.secret: stored; left out here, which keeps it")
     if stored.cache.has_password:

@@ -13,7 +13,7 @@ from trunkline.config.positions import Document, Path
 _STEP = re.compile(r"([a-z_0-9]+)(?:\[(\d+)\])?")
 #: `routes[0].targets[1].provider: no provider …`
 _FIELD = re.compile(
-    r"((?:(?:providers|routes|organisations)\[\d+\]|gateway\.(?=cors|defaults|cache|alerts|accounts|oidc))"
+    r"((?:(?:providers|routes|organisations)\[\d+\]|gateway\.(?=cors|defaults|cache|alerts|accounts|oidc|jwt))"
     r"[a-z_0-9.\[\]]*): (.*)",
     re.DOTALL,
 )
@@ -34,6 +34,7 @@ _MAPPINGS: dict[str, Any] = {
     "alerts": objects.ALERTING,
     "accounts": objects.ACCOUNTS,
     "oidc": objects.IDENTITY_PROVIDER,
+    "jwt": objects.JWT_ISSUER,
 }
 #: Fields of messages that the file has under other names.
 _NAMES = {"per_seconds": "per", "calendar": "per", "clear_credentials": "credentials"}

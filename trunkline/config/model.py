@@ -442,6 +442,26 @@ class IdentityProvider(_Strict):
     sign_up: SignUp = SignUp()
 
 
+class JwtGrant(_Strict):
+    """Which API key a token acts as. Without a `claim`, it holds for every token."""
+
+    claim: Text | None = None
+    value: Text | None = None
+    organisation: Text
+    key: Text
+
+
+class JwtIssuer(_Strict):
+    """An identity provider whose access tokens are accepted instead of API keys."""
+
+    name: Text
+    issuer: Text
+    audiences: Annotated[list[Text], Field(min_length=1)]
+    jwks_url: Text | None = None
+    user_claim: Text | None = None
+    grants: Annotated[list[JwtGrant], Field(min_length=1)]
+
+
 class File(_Strict):
     """A section that is None was not in the file, and is left as it is stored.
 
@@ -460,3 +480,4 @@ class File(_Strict):
     alerts: Alerting | None = None
     accounts: Accounts | None = None
     oidc: list[IdentityProvider] | None = None
+    jwt: list[JwtIssuer] | None = None

@@ -178,6 +178,12 @@ IDENTITY_PROVIDER = Mapping(
         model.SignUp: Mapping(model.SignUp, admin.SignUp),
     },
 )
+JWT_ISSUER = Mapping(
+    model.JwtIssuer,
+    admin.JwtIssuer,
+    beside=["key_ids"],
+    parts={model.JwtGrant: Mapping(model.JwtGrant, admin.JwtGrant)},
+)
 ALERTING = Mapping(model.Alerting, admin.Alerting, apart=["secret"], beside=["secret", "signed"])
 #: A secret goes in and does not come out.
 SHARED_CACHE = Mapping(

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin, admin_pb2_grpc
 
-from trunkline import names
+from trunkline import completion, names
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
@@ -52,6 +52,7 @@ class AuditFilter:
     object_type: str
     object_name: str
     since: int
+    organisation: str
 
 
 def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,8 +62,13 @@ def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--type", "object_type", type=_TYPES, default=None, help="Only events about these.")
     @click.option("--name", default="", help="Only events about the object of this name.")
     @click.option("--since", type=Timestamp(), default=None, help="Ago (7d), or a date (UTC).")
-    def with_filter(*, actor: str, object_type: str | None, name: str, since: int | None, **given: Any) -> Any:
-        return verb(event_filter=AuditFilter(actor, object_type or "", name, since or 0), **given)
+    @click.option(
+        "--org", default="", shell_complete=completion.ORGS, help="Only what belongs to this organisation."
+    )
+    def with_filter(
+        *, actor: str, object_type: str | None, name: str, since: int | None, org: str, **given: Any
+    ) -> Any:
+        return verb(event_filter=AuditFilter(actor, object_type or "", name, since or 0, org), **given)
 
     with_filter.__doc__ = verb.__doc__
     with_filter.__name__ = verb.__name__
@@ -80,6 +86,7 @@ Examples:
   trunkline audit
   trunkline audit list --type route --name gpt-4.1 --output json
   trunkline audit list --by alice --since 7d
+  trunkline audit list --org acme
 """,
 )
 @click.option("--count", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most this many.")
@@ -169,6 +176,7 @@ def _events(
             before_id=before,
             object_type=event_filter.object_type,
             object_name=event_filter.object_name,
+            organisation=event_filter.organisation,
         )
         events = api.ListAuditEvents(request).events
         for each in events:

@@ -101,8 +101,7 @@ def set_gateway(
         )
     with control.connect() as api:
         stored = api.GetGateway(admin.GetGatewayRequest()).gateway
-        wanted = admin.Gateway()
-        wanted.CopyFrom(stored)
+        wanted = changes.copied(stored)
         if no_cors:
             wanted.ClearField("cors")
         if origins:

@@ -70,7 +70,7 @@ def set_provider(*, control: Control, name: str, **given: Any) -> None:
     """Add the identity provider NAME, or change what is given of it."""
     with control.connect() as api:
         stored = api.GetGateway(admin.GetGatewayRequest()).gateway
-        wanted = _copy(stored)
+        wanted = changes.copied(stored)
         found = next((each for each in wanted.oidc if each.name == name), None)
         _fill(found if found is not None else wanted.oidc.add(name=name), given)
         answer = api.PutGateway(admin.PutGatewayRequest(gateway=wanted))
@@ -91,7 +91,7 @@ def remove(*, control: Control, name: str) -> None:
     """Remove the identity provider NAME. Those who came through it stay; `trunkline users` removes them."""
     with control.connect() as api:
         stored = api.GetGateway(admin.GetGatewayRequest()).gateway
-        wanted = _copy(stored)
+        wanted = changes.copied(stored)
         if name not in [each.name for each in stored.oidc]:
             raise names.unknown("identity provider", name, [each.name for each in stored.oidc])
         del wanted.oidc[:]
@@ -117,7 +117,7 @@ def console(*, control: Control, url: str | None, only: bool | None) -> None:
         raise UsageError("give the console's URL, --only or --not-only")
     with control.connect() as api:
         stored = api.GetGateway(admin.GetGatewayRequest()).gateway
-        wanted = _copy(stored)
+        wanted = changes.copied(stored)
         if url is not None:
             wanted.accounts.console_url = url
         if only is not None:
@@ -126,12 +126,6 @@ def console(*, control: Control, url: str | None, only: bool | None) -> None:
     say("~ accounts")
     changes.say_between(export.gateway(stored), export.gateway(wanted))
     changes.report(answer.propagation)
-
-
-def _copy(stored: admin.Gateway) -> admin.Gateway:
-    wanted = admin.Gateway()
-    wanted.CopyFrom(stored)
-    return wanted
 
 
 def _fill(message: admin.IdentityProvider, given: dict[str, Any]) -> None:

@@ -89,6 +89,7 @@ RULES: Mapping[str, Rule] = {
     "InviteUser": Rule(Need.MANAGE, organisation="organisation"),
     "ListInvitations": Rule(Need.MANAGE, organisation="organisation"),
     "RevokeInvitation": Rule(Need.MANAGE),
+    "ListAuditEvents": Rule(Need.MANAGE, organisation="organisation"),
     "PutMember": Rule(Need.MANAGE, organisation="organisation"),
     "RemoveMember": Rule(Need.MANAGE, organisation="organisation"),
     # Objects of an organisation.
@@ -136,7 +137,7 @@ RULES: Mapping[str, Rule] = {
             "GetSettingsView",
             "SimulateRoutes",
             *("PutOrganisation", "DeleteOrganisation"),
-            *("ListAuditEvents", "VerifyAudit", "ListRefusedUsage"),
+            *("VerifyAudit", "ListRefusedUsage"),
             *("CreateSetupLink", "UpdateUser", "RemoveUser", "ResetUser"),
         ),
         Rule(Need.ADMIN),

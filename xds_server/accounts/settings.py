@@ -1,7 +1,8 @@
-"""The operator's settings for signing in: `accounts` and `oidc` of trunkline.yaml."""
+"""The operator's settings for signing in and for tokens: `accounts`, `oidc` and `jwt` of trunkline.yaml."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 from xds_server.accounts.model import Role
@@ -52,3 +53,36 @@ class IdentityProvider:
     groups_claim: str = ""
     groups: tuple[GroupRole, ...] = ()
     sign_up: SignUp = SignUp()
+
+
+@dataclass(frozen=True, slots=True)
+class JwtGrant:
+    """Tokens in which `claim` is or has `value` act as the API key `key` of `organisation`, both by name. An empty
+    `claim` fits every token.
+    """
+
+    claim: str
+    value: str
+    organisation: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class JwtIssuer:
+    """An identity provider whose access tokens are accepted instead of API keys.
+
+    `keys` is the JWK set that was read last, as JSON; empty: none was read yet.
+    """
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...] = ()
+    jwks_url: str = ""
+    user_claim: str = ""
+    grants: tuple[JwtGrant, ...] = ()
+    keys: str = field(default="", repr=False)
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of `keys`; `-` for a key that has none."""
+        return tuple(str(each.get("kid", "-")) for each in json.loads(self.keys)["keys"]) if self.keys else ()

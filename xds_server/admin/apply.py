@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +13,7 @@ from xds_server.admin.document import ParsedDocument, ParsedKey, ParsedOrganisat
 from xds_server.admin.problems import Problems
 from xds_server.admin.prune import SECTIONS
 from xds_server.errors import StaleWriteError
-from xds_server.model import Key, State
+from xds_server.model import Gateway, Key, State
 from xds_server.store import writing
 from xds_server.store.api_keys import hash_of
 from xds_server.store.managers import DEFAULT_FILE, Conflict, Management, Reason
@@ -81,12 +81,23 @@ def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -
     notes = _apply_keys(transaction, organisations, stored)
     _apply_routes(transaction, document)
     if document.gateway is not None:
-        document.gateway.put(transaction, expected=None)
+        gateway = document.gateway.put(transaction, expected=None)
+        notes += _grants_without_key(transaction, gateway)
     if mode.prune:
         prune.providers(transaction, leaving)
     else:
         management.conflicts += prune.kept(leaving, mode.manager)
     return Applied(management.conflicts, notes)
+
+
+def _grants_without_key(transaction: Transaction, gateway: Gateway) -> Iterator[str]:
+    """Says of each grant of tokens which API key is not there."""
+    names = transaction.keys().names if gateway.jwt else ()
+    for index, issuer in enumerate(gateway.jwt):
+        for position, grant in enumerate(issuer.grants):
+            if (transaction.organisation_ids.get(grant.organisation, ""), grant.key) not in names:
+                name = writing.keys.display_name(grant.organisation, grant.key)
+                yield f'jwt[{index}].grants[{position}]: there is no key "{name}": tokens that it fits are refused'
 
 
 def _of_left_routes(message: pb.Document, state: State, management: Management) -> set[str]:
@@ -236,9 +247,12 @@ def _stays_revoked(transaction: Transaction, organisation: str, key: ParsedKey) 
 def _check_kept_keys(
     transaction: Transaction, document: ParsedDocument, stored: dict[str, dict[str, Key]], problems: Problems
 ) -> None:
+    issuers = document.gateway.value.jwt if document.gateway is not None else ()
+    # Whoever sends a token needs no value of the key that it acts as: nobody is told the one that is made.
+    granted = {(grant.organisation, grant.key) for issuer in issuers for grant in issuer.grants}
     for owner in document.organisations:
         for key in owner.keys:
-            if key.value or key.name in stored.get(owner.name, {}):
+            if key.value or key.name in stored.get(owner.name, {}) or (owner.name, key.name) in granted:
                 continue
             name = writing.keys.display_name(owner.name, key.name)
             if not transaction.removed().has(ObjectType.KEY, name):

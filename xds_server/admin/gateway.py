@@ -12,7 +12,7 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 from trunkline_proto.policy.endpoints import ENDPOINTS
 
-from xds_server.admin import identity_providers, render, values
+from xds_server.admin import identity_providers, jwt_issuers, render, values
 from xds_server.admin.calls import Changes, actor_of
 from xds_server.admin.problems import Problems, checking
 from xds_server.alerts import addresses
@@ -110,6 +110,7 @@ def parsed(message: pb.Gateway, problems: Problems) -> ParsedGateway:
         alerts=_alerts(message.alerts, problems.at("alerts")),
         accounts=identity_providers.accounts(message.accounts, problems.at("accounts")),
         oidc=identity_providers.parsed(message.oidc, problems),
+        jwt=jwt_issuers.parsed(message, problems),
     )
     return ParsedGateway(value, keep_password=not given.password and not given.clear_password, path=problems.path)
 

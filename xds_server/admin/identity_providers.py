@@ -22,7 +22,7 @@ _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63
 
 def accounts(message: pb.Accounts, problems: Problems) -> Accounts:
     """Returns the value; notes what is not accepted."""
-    return Accounts(_url(message.console_url, problems.at("console_url"), path=False), message.sso_only)
+    return Accounts(url(message.console_url, problems.at("console_url"), path=False), message.sso_only)
 
 
 def parsed(messages: Sequence[pb.IdentityProvider], problems: Problems) -> tuple[IdentityProvider, ...]:
@@ -55,7 +55,7 @@ def _provider(message: pb.IdentityProvider, problems: Problems) -> IdentityProvi
         problems.at("issuer").note("missing")
     return IdentityProvider(
         name=message.name,
-        issuer=_url(message.issuer, problems.at("issuer"), path=True),
+        issuer=url(message.issuer, problems.at("issuer"), path=True),
         client_id=message.client_id,
         title=message.title,
         client_secret=message.client_secret,
@@ -100,7 +100,7 @@ def _role(message: pb.GroupRole | pb.SignUp, problems: Problems) -> Role | None:
     return role
 
 
-def _url(text: str, problems: Problems, *, path: bool) -> str:
+def url(text: str, problems: Problems, *, path: bool) -> str:
     """Accepts https, or http on this machine only: what passes there is worth a password."""
     if not text:
         return ""

@@ -7,7 +7,7 @@ import time
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2
 
-from xds_server.accounts.settings import IdentityProvider
+from xds_server.accounts.settings import IdentityProvider, JwtIssuer
 from xds_server.admin.ports import LiveNode, LiveNodes
 from xds_server.messages import Encoder
 from xds_server.model import (
@@ -67,6 +67,7 @@ _SHARED_CACHE = Encoder(SharedCache, pb.SharedCache, given=["password", "clear_p
 _IDENTITY_PROVIDER = Encoder(
     IdentityProvider, pb.IdentityProvider, given=["has_secret", "client_secret"], omitted=["client_secret"]
 )
+_JWT_ISSUER = Encoder(JwtIssuer, pb.JwtIssuer, given=["key_ids"], omitted=["keys"])
 _GATEWAY = Encoder(
     Gateway,
     pb.Gateway,
@@ -75,6 +76,7 @@ _GATEWAY = Encoder(
         SharedCache: _SHARED_CACHE,
         Alerting: lambda value: pb.Alerting(webhook=value.webhook, signed=bool(value.secret)),
         IdentityProvider: lambda value: _IDENTITY_PROVIDER(value, has_secret=bool(value.client_secret)),
+        JwtIssuer: lambda value: _JWT_ISSUER(value, key_ids=value.key_ids),
     },
 )
 _AUDIT_EVENT = Encoder(AuditEvent, pb.AuditEvent)

@@ -10,6 +10,7 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from xds_server.accounts.caller import current
+from xds_server.accounts.model import Role
 from xds_server.accounts.oidc.client import OidcClient
 from xds_server.accounts.passwords import Passwords
 from xds_server.accounts.sessions import DEFAULT, Lifetime
@@ -281,9 +282,28 @@ class AdminService(
             before_id=request.before_id,
             object_type=request.object_type,
             object_name=request.object_name,
+            organisations=await self._audited(request.organisation),
         )
         events = await self._store.audit_events(query)
         return pb.ListAuditEventsResponse(events=[render.audit_event(each) for each in events])
+
+    async def _audited(self, organisation: str) -> tuple[str, ...] | None:
+        """Returns the names of the organisations whose changes the caller reads; None: everybody's.
+
+        Raises NotFoundError.
+        """
+        caller = current()
+        if caller.is_admin and not organisation:
+            return None
+        state = await self._store.load()
+        found = tuple(
+            each.name
+            for each in state.organisations.values()
+            if organisation in {"", each.name} and caller.role_in(each.name) is Role.OWNER
+        )
+        if organisation and not found:
+            raise NotFoundError(f"organisation: no organisation {values.quoted(organisation)}")
+        return found
 
     @reporting
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:

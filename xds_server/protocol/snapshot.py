@@ -14,18 +14,22 @@ LISTENER = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
 ROUTE = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
 POLICY_ORGANISATION = TYPE_PREFIX + "trunkline.policy.v1.Organisation"
 POLICY_KEY = TYPE_PREFIX + "trunkline.policy.v1.Key"
+POLICY_JWT_ISSUER = TYPE_PREFIX + "trunkline.policy.v1.JwtIssuer"
 POLICY_ROUTE = TYPE_PREFIX + "trunkline.policy.v1.Route"
 
 #: Make before break (xDS protocol, "Eventual consistency considerations"): additions go in this order, removals in
 #: the reverse order. Secrets are there before the resources that use them.
-PUSH_ORDER = (SECRET, CLUSTER, ENDPOINT, LISTENER, ROUTE, POLICY_ORGANISATION, POLICY_KEY, POLICY_ROUTE)
+PUSH_ORDER = (
+    *(SECRET, CLUSTER, ENDPOINT, LISTENER, ROUTE),
+    *(POLICY_ORGANISATION, POLICY_KEY, POLICY_JWT_ISSUER, POLICY_ROUTE),
+)
 #: Sent after the other policy types, and as a whole: a client that has it holds the complete policy.
 LAST_OF_POLICY = POLICY_ROUTE
 
 #: Types that a client may request as a whole ("*" or an empty first request), and whose state-of-the-world
 #: responses carry everything (xDS protocol, "Grouping Resources into Responses"). Trunkline's own types follow CDS
 #: and LDS.
-WILDCARD_TYPES = frozenset({CLUSTER, LISTENER, POLICY_ORGANISATION, POLICY_KEY, POLICY_ROUTE})
+WILDCARD_TYPES = frozenset({CLUSTER, LISTENER, POLICY_ORGANISATION, POLICY_KEY, POLICY_JWT_ISSUER, POLICY_ROUTE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Generic, ParamSpec, TypeVar
 
 from trunkline_proto.policy.v1.policy_pb2 import PoolSlots
 
+from xds_server.accounts.settings import JwtIssuer
 from xds_server.model import (
     Cors,
     DefaultModel,
@@ -212,6 +213,7 @@ class Builder:
                 for name, each in state.organisations.items()
             },
             types.POLICY_KEY: self._policy(types.POLICY_KEY, state.keys, policy.key),
+            types.POLICY_JWT_ISSUER: self._jwt_issuers(state),
             types.POLICY_ROUTE: self._route_policies(every_variant, now, policy.shared_cache(state.gateway)),
         }
 
@@ -284,6 +286,14 @@ class Builder:
             found[name] = self._resources.get((route, there, kept), _route_policy, route, now, there, kept)
         return found
 
+    def _jwt_issuers(self, state: State) -> dict[str, Resource]:
+        granted = policy.granted_keys(state)
+        found = {}
+        for issuer in state.gateway.jwt:
+            key_ids = tuple(granted.get((each.organisation, each.key), "") for each in issuer.grants)
+            found[issuer.name] = self._resources.get((issuer, key_ids), _jwt_issuer, issuer, key_ids)
+        return found
+
     def _policy(self, type_url: str, values: Mapping[str, H], encode: Callable[[H], bytes]) -> dict[str, Resource]:
         return {
             name: self._resources.get(value, _encoded, type_url, name, value, encode)
@@ -297,6 +307,10 @@ def _encoded(type_url: str, name: str, value: H, encode: Callable[[H], bytes]) -
 
 def _organisation(value: Organisation, defaults: tuple[DefaultModel, ...]) -> Resource:
     return Resource.of(types.POLICY_ORGANISATION, value.id, policy.organisation(value, defaults))
+
+
+def _jwt_issuer(value: JwtIssuer, key_ids: tuple[str, ...]) -> Resource:
+    return Resource.of(types.POLICY_JWT_ISSUER, value.name, policy.jwt_issuer(value, key_ids))
 
 
 def _pool(name: str, connect_ms: int, *, direct: bool) -> Resource:

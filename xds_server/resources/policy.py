@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from google.protobuf.message import Message
 from trunkline_proto.policy.v1 import policy_pb2
 
+from xds_server.accounts.settings import JwtIssuer
 from xds_server.messages import Encoder, number
 from xds_server.model import (
     MEMORY,
@@ -22,6 +23,7 @@ from xds_server.model import (
     PromptCacheKey,
     Route,
     SharedCache,
+    State,
     TargetPrice,
     price_in_force,
 )
@@ -39,6 +41,9 @@ _ORGANISATION = Encoder(
 _DEFAULT_MODEL = Encoder(DefaultModel, policy_pb2.DefaultModel)
 _KEY = Encoder(Key, policy_pb2.Key, omitted=["retired", "created_at", "version", "managed_by"], parts=_PARTS)
 _PRICE = Encoder(TargetPrice, policy_pb2.Price)
+_JWT_ISSUER = Encoder(
+    JwtIssuer, policy_pb2.JwtIssuer, given=["id", "grants"], omitted=["name", "jwks_url", "grants"]
+)
 #: The fields omitted here are used by Envoy, or by nothing yet.
 _ROUTE = Encoder(
     Route,
@@ -101,6 +106,25 @@ def shared_cache(gateway: Gateway) -> SharedCache:
         user, _, place = netloc.rpartition("@")
         netloc = f"{user}:{quote(gateway.cache_password, safe='')}@{place}"
     return replace(cache, store=urlunsplit(parts._replace(netloc=netloc, query=query)))
+
+
+def jwt_issuer(value: JwtIssuer, key_ids: Sequence[str]) -> bytes:
+    """With the ids of the keys that its grants name, in their order; empty for a key that there is not."""
+    grants = [
+        policy_pb2.JwtGrant(claim=grant.claim, value=grant.value, key_id=key_id)
+        for grant, key_id in zip(value.grants, key_ids, strict=True)
+    ]
+    return _encode(_JWT_ISSUER(value, id=value.name, grants=grants))
+
+
+def granted_keys(state: State) -> dict[tuple[str, str], str]:
+    """Returns the ids of the keys that grants name, by the names of organisation and key."""
+    named = {(each.organisation, each.key) for issuer in state.gateway.jwt for each in issuer.grants}
+    if not named:
+        return {}
+    owners = state.owners
+    found = ((owners.get(each.organisation_id, ""), each.name, each.id) for each in state.keys.values())
+    return {(owner, name): id_ for owner, name, id_ in found if (owner, name) in named}
 
 
 def _prompt_cache_key(value: Route) -> int:

@@ -88,9 +88,13 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """Selects events, newest first; `before_id` 0 begins at the newest, empty strings match everything."""
+    """Selects events, newest first; `before_id` 0 begins at the newest, empty strings match everything.
+
+    `organisations` are the names of those whose events are wanted; None: all events.
+    """
 
     limit: int = 100
     before_id: int = 0
     object_type: str = ""
     object_name: str = ""
+    organisations: tuple[str, ...] | None = None

@@ -54,7 +54,7 @@ class OrganisationRow(SQLModel, table=True):
 class GatewayRow(SQLModel, table=True):
     """The one gateway; `origins` and `defaults` are JSON. `store`, `most_bytes`, `ca_file` and `cache_password`
     (sealed) belong to the cache, `webhook` and `secret` (sealed) to the alerts. `oidc` is JSON with sealed
-    secrets.
+    secrets, and `jwt` is JSON.
     """
 
     __tablename__ = "gateway"
@@ -73,6 +73,7 @@ class GatewayRow(SQLModel, table=True):
     console_url: str
     sso_only: bool
     oidc: str = Field(sa_type=Text)
+    jwt: str = Field(sa_type=Text)
 
 
 class KeyRow(SQLModel, table=True):

@@ -78,8 +78,9 @@ def gateway(value: Gateway) -> View:
     alerts = {"webhook": value.alerts.webhook, **({"secret": MASK} if value.alerts.secret else {})}
     password = MASK if value.cache_password else ""
     oidc = [{**_fields(each), "client_secret": MASK if each.client_secret else ""} for each in value.oidc]
-    shown = _fields(value, without=("alerts", "oidc", *_OF_THE_EVENT))
-    return {**shown, "alerts": alerts, "cache_password": password, "oidc": oidc}
+    jwt = [{**_fields(each, without=("keys",)), "key_ids": list(each.key_ids)} for each in value.jwt]
+    shown = _fields(value, without=("alerts", "oidc", "jwt", *_OF_THE_EVENT))
+    return {**shown, "alerts": alerts, "cache_password": password, "oidc": oidc, "jwt": jwt}
 
 
 def route(value: Route) -> View:

@@ -245,6 +245,12 @@ export const CLIENTS = {
    "such as `0.05`"
   ],
   [
+   "`invalid_token`",
+   "401",
+   "a token of an identity provider is not accepted; the message says why",
+   "compare `jwt` in trunkline.yaml with the token's claims (jwt.md)"
+  ],
+  [
    "`invalid_type`",
    "400",
    "a parameter of the wrong type; `param` names it",
@@ -351,6 +357,18 @@ export const CLIENTS = {
    "503",
    "the gateway cannot serve the request right now",
    "send it again later"
+  ],
+  [
+   "`token_expired`",
+   "401",
+   "a token of an identity provider has expired",
+   "get a new one from the identity provider"
+  ],
+  [
+   "`token_keys_unavailable`",
+   "503",
+   "the keys of a token's issuer have not been read yet",
+   "`trunkline status` says why, if it lasts"
   ],
   [
    "`too_many_bytes_in_flight`",

@@ -373,6 +373,7 @@ export interface Gateway {
   alerts?: Alerting;
   accounts?: Accounts;
   oidc?: IdentityProvider[];
+  jwt?: JwtIssuer[];
 }
 
 export interface GetDoorRequest {
@@ -597,6 +598,23 @@ export interface InviteUserResponse {
   url?: string;
 }
 
+export interface JwtGrant {
+  claim?: string;
+  value?: string;
+  organisation?: string;
+  key?: string;
+}
+
+export interface JwtIssuer {
+  name?: string;
+  issuer?: string;
+  audiences?: string[];
+  jwks_url?: string;
+  user_claim?: string;
+  grants?: JwtGrant[];
+  key_ids?: string[];
+}
+
 export interface Key {
   id?: string;
   organisation?: string;
@@ -645,6 +663,7 @@ export interface ListAuditEventsRequest {
   before_id?: string;
   object_type?: string;
   object_name?: string;
+  organisation?: string;
 }
 
 export interface ListAuditEventsResponse {

@@ -4,6 +4,7 @@ import { call } from "../api.js";
 import { ago, moment, num } from "../format.js";
 import { t, word } from "../i18n.js";
 import { place, refine } from "../router.js";
+import { isAdmin } from "../session.js";
 import { useView } from "../view.js";
 import { Button, SelectField, TextField } from "../ui/controls.js";
 import { Badge, Empty, Loaded, announce } from "../ui/feedback.js";
@@ -21,7 +22,7 @@ export default function Audit() {
     announce(found.intact ? t("audit.intact", { n: num(found.events) }) : t("audit.broken", { id: found.first_broken_id ?? "" }), found.intact ? "ok" : "bad");
   };
   return html`
-    <${Page} title=${t("nav.audit")} lead=${t("audit.lead")} actions=${html`<${Button} icon="check" onClick=${verify}>${t("audit.verify")}<//>`}>
+    <${Page} title=${t("nav.audit")} lead=${t("audit.lead")} actions=${isAdmin.value && html`<${Button} icon="check" onClick=${verify}>${t("audit.verify")}<//>`}>
       <div class="filters">
         <${SelectField} label=${t("audit.type")} value=${type} onValue=${(next) => refine({ type: next })}
           options=${TYPES.map((each) => [each, each ? t(`audit.of.${each}`) : t("audit.all")])} />

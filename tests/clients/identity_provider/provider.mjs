@@ -12,10 +12,21 @@ const issuer = `http://127.0.0.1:${server.address().port}`;
 
 const claims = { email: "bob@example.org", email_verified: true, name: "Bob", groups: ["staff"] };
 const provider = new Provider(issuer, {
-  clients: [{ client_id: clientId, client_secret: clientSecret, redirect_uris: [redirectUri] }],
+  clients: [{
+    client_id: clientId, client_secret: clientSecret, redirect_uris: [redirectUri],
+    grant_types: ["authorization_code", "client_credentials"],
+  }],
   claims: { email: ["email", "email_verified"], profile: ["name", "groups"] },
   pkce: { required: () => true },
-  features: { devInteractions: { enabled: false } },
+  features: {
+    devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
+    // Access tokens for an API are JWT; its name is their audience.
+    resourceIndicators: {
+      enabled: true,
+      getResourceServerInfo: (_, resource) => ({ scope: "chat", audience: resource, accessTokenFormat: "jwt" }),
+    },
+  },
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, ...claims }) }),
 });

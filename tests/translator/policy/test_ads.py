@@ -12,7 +12,7 @@ from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
 from tests.translator import policies
 from tests.translator.control_plane import ControlPlane
-from tests.translator.policies import KEY, ORGANISATION, ROUTE
+from tests.translator.policies import JWT_ISSUER, KEY, ORGANISATION, ROUTE
 from translator.policy import ads
 from translator.policy.store import PolicyStore
 from translator.policy.subscription import Subscription
@@ -51,9 +51,11 @@ async def test_the_policy_arrives_changes_and_survives_a_restart_of_the_control_
         await control.start()  # the first attempt may have failed
         await until(changed, {"organisations": 1, "keys": 1, "routes": 1}, store)
         assert control.tokens == ["Bearer control-token"]
-        requests = [await control.next_request() for _ in range(6)]
+        requests = [await control.next_request() for _ in range(8)]
         assert requests[0].node == NODE
-        assert {request.type_url for request in requests if request.response_nonce} == {ORGANISATION, KEY, ROUTE}
+        assert {request.type_url for request in requests if request.response_nonce} == {
+            *(ORGANISATION, KEY, JWT_ISSUER, ROUTE)
+        }
         assert not any(request.HasField("error_detail") for request in requests)
 
         control.put(policies.route("rt_2", "two"))
@@ -65,7 +67,7 @@ async def test_the_policy_arrives_changes_and_survives_a_restart_of_the_control_
         control.remove(policies.key())
         await control.start()
         await until(changed, {"organisations": 1, "keys": 0, "routes": 2}, store)
-        again = {request.type_url: request for request in [await control.next_request() for _ in range(3)]}
+        again = {request.type_url: request for request in [await control.next_request() for _ in range(4)]}
         assert again[ROUTE].initial_resource_versions == {"rt_gpt": "1", "rt_2": "2"}
 
 
@@ -78,7 +80,7 @@ async def test_a_refused_response_is_nacked_and_the_stream_goes_on(tmp_path: Pat
     ):
         await control.start()
         await until(changed, {"organisations": 1, "keys": 1, "routes": 1}, store)
-        for _ in range(6):
+        for _ in range(8):
             await control.next_request()
         bad = policies.resource(policies.route("rt_bad", model=""), "9")
         control.put_raw(ROUTE, bad)

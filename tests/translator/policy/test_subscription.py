@@ -5,7 +5,7 @@ from __future__ import annotations
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
 from tests.translator import policies
-from tests.translator.policies import KEY, ORGANISATION, ROUTE
+from tests.translator.policies import JWT_ISSUER, KEY, ORGANISATION, ROUTE
 from translator.policy.store import PolicyStore
 from translator.policy.subscription import Subscription
 
@@ -14,12 +14,13 @@ NODE = discovery.Node(id="t1", cluster="translator")
 
 def test_the_opening_asks_for_everything_as_a_difference_to_what_is_held() -> None:
     requests = Subscription(policies.default_store(), NODE).opening()
-    assert [request.type_url for request in requests] == [ORGANISATION, KEY, ROUTE]
-    assert [request.node.id for request in requests] == ["t1", "", ""]
+    assert [request.type_url for request in requests] == [ORGANISATION, KEY, JWT_ISSUER, ROUTE]
+    assert [request.node.id for request in requests] == ["t1", "", "", ""]
     assert all(list(request.resource_names_subscribe) == ["*"] for request in requests)
     assert [dict(request.initial_resource_versions) for request in requests] == [
         {"org_acme": "1"},
         {"key_ci": "1"},
+        {},
         {"rt_gpt": "1"},
     ]
 

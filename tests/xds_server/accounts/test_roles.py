@@ -45,7 +45,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "CreateKey": OPERATING | {"member"},
     "CancelRequest": OPERATING | {"member", "neighbour"},
     **dict.fromkeys(("UpdateKey", "RotateKey", "RevokeKey", "UpdateNode", "RemoveNode", "InviteNode"), OPERATING),
-    **dict.fromkeys(("ListUsers", "InviteUser", "ListInvitations", "PutMember", "RemoveMember"), MANAGING),
+    **dict.fromkeys(
+        ("ListUsers", "InviteUser", "ListInvitations", "PutMember", "RemoveMember", "ListAuditEvents"), MANAGING
+    ),
     "RevokeInvitation": MANAGING | {"neighbour"},
 }  # fmt: skip
 VIEWS = console_pb2.DESCRIPTOR.services_by_name["Console"].methods

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from xds_server.accounts.errors import ProviderError, SignInError
-from xds_server.accounts.oidc import claims
+from xds_server.accounts.oidc import asking, claims
 from xds_server.accounts.oidc.flow import Flow
 from xds_server.accounts.settings import IdentityProvider
 
 if TYPE_CHECKING:
     from joserfc.jwk import KeySet
 
-_SECONDS = 10.0
-_MAX_BYTES = 512 * 1024
 #: Seconds for which metadata and keys are cached, and between two requests because of an unknown key.
 _FRESH, _LOOK_AGAIN = 600.0, 10.0
 #: Signatures that only the provider's private key can make. Never `none`, and no HMAC, whose key others may know.
@@ -51,7 +48,7 @@ class OidcClient:
         found = self._metadata.get(provider.issuer)
         if found is None or time.monotonic() - found[0] > _FRESH:
             url = f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
-            said = await self._ask("GET", url)
+            said = await asking.ask("GET", url)
             found = (time.monotonic(), _metadata(said, provider))
             self._metadata[provider.issuer] = found
         return found[1]
@@ -72,7 +69,7 @@ class OidcClient:
             form |= {"client_id": provider.client_id, **({"client_secret": secret} if secret else {})}
         else:
             headers["authorization"] = _basic(provider.client_id, secret)
-        said = await self._ask("POST", known.token_endpoint, form=form, headers=headers)
+        said = await asking.ask("POST", known.token_endpoint, form=form, headers=headers)
         token, access = said.get("id_token"), said.get("access_token")
         if not isinstance(token, str):
             raise ProviderError("the identity provider's answer has no ID token: ask for the scope `openid`")
@@ -87,7 +84,7 @@ class OidcClient:
         wanted = {"email", "email_verified", provider.groups_claim or "groups"}
         if known.userinfo_endpoint and isinstance(access, str) and wanted - found.keys():
             bearer = {"authorization": f"Bearer {access}"}
-            more = await self._ask("GET", known.userinfo_endpoint, headers=bearer)
+            more = await asking.ask("GET", known.userinfo_endpoint, headers=bearer)
             if more.get("sub") != found["sub"]:
                 raise SignInError("the identity provider's answers are about two people")
             found = {**more, **found}
@@ -113,55 +110,19 @@ class OidcClient:
 
         found = self._keys.get(url)
         if found is None or again or time.monotonic() - found[0] > _FRESH:
-            said = await self._ask("GET", url)
+            said = await asking.ask("GET", url)
             try:
                 found = (time.monotonic(), KeySet.import_key_set(said))  # type: ignore[arg-type]
             except (JoseError, ValueError, KeyError, TypeError) as error:
-                raise ProviderError(f"{_shown(url)} has no keys that can be read") from error
+                raise ProviderError(f"{asking.shown(url)} has no keys that can be read") from error
             self._keys[url] = found
         return found[1]
-
-    async def _ask(
-        self,
-        method: str,
-        url: str,
-        *,
-        form: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        """Returns one answer, a JSON object. Never follows a redirect. Raises ProviderError."""
-        import aiohttp  # noqa: PLC0415  # some tenths of a second
-
-        timeout = aiohttp.ClientTimeout(total=_SECONDS)
-        sent = {"accept": "application/json", **(headers or {})}
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
-                session.request(method, url, data=form, headers=sent, allow_redirects=False) as response,
-            ):
-                content = await response.content.read(_MAX_BYTES + 1)
-                while len(content) <= _MAX_BYTES and (more := await response.content.read(_MAX_BYTES)):
-                    content += more
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise ProviderError(f"{_shown(url)} does not answer ({type(error).__name__})") from error
-        if len(content) > _MAX_BYTES:
-            raise ProviderError(f"{_shown(url)} answers with more than {_MAX_BYTES:,} bytes")
-        if status != 200:
-            raise ProviderError(f"{_shown(url)} answers with status {status}")
-        try:
-            said = json.loads(content)
-        except ValueError as error:
-            raise ProviderError(f"{_shown(url)} answers with something else than JSON") from error
-        if not isinstance(said, dict):
-            raise ProviderError(f"{_shown(url)} answers with something else than an object")
-        return said
 
 
 def _metadata(said: Mapping[str, Any], provider: IdentityProvider) -> Metadata:
     if said.get("issuer") != provider.issuer:
         raise ProviderError(
-            f"the metadata of {_shown(provider.issuer)} are those of another issuer: compare `issuer`"
+            f"the metadata of {asking.shown(provider.issuer)} are those of another issuer: compare `issuer`"
         )
     scheme = urlsplit(provider.issuer).scheme
 
@@ -171,7 +132,7 @@ def _metadata(said: Mapping[str, Any], provider: IdentityProvider) -> Metadata:
             return ""
         parts = urlsplit(value) if isinstance(value, str) else None
         if parts is None or not parts.hostname or parts.scheme not in {"https", scheme} or parts.fragment:
-            raise ProviderError(f"the metadata of {_shown(provider.issuer)} have no usable {name}")
+            raise ProviderError(f"the metadata of {asking.shown(provider.issuer)} have no usable {name}")
         return str(value)
 
     methods = said.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
@@ -203,8 +164,3 @@ def _basic(client_id: str, secret: str) -> str:
 
     pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
     return f"Basic {base64.b64encode(pair.encode()).decode()}"
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from xds_server.accounts.settings import IdentityProvider
+from xds_server.accounts.settings import IdentityProvider, JwtIssuer
 from xds_server.errors import InvalidFieldError
 from xds_server.model import MEMORY, Alerting, Gateway
 from xds_server.store import codec, reading, views
@@ -39,7 +39,8 @@ def put(
     if keep_password:
         gateway = replace(gateway, cache_password=_kept_password(before, gateway, path))
     oidc, renewed_oidc = _client_secrets(transaction, before, gateway)
-    gateway = replace(gateway, alerts=replace(gateway.alerts, secret=secret), oidc=oidc)
+    jwt = _with_keys(before.jwt, gateway.jwt)
+    gateway = replace(gateway, alerts=replace(gateway.alerts, secret=secret), oidc=oidc, jwt=jwt)
     if not before.version and gateway == before:
         return before  # the values hold anyway, so nobody has to manage them
     gateway = settled(transaction, ObjectType.GATEWAY, _NAME, before if before.version else None, gateway)
@@ -60,6 +61,34 @@ def put(
         secrets_changed=secrets,
     )
     return stored
+
+
+def renew_keys(transaction: Transaction, issuer: JwtIssuer, keys: str) -> bool:
+    """Stores the keys that `issuer` publishes. Returns whether they are others than before; an issuer that is not
+    configured like that any more is passed over. Who manages the gateway, and its version, stay as they are.
+    """
+    before = reading.gateway(transaction.snapshot(), transaction.cipher)
+    asked = (issuer.name, issuer.issuer, issuer.jwks_url)
+    after = replace(
+        before,
+        jwt=tuple(
+            replace(each, keys=keys) if (each.name, each.issuer, each.jwks_url) == asked else each
+            for each in before.jwt
+        ),
+    )
+    if after == before:
+        return False
+    row = transaction.session.get_one(GatewayRow, _ID)
+    row.jwt = codec.GATEWAY.encode(after)["jwt"]
+    transaction.session.add(row)
+    transaction.record(Action.UPDATE, ObjectType.GATEWAY, _NAME, views.gateway(before), views.gateway(after))
+    return True
+
+
+def _with_keys(before: tuple[JwtIssuer, ...], wanted: tuple[JwtIssuer, ...]) -> tuple[JwtIssuer, ...]:
+    """Keeps the keys that were read from where an issuer publishes them still."""
+    stored = {(each.name, each.issuer, each.jwks_url): each.keys for each in before}
+    return tuple(replace(each, keys=stored.get((each.name, each.issuer, each.jwks_url), "")) for each in wanted)
 
 
 def _client_secrets(

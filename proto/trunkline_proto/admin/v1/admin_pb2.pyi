@@ -13,6 +13,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from trunkline_proto.admin.v1 import accounts_pb2 as _accounts_pb2
+from trunkline_proto.admin.v1 import jwt_pb2 as _jwt_pb2
 from trunkline_proto.admin.v1 import limits_pb2 as _limits_pb2
 from trunkline_proto.admin.v1 import quota_pb2 as _quota_pb2
 from trunkline_proto.admin.v1 import reasons_pb2 as _reasons_pb2
@@ -85,6 +86,8 @@ from trunkline_proto.admin.v1.accounts_pb2 import SignUp as SignUp
 from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserRequest as UpdateUserRequest
 from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserResponse as UpdateUserResponse
 from trunkline_proto.admin.v1.accounts_pb2 import User as User
+from trunkline_proto.admin.v1.jwt_pb2 import JwtGrant as JwtGrant
+from trunkline_proto.admin.v1.jwt_pb2 import JwtIssuer as JwtIssuer
 from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_FAILED as ALERT_DELIVERY_FAILED
 from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_NONE as ALERT_DELIVERY_NONE
 from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_SENT as ALERT_DELIVERY_SENT
@@ -562,6 +565,7 @@ class Gateway(_message.Message):
     ALERTS_FIELD_NUMBER: _builtins.int
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     OIDC_FIELD_NUMBER: _builtins.int
+    JWT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     managed_by: _builtins.str
     @_builtins.property
@@ -580,6 +584,10 @@ class Gateway(_message.Message):
     def oidc(self) -> _containers.RepeatedCompositeFieldContainer[_accounts_pb2.IdentityProvider]:
         """In the order in which the sign-in page shows them."""
 
+    @_builtins.property
+    def jwt(self) -> _containers.RepeatedCompositeFieldContainer[_jwt_pb2.JwtIssuer]:
+        """Whose access tokens clients may send instead of an API key."""
+
     def __init__(
         self,
         *,
@@ -591,10 +599,11 @@ class Gateway(_message.Message):
         alerts: _limits_pb2.Alerting | None = ...,
         accounts: _accounts_pb2.Accounts | None = ...,
         oidc: _abc.Iterable[_accounts_pb2.IdentityProvider] | None = ...,
+        jwt: _abc.Iterable[_jwt_pb2.JwtIssuer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "alerts", b"alerts", "cache", b"cache", "cors", b"cors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "alerts", b"alerts", "cache", b"cache", "cors", b"cors", "defaults", b"defaults", "managed_by", b"managed_by", "oidc", b"oidc", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "alerts", b"alerts", "cache", b"cache", "cors", b"cors", "defaults", b"defaults", "jwt", b"jwt", "managed_by", b"managed_by", "oidc", b"oidc", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2035,6 +2044,7 @@ class ListAuditEventsRequest(_message.Message):
     BEFORE_ID_FIELD_NUMBER: _builtins.int
     OBJECT_TYPE_FIELD_NUMBER: _builtins.int
     OBJECT_NAME_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many, newest first; 0: 100; at most 1,000."""
     before_id: _builtins.int
@@ -2042,6 +2052,10 @@ class ListAuditEventsRequest(_message.Message):
     object_type: _builtins.str
     """As AuditEvent.object_type; empty: all."""
     object_name: _builtins.str
+    organisation: _builtins.str
+    """Only of this organisation: itself, its keys, nodes, members, invitations and join tokens, and its requests that were
+    cancelled. Empty: an admin's are all events, an owner's those of the organisations that they own.
+    """
     def __init__(
         self,
         *,
@@ -2049,10 +2063,11 @@ class ListAuditEventsRequest(_message.Message):
         before_id: _builtins.int = ...,
         object_type: _builtins.str = ...,
         object_name: _builtins.str = ...,
+        organisation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_id", b"before_id", "object_name", b"object_name", "object_type", b"object_type", "page_size", b"page_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_id", b"before_id", "object_name", b"object_name", "object_type", b"object_type", "organisation", b"organisation", "page_size", b"page_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -83,6 +83,8 @@ from trunkline_proto.admin.v1.accounts_pb2 import SignUp as SignUp
 from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserRequest as UpdateUserRequest
 from trunkline_proto.admin.v1.accounts_pb2 import UpdateUserResponse as UpdateUserResponse
 from trunkline_proto.admin.v1.accounts_pb2 import User as User
+from trunkline_proto.admin.v1.jwt_pb2 import JwtGrant as JwtGrant
+from trunkline_proto.admin.v1.jwt_pb2 import JwtIssuer as JwtIssuer
 from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_FAILED as ALERT_DELIVERY_FAILED
 from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_NONE as ALERT_DELIVERY_NONE
 from trunkline_proto.admin.v1.limits_pb2 import ALERT_DELIVERY_SENT as ALERT_DELIVERY_SENT

@@ -1,0 +1,131 @@
+"""Whose changes each role reads in the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from trunkline_proto.admin.v1 import admin_pb2 as pb
+
+from tests.xds_server.accounts.conftest import Gateway, serving
+from tests.xds_server.accounts.people import Town, invite, town
+from xds_server.store import DatabaseUrl, Store
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    store = Store.open(DatabaseUrl.of_file(tmp_path / "trunkline.db"), key_file=tmp_path / "secret.key")
+    async for each in serving(store, tmp_path):
+        yield each
+    store.close()
+
+
+async def events(stub: Any, **query: Any) -> list[pb.AuditEvent]:
+    return list((await stub.ListAuditEvents(pb.ListAuditEventsRequest(page_size=1_000, **query))).events)
+
+
+async def routes(gateway: Gateway) -> None:
+    """Routes are the installation's; the model of one looks like a thing of acme."""
+    for model, organisation in (("own", "acme"), ("theirs", "other"), ("acme/own", "")):
+        route = pb.Route(model=model, organisation=organisation, targets=[pb.RouteTarget(nodes="n", weight=1)])
+        await gateway.admin.PutRoute(pb.PutRouteRequest(route=route))
+
+
+def names(found: list[pb.AuditEvent]) -> set[tuple[str, str]]:
+    """Of invitations, without their ids."""
+    return {(each.object_type, each.object_name.partition("@")[0]) for each in found}
+
+
+OF_ACME = {
+    ("organisation", "acme"),
+    *(("invitation", role) for role in ("viewer", "member", "operator", "owner")),
+    *(("member", f"acme/{role}") for role in ("viewer", "member", "operator", "owner")),
+    *(("key", f"acme/{name}") for name in ("mine", "ci")),
+    *(("node", f"acme/node-{name}") for name in ("own", "shared")),
+}
+
+
+async def test_an_owner_reads_what_belongs_to_their_organisation(gateway: Gateway) -> None:
+    found = await town(gateway)
+    await routes(gateway)
+    owner = found.stub("owner")
+    seen = await events(owner)
+    assert {each for each in names(seen) if each[0] != "join-token"} == OF_ACME
+    assert {each[1].partition("/")[0] for each in names(seen) if each[0] == "join-token"} == {"acme"}
+    assert await events(owner, organisation="acme") == seen
+    assert {each.object_type for each in await events(owner, object_type="key")} == {"key"}
+    pages, before = [], 0
+    while page := (await owner.ListAuditEvents(pb.ListAuditEventsRequest(page_size=3, before_id=before))).events:
+        pages += page
+        before = page[-1].id
+    assert pages == seen
+
+
+async def test_an_admin_reads_all_or_those_of_one_organisation(gateway: Gateway) -> None:
+    found = await town(gateway)
+    await routes(gateway)
+    for admin in (found.stub("admin"), gateway.admin):
+        seen = names(await events(admin))
+        assert seen >= OF_ACME | {("organisation", "other"), ("key", "other/ci"), ("user", "alice")}
+        assert {
+            each for each in names(await events(admin, organisation="acme")) if each[0] != "join-token"
+        } == OF_ACME
+
+
+@pytest.mark.parametrize("person", ["viewer", "member", "operator", "neighbour", "nobody"])
+async def test_others_do_not(person: str, gateway: Gateway) -> None:
+    found = await town(gateway)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await events(found.stub(person), organisation="acme")
+    refused = {"nobody": grpc.StatusCode.UNAUTHENTICATED, "neighbour": grpc.StatusCode.NOT_FOUND}
+    assert caught.value.code() is refused.get(person, grpc.StatusCode.PERMISSION_DENIED)
+
+
+async def test_of_several_organisations_those_that_one_owns(gateway: Gateway) -> None:
+    found = await town(gateway)
+    member = pb.PutMemberRequest(organisation="other", user="owner@acme.example", role=pb.ROLE_OPERATOR)
+    await invite_again(gateway, found, member)
+    assert "other/ci" not in {each.object_name for each in await events(found.stub("owner"))}
+    member.role = pb.ROLE_OWNER
+    await gateway.admin.PutMember(member)
+    assert "other/ci" in {each.object_name for each in await events(found.stub("owner"))}
+
+
+async def invite_again(gateway: Gateway, found: Town, member: pb.PutMemberRequest) -> None:
+    """The person joins by a link; who invites decides the role afterwards."""
+    request = pb.InviteUserRequest(email=member.user, organisation=member.organisation, role=member.role)
+    link = (await gateway.admin.InviteUser(request)).url.partition("#invite=")[2]
+    body = {"token": link, "name": "", "password": "correct horse battery"}
+    answer = await found.browsers["owner"]("POST", "/admin/v1/invitations:accept", body)
+    assert answer.status == 200, answer.json
+
+
+async def test_an_earlier_organisation_of_that_name_stays_unseen(gateway: Gateway) -> None:
+    await town(gateway)
+    await gateway.admin.DeleteOrganisation(pb.DeleteOrganisationRequest(name="acme"))
+    await gateway.admin.PutOrganisation(pb.PutOrganisationRequest(organisation=pb.Organisation(name="acme")))
+    browser = await invite(gateway, "new@acme.example", "acme", pb.ROLE_OWNER)
+    seen = await events(gateway.calling(browser.cookies["trunkline_session"]))
+    assert names(seen) == {("organisation", "acme"), ("invitation", "new"), ("member", "acme/new")}
+
+
+async def test_a_name_with_wildcards_matches_itself_alone(gateway: Gateway) -> None:
+    for name in ("a_b", "axb", "a.b"):
+        await gateway.admin.PutOrganisation(pb.PutOrganisationRequest(organisation=pb.Organisation(name=name)))
+        await gateway.admin.CreateKey(pb.CreateKeyRequest(key=pb.Key(organisation=name, name="k")))
+    found = await events(gateway.admin, organisation="a_b")
+    assert names(found) == {("organisation", "a_b"), ("key", "a_b/k")}
+
+
+async def test_rest_filters_alike(gateway: Gateway) -> None:
+    found = await town(gateway)
+    answer = await found.browsers["owner"]("GET", "/admin/v1/audit?page_size=1000&organisation=acme")
+    assert {each["object_name"] for each in answer.json["events"] if each["object_type"] == "key"} == {
+        "acme/mine",
+        "acme/ci",
+    }
+    assert (await found.browsers["owner"]("GET", "/admin/v1/audit?organisation=other")).status == 404
+    assert (await found.browsers["viewer"]("GET", "/admin/v1/audit")).status == 403

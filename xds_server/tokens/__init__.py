@@ -1,0 +1,1 @@
+"""The public keys of identity providers whose access tokens are accepted instead of API keys."""
