@@ -20,6 +20,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,12 +59,28 @@ def postgres_server() -> PostgresServer:
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """The libpq URL of a new, empty database."""
+    with new_database() as url:
+        yield url
+
+
+@contextmanager
+def new_database(template: str = "template1") -> Iterator[str]:
+    """The libpq URL of a new database, a copy of `template`; dropped at the end."""
     server = postgres_server()
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         yield server.url(name)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def new_template() -> tuple[str, str]:
+    """The name and the URL of a new, empty database that `new_database` copies once nobody is connected to it."""
+    server = postgres_server()
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return name, server.url(name)
 
 
 def start_server() -> PostgresServer:

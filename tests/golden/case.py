@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
 from tests.xds_server.nodes.reporting import StandingClock, first
+from tests.xds_server.store.databases import new_sqlite
 from tests.xds_server.store.writing.joining import enrol, invite
 from trunkline.config import document, loader
 from trunkline.config.model import File
@@ -33,7 +34,7 @@ from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings, ListenerTls
 from xds_server.settings import Settings, parse
-from xds_server.store import DatabaseUrl, Store
+from xds_server.store import Store
 from xds_server.store.settings import Invitation, NodeChange
 from xds_server.store.writing import nodes
 
@@ -121,9 +122,7 @@ def run(case: Case) -> Result:
     """Applies the case's documents to an empty store, lets its nodes report, and builds the snapshot."""
     with tempfile.TemporaryDirectory() as directory:
         settings = _settings(case, Path(directory))
-        store = Store.open(
-            DatabaseUrl.of_file(Path(directory) / "trunkline.db"), key_file=Path(directory) / "secret.key"
-        )
+        store = Store.open(new_sqlite(Path(directory) / "trunkline.db"), key_file=Path(directory) / "secret.key")
         try:
             with _repeatable() as clock:
                 for number, file in enumerate(case.files):

@@ -12,6 +12,7 @@ import structlog
 from trunkline_proto.limits.v1 import limits_pb2 as pb, limits_pb2_grpc
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
+from tests.xds_server.store.databases import new_sqlite
 from translator.limits import Limit, Limiter, Metric, Reservation
 from translator.reporting import LimitReporter
 from xds_server.alerts import service, table
@@ -20,7 +21,7 @@ from xds_server.alerts.sender import AlertSender
 from xds_server.alerts.webhook import Webhook
 from xds_server.ledger.ledger import Ledger
 from xds_server.rpc.authorise import anyone
-from xds_server.store import AsyncStore, DatabaseUrl, Store
+from xds_server.store import AsyncStore, Store
 
 NOW = 1_800_000_000.0
 BUDGET = Limit(Metric.COST_USD, "month@Europe/Berlin", 10**9, "organisation", "org_1", "acme", alerts=(500, 1000))
@@ -32,7 +33,7 @@ class Plane:
     """A control plane's part that takes reports. `standings` is empty again after `restart`."""
 
     def __init__(self, directory: Path) -> None:
-        self._store = Store.open(DatabaseUrl.of_file(directory / "t.db"), key_file=directory / "secret.key")
+        self._store = Store.open(new_sqlite(directory / "t.db"), key_file=directory / "secret.key")
         self.ledger = Ledger(self._store.url, self._store.write_lock)
         self.sender = AlertSender(self.ledger, AsyncStore(self._store), Webhook(""))
         self._directory = directory

@@ -1,4 +1,4 @@
 from tests.xds_server.admin.conftest import admin as admin_service
-from tests.xds_server.ledger.conftest import database, key_file, ledger, open_store, postgres_url, reader, store
+from tests.xds_server.ledger.conftest import database, key_file, ledger, open_store, reader, store
 
-__all__ = ["admin_service", "database", "key_file", "ledger", "open_store", "postgres_url", "reader", "store"]
+__all__ = ["admin_service", "database", "key_file", "ledger", "open_store", "reader", "store"]

@@ -17,6 +17,7 @@ from tests.golden.case import EdgeSettings
 from tests.parity import decoded, fields
 from tests.parity.configuration import CONTAINERS, EXCEPTIONS, KEY_VALUE, PLACES, VALUES, Case, base, cases
 from tests.postgres import postgres_url
+from tests.xds_server.store.databases import new_sqlite
 from trunkline.config import document, export, loader, mapping, model
 from trunkline.config.secrets import Secrets
 from xds_server.admin import render
@@ -63,7 +64,7 @@ class Stored:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     directory = tmp_path_factory.mktemp("parity")
-    opened = Store.open(DatabaseUrl.of_file(directory / "trunkline.db"), key_file=directory / "secret.key")
+    opened = Store.open(new_sqlite(directory / "trunkline.db"), key_file=directory / "secret.key")
     yield opened
     opened.close()
 

@@ -13,6 +13,7 @@ from google.api import httpbody_pb2
 from prometheus_client.parser import text_string_to_metric_families
 from trunkline_proto.metrics.v1 import metrics_pb2, metrics_pb2_grpc
 
+from tests.xds_server.store.databases import new_sqlite
 from tests.xds_server.test_clients import Client
 from xds_server import metrics
 from xds_server.admin.auth import TokenInterceptor
@@ -36,7 +37,7 @@ TOKEN = "admin-token-of-the-tests-0123456789"
 class Served:
     def __init__(self, directory: Path) -> None:
         self.clients = ClientRegistry()
-        self.store = Store.open(DatabaseUrl.of_file(directory / "t.db"), key_file=directory / "secret.key")
+        self.store = Store.open(new_sqlite(directory / "t.db"), key_file=directory / "secret.key")
         self.ledger = Ledger(DatabaseUrl.of_file(directory / "t.db"), self.store.write_lock)
         self.socket = directory / "s"
         self.server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN, but=[metrics.SERVICE])])

@@ -10,7 +10,7 @@ import pytest
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import usage
-from tests.xds_server.store.databases import database, key_file, ledger, open_store, postgres_url, store
+from tests.xds_server.store.databases import database, key_file, ledger, open_store, store
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention import Retention
 from xds_server.ledger.retention_periods import RetentionPeriods
@@ -22,7 +22,7 @@ from xds_server.routing.window import KEPT_SLOTS
 from xds_server.store import Store
 from xds_server.store.connection import DatabaseSnapshot, Row, open_reader
 
-__all__ = ["database", "key_file", "ledger", "open_store", "postgres_url", "store"]
+__all__ = ["database", "key_file", "ledger", "open_store", "store"]
 
 QUICK, SLOW = "quick/m", "slow/m"
 ROUTE = Route("rt_m", "m", (ProviderTarget("slow", "m"), ProviderTarget("quick", "m")), strategy=Strategy.FASTEST)

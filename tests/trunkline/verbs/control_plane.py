@@ -14,8 +14,9 @@ import grpc
 from click.testing import CliRunner, Result
 from trunkline_proto.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 
+from tests.xds_server.store.databases import new_sqlite
 from trunkline.__main__ import main
-from xds_server.store import DatabaseUrl, Store
+from xds_server.store import Store
 
 TOKEN = "admin-token-of-the-tests-0123456789"
 
@@ -34,7 +35,7 @@ class ControlPlane:
     @contextmanager
     def store(self) -> Iterator[Store]:
         """The database, beside the control plane."""
-        store = Store.open(DatabaseUrl.of_file(self.database), key_file=self.database.with_name("secret.key"))
+        store = Store.open(new_sqlite(self.database), key_file=self.database.with_name("secret.key"))
         yield store
         store.close()
 

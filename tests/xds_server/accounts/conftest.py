@@ -17,7 +17,7 @@ from trunkline_proto.admin.v1 import accounts_pb2 as pb, admin_pb2_grpc, console
 from yarl import URL
 
 from tests.xds_server.admin.conftest import TOKEN, TUNNEL, Authorised, Clients, Nodes
-from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
+from tests.xds_server.store.databases import database, key_file, open_store, store
 from xds_server.accounts import passwords
 from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.console.service import ConsoleService
@@ -27,7 +27,7 @@ from xds_server.rest import RestServer
 from xds_server.store import AsyncStore, Store
 from xds_server.transport.ads import SERVER_OPTIONS
 
-__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
+__all__ = ["database", "key_file", "open_store", "store"]
 
 CONSOLE = "http://gateway.example:8081"
 PASSWORD = "correct horse battery"

@@ -13,7 +13,8 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 from tests.fakes.identity_provider import CLIENT_ID, SECRET, FakeProvider, identity_provider, new_key
 from tests.xds_server.accounts.conftest import PASSWORD, Answer, Browser, Gateway, serving
 from tests.xds_server.accounts.people import invite
-from xds_server.store import AuditQuery, DatabaseUrl, Store
+from tests.xds_server.store.databases import new_sqlite
+from xds_server.store import AuditQuery, Store
 
 CONSOLE = "http://localhost:8081"
 BOB = "bob@example.org"
@@ -22,7 +23,7 @@ BOB = "bob@example.org"
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     """On SQLite alone: what differs between databases is tested with sessions."""
-    store = Store.open(DatabaseUrl.of_file(tmp_path / "trunkline.db"), key_file=tmp_path / "secret.key")
+    store = Store.open(new_sqlite(tmp_path / "trunkline.db"), key_file=tmp_path / "secret.key")
     async for each in serving(store, tmp_path):
         for name in ("acme", "other"):
             await each.admin.PutOrganisation(pb.PutOrganisationRequest(organisation=pb.Organisation(name=name)))

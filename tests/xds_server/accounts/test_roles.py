@@ -13,8 +13,9 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb, console_pb2
 
 from tests.xds_server.accounts.conftest import Gateway, serving
 from tests.xds_server.accounts.people import Town, town
+from tests.xds_server.store.databases import new_sqlite
 from xds_server.accounts.permissions import Need, rule_of
-from xds_server.store import AuditQuery, DatabaseUrl, Store
+from xds_server.store import AuditQuery, Store
 
 PEOPLE = ("nobody", "viewer", "member", "operator", "owner", "neighbour", "admin", "machine")
 EVERYBODY = frozenset(PEOPLE)
@@ -58,7 +59,7 @@ _REFUSED = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     """On SQLite alone: who may what is the same rule on both databases."""
-    store = Store.open(DatabaseUrl.of_file(tmp_path / "trunkline.db"), key_file=tmp_path / "secret.key")
+    store = Store.open(new_sqlite(tmp_path / "trunkline.db"), key_file=tmp_path / "secret.key")
     async for each in serving(store, tmp_path):
         yield each
     store.close()

@@ -11,7 +11,7 @@ import pytest
 from trunkline_proto.admin.v1 import admin_pb2_grpc
 from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
-from tests.xds_server.store.databases import database, key_file, ledger, open_store, postgres_url, store
+from tests.xds_server.store.databases import database, key_file, ledger, open_store, store
 from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.admin.ports import Tunnel
 from xds_server.clients import ClientStatus, Propagation, RefusedPeer, Rejection, TypeStatus
@@ -20,7 +20,7 @@ from xds_server.reasons import Reason
 from xds_server.store import AsyncStore, Store
 from xds_server.transport.ads import SERVER_OPTIONS
 
-__all__ = ["database", "key_file", "ledger", "open_store", "postgres_url", "store"]
+__all__ = ["database", "key_file", "ledger", "open_store", "store"]
 
 TOKEN = "admin-token-of-the-tests-0123456789"
 TUNNEL = Tunnel("https://gateway.example.com:8443", "ab" * 32)

@@ -12,7 +12,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb, console_pb2 as views
 from trunkline_proto.ledger.v1 import ledger_pb2
 
 from tests.xds_server.admin.conftest import Clients, Nodes
-from tests.xds_server.ledger.conftest import database, key_file, ledger, open_store, postgres_url, reader, store
+from tests.xds_server.ledger.conftest import database, key_file, ledger, open_store, reader, store
 from xds_server.accounts.caller import MACHINE, Caller, calling
 from xds_server.accounts.model import Membership, Role, User
 from xds_server.admin import AdminService
@@ -22,7 +22,7 @@ from xds_server.ledger.reader import LedgerReader
 from xds_server.resources.settings import EdgeSettings, ListenerTls
 from xds_server.store import AsyncStore, Store
 
-__all__ = ["database", "key_file", "ledger", "open_store", "postgres_url", "reader", "store"]
+__all__ = ["database", "key_file", "ledger", "open_store", "reader", "store"]
 
 NOW = int(time.time())
 HOUR = 3_600

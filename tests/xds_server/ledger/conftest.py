@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.xds_server.store.databases import database, key_file, ledger, open_store, postgres_url, store
+from tests.postgres import postgres_url
+from tests.xds_server.store.databases import database, key_file, ledger, open_store, store
 from xds_server.ledger.reader import LedgerReader
 from xds_server.store import Store
 

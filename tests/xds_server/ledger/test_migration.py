@@ -13,7 +13,7 @@ from alembic import command
 from sqlalchemy import Connection, text
 
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
-from tests.xds_server.store.databases import OpenStore
+from tests.xds_server.store.databases import OpenStore, empty_database as database
 from xds_server.ledger import rollup
 from xds_server.ledger.contributions import By
 from xds_server.ledger.ledger import Ledger
@@ -23,6 +23,8 @@ from xds_server.store import DatabaseUrl, schema
 from xds_server.store.connection import open_reader
 from xds_server.store.engine import make_engine
 from xds_server.usage import records
+
+__all__ = ["database"]
 
 #: Columns that came with or after the blocks' second format.
 YOUNGER = {

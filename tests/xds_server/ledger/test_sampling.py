@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
-from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
+from tests.xds_server.store.databases import database, key_file, open_store, store
 from xds_server.ledger import sampling
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
@@ -17,7 +17,7 @@ from xds_server.store import Store
 from xds_server.store.connection import open_reader
 from xds_server.usage.records import Columns
 
-__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
+__all__ = ["database", "key_file", "open_store", "store"]
 
 BLOCKS, SIZE = 300, 3
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
+from tests.xds_server.store.databases import database, key_file, open_store, store
 from xds_server.ledger.ledger import Ledger
 from xds_server.store import Store
 
-__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
+__all__ = ["database", "key_file", "open_store", "store"]
 
 
 @pytest.fixture

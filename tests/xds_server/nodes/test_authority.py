@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.xds_server.nodes.csrs import csr, new_csr
-from tests.xds_server.store.databases import OpenStore
+from tests.xds_server.store.databases import OpenStore, new_sqlite
 from xds_server.errors import CsrError, SecretKeyError
 from xds_server.nodes import authority as module
 from xds_server.nodes.authority import GATEWAY_NAME, Authority
 from xds_server.resources.settings import GatewayTls
-from xds_server.store import DatabaseUrl, Store
+from xds_server.store import Store
 from xds_server.store.tables import SettingRow
 from xds_server.store.writing.transaction import Transaction
 
@@ -91,7 +91,7 @@ def test_gateway_and_node_believe_each_other(store: Store, tmp_path: Path) -> No
 
 def test_another_databases_ca_is_not_believed(store: Store, tmp_path: Path) -> None:
     authority = Authority.open(store)
-    other = Store.open(DatabaseUrl.of_file(tmp_path / "other.db"), key_file=tmp_path / "other.key")
+    other = Store.open(new_sqlite(tmp_path / "other.db"), key_file=tmp_path / "other.key")
     tls, foreign = authority.gateway_tls(), Authority.open(other)
     other.close()
     server = context(ssl.PROTOCOL_TLS_SERVER, tls, b"", b"", authority.ca_pem, tmp_path)

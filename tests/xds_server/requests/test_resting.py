@@ -12,12 +12,13 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
 from tests.envoy.native import Driver
+from tests.xds_server.store.databases import new_sqlite
 from xds_server.admin.apply import apply
 from xds_server.reasons import TEXTS
 from xds_server.requests.attending import Translators
 from xds_server.requests.hosts import Host, hosts
 from xds_server.requests.resting import RestingTargets
-from xds_server.store import AsyncStore, DatabaseUrl, Store
+from xds_server.store import AsyncStore, Store
 
 NOW = 2_000_000_000.0
 SECRETS = ("sk-first-of-the-tests", "sk-second-of-the-tests")
@@ -55,7 +56,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         ],
         routes=[admin.Route(model="m", targets=[admin.RouteTarget(provider="p", model="x")])],
     )
-    store = Store.open(DatabaseUrl.of_file(tmp_path / "t.db"), key_file=tmp_path / "secret.key")
+    store = Store.open(new_sqlite(tmp_path / "t.db"), key_file=tmp_path / "secret.key")
     store.write("tests", lambda transaction: apply(transaction, document))
     made = Gateway(store)
     attending = asyncio.create_task(made.attend())

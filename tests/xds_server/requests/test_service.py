@@ -13,7 +13,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin, admin_pb2_grpc
 from trunkline_proto.requests.v1 import requests_pb2 as pb, requests_pb2_grpc
 
 from tests.xds_server.admin.conftest import TOKEN, Authorised, Clients
-from tests.xds_server.store.databases import database, key_file, open_store, postgres_url, store
+from tests.xds_server.store.databases import database, key_file, open_store, store
 from translator.policy.ads import ControlPlane
 from translator.running.attend import attend
 from xds_server.admin import AdminService, TokenInterceptor
@@ -26,7 +26,7 @@ from xds_server.store import AsyncStore, Store, writing
 from xds_server.store.settings import KeySettings
 from xds_server.usage.scope import Within
 
-__all__ = ["database", "key_file", "open_store", "postgres_url", "store"]
+__all__ = ["database", "key_file", "open_store", "store"]
 
 PATIENCE = 30.0
 

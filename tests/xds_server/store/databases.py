@@ -1,27 +1,74 @@
-"""Both databases, empty: fixtures for the conftest.py of whoever tests on them."""
+"""Both databases, SQLite and PostgreSQL: fixtures that a conftest.py or a test module imports.
+
+The migrations run once per test process: every other database is a copy of that result.
+"""
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.postgres import postgres_url
+from tests.postgres import new_database, new_template
 from xds_server.ledger.ledger import Ledger
-from xds_server.store import DatabaseUrl, Store
-
-__all__ = ["database", "key_file", "ledger", "open_store", "postgres_url", "store"]
+from xds_server.store import DatabaseUrl, Store, schema
+from xds_server.store.connection import open_reader
 
 OpenStore = Callable[[], Store]
 
+both = pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
-    """An empty database of either kind."""
+
+@both
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseUrl]:
+    """A database of either kind, with the newest schema and no rows."""
     if request.param == "sqlite":
-        return DatabaseUrl.of_file(tmp_path / "trunkline.db")
-    return DatabaseUrl.parse(request.getfixturevalue("postgres_url"))
+        yield new_sqlite(tmp_path / "trunkline.db")
+    else:
+        with new_database(template=_migrated_postgres()) as url:
+            yield DatabaseUrl.parse(url)
+
+
+@both
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabaseUrl]:
+    """A database of either kind, without a schema. A module that tests migrations imports it as `database`."""
+    if request.param == "sqlite":
+        yield DatabaseUrl.of_file(tmp_path / "trunkline.db")
+    else:
+        with new_database() as url:
+            yield DatabaseUrl.parse(url)
+
+
+def new_sqlite(path: Path) -> DatabaseUrl:
+    """Writes a database with the newest schema and no rows to `path`."""
+    path.touch(mode=0o600)
+    path.write_bytes(_migrated_sqlite())
+    return DatabaseUrl.of_file(path)
+
+
+@functools.cache
+def _migrated_sqlite() -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "template.db"
+        _migrate(DatabaseUrl.of_file(path))
+        return path.read_bytes()
+
+
+@functools.cache
+def _migrated_postgres() -> str:
+    """The name of the database that new ones are copied from."""
+    name, url = new_template()
+    _migrate(DatabaseUrl.parse(url))
+    return name
+
+
+def _migrate(url: DatabaseUrl) -> None:
+    reader = open_reader(url)
+    schema.bring_to_head(reader, url)
+    reader.close()
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, text
 
-from tests.xds_server.store.databases import OpenStore
+from tests.xds_server.store.databases import OpenStore, empty_database as database
 from xds_server.store import AuditQuery, DatabaseUrl, Store, schema, writing
 from xds_server.store.audit_chain import COLUMNS, GENESIS, ChainEntry, link
 from xds_server.store.engine import make_engine
+
+__all__ = ["database"]
 
 REST = COLUMNS.removeprefix("id, ")
 ENTRY = ChainEntry(1, 1_700_000_000_000_000, 7, "admin", "create", "route", "gpt", "", '{"é":1}')
