@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 
 from tests.fakes.provider_process import ProviderProcess
-from tests.fixtures.upgrade.copies import ENVIRONMENT, NAMES, Copy, copy
+from tests.fixtures.upgrade.copies import NAMES, Copy, copy
+from tests.fixtures.upgrade.document import ENVIRONMENT
 from tests.gateway.process import GatewayProcess
 
 MESSAGES = [{"role": "user", "content": "hi"}]
