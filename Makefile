@@ -6,7 +6,13 @@ STAMP := $(VENV)/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file
 NODE_LOCKS := tests/node_sidecar/dependencies
 
-.PHONY: up test wheel check proto golden clients lock docs bench fuzz clean
+# What `make quick` leaves out: tests with one of the markers of pyproject.toml.
+MARKED := envoy or postgres or redis or browser or compiler or packages or network or processes or slow
+
+# The modules of the tests and those that each process of theirs imports are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: up test quick wheel check proto golden clients lock docs bench fuzz clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Trunkline needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -21,6 +27,9 @@ up: $(STAMP)            ## set up .venv, then run the gateway until Ctrl-C
 test: $(STAMP)          ## set up .venv, then run every test
 	scripts/install_test_tools.sh
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
+
+quick: $(STAMP)         ## the tests that start no other process, in under a minute on two quiet cores
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m 'not ($(MARKED))'
 
 check: $(STAMP)         ## style, types, import contracts, generated code
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
-"""Rules for all tests: which of them may run beside each other, and how properties are searched."""
+"""Rules for all tests: which may run beside each other, what each needs, and how properties are searched."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,23 @@ settings.register_profile(
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
 
+from tests.marking import excludes, folder_markers, guard, mark
+
 _ROOT = Path(__file__).parent
 #: Only one benchmark runs on a machine at a time.
 _ALONE = _ROOT / "bench"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A folder of which `-m` selects nothing is not imported."""
+    expression = config.option.markexpr
+    if not expression or not collection_path.is_dir() or _ROOT not in collection_path.parents:
+        return None
+    markers = folder_markers(collection_path.relative_to(_ROOT))
+    return True if markers and excludes(expression, markers) else None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests stay together and in order, in one process of `make test`; the files are shared out as
     processes become free. Of the benchmarks all stay together.
@@ -26,3 +39,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         place = _ALONE if _ALONE in item.path.parents else item.path
         item.add_marker(pytest.mark.xdist_group(str(place.relative_to(_ROOT))))
+        mark(item, _ROOT)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    guard.watch(item)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    result = yield
+    unmarked = sorted(guard.unmarked)
+    guard.watch(None)
+    if unmarked:
+        pytest.fail(f"the test starts programs that it is not marked for: add pytest.mark.{', '.join(unmarked)}")
+    return result

@@ -27,6 +27,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests import marking
+
 _START_SECONDS = 60
 
 
@@ -48,9 +50,14 @@ class PostgresServer:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-@functools.cache
 def postgres_server() -> PostgresServer:
     """Started on first use, stopped when the tests' process ends, however it ends."""
+    sys.audit(marking.NEEDS, "postgres")
+    return _shared_server()
+
+
+@functools.cache
+def _shared_server() -> PostgresServer:
     server = start_server()
     atexit.register(server.stop)
     return server

@@ -28,6 +28,7 @@ CHECKS = {
 }
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_check_passes(name: str) -> None:

@@ -14,6 +14,7 @@ from trunkline.envoy_module import LIBRARY
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.compiler
 @pytest.mark.slow
 def test_it_carries_documentation_console_and_envoys_module_for_every_system(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]

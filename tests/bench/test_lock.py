@@ -12,6 +12,8 @@ import pytest
 from bench.errors import AlreadyRunningError
 from bench.lock import exclusive
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 NAME = f"trunkline-bench-test-{os.getpid()}"
 HOLD = f"from bench.lock import exclusive\nwith exclusive({NAME!r}):\n    print('held', flush=True)\n    input()"

@@ -35,6 +35,7 @@ def test_cpu_and_memory_are_those_of_the_process() -> None:
     assert cpu_us(2**22 + 1) == 0
 
 
+@pytest.mark.processes
 def test_descendants_include_grandchildren() -> None:
     script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()  # grandchild'])"
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as child:
@@ -46,6 +47,7 @@ def test_descendants_include_grandchildren() -> None:
         child.communicate(b"\n", timeout=20)
 
 
+@pytest.mark.processes
 def test_a_child_that_ends_early_is_quoted(tmp_path: Path) -> None:
     script = "print('no such table'); raise SystemExit(3)"
     with (
@@ -55,6 +57,7 @@ def test_a_child_that_ends_early_is_quoted(tmp_path: Path) -> None:
         child.wait_for_line("^ready", 20)
 
 
+@pytest.mark.processes
 def test_roles_are_read_off_the_command_lines(tmp_path: Path) -> None:
     script = tmp_path / "translator.py"  # python -m translator
     script.write_text("input()")
@@ -85,6 +88,8 @@ def test_prompts_have_their_size() -> None:
     assert b"Authorization: Bearer sk-x" in head
 
 
+@pytest.mark.compiler
+@pytest.mark.envoy
 def test_a_bare_envoy_is_measured(tmp_path: Path) -> None:
     with running_upstream(tmp_path) as upstream, running_bare_envoy(tmp_path, upstream.port) as bare:
         held = hold(bare, upstream, SlowStreams(50, 0.2, 2), tmp_path, print)
@@ -152,6 +157,7 @@ def test_errors_spoil_the_report() -> None:
     assert "3 requests did not end in a whole 200" in as_text(results)
 
 
+@pytest.mark.processes
 def test_a_process_that_crashed_is_not_measured_as_cheap() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait(20)

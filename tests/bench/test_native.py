@@ -18,6 +18,8 @@ from bench.load import Load, command, request_bytes
 from bench.upstream import Upstream, running_upstream
 from tests.fakes.provider_process import ProviderProcess
 
+pytestmark = pytest.mark.compiler
+
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:

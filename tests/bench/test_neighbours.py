@@ -59,6 +59,7 @@ def test_figures_count_what_was_not_served() -> None:
     assert Figures.of([0.001, 0.002, 0.003], 2) == Figures(5, 2, 2.0, 3.0)
 
 
+@pytest.mark.processes
 def test_what_a_translator_has_started_are_its_parsers(tmp_path: Path) -> None:
     """Both have `translator.…` in their command lines."""
     asleep = "[sys.executable, '-c', 'import time; time.sleep(60)', 'translator.w']"

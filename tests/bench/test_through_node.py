@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bench import through_node
 from bench.through_node import Ages
+
+pytestmark = pytest.mark.envoy
 
 
 def test_it_measures_both_ways(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_what_never_settles_is_said() -> None:
         settled_after(requests((1.1, 200, "new"), (1.2, 200, "old")), 1.0, "new")
 
 
+@pytest.mark.processes
 def test_every_request_of_a_recorded_load_is_written_down(tmp_path: Path) -> None:
     with ProviderProcess("a") as provider:
         provider.behave("status:429", times=3)
@@ -56,6 +57,7 @@ def test_every_request_of_a_recorded_load_is_written_down(tmp_path: Path) -> Non
     assert {each.target for each in load.requests} == {""}
 
 
+@pytest.mark.processes
 def test_unanswered_requests_are_failures(tmp_path: Path) -> None:
     with ProviderProcess("a") as provider:
         provider.behave("reset")
@@ -84,6 +86,7 @@ def test_the_report_shows_what_was_missed_and_nothing_that_was_not_run() -> None
     assert as_json(results)["timed"][0]["worst"] == pytest.approx(300)
 
 
+@pytest.mark.envoy
 @pytest.mark.slow
 def test_starts_are_timed(tmp_path: Path) -> None:
     timed = start.measure(tmp_path, 1, print)
@@ -92,6 +95,7 @@ def test_starts_are_timed(tmp_path: Path) -> None:
         assert 0 < ready.worst <= answered.worst
 
 
+@pytest.mark.envoy
 @pytest.mark.slow
 def test_changes_are_timed(tmp_path: Path) -> None:
     weights, keys, limits = changes.measure(tmp_path, 2, print)
@@ -101,6 +105,7 @@ def test_changes_are_timed(tmp_path: Path) -> None:
     assert weights.requests > 50
 
 
+@pytest.mark.envoy
 @pytest.mark.slow
 def test_failover_is_timed(tmp_path: Path) -> None:
     killed, silent, busy, broken = failover.measure(tmp_path, 1.5, print)

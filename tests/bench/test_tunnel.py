@@ -2,7 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bench.tunnel import Plan, as_text, measure
+
+pytestmark = pytest.mark.processes
 
 
 async def test_a_short_run(tmp_path: Path) -> None:

@@ -6,7 +6,11 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.console.tools import CONSOLE, packages
+
+pytestmark = pytest.mark.packages
 
 
 def _problems(project: Path) -> list[str]:

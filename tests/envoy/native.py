@@ -7,10 +7,12 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from tests import marking
 from trunkline.envoy_module import INSTALL
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +32,7 @@ Argument = bytes | str | int | Path
 
 def program(sanitizer: Literal["address", "thread"]) -> Path:
     """The path of the executable made of exactly these sources. Fails with the compiler's words."""
+    sys.audit(marking.NEEDS, "compiler")
     files = sorted(file for sources in SOURCES for file in sources.glob("*.[ch]"))
     digest = hashlib.sha256(" ".join((*FLAGS, SANITIZERS[sanitizer])).encode())
     for file in files:

@@ -14,6 +14,8 @@ from trunkline import envoy_module
 from trunkline.envoy import binary
 from trunkline.envoy_module import LIBRARY
 
+pytestmark = pytest.mark.envoy
+
 ABI = Path(envoy_module.__file__).parents[1] / "envoy" / "module" / "abi.h"
 CALLBACK, HOOK = "envoy_dynamic_module_callback_", "envoy_dynamic_module_on_"
 CONFIG = (

@@ -50,6 +50,7 @@ def read_all(connection: socket.socket) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.processes
 def test_tells_what_it_really_produced_by_user(provider: ProviderProcess) -> None:
     for user, model, events in (("one", "gpt-4.1", 4), ("two", "paced-7-0", 7)):
         body = json.dumps({**json.loads(BODY), "model": model, "user": user, "stream": user == "two"}).encode()
@@ -239,6 +240,7 @@ def test_freeze_accepts_and_never_answers_until_thawed(provider: ProviderProcess
         provider.thaw()
 
 
+@pytest.mark.processes
 def test_killed_it_is_gone_and_comes_back_on_its_port() -> None:
     with ProviderProcess("b") as provider:
         pid, port = provider.pid, provider.port
@@ -253,6 +255,7 @@ def test_killed_it_is_gone_and_comes_back_on_its_port() -> None:
             assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
 
+@pytest.mark.processes
 def test_it_ends_with_a_parent_that_was_killed() -> None:
     script = (
         "import os, signal; from tests.fakes.provider_process import ProviderProcess;"

@@ -45,6 +45,7 @@ def client(provider: ProviderProcess) -> Iterator[OpenAI]:
         yield made
 
 
+@pytest.mark.processes
 def test_chat(client: OpenAI) -> None:
     answer = client.chat.completions.create(model="gpt-4.1", messages=PROMPT)
     assert answer.choices[0].message.content == "Hello from provider a."
@@ -138,6 +139,7 @@ def test_image_input_is_counted(client: OpenAI) -> None:
     assert answer.usage.prompt_tokens == 3 + 85
 
 
+@pytest.mark.processes
 def test_completions(client: OpenAI) -> None:
     answer = client.completions.create(model="gpt-3.5-turbo-instruct", prompt="Say hello")
     assert answer.choices[0].text == "Hello from provider a."

@@ -24,6 +24,7 @@ def test_the_corpus_holds(target: str) -> None:
     assert any(taken), "every input is refused: the corpus is older than what it is for"
 
 
+@pytest.mark.compiler
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("target", IN_C)
 def test_the_corpus_in_c_holds(target: str, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from fuzz import __main__ as running, corpus, engine, native, targets
 
+pytestmark = pytest.mark.processes
+
 
 def fuzz(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

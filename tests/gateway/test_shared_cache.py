@@ -18,6 +18,8 @@ from tests.gateway.process import GatewayProcess
 from tests.gateway.test_cache import VALUE, ask, kept
 from tests.redis_server import RedisServer
 
+pytestmark = pytest.mark.redis
+
 PASSWORD = "the-password-of-the-store"
 PROMPT = "a-prompt-that-nobody-else-reads"
 _HASHED = re.compile(rb"trunkline:cache:1:.{32}[ep]", re.DOTALL)

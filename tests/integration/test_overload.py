@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import grpc.aio
+import pytest
 
 from tests.xds_server.transport.real_envoy import eventually
 from trunkline import envoy, envoy_module
@@ -18,6 +19,8 @@ from xds_server.model import State
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
+
+pytestmark = pytest.mark.envoy
 
 #: Bytes: less than any Envoy needs.
 HEAP = 1024 * 1024

@@ -56,6 +56,7 @@ def test_the_guide_names_every_command_and_exit_code() -> None:
     assert all(f"\n| {code} | " in guide for code in codes)
 
 
+@pytest.mark.processes
 def test_a_node_needs_nothing_of_the_gateway() -> None:
     """No database, no Envoy, no xDS: not even by way of another import."""
     heavy = ("sqlmodel", "sqlalchemy", "betterproto2", "envoy", "pydantic", "orjson", "alembic", "psycopg")

@@ -21,6 +21,7 @@ def python(request: pytest.FixtureRequest) -> Path:
     return python_of(LOCKS / f"{request.param}.lock", with_project=True)
 
 
+@pytest.mark.packages
 @pytest.mark.timeout(300)
 async def test_a_node_joins_reports_serves_and_leaves(
     python: Path, gateway: Gateway, llama: Llama, tmp_path: Path

@@ -28,6 +28,8 @@ from tests.node_sidecar.support.pki import NODE
 from tests.node_sidecar.support.process import NodeProcess, run
 from tests.node_sidecar.support.registry import Gateway, Issuer
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:

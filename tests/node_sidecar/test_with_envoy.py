@@ -24,6 +24,8 @@ from tests.node_sidecar.support.node import settled
 from tests.node_sidecar.support.pki import NODE, Authority
 from tests.node_sidecar.support.upstreams import Local, Models
 
+pytestmark = pytest.mark.envoy
+
 TUNNELS = 2 * WORKERS
 
 

@@ -56,12 +56,14 @@ def test_one_that_was_not_finished_is_made_again(source: Path) -> None:
     assert not (made_once("some", [source], Path.mkdir) / "half").exists()
 
 
+@pytest.mark.packages
 def test_a_lock_without_hashes_is_refused(source: Path) -> None:
     source.write_text("click==8.1.0\n")
     with pytest.raises(RuntimeError, match="must have a hash"):
         python_of(source)
 
 
+@pytest.mark.processes
 def test_a_command_that_fails_tells_its_output() -> None:
     with pytest.raises(RuntimeError, match="failed with status 3:\nsaid\n"):
         run(["sh", "-c", "echo said; exit 3"])

@@ -61,6 +61,7 @@ def long_body(model: str = "gpt-4.1") -> bytes:
     return json.dumps({"messages": [content], "stream": True, "user": "u", "model": model}).encode()
 
 
+@pytest.mark.processes
 async def test_the_answer_is_the_same(edge: Edge) -> None:
     body = long_body()
     later = await edge.ask(request(body))
@@ -78,6 +79,7 @@ async def test_what_is_light_is_decided_at_once(edge: Edge) -> None:
     assert isinstance(edge.authoriser.decide(request(text, cut=False)), Allowed)
 
 
+@pytest.mark.processes
 async def test_a_key_that_is_revoked_meanwhile(edge: Edge) -> None:
     decided = edge.authoriser.decide(request(long_body()))
     assert not isinstance(decided, Allowed)
@@ -88,6 +90,7 @@ async def test_a_key_that_is_revoked_meanwhile(edge: Edge) -> None:
     assert edge.limiter.outstanding == 0
 
 
+@pytest.mark.processes
 async def test_nothing_is_reserved_for_a_client_that_has_left(edge: Edge) -> None:
     asked = asyncio.create_task(edge.ask(request(long_body())))
     await asyncio.sleep(0)
@@ -98,6 +101,7 @@ async def test_nothing_is_reserved_for_a_client_that_has_left(edge: Edge) -> Non
     assert [reservation.id for reservation in edge.limiter.reservations] == ["r-2"]
 
 
+@pytest.mark.processes
 async def test_work_that_comes_to_nothing_is_charged(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "_CAPACITY", 1e-6)
     for body in (long_body("nonesuch"), b'{"model":"gpt-4.1","Model":"' + b"x" * LONG + b'"}'):
@@ -122,6 +126,7 @@ async def test_bodies_read_at_once_are_charged_too(edge: Edge, monkeypatch: pyte
     assert caught.value.status == 429
 
 
+@pytest.mark.processes
 async def test_what_is_served_is_not_charged(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "_CAPACITY", 1e-9)
     for _ in range(3):

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.translator import policies
 from tests.translator.asking import Answer, Peer, check
 from tests.translator.control_plane import ControlPlane
 from tests.translator.policies import OTHER_VALUE, VALUE
+
+pytestmark = pytest.mark.processes
 
 PROMPT = "the-secret-of-the-prompt"
 #: What a supervisor does after the fork: the socket at descriptor 3, and the pid that only the child knows.

@@ -26,6 +26,8 @@ from translator.metering import Meter
 from translator.reading.pool import ReadingPool
 from translator.service import Service
 
+pytestmark = pytest.mark.processes
+
 MAX_BODY = 32 << 20
 #: Seconds of CPU. On an idle machine the longest step takes a fifth of it.
 LONGEST = 0.02

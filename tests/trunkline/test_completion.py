@@ -16,6 +16,8 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from tests.trunkline.conftest import Trunkline
 from tests.trunkline.fakes.admin import TOKEN, FakeAdmin
 
+pytestmark = pytest.mark.processes
+
 COMMAND = Path(sys.executable).with_name("trunkline")
 
 

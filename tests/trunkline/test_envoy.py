@@ -16,6 +16,7 @@ from trunkline.memory import EnvoyMemory
 MEMORY = EnvoyMemory(1 << 30)
 
 
+@pytest.mark.envoy
 @pytest.mark.parametrize("name", ["data", 'w"${x} #: d'], ids=["plain", "odd"])
 def test_envoy_accepts_it(tmp_path: Path, name: str) -> None:
     layout = Layout(tmp_path / name)
@@ -57,6 +58,7 @@ def test_envoy_is_told_what_it_may_take(tmp_path: Path) -> None:
     assert connections["max_active_downstream_connections"] == 500
 
 
+@pytest.mark.envoy
 def test_it_logs_little_while_its_control_plane_is_away(tmp_path: Path) -> None:
     """Each failed try is a line. Fewer on a busy machine."""
     layout = Layout(tmp_path / "data")

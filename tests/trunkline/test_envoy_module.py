@@ -36,6 +36,7 @@ def test_it_is_compiled_once_and_again_when_a_source_changes(sources: Path, tmp_
     assert sorted(path.name for path in second.iterdir()) == [LIBRARY]
 
 
+@pytest.mark.compiler
 def test_two_may_compile_at_once(sources: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         made = set(pool.map(lambda _: compiled(sources, tmp_path / "builds"), range(4)))

@@ -77,6 +77,7 @@ class Installer:
         return {path for path in found if "/venv/" not in path}
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 async def test_install_join_again_and_uninstall(gateway: Gateway, tmp_path: Path, wheel: Path) -> None:
     install = Installer(tmp_path / "a root", wheel)
@@ -112,6 +113,7 @@ async def test_install_join_again_and_uninstall(gateway: Gateway, tmp_path: Path
     assert install.files() == set()
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 async def test_purging_leaves_the_gateway_and_macos_has_its_own_places(
     gateway: Gateway, tmp_path: Path, wheel: Path
@@ -131,6 +133,7 @@ async def test_purging_leaves_the_gateway_and_macos_has_its_own_places(
     assert install.files() == set()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -147,6 +150,7 @@ async def test_wrong_options_change_nothing(tmp_path: Path, options: tuple[str, 
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.processes
 def test_the_installer_is_clean() -> None:
     checked = [str(Path(sys.executable).parent / "shellcheck"), str(DEPLOY / "install.sh")]
     done = subprocess.run(checked, capture_output=True, text=True, check=False)

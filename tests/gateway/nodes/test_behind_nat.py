@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.gateway.nodes.behind_nat import BehindNat
+
+pytestmark = pytest.mark.network
 
 
 def listed(*command: str) -> str:

@@ -19,6 +19,8 @@ from tests.gateway.nodes.behind_nat import BehindNat
 from tests.gateway.nodes.node_process import NodeProcess
 from tests.gateway.process import GatewayProcess
 
+pytestmark = pytest.mark.network
+
 #: How long the link is cut. With 30 it holds too; see docs/nodes.md.
 CUT_SECONDS = 10.0
 FIRST_BYTE_SECONDS = 2.0

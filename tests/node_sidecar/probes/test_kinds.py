@@ -132,6 +132,7 @@ async def test_lm_studio(session: aiohttp.ClientSession) -> None:
     )
 
 
+@pytest.mark.processes
 async def test_llama_cpp(session: aiohttp.ClientSession, llama: Llama) -> None:
     local = LocalClient(session, llama.url)
     kind = await recognise(local, only_known=True)

@@ -31,6 +31,7 @@ def provider(shared: ProviderProcess) -> ProviderProcess:
     return shared
 
 
+@pytest.mark.processes
 async def test_a_request_goes_byte_for_byte(tmp_path: Path, provider: ProviderProcess) -> None:
     body = b'{ "model":"m",\n"messages":[{"role":"user","content":"\\u00e9 \xc3\xa9"}] , "x":1.50}'
     async with serving(tmp_path, provider) as node:
@@ -57,6 +58,7 @@ async def test_a_request_goes_byte_for_byte(tmp_path: Path, provider: ProviderPr
     }
 
 
+@pytest.mark.processes
 async def test_the_local_servers_own_key(tmp_path: Path) -> None:
     with ProviderProcess("keyed", api_keys=["sk-local"]) as provider:
         async with serving(tmp_path, provider) as node:
@@ -65,6 +67,7 @@ async def test_the_local_servers_own_key(tmp_path: Path) -> None:
             assert (await node.peer.answer(node.peer.chat())).status == 200
 
 
+@pytest.mark.processes
 async def test_the_model_chooses_the_local_server(tmp_path: Path, provider: ProviderProcess) -> None:
     with ProviderProcess("second") as second:
         async with serving(tmp_path, provider) as node:
@@ -75,6 +78,7 @@ async def test_the_model_chooses_the_local_server(tmp_path: Path, provider: Prov
             assert answer.headers["x-fake-provider"] == "local"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("POST", "/cancel")])
 async def test_a_stored_response_is_looked_for_where_its_model_is(
     tmp_path: Path, provider: ProviderProcess, method: str, path: str
@@ -219,6 +223,7 @@ async def test_the_local_servers_own_errors_pass(tmp_path: Path, provider: Provi
     assert answer.headers.get("retry-after") == ("1" if answer.status == 429 else None)
 
 
+@pytest.mark.processes
 async def test_a_local_server_that_is_away(tmp_path: Path) -> None:
     with ProviderProcess("gone") as provider:
         async with serving(tmp_path, provider) as node:
@@ -292,6 +297,7 @@ async def test_a_body_that_is_too_large(tmp_path: Path, provider: ProviderProces
         assert (await node.peer.answer(node.peer.chat())).status == 200
 
 
+@pytest.mark.processes
 async def test_drain_with_twenty_streams(tmp_path: Path, provider: ProviderProcess) -> None:
     async with serving(tmp_path, provider) as node:
         streams = [node.peer.chat("paced-30-20", stream=True) for _ in range(20)]

@@ -118,6 +118,7 @@ def test_a_driver_that_tells_no_use(nvml: Nvml, tmp_path: Path) -> None:
     assert (gpu.name, gpu.use, gpu.use_by_process) == ("RTX", None, None)
 
 
+@pytest.mark.processes
 @pytest.mark.usefixtures("no_nvml")
 def test_gpus_by_nvidia_smi(tmp_path: Path) -> None:
     lines = "NVIDIA A100-SXM4-40GB, 40960, 1024, 12\\nNVIDIA GB10, 1, 2, 81920, [N/A], [N/A]\\nnonsense\\n"
@@ -137,6 +138,7 @@ PMON = """\
 """
 
 
+@pytest.mark.processes
 @pytest.mark.usefixtures("no_nvml")
 def test_processes_by_nvidia_smi(tmp_path: Path) -> None:
     (tmp_path / "pmon").write_text(PMON)
@@ -150,6 +152,7 @@ def test_processes_by_nvidia_smi(tmp_path: Path) -> None:
     assert (second.use_by_process, second.memory_by_process) == ({}, {})
 
 
+@pytest.mark.processes
 @pytest.mark.usefixtures("no_nvml")
 def test_a_broken_driver_means_no_gpus_and_one_that_comes_later_is_found(tmp_path: Path) -> None:
     reader = GpuReader(tmp_path)

@@ -11,6 +11,8 @@ import pytest
 
 from node_sidecar.use.processes import CpuMeter, LocalServer, find
 
+pytestmark = pytest.mark.processes
+
 #: Listens, starts a worker as inference servers do, says where, and works until its input ends.
 SERVER = """
 import socket, subprocess, sys

@@ -21,6 +21,8 @@ from translator.cache.key import Rule, Scope
 from translator.cache.remote import RemoteStore
 from translator.cache.stores import Stores
 
+pytestmark = pytest.mark.redis
+
 PATIENCE = 20.0
 
 

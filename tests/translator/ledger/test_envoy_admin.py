@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import structlog
 
 from translator.ledger.envoy_admin import EnvoyAdmin
+
+pytestmark = pytest.mark.processes
 
 #: Says when it could have served something at the earliest, and holds its connections until it is killed. It takes
 #: a while to start, as Envoy does.

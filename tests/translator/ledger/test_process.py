@@ -10,11 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.translator import policies
 from tests.translator.control_plane import ControlPlane
 from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.writing import EnvoyLog, request_line
 from tests.translator.test_process import Translator
+
+pytestmark = pytest.mark.processes
 
 CHAT = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hello"}]}
 

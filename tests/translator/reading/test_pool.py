@@ -26,6 +26,8 @@ from translator.errors import Refusal
 from translator.reading import pool as pools
 from translator.reading.pool import ReadingPool
 
+pytestmark = pytest.mark.processes
+
 FOUND = endpoints.find(b"/v1/chat/completions")
 assert FOUND is not None
 CHAT = FOUND

@@ -5,8 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.trunkline.fakes.processes import ROOT, wait_for_end
 from trunkline.supervisor.lifeline import PipeLifeline
+
+pytestmark = pytest.mark.processes
 
 _DIES = """
 import os, signal, subprocess

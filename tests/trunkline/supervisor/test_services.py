@@ -15,6 +15,8 @@ from trunkline.supervisor.process import Nursery
 from trunkline.supervisor.services import Services
 from trunkline.supervisor.spawn import Command
 
+pytestmark = pytest.mark.processes
+
 _LISTENS = """
 import pathlib, socket, sys, time
 ready, path = map(pathlib.Path, sys.argv[1:])

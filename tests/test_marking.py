@@ -1,0 +1,108 @@
+"""Markers say what a test starts, and nothing starts without its marker."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+import pytest
+
+from tests import marking
+from tests.marking import FOLDERS, MARKERS, Guard, excludes, folder_markers, needs
+
+ROOT = Path(__file__).parents[1]
+QUICK = f"not ({' or '.join((*MARKERS, 'slow'))})"
+
+
+def test_make_quick_leaves_out_every_marker() -> None:
+    registered = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    assert {each.partition(":")[0] for each in registered} == {*MARKERS, "slow"}
+    (left_out,) = re.findall(r"^MARKED := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(left_out.split(" or ")) == {*MARKERS, "slow"}
+
+
+def test_folders_exist() -> None:
+    assert all((ROOT / "tests" / folder).is_dir() for folder in FOLDERS)
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        (["/opt/bin/envoy", "-c", "x"], {"envoy"}),
+        ([sys.executable, "-m", "trunkline", "up", "--data-dir", "d"], {"envoy"}),
+        ([sys.executable, "-P", "-m", "bench"], {"envoy"}),
+        ([sys.executable, "-m", "trunkline", "routes"], {"processes"}),
+        ([sys.executable, "-m", "ziglang", "cc"], {"compiler"}),
+        (["postgres", "-D", "x"], {"postgres"}),
+        (["sleep", "1"], {"processes"}),
+        ([], {"processes"}),
+    ],
+)
+def test_a_command_needs(command: list[str], found: set[str]) -> None:
+    assert needs(command) == found
+
+
+def test_markers_of_a_folder() -> None:
+    assert folder_markers(PurePath("gateway/nodes/test_nat.py")) == {"envoy"}
+    assert folder_markers(PurePath("translator/test_body.py")) == set()
+
+
+def test_a_folder_is_skipped_only_if_none_of_its_tests_can_be_selected() -> None:
+    assert excludes(QUICK, {"envoy"})
+    assert excludes("not envoy", {"envoy", "packages"})
+    assert excludes("postgres and not envoy", {"envoy"})
+    assert not excludes("envoy", {"envoy"})
+    assert not excludes("postgres", {"envoy"})
+    assert not excludes("slow or not envoy", {"envoy"})
+
+
+@pytest.fixture
+def guard(request: pytest.FixtureRequest) -> Iterator[Guard]:
+    """A guard that watches the test beside the one that watches the whole run."""
+    guard = Guard()
+    guard.watch(request.node)
+    yield guard
+    guard.watch(None)
+
+
+def test_a_program_without_its_marker_is_noticed(guard: Guard) -> None:
+    guard.hear("subprocess.Popen", ("envoy", ["envoy", "--version"], None, None))
+    assert guard.unmarked == {"envoy"}
+    guard.hear(marking.NEEDS, ("postgres",))
+    assert guard.unmarked == {"envoy", "postgres"}
+
+
+@pytest.mark.redis
+def test_a_program_with_its_marker_is_not(guard: Guard) -> None:
+    guard.hear("subprocess.Popen", ("redis-server", ["redis-server"], None, None))
+    guard.hear("subprocess.Popen", (sys.executable, [sys.executable, "-c", ""], None, None))
+    assert guard.unmarked == set()
+    guard.hear("subprocess.Popen", ("sh", "envoy --version", None, None))
+    assert guard.unmarked == {"envoy"}
+
+
+@pytest.mark.processes
+def test_the_run_fails_for_an_unmarked_test(tmp_path: Path) -> None:
+    """In a process of its own, with this conftest.py and a test that starts one."""
+    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+    (tmp_path / "test_it.py").write_text(
+        "import subprocess, sys, pytest\n"
+        "def test_unmarked(): subprocess.run([sys.executable, '-c', ''], check=True)\n"
+        "@pytest.mark.processes\n"
+        "def test_marked(): subprocess.run([sys.executable, '-c', ''], check=True)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n0", "-c", str(ROOT / "pyproject.toml")]
+    done = subprocess.run(
+        [*command, "--rootdir", str(tmp_path), str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert "2 passed, 1 error" in done.stdout, done.stdout + done.stderr
+    assert "it is not marked for: add pytest.mark.processes" in done.stdout
