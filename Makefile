@@ -12,7 +12,7 @@ MARKED := envoy or postgres or redis or browser or compiler or packages or netwo
 # The modules of the tests and those that each process of theirs imports are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: up test quick wheel check proto golden clients lock docs bench fuzz clean
+.PHONY: up test quick coverage wheel check proto golden clients lock docs bench fuzz clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Trunkline needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -30,6 +30,9 @@ test: $(STAMP)          ## set up .venv, then run every test
 
 quick: $(STAMP)         ## the tests that start no other process, in under a minute on two quiet cores
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m 'not ($(MARKED))'
+
+coverage: $(STAMP)      ## what those tests reach; fails below the floor of pyproject.toml
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m 'not ($(MARKED))' --cov --cov-report term
 
 check: $(STAMP)         ## style, types, import contracts, generated code
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -39,6 +40,17 @@ def test_the_check_passes(name: str) -> None:
 def test_ci_runs_the_readmes_test_command() -> None:
     assert "make test" in (ROOT / "README.md").read_text()
     assert (ROOT / ".ci/run").read_text().rstrip().endswith("exec make test")
+
+
+def test_the_workflow_runs_the_oldest_and_the_newest_python() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    versions = [each.rpartition(" ")[2] for each in classifiers if re.search(r":: 3\.\d+$", each)]
+    for job in workflow["jobs"].values():
+        assert job["strategy"]["matrix"]["python"] == [versions[0], versions[-1]]
+    commands = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
+    for target in ("make check", "make coverage", "make test"):
+        assert any(target in command for command in commands)
 
 
 def test_every_dependency_says_why_it_is_there() -> None:
