@@ -14,7 +14,7 @@ from tests.fakes.usage_shapes import SHAPES, Shape
 from tests.gateway.process import GatewayProcess
 from tests.gateway.usage import exported, settled
 
-CHATS = [shape for shape in SHAPES if shape.generates and not shape.asked]
+CHATS = [shape for shape in SHAPES if shape.generates and not shape.units]
 STREAM_TYPES = itertools.cycle(["text/event-stream", "Text/Event-Stream; charset=utf-8", "TEXT/EVENT-STREAM;x=y"])
 WHOLE_TYPES = itertools.cycle(
     ["application/json", "application/json;charset=UTF-8", "Application/Vnd.X+Json; a=b"]
