@@ -1,17 +1,20 @@
 """Marks each test with what it needs beside Python, and fails a test that starts a program without its marker.
 
-A test gets its markers from the folder it is in, the fixtures it requests, and `pytest.mark` on itself, its
-parameter or its module (`pytestmark`). The guard hears of each program that a test's process starts; a test
-without the marker fails. So `make quick`, which selects the tests without markers, starts none of these programs.
+A test gets its markers from the folder it is in, from helpers that it or its fixtures name, and by `pytest.mark`
+on itself, its parameter or its module (`pytestmark`). The guard hears of each program that a test's process
+starts; a test without the marker fails. So `make quick`, which selects tests without markers, starts none of these.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, combinations
 from pathlib import Path, PurePath
+from types import CodeType
 
 import pytest
 from _pytest.mark.expression import Expression
@@ -28,8 +31,23 @@ FOLDERS = {
     "integration/nodes": {"envoy"},
 }
 
-#: Requesting one of these fixtures, also through another fixture, needs this.
-FIXTURES = {"browser": "browser", "llama": "processes", "postgres_url": "postgres"}
+#: A test needs this if it, or a fixture that it requests, names one of these helpers.
+HELPERS = {
+    "Edge": "envoy",
+    "Envoy": "envoy",
+    "EnvoyProcess": "envoy",
+    "GatewayProcess": "envoy",
+    "Llama": "processes",
+    "NodeProcess": "processes",
+    "ProviderProcess": "processes",
+    "RedisServer": "redis",
+    "control_plane": "processes",
+    "create_subprocess_exec": "processes",
+    "new_database": "postgres",
+    "start_server": "postgres",
+    "subprocess": "processes",
+    "sync_playwright": "browser",
+}
 
 #: Any marker permits these: what a test with Envoy compiles, or starts beside it, goes without saying.
 _INCIDENTAL = {"compiler", "packages", "processes"}
@@ -103,11 +121,42 @@ def _words(command: object) -> list[str]:
 
 
 def mark(item: pytest.Item, root: Path) -> None:
-    """Adds the markers of the test's folder and fixtures. `root` is tests/."""
+    """Adds the markers of the test's folder, and of the helpers that it names. `root` is tests/."""
     found = folder_markers(item.path.relative_to(root))
-    found |= {FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in FIXTURES}
+    fixtures = (
+        chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
+        if isinstance(item, pytest.Function)
+        else ()
+    )
+    for function in (getattr(item, "function", None), *(each.func for each in fixtures)):
+        found |= {HELPERS[name] for name in _names(function) & HELPERS.keys()}
     for name in sorted(found):
         item.add_marker(name)
+
+
+def helper_markers(function: Callable[..., object]) -> set[str]:
+    """What the helpers need that a test or a fixture names."""
+    return {HELPERS[name] for name in _names(function) & HELPERS.keys()}
+
+
+@functools.cache
+def _names(function: Callable[..., object]) -> frozenset[str]:
+    """The global names in a function's code, and in that of functions of the same module that it calls."""
+    found: set[str] = set()
+    waiting = [function]
+    while waiting:
+        code = getattr(each := inspect.unwrap(waiting.pop()), "__code__", None)
+        names = _names_of(code) - found if code is not None else frozenset()
+        found |= names
+        known = getattr(each, "__globals__", {})
+        called = (known[name] for name in names if name in known)
+        waiting += [one for one in called if getattr(one, "__module__", "") == each.__module__ and callable(one)]
+    return frozenset(found)
+
+
+def _names_of(code: CodeType) -> frozenset[str]:
+    inner = (_names_of(each) for each in code.co_consts if isinstance(each, CodeType))
+    return frozenset(code.co_names).union(*inner)
 
 
 def folder_markers(path: PurePath) -> set[str]:

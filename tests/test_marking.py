@@ -12,7 +12,8 @@ from pathlib import Path, PurePath
 import pytest
 
 from tests import marking
-from tests.marking import FOLDERS, MARKERS, Guard, excludes, folder_markers, needs
+from tests.fakes.provider_process import ProviderProcess
+from tests.marking import FOLDERS, MARKERS, Guard, excludes, folder_markers, helper_markers, needs
 
 ROOT = Path(__file__).parents[1]
 QUICK = f"not ({' or '.join((*MARKERS, 'slow'))})"
@@ -60,6 +61,25 @@ def test_a_folder_is_skipped_only_if_none_of_its_tests_can_be_selected() -> None
     assert not excludes("slow or not envoy", {"envoy"})
 
 
+def _started() -> ProviderProcess:
+    return ProviderProcess("never started")
+
+
+def test_a_helper_is_found_in_what_a_test_calls() -> None:
+    def test_directly() -> None:
+        ProviderProcess("never started").start()
+
+    def test_through_a_function_of_its_module() -> None:
+        assert _started().name
+
+    def test_neither() -> None:
+        assert needs([])
+
+    assert helper_markers(test_directly) == {"processes"}
+    assert helper_markers(test_through_a_function_of_its_module) == {"processes"}
+    assert helper_markers(test_neither) == set()
+
+
 @pytest.fixture
 def guard(request: pytest.FixtureRequest) -> Iterator[Guard]:
     """A guard that watches the test beside the one that watches the whole run."""
@@ -90,10 +110,10 @@ def test_the_run_fails_for_an_unmarked_test(tmp_path: Path) -> None:
     """In a process of its own, with this conftest.py and a test that starts one."""
     (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (tmp_path / "test_it.py").write_text(
-        "import subprocess, sys, pytest\n"
-        "def test_unmarked(): subprocess.run([sys.executable, '-c', ''], check=True)\n"
+        "import subprocess as processes, sys, pytest\n"
+        "def test_unmarked(): processes.run([sys.executable, '-c', ''], check=True)\n"
         "@pytest.mark.processes\n"
-        "def test_marked(): subprocess.run([sys.executable, '-c', ''], check=True)\n"
+        "def test_marked(): processes.run([sys.executable, '-c', ''], check=True)\n"
     )
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n0", "-c", str(ROOT / "pyproject.toml")]
     done = subprocess.run(

@@ -153,6 +153,7 @@ async def test_llama_cpp_at_work_shows_its_slots(session: aiohttp.ClientSession,
     pytest.fail("a slot at work was never seen")
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 async def test_a_sleeping_llama_cpp_is_not_woken(session: aiohttp.ClientSession, tiny_model: Path) -> None:
     server = Llama(tiny_model, sleep_after=1)

@@ -14,6 +14,7 @@ from trunkline.verbs import docs
 PAGES = Path(__file__).parents[3] / "docs"
 
 
+@pytest.mark.packages
 @pytest.mark.slow
 def test_every_page_is_in_the_site_and_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     site = documentation()

@@ -133,6 +133,7 @@ async def test_without_translators_nothing_is_known_but_the_configuration(gatewa
     assert await alone.alerts() == []
 
 
+@pytest.mark.compiler
 async def test_numbers_are_those_of_the_module(gateway: Gateway) -> None:
     """The module's own hash of a cluster's and a credential's name."""
     state = gateway.state

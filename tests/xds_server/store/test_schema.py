@@ -114,6 +114,7 @@ def test_audit_events_cannot_be_changed(store: Store, database: DatabaseUrl, sta
     assert event.actor == "admin"
 
 
+@pytest.mark.processes
 def test_an_up_to_date_start_imports_no_orm(tmp_path: Path) -> None:
     database, key_file = tmp_path / "t.db", tmp_path / "t.key"
     Store.open(DatabaseUrl.of_file(database), key_file=key_file).close()
@@ -156,6 +157,7 @@ def test_other_databases_are_refused(url: str) -> None:
     assert "hidden" not in str(caught.value)
 
 
+@pytest.mark.processes
 def test_another_process_that_closes_the_file_takes_nothing_away(tmp_path: Path) -> None:
     """As `sqlite3 trunkline.db` does beside a running control plane. Whoever is last deletes SQLite's log."""
     url = DatabaseUrl.of_file(tmp_path / "t.db")
