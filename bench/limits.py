@@ -73,7 +73,12 @@ def value_of(number: int) -> str:
     return f"sk-tl-{number:010d}-0123456789abcdef"
 
 
-def limit(metric: policy.Metric, per: int = 0, calendar: policy.Calendar = 0, amount: int = _MUCH) -> policy.Limit:  # type: ignore[assignment]
+def limit(
+    metric: policy.Metric.ValueType,
+    per: int = 0,
+    calendar: policy.Calendar.ValueType = policy.CALENDAR_UNSPECIFIED,
+    amount: int = _MUCH,
+) -> policy.Limit:
     return policy.Limit(metric=metric, per_seconds=per, calendar=calendar, amount=amount)
 
 

@@ -14,7 +14,6 @@ import asyncio
 import json
 import os
 import random
-import sys
 import tempfile
 import time
 import uuid
@@ -153,4 +152,4 @@ def show(results: dict[str, list[dict[str, Any]]]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,7 +14,6 @@ import asyncio
 import itertools
 import json
 import random
-import sys
 import tempfile
 import threading
 import time
@@ -339,4 +338,4 @@ def _parts(rows: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[An
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
