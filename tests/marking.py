@@ -2,7 +2,7 @@
 
 A test gets its markers from the folder it is in, from helpers that it or its fixtures name, and by `pytest.mark`
 on itself, its parameter or its module (`pytestmark`). The guard hears of each program that a test's process
-starts; a test without the marker fails. So `make quick`, which selects tests without markers, starts none of these.
+starts; a test without the marker fails. So `make quick`, which selects those without, starts none.
 """
 
 from __future__ import annotations
