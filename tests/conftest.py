@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.marking import excludes, folder_markers, guard, mark
+
 # Every run has the same examples, at any speed; `--hypothesis-profile explore` searches for new ones.
 settings.register_profile(
     "repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
-
-from tests.marking import excludes, folder_markers, guard, mark
 
 _ROOT = Path(__file__).parent
 #: Only one benchmark runs on a machine at a time.
