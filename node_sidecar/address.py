@@ -1,4 +1,4 @@
-"""Addresses as the sidecar's options take them."""
+"""Parses the addresses in the sidecar's options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 
 def host_port(text: str, option: str) -> str:
-    """`text`, if it is host:port (IPv6 in brackets).
+    """Returns `text` if it is host:port (IPv6 in brackets).
 
     Raises:
         SettingsError: it is not.
@@ -22,7 +22,7 @@ def host_port(text: str, option: str) -> str:
 
 
 def gateway(url: str) -> str:
-    """The host:port of the gateway's `https` URL; without a port, 443.
+    """Returns the host:port of the gateway's `https` URL; the default port is 443.
 
     Raises:
         SettingsError: it is not such a URL.
@@ -40,7 +40,7 @@ def gateway(url: str) -> str:
 
 
 def upstream(url: str, option: str = "--upstream") -> str:
-    """A local server's base URL without a trailing slash or `/v1`.
+    """Returns a local server's base URL without a trailing slash or `/v1`.
 
     Raises:
         SettingsError: it is not an http or https URL.

@@ -1,4 +1,4 @@
-"""Wires the parts together and runs them until a signal, a drain, or the gateway's word that the node is gone."""
+"""Wires the parts together and runs them until a signal, a drain, or the removal of the node by the gateway."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from node_sidecar.serving_parts import Build
 from node_sidecar.settings import Settings
 from node_sidecar.upstreams import Upstreams
 
-#: Seconds for the first look at the local servers, so that the first report does not withdraw what is there.
+#: Seconds for the first probe of the local servers, so that the first report does not withdraw existing offers.
 _FIRST_PROBE = 3.0
 
 
@@ -110,10 +110,10 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
 async def _metrics(
     settings: Settings, status: Callable[[], Mapping[str, Any]], outcomes: Mapping[str, int]
 ) -> Mapping[str, Coroutine[Any, Any, None]]:
-    """The listener for metrics, if there is to be one."""
+    """Starts the listener for metrics if the settings have one."""
     if settings.metrics_listen is None:
         return {}
-    from node_sidecar import metrics  # noqa: PLC0415 - loaded only where it is asked for
+    from node_sidecar import metrics  # noqa: PLC0415 - loaded only if needed
 
     listener = metrics.MetricsListener(settings.metrics_listen, lambda: metrics.page(status(), outcomes))
     await listener.start()
@@ -121,7 +121,7 @@ async def _metrics(
 
 
 async def _report(watch: Watch, direct_address: DirectAddress, reporter: Reporter) -> None:
-    # The gateway would take it for a node behind tunnels, which it never opens.
+    # Without its address, the gateway would wait for tunnels, which a direct node never opens.
     await direct_address.known.wait()
     with suppress(TimeoutError):
         async with asyncio.timeout(_FIRST_PROBE):
@@ -132,7 +132,9 @@ async def _report(watch: Watch, direct_address: DirectAddress, reporter: Reporte
 async def _supervise(
     parts: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event, node: Node, grace: float
 ) -> None:
-    """Until one part fails, or the node is drained: by its owner without a limit, by a signal within `grace`."""
+    """Runs until one part fails or the node is drained: without a limit if by its owner, within `grace` if by a
+    signal.
+    """
     tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
     stopping = asyncio.create_task(stop.wait(), name="signal")
     draining = asyncio.create_task(_drained(node), name="drain")
@@ -146,7 +148,7 @@ async def _supervise(
                 {again, draining, *tasks}, timeout=grace, return_when=asyncio.FIRST_COMPLETED
             )
             again.cancel()
-        # The parts run for ever: one that ended has failed, and so does the process.
+        # The parts never end by themselves: one that ended has failed, and so does the process.
         for task in done.intersection(tasks):
             task.result()
     finally:
@@ -161,7 +163,7 @@ async def _drained(node: Node) -> None:
 
 
 async def _refuse_a_second(state_dir: Path) -> None:
-    """Two with one identity would take the gateway from each other."""
+    """Refuses to run twice with one identity: the two would keep interrupting each other's stream."""
     try:
         running = await ControlClient(state_dir).ask("status")
     except ControlError:

@@ -1,4 +1,4 @@
-"""gRPC to the gateway: TLS that trusts the pinned CA alone, and finds a dead path within seconds."""
+"""gRPC channels to the gateway. They trust only the pinned CA, and detect a dead path within seconds."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import grpc.aio
 
 from node_sidecar.identity import GATEWAY_NAME, Identity
 
-#: What this sidecar speaks.
+#: The version of the protocol that this sidecar speaks.
 PROTOCOL = 1
 
 _OPTIONS = [
     ("grpc.ssl_target_name_override", GATEWAY_NAME),
-    # A report goes out every two seconds: one that is not acknowledged within the timeout ends the connection.
+    # A report is sent every two seconds; the connection ends if one is not acknowledged within the timeout.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 4_000),
     ("grpc.http2.max_pings_without_data", 0),
-    # Waiting is ours to do, with jitter; a channel is made for each attempt.
+    # The sidecar itself waits between attempts, with jitter, and makes a channel for each attempt.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 5_000),
     ("grpc.enable_retries", 0),
     ("grpc.use_local_subchannel_pool", 1),
-    # Straight to the gateway, as the tunnels do.
+    # Connects directly, without a proxy, as the tunnels do.
     ("grpc.enable_http_proxy", 0),
 ]
 
 
 def anonymous(address: str, ca_pem: bytes) -> grpc.aio.Channel:
-    """Without a certificate of our own: only for Enrol."""
+    """Opens a channel without a client certificate; only for Enrol."""
     return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca_pem), options=_OPTIONS)
 
 

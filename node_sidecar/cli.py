@@ -28,14 +28,14 @@ from node_sidecar.text import say
 
 
 def _prepare_streams() -> None:
-    """A locale that lacks a character gets its escape instead of a traceback."""
+    """Makes streams print escapes for characters that the locale lacks, instead of a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 class _Group(click.Group):
-    """Errors become one clear line and the exit code that errors.py names."""
+    """Turns errors into one clear line and the exit code that errors.py assigns."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         _prepare_streams()
@@ -58,8 +58,8 @@ def _state_option(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(path_type=Path),
         envvar="TRUNKLINE_NODE_STATE_DIR",
         default=lambda: default_state_dir(os.environ),
-        show_default="where the system keeps such things",
-        help="Holds the identity and node.yaml.",
+        show_default="the system's directory for such data",
+        help="The directory of the identity and node.yaml.",
     )(command)
 
 
@@ -72,15 +72,15 @@ def _log_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="trunkline")
 def main() -> None:
-    """Makes this machine's local models capacity of a Trunkline gateway.
+    """Offers this machine's local models to a Trunkline gateway.
 
-    The owner's preferences (prices, hours, how much, for whom) are in node.yaml in the state directory, which is
+    The owner's preferences (prices, hours, capacity, callers) are in node.yaml in the state directory, which is
     read again when it changes.
     """
 
 
 def _address(value: str) -> tuple[str, int]:
-    """`HOST:PORT` as a pair. Raises click.BadParameter if it is not that."""
+    """Parses `HOST:PORT` into a pair. Raises click.BadParameter."""
     host, _, port = value.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65_535:
         raise click.BadParameter(f"{value!r} is not HOST:PORT, like 127.0.0.1:9464")
@@ -91,12 +91,12 @@ def _address(value: str) -> tuple[str, int]:
 @click.argument("url")
 @click.option("--token", envvar="TRUNKLINE_JOIN_TOKEN", required=True, help="Or in TRUNKLINE_JOIN_TOKEN.")
 @click.option(
-    "--name", default=joining.default_name, show_default="the machine's name", help="How to call the node."
+    "--name", default=joining.default_name, show_default="the machine's name", help="The name of the node."
 )
-@click.option("--replace", is_flag=True, help="Give up the identity that is here.")
-@click.option("--if-needed", is_flag=True, help="If this machine has joined already, only serve.")
+@click.option("--replace", is_flag=True, help="Discard the existing identity.")
+@click.option("--if-needed", is_flag=True, help="If this machine has already joined, only serve.")
 @click.option("--no-run", is_flag=True, help="Only join; `trunkline-node run` serves.")
-@click.option("--patience", type=float, default=300, show_default=True, help="Seconds to try for.")
+@click.option("--patience", type=float, default=300, show_default=True, help="Seconds to keep trying.")
 @preference_options
 @_state_option
 @_log_options
@@ -135,7 +135,7 @@ def _join(
 ) -> None:
     if store.exists and not replace:
         raise SettingsError(
-            f"this machine has joined already ({state_dir}): `trunkline-node run` serves, --replace joins anew"
+            f"this machine has already joined ({state_dir}): `trunkline-node run` serves, --replace joins again"
         )
     gateway, parsed = address.gateway(url), join_token.parse(token)
     joined = asyncio.run(joining.join(gateway, parsed, name, lambda line: say(line, err=True), patience=patience))
@@ -171,7 +171,7 @@ def run(
 
 
 def _run(settings: Settings) -> None:
-    # What only serving needs is loaded when serving: `status` answers at once.
+    # Loads the parts for serving only here: `status` answers at once.
     from node_sidecar import app, front  # noqa: PLC0415
 
     log = logs.configure(settings.log_level, settings.log_format)
@@ -180,11 +180,11 @@ def _run(settings: Settings) -> None:
 
 @main.command("status")
 @click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--json", "in_json", is_flag=True, help="As --output json.")
-@click.option("--wide", is_flag=True, help="Cut nothing, however narrow the terminal.")
+@click.option("--json", "in_json", is_flag=True, help="Same as --output json.")
+@click.option("--wide", is_flag=True, help="Do not cut columns, even on a narrow terminal.")
 @_state_option
 def show_status(output: str, *, in_json: bool, wide: bool, state_dir: Path) -> None:
-    """What the running sidecar serves, to whom, and what is in the way.
+    """Show what the running sidecar serves, to whom, and any problems.
 
     \b
     Example:
@@ -199,10 +199,10 @@ def show_status(output: str, *, in_json: bool, wide: bool, state_dir: Path) -> N
 
 
 @main.command("drain")
-@click.option("--no-wait", is_flag=True, help="Do not wait for the end.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until all requests have finished.")
 @_state_option
 def drain(*, no_wait: bool, state_dir: Path) -> None:
-    """Finish what runs, take nothing new, then end the sidecar.
+    """Finish running requests, accept no new ones, then end the sidecar.
 
     \b
     Example:
@@ -229,7 +229,7 @@ async def _drain(client: ControlClient, *, wait: bool) -> None:
 @main.command("pause")
 @_state_option
 def pause(state_dir: Path) -> None:
-    """Serve nobody until `resume`; what runs goes on. A restart does not forget it.
+    """Serve nobody until `resume`, even after a restart. Running requests continue.
 
     \b
     Example:
@@ -251,7 +251,7 @@ def resume(state_dir: Path) -> None:
 
 
 def _command(state_dir: Path, name: str, without: Callable[[PreferenceStore], None], done: str) -> None:
-    """Of the running sidecar, or of its state directory for when it runs again."""
+    """Sends a command to the running sidecar, or applies it to the state directory for the next run."""
     try:
         found = asyncio.run(ControlClient(state_dir).ask(name))
     except ControlError:
@@ -263,10 +263,10 @@ def _command(state_dir: Path, name: str, without: Callable[[PreferenceStore], No
 
 
 @main.command("leave")
-@click.option("--force", is_flag=True, help="Remove the identity here even if the gateway cannot be told.")
+@click.option("--force", is_flag=True, help="Remove the identity here even if the gateway cannot be informed.")
 @_state_option
 def leave(*, force: bool, state_dir: Path) -> None:
-    """Take this node out of the gateway for good, and remove its identity.
+    """Remove this node from the gateway for good, and delete its identity.
 
     \b
     Example:

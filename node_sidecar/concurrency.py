@@ -1,4 +1,4 @@
-"""How many requests run at once: what the owner says, else what the local servers can batch. No I/O."""
+"""How many requests run at once: the owner's limit, or what the local servers can batch. No I/O."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from node_sidecar.preferences.model import Preferences
 from node_sidecar.probes.detect import KINDS
 from node_sidecar.probes.watch import Server
 
-#: Until a local server has been seen.
+#: Used until a local server has been seen.
 UNKNOWN = 16
-#: Of the source, in which more than this many servers are only counted.
+#: The source of a limit names at most this many servers and counts the others.
 _MOST_NAMED = 4
-#: As in registry.proto's texts.
+#: As registry.proto bounds its texts.
 _MOST_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyLimits:
-    """`limit` requests at once on this node, 0 for no limit, and of them at most `models[m]` for the model m.
+    """`limit` requests run at once on this node (0: no limit), of which at most `models[m]` are for the model m.
 
-    `source` says where the limit comes from, for people.
+    `source` explains to people where the limit comes from.
     """
 
     limit: int
@@ -30,9 +30,10 @@ class ConcurrencyLimits:
 
 
 def concurrency_limits(servers: Iterable[Server], preferences: Preferences) -> ConcurrencyLimits:
-    """What the owner preferences; else the sum over the healthy servers, and for a model over those that have it.
+    """Returns the owner's limit if there is one. Otherwise it is the sum over the healthy servers, and for a model
+    the sum over the healthy servers that have it.
 
-    While no server is healthy, what those that failed had counts: they come back.
+    While no server is healthy, the failed ones count with their last values, because they usually return.
     """
     if preferences.concurrency is not None:
         return ConcurrencyLimits(preferences.concurrency, source="set by the owner")
@@ -52,7 +53,7 @@ def _offered(server: Server, preferences: Preferences) -> list[str]:
 
 
 def parallel(server: Server) -> int:
-    """Returns how many requests a server is taken to batch."""
+    """Returns how many requests a server is assumed to batch."""
     return server.health.last.parallel or KINDS[server.kind_name].default_parallel
 
 

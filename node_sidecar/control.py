@@ -1,7 +1,8 @@
-"""How `status`, `drain`, `pause` and `resume` reach the running sidecar: HTTP on loopback, with a token in a file.
+"""The channel through which `status`, `drain`, `pause` and `resume` reach the running sidecar: HTTP on loopback,
+with a token in a file.
 
-The file is readable by the sidecar's user alone, who is thereby the one who may command it. The same on every
-system; Unix sockets are not to be had on all.
+Only the sidecar's user can read the file, and thereby command the sidecar. This works on every system, unlike Unix
+sockets.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def _file(state_dir: Path) -> Path:
 
 
 class ControlServer:
-    """`GET /status` and POST for the other commands; each answers a JSON object."""
+    """Serves `GET /status`, and POST for the other commands; each answers with a JSON object."""
 
     def __init__(self, state_dir: Path, status: Command, commands: Mapping[str, Command]) -> None:
         self._file = _file(state_dir)
@@ -79,7 +80,7 @@ class ControlClient:
         self._file = _file(state_dir)
 
     async def ask(self, command: str) -> dict[str, Any]:
-        """`status`, or the name of a command.
+        """Sends `status` or another command, and returns the answer.
 
         Raises:
             ControlError: no sidecar runs on this state directory, or it may not be asked by this user.

@@ -1,4 +1,6 @@
-"""Where the gateway reaches a direct node: host:port with the name resolved, as gateways take addresses only."""
+"""The address at which the gateway reaches a direct node. The node resolves a name, because gateways accept only
+addresses.
+"""
 
 from __future__ import annotations
 
@@ -10,32 +12,32 @@ from typing import NoReturn
 
 from structlog.typing import FilteringBoundLogger
 
-#: Seconds between two tries, and between two looks at a name that was found: it may move to another address.
+#: Seconds between two attempts, and between two lookups of a resolved name, whose address may change.
 _RETRY, _AGAIN = 2.0, 60.0
 _LOOKUP_TIMEOUT = 10.0
 
-#: Gives a name's addresses. Raises OSError.
+#: Returns the addresses of a name. Raises OSError.
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 
 
 async def lookup(name: str) -> Sequence[str]:
-    """As this machine resolves it. Raises OSError."""
+    """Returns the addresses to which this machine resolves `name`. Raises OSError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
 
 
 class DirectAddress:
-    """`direct` is host:port, or empty for tunnels. `changed` is called when the address is another."""
+    """`direct` is host:port, or empty for tunnels. `changed` is called when the address changes."""
 
     def __init__(self, direct: str, log: FilteringBoundLogger, find: Lookup = lookup) -> None:
         host, _, self._port = direct.rpartition(":")
         self._name = "" if is_address(host.strip("[]")) else host
         self._log = log
         self._find = find
-        #: IP address and port, IPv6 in brackets; empty for tunnels, and until the name was found once.
+        #: IP address and port, IPv6 in brackets; empty for tunnels, and until the name has been resolved once.
         self.address = "" if self._name else direct
-        #: Why there is no address yet; empty when there is.
+        #: Why the name cannot be resolved; empty if it is resolved.
         self.problem = ""
         self.changed: Callable[[], None] = lambda: None
         self.known = asyncio.Event()
@@ -43,7 +45,7 @@ class DirectAddress:
             self.known.set()
 
     async def follow(self) -> NoReturn:
-        """Resolves the name, again and again, until it is cancelled."""
+        """Resolves the name periodically until it is cancelled."""
         while True:
             if not self._name:
                 await asyncio.Event().wait()
@@ -62,7 +64,8 @@ class DirectAddress:
             self._failed("it has no address that others can reach")
             return
         self.problem = ""
-        # One that is still among them is kept; else IPv4 goes first, as not every gateway has IPv6.
+        # Keeps the current address if it is still among them; else prefers IPv4, because not every gateway has
+        # IPv6.
         addresses = [f"[{each}]:{self._port}" if ":" in each else f"{each}:{self._port}" for each in usable]
         if self.address not in addresses:
             self.address = addresses[0]
@@ -73,7 +76,7 @@ class DirectAddress:
         self.known.set()
 
     def _failed(self, reason: str) -> None:
-        """Told once; the last good address stays in force."""
+        """Logs a problem once; the last resolved address stays in force."""
         problem = f"direct: the name {self._name} cannot be resolved: {reason}"
         if problem != self.problem:
             self._log.warning("the direct address cannot be resolved", name=self._name, reason=reason)
@@ -81,7 +84,7 @@ class DirectAddress:
 
 
 def is_address(text: str) -> bool:
-    """An IP address that others can use: without a zone, and of one machine."""
+    """Returns whether `text` is an IP address that others can use: without a zone, and of a single machine."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -20,32 +20,32 @@ from typing import ClassVar
 
 
 class SidecarError(Exception):
-    """Base of all errors raised here; the text is for the node's owner and holds no key and no token."""
+    """Base of all errors raised here. The text is for the node's owner and contains no key and no token."""
 
-    #: What the process exits with if this ends it. Service managers must not restart after 3, 4, 5 and 6.
+    #: The process's exit code if this error ends it. Service managers must not restart after 3, 4, 5 and 6.
     exit_code: ClassVar[int] = 1
 
 
 class SettingsError(SidecarError):
-    """Names the option or the key of node.yaml, and what would be accepted."""
+    """An option or a key of node.yaml is invalid. The text names it, and what would be accepted."""
 
     exit_code = 2
 
 
 class RemovedError(SidecarError):
-    """The gateway knows this node no more."""
+    """The gateway has removed this node."""
 
     exit_code = 3
 
 
 class JoinRefusedError(SidecarError):
-    """The gateway's own words."""
+    """The gateway refuses the node; the text has its reason."""
 
     exit_code = 4
 
 
 class WrongGatewayError(SidecarError):
-    """The CA that was offered is not the one that the join token pins."""
+    """The offered CA is not the one that the join token pins."""
 
     exit_code = 5
 
@@ -57,24 +57,24 @@ class NotJoinedError(SidecarError):
 
 
 class UnreachableError(SidecarError):
-    """Nothing was decided: trying again may help."""
+    """The outcome is open: a retry may help."""
 
 
 class IdentityError(SidecarError):
-    """A key, a certificate or the file that holds them is damaged or does not fit."""
+    """A key, a certificate or their file is damaged or does not match."""
 
 
 class ProbeError(SidecarError):
-    """The local server is away, or answers what its kind does not answer."""
+    """The local server does not answer, or not as its kind does."""
 
 
 class ControlError(SidecarError):
-    """Of the commands that talk to the running sidecar."""
+    """A command cannot reach the running sidecar, or was refused."""
 
 
 class TunnelError(SidecarError):
-    """A tunnel could not be opened or was lost. Another attempt follows by itself."""
+    """A tunnel could not be opened or was lost. It is retried automatically."""
 
 
 class StreamClosedError(SidecarError):
-    """The gateway took back the stream that is being answered, or its connection is lost."""
+    """The gateway cancelled the stream that is being answered, or its connection is lost."""

@@ -1,4 +1,4 @@
-"""What the machine is: memory, CPUs, operating system."""
+"""The machine's hardware and operating system."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Files that only their owner can read, replaced whole or not at all.
+"""Files that only their owner can read, replaced atomically.
 
-On Windows the permissions are those of the directory: the installer takes them from everybody else.
+On Windows, files have the permissions of the directory, from which the installer removes everybody else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from node_sidecar.errors import SettingsError
 
 
 def private_directory(path: Path) -> Path:
-    """Makes `path` (and its parents) readable by this user alone.
+    """Creates the directory `path` and its parents, and makes it accessible only to this user.
 
     Raises:
         SettingsError: it cannot be made.
@@ -33,7 +33,7 @@ def write_private(path: Path, content: bytes) -> None:
     Raises:
         OSError: the disk is full, or the directory cannot be written.
     """
-    # mkstemp opens with 0600, so the content is never readable by others, not even for a moment.
+    # mkstemp opens with 0600, so the content is never readable by others.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -1,4 +1,4 @@
-"""Puts together what serves requests: the gate, the service behind it, and tunnels or a listener in front."""
+"""Assembles the parts that serve requests: the gate, the service behind it, and tunnels or a listener in front."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from node_sidecar.upstreams import Upstreams
 
 
 def build(holder: Holder, upstreams: Upstreams, preferences: Preferences) -> Serving:
-    """As the preferences are at the start. Call it in a running event loop."""
+    """Builds the parts for the preferences at the start. Must be called in a running event loop."""
     concurrency = UNKNOWN if preferences.concurrency is None else preferences.concurrency
     gate = Gate(concurrency, preferences.queue, preferences.share / 100, own_first=preferences.own_first)
     service = Service(upstreams, gate)
@@ -28,7 +28,7 @@ def build(holder: Holder, upstreams: Upstreams, preferences: Preferences) -> Ser
 
 
 class Tunneled(Tunnels):
-    """The service is closed with its tunnels."""
+    """Tunnels that close the service when they end."""
 
     def __init__(self, address: tuple[str, int], holder: Holder, service: Service, node_id: str) -> None:
         super().__init__(address, holder.client_context, service, node_id=node_id)
@@ -42,7 +42,7 @@ class Tunneled(Tunnels):
 
 
 class Direct(DirectListener):
-    """Listens on all addresses, on the port that the gateway was told. The service is closed with it."""
+    """A listener on all addresses, at the port that the gateway connects to. Closes the service when it ends."""
 
     def __init__(self, address: tuple[str, int], holder: Holder, service: Service) -> None:
         super().__init__(("", address[1]), holder.server_context, service)
@@ -51,14 +51,14 @@ class Direct(DirectListener):
 
     @property
     def ready(self) -> bool:
-        """The gateway opens its connections when it needs them."""
+        """Always true: the gateway connects when it needs to."""
         return True
 
     def set_count(self, count: int) -> None:
-        """The gateway decides how many connections it opens."""
+        """Does nothing: the gateway decides how many connections it opens."""
 
     async def start(self) -> None:
-        """Binds. Raises SettingsError: the port is in use, or not for this user."""
+        """Binds. Raises SettingsError if the port is in use or this user may not listen on it."""
         try:
             await super().start()
         except OSError as error:

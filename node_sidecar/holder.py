@@ -1,4 +1,6 @@
-"""The identity in force: renewed while everything runs, taken by whoever connects next."""
+"""Holds the node's current identity. It is renewed while the node runs; each new connection uses the current
+one.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,22 @@ class Holder:
         self.current: Identity = store.load()
 
     def renew(self, key_pem: bytes, certificate_pem: bytes) -> None:
-        """Raises:
-        IdentityError: the certificate cannot be used; the old one stays.
-        OSError: it cannot be stored; likewise.
+        """Stores a renewed certificate and uses it from now on.
+
+        Raises:
+            IdentityError: the certificate cannot be used; the old one stays.
+            OSError: it cannot be stored; likewise.
         """
         renewed = self.current.renewed(key_pem, certificate_pem)
         self._store.save_certificate(renewed)
         self.current = renewed
 
     def client_context(self) -> ssl.SSLContext:
-        """For a connection to the gateway, with the certificate of this moment."""
+        """Returns a TLS context for a connection to the gateway, with the current certificate."""
         return self._context(ssl.PROTOCOL_TLS_CLIENT)
 
     def server_context(self) -> ssl.SSLContext:
-        """For a connection from the gateway."""
+        """Returns a TLS context for a connection from the gateway."""
         return self._context(ssl.PROTOCOL_TLS_SERVER)
 
     def _context(self, protocol: int) -> ssl.SSLContext:

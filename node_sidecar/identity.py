@@ -1,8 +1,8 @@
-"""Who this node is: its key, its certificate, and the one CA that it trusts.
+"""The node's identity: its key, its certificate, and the only CA that it trusts.
 
-Three files in the state directory, mode 0600. `identity.pem` has key and chain together, so that no crash can
-leave a key beside another key's certificate; `node.json` is written last when joining, and says that there is an
-identity.
+It consists of three files in the state directory, mode 0600. `identity.pem` has the key and the chain together, so
+that no crash can leave a key beside another key's certificate. `node.json` is written last when joining, and marks
+the identity as complete.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from cryptography.x509.oid import NameOID
 from node_sidecar.errors import IdentityError, NotJoinedError
 from node_sidecar.files import write_private
 
-#: The DNS name in the gateway's certificate, whatever address it is reached at.
+#: The DNS name in the gateway's certificate, whatever its address is.
 GATEWAY_NAME = "gateway.trunkline.internal"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """What the gateway said when the node joined. `gateway` is host:port of its tunnel listener."""
+    """The gateway's answer when the node joined. `gateway` is host:port of its tunnel listener."""
 
     node_id: str
     name: str
@@ -44,7 +44,7 @@ class NodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`certificate_pem` is leaf first; `not_before` and `not_after` are the leaf's, UTC."""
+    """`certificate_pem` has the leaf first; `not_before` and `not_after` are the leaf's, in UTC."""
 
     record: NodeRecord
     key_pem: bytes = field(repr=False)
@@ -64,7 +64,7 @@ class Identity:
         return self.not_after - now
 
     def renewed(self, key_pem: bytes, certificate_pem: bytes) -> Identity:
-        """The same node with a new certificate.
+        """Returns this identity with a new certificate.
 
         Raises:
             IdentityError: the certificate is not for this key, this node, or not by this CA.
@@ -80,15 +80,17 @@ class Identity:
 
 
 def new(record: NodeRecord, key_pem: bytes, certificate_pem: bytes, ca_pem: bytes) -> Identity:
-    """Raises:
-    IdentityError: as `Identity.renewed`.
+    """Makes an identity from its parts.
+
+    Raises:
+        IdentityError: as `Identity.renewed`.
     """
     leaf = checked_leaf(certificate_pem, key_pem, ca_pem, record.node_id)
     return Identity(record, key_pem, certificate_pem, ca_pem, leaf.not_valid_before_utc, leaf.not_valid_after_utc)
 
 
 def make_request() -> tuple[bytes, bytes]:
-    """A new P-256 key and a certificate request for it, both PEM. The gateway decides the names."""
+    """Makes a new P-256 key and a certificate request for it, both PEM. The gateway decides the names."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "trunkline-node")])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, SHA256())
@@ -99,7 +101,7 @@ def make_request() -> tuple[bytes, bytes]:
 
 
 def checked_leaf(certificate_pem: bytes, key_pem: bytes, ca_pem: bytes, node_id: str) -> x509.Certificate:
-    """The leaf, if it is this node's, for this key, signed by this CA.
+    """Returns the leaf if it belongs to this node and this key and is signed by this CA.
 
     Raises:
         IdentityError: it is not, or one of them is damaged.
@@ -125,7 +127,7 @@ def _public_bytes(key_pem: bytes) -> bytes:
 
 
 class IdentityStore:
-    """The identity in a state directory. `directory` exists and is private."""
+    """The stored identity. `directory` exists and is private."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -139,9 +141,11 @@ class IdentityStore:
         return self._node.exists()
 
     def load(self) -> Identity:
-        """Raises:
-        NotJoinedError: there is none.
-        IdentityError: a file of it is damaged.
+        """Loads the identity.
+
+        Raises:
+            NotJoinedError: there is none.
+            IdentityError: a file of it is damaged.
         """
         try:
             record = NodeRecord(**json.loads(self._node.read_text()))
@@ -166,18 +170,18 @@ class IdentityStore:
             ) from error
 
     def save(self, identity: Identity) -> None:
-        """After joining."""
+        """Stores the identity after joining."""
         self._node.unlink(missing_ok=True)
         write_private(self._ca, identity.ca_pem)
         self.save_certificate(identity)
         write_private(self._node, json.dumps(asdict(identity.record), indent=2).encode())
 
     def save_certificate(self, identity: Identity) -> None:
-        """After a renewal: one file, replaced whole."""
+        """Stores the certificate after a renewal by replacing one file atomically."""
         write_private(self.certificate_file, identity.key_pem.rstrip() + b"\n" + identity.certificate_pem)
 
     def remove(self) -> None:
-        """After leaving."""
+        """Removes the identity after leaving."""
         for path in (self._node, self.certificate_file, self._ca):
             path.unlink(missing_ok=True)
 

@@ -1,4 +1,6 @@
-"""Joining: a token becomes an identity. Nothing is sent to a gateway that is not the token's."""
+"""Joining a gateway: exchanges a token for an identity. Sends nothing to a gateway that did not issue the
+token.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ _CA_LIMIT = 64 * 1024
 _TIMEOUT = 10.0
 _FIRST_DELAY = 0.5
 _MAX_DELAY = 5.0
-#: The gateway has decided: asking again changes nothing.
+#: The gateway has decided: a retry would not change the answer.
 _REFUSALS = {
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.PERMISSION_DENIED,
@@ -45,15 +47,15 @@ class Joined:
 
 
 class _NoAnswerError(UnreachableError):
-    """The token was sent; whether it arrived is not known."""
+    """The token was sent, but may not have arrived."""
 
 
 async def join(
     gateway: str, token: JoinToken, name: str, tell: Callable[[str], None], *, patience: float = 300.0
 ) -> Joined:
-    """Tries until it is decided, for at most `patience` seconds; `tell` takes lines for a person who waits.
+    """Joins, retrying for at most `patience` seconds. `tell` receives lines for a person who waits.
 
-    The key and the request stay the same in all tries.
+    All attempts use the same key and certificate request.
 
     Raises:
         WrongGatewayError: another gateway answers; nothing was sent to it.
@@ -117,8 +119,10 @@ async def _attempt(gateway: str, token: JoinToken, name: str, key_pem: bytes, cs
 
 
 def _check_clock(ca_pem: bytes) -> None:
-    """Raises:
-    UnreachableError: TLS would fail, in words that nobody takes for a clock.
+    """Checks that the clock is within the validity of the CA.
+
+    Raises:
+        UnreachableError: it is not; TLS would fail with an error that does not mention clocks.
     """
     ca, now = x509.load_pem_x509_certificate(ca_pem), identities.utc_now()
     if not ca.not_valid_before_utc <= now <= ca.not_valid_after_utc:
@@ -129,7 +133,7 @@ def _check_clock(ca_pem: bytes) -> None:
 
 
 async def fetch_ca(gateway: str) -> bytes:
-    """`/ca.pem`, from whoever answers: only the token's fingerprint makes it worth anything.
+    """Fetches `/ca.pem` from any server that answers. Only the token's fingerprint makes the answer trustworthy.
 
     Raises:
         UnreachableError: nobody answers, or the gateway is not ready.
@@ -165,5 +169,5 @@ async def fetch_ca(gateway: str) -> bytes:
 
 
 def default_name() -> str:
-    """The machine's name, as a proposal."""
+    """Returns the machine's name as the proposed name of the node."""
     return platform.node().partition(".")[0] or "node"

@@ -23,9 +23,9 @@ class JoinToken:
     fingerprint: str
 
     def trusted(self, offered: bytes) -> bytes:
-        """The CA as PEM, if `offered` (PEM) is the certificate that this token pins.
+        """Returns the CA as PEM, if `offered` (PEM) is the certificate that this token pins.
 
-        Only that certificate is returned, whatever else `offered` holds: what follows it was never checked.
+        Only that certificate is returned: anything after it in `offered` was not checked.
 
         Raises:
             WrongGatewayError: it is another certificate, or none.
@@ -48,8 +48,10 @@ class JoinToken:
 
 
 def parse(text: str) -> JoinToken:
-    """Raises:
-    SettingsError: it is not of a token's form; the message does not repeat it.
+    """Parses a join token.
+
+    Raises:
+        SettingsError: it is not of a token's form; the message does not repeat it.
     """
     match = _TOKEN.fullmatch(text.strip())
     if match is None:

@@ -1,4 +1,4 @@
-"""Leaving the gateway for good."""
+"""Removes the node from the gateway for good."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _TIMEOUT = 10.0
 
 
 async def leave(store: IdentityStore, *, force: bool) -> str:
-    """Tells the gateway, then removes the identity; returns what to tell the owner.
+    """Informs the gateway, then removes the identity. Returns a message for the owner.
 
     Raises:
         NotJoinedError, IdentityError: there is nothing to leave with.
-        UnreachableError: the gateway cannot be told, and `force` is not given; the identity stays.
+        UnreachableError: the gateway cannot be informed, and `force` is not set; the identity stays.
     """
     identity = store.load()
     name = identity.record.name
@@ -31,12 +31,12 @@ async def leave(store: IdentityStore, *, force: bool) -> str:
                 message = f"{name} had been removed from {identity.record.gateway} already"
             elif force:
                 message = (
-                    f"the gateway could not be told: an operator must remove {name} (`trunkline nodes remove`)"
+                    f"the gateway could not be informed: an operator must remove {name} (`trunkline nodes remove`)"
                 )
             else:
                 raise UnreachableError(
-                    f"the gateway cannot be told ({error.code().name}: {error.details()}); "
-                    "--force removes the identity here all the same"
+                    f"the gateway cannot be informed ({error.code().name}: {error.details()}); "
+                    "--force removes the identity from this machine anyway"
                 ) from error
     store.remove()
     return message

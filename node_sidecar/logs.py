@@ -1,4 +1,4 @@
-"""Structured logs on stderr: JSON, one object per line, or lines for people.
+"""Structured logs on stderr: JSON with one object per line, or readable lines.
 
 No call may pass a key, a token, a header or a body.
 """

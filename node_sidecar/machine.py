@@ -1,4 +1,6 @@
-"""The machine at the moment: its GPUs, how much its owner uses it, and whether the owner's rule lets it serve."""
+"""The current state of the machine: its GPUs, its owner's use of it, and whether the owner's idle rule allows
+serving.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,12 @@ from node_sidecar.use.gpu import Gpu
 from node_sidecar.use.owner import OwnerUse
 from node_sidecar.use.reading import UseReader
 
-#: Seconds between two looks at the GPUs where no rule depends on them: only to show them.
+#: Seconds between two readings of the GPUs if no rule depends on them and they are only shown.
 _INTERVAL = 30.0
 
 
 class Reader(Protocol):
-    """Reads the machine; `UseReader`."""
+    """Reads the use of the machine, as `UseReader` does."""
 
     async def gpus(self) -> tuple[Gpu, ...]: ...
     async def owner_use(
@@ -43,17 +45,19 @@ class Machine:
 
     @property
     def state(self) -> State | None:
-        """None where the owner has no rule."""
+        """The state of the idle rule; None if the owner has none."""
         return None if self._idle is None else self._idle.state
 
     @property
     def wants_measurement(self) -> bool:
-        """See `IdleWatch`."""
+        """True if a measurement without new requests is needed or under way; see `IdleWatch`."""
         return self._idle is not None and (self._idle.wants_measurement or self._idle.state is State.MEASURING)
 
     @property
     def unreadable(self) -> str:
-        """What the rule needs and cannot be read, in the words of node.yaml; empty if there is no such thing."""
+        """The values that the rule needs but that cannot be read, as node.yaml names them; empty if there are
+        none.
+        """
         rule, use = self._rule, self._use
         if rule is None or self.state is not State.UNREADABLE:
             return ""
@@ -65,13 +69,13 @@ class Machine:
         return ", ".join(name for name, (wanted, read) in needs.items() if wanted is not None and read is None)
 
     def set_idle_rule(self, rule: IdleRule | None) -> None:
-        """The owner's rule from now on; another one begins anew."""
+        """Sets the owner's idle rule. A changed rule starts from the beginning."""
         if rule != self._rule:
             self._rule = rule
             self._idle = None if rule is None else IdleWatch(rule, asyncio.get_running_loop().time())
 
     def measure(self) -> None:
-        """The gateway grants a time without new requests."""
+        """Starts a measurement: the gateway has granted a time without new requests."""
         if self._idle is not None:
             self._idle.measure(asyncio.get_running_loop().time())
 
@@ -85,7 +89,7 @@ class Machine:
         if self._idle is not None:
             self._use = await self._reader.owner_use(servers, self.gpus, in_flight)
             was = self._idle.state
-            # The clock again: a driver may have taken seconds to answer.
+            # Reads the clock again: a driver may have taken seconds to answer.
             if self._idle.sample(asyncio.get_running_loop().time(), self._use) is not was:
                 self._log_state()
         return _hardware(before) != _hardware(self.gpus)
@@ -112,7 +116,7 @@ class Machine:
         )
 
     def status(self) -> dict[str, Any]:
-        """For `trunkline-node status`."""
+        """Returns the machine's part of `trunkline-node status`."""
         return {
             "gpus": [
                 {

@@ -1,4 +1,4 @@
-"""The node's metrics for the owner's Prometheus: a page over HTTP, only where the owner asks for a listener."""
+"""The node's metrics for the owner's Prometheus, served over HTTP only if the owner sets an address."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from node_sidecar.errors import SettingsError
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "trunkline_node_"
-#: GPUs that are told apart.
+#: GPUs with metrics of their own.
 _MOST_GPUS = 64
 _SERVES = ("everybody", "its owner alone", "nobody")
 
 
 class _Given:
-    """A collector of one metric."""
+    """A collector that holds one metric."""
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
@@ -30,7 +30,9 @@ class _Given:
 
 
 def page(status: Mapping[str, Any], outcomes: Mapping[str, int]) -> bytes:
-    """Writes what `Node.status` shows, and how requests ended. Labels are numbers and fixed words."""
+    """Writes the page of metrics from `Node.status` and the outcomes of requests. Labels are numbers and fixed
+    words.
+    """
     registry = CollectorRegistry()
 
     def add(name: str, kind: str, text: str, values: Mapping[str, float | None], label: str = "") -> None:
@@ -66,7 +68,7 @@ def page(status: Mapping[str, Any], outcomes: Mapping[str, int]) -> bytes:
 
 
 class MetricsListener:
-    """Serves `read()` at `/metrics` on `address`, to anybody who reaches it."""
+    """Serves `read()` at `/metrics` on `address`, without authentication."""
 
     def __init__(self, address: tuple[str, int], read: Callable[[], bytes]) -> None:
         self._address = address

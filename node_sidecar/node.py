@@ -1,4 +1,4 @@
-"""The running node: what it reports, whom it serves, what its owner may ask of it. `app` puts it together."""
+"""The running node: its reports, whom it serves, and its owner's commands. `app` assembles it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from node_sidecar.serving_parts import Serving
 from node_sidecar.state import UNKNOWN_CACHE, NodeState
 from node_sidecar.upstreams import Upstreams
 
-#: Seconds between two looks at the clock and at the machine's use.
+#: Seconds between two samples of the clock and of the machine's use.
 _TICK = 2.0
-#: What is built once, at the start.
+#: Preferences that take effect only at the start.
 _FIXED = ("concurrency", "queue", "share", "own_first", "direct")
 
 
 class Node:
-    """`changed` is called when something besides the load is new; `draining` is set once, and stays so."""
+    """`changed` is called when anything except the load changes; `draining` is set once and stays set."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Node:
         self._instruction = wire.NodeInstruction()
         self._has_instruction = False
         self._left_out = 0
-        #: The owner's, which holds until the next start.
+        #: The owner's limit at the start, which holds until the next start.
         self._concurrency = preferences.concurrency
         self._limits = ConcurrencyLimits(serving.gate.limit)
         self.changed: Callable[[], None] = lambda: None
@@ -65,7 +65,7 @@ class Node:
         self.apply(preferences)
 
     def servers_changed(self) -> None:
-        """A local server has come, gone, or is another one."""
+        """Called when a local server has appeared, disappeared or changed."""
         self._update_limits()
         self.changed()
 
@@ -88,10 +88,10 @@ class Node:
         )
 
     def on_instruction(self, instruction: wire.NodeInstruction) -> None:
-        """By the gateway."""
+        """Applies an instruction of the gateway."""
         before, self._instruction = self._instruction, instruction
         if not self._has_instruction:
-            # Only now it is known how many tunnels are needed.
+            # The instruction says how many tunnels are needed.
             self._has_instruction = True
             self._serving.ingress.on_ready = self.changed
             self.changed()
@@ -108,7 +108,7 @@ class Node:
             self._admit()
 
     def apply(self, preferences: Preferences) -> None:
-        """The owner's preferences as they are from now on."""
+        """Applies changed preferences of the owner."""
         later = [name for name in _FIXED if getattr(preferences, name) != getattr(self._preferences, name)]
         if later:
             self._log.warning("takes effect at the next start", preferences=later)
@@ -120,7 +120,7 @@ class Node:
         self.changed()
 
     async def follow_clock(self) -> None:
-        """Opens and closes by schedule and by use, until it is cancelled."""
+        """Opens and closes the gate by schedule and use, until it is cancelled."""
         while True:
             servers = [
                 (server.base_url, server.kind_name) for server in self._watch.servers if server.kind is not None
@@ -133,7 +133,9 @@ class Node:
             await asyncio.sleep(_TICK)
 
     async def drain(self) -> None:
-        """Ends when nothing runs any more. The gateway hears of it first, so that few requests come in vain."""
+        """Returns when no request runs any more. The gateway is informed first, so that few requests arrive in
+        vain.
+        """
         self.draining.set()
         self.changed()
         await asyncio.sleep(0.3)
@@ -143,7 +145,7 @@ class Node:
         await self._serving.ingress.drained()
 
     def status(self, identity: Identity, problem: str, store: PreferenceStore) -> dict[str, Any]:
-        """For `trunkline-node status`."""
+        """Returns the content of `trunkline-node status`."""
         gate, ingress = self._serving.gate, self._serving.ingress
         made, _ = offers(self._watch.servers, self._effective_preferences)
         return {
@@ -193,14 +195,16 @@ class Node:
         }
 
     def _shown_availability(self) -> Availability:
-        """Closed until requests would come in: those sent earlier would fail, and be held against the node."""
+        """Returns CLOSED until requests can arrive: earlier ones would fail, and the gateway would eject the
+        node.
+        """
         reachable = self._has_instruction and self._serving.ingress.ready
         if reachable or self._availability.serves is Serves.CLOSED:
             return self._availability
         return Availability(Serves.CLOSED, "its tunnels are not open")
 
     def _load(self) -> wire.Load:
-        """What others run on the same local servers makes them as busy as what we do."""
+        """Returns the load. Requests of other clients of the local servers count as much as the node's own."""
         gate = self._serving.gate
         seen = [server.health.last for server in self._watch.servers]
         cache = [observation.kv_cache for observation in seen if observation.kv_cache is not None]
@@ -215,11 +219,11 @@ class Node:
 
     @property
     def _effective_preferences(self) -> Preferences:
-        """The preferences, with the concurrency that counts."""
+        """The preferences with the concurrency in force."""
         return replace(self._preferences, concurrency=self._concurrency)
 
     def _update_limits(self) -> None:
-        """Adapts how much may run to what the local servers can batch, unless the owner has said how much."""
+        """Adapts the limits to what the local servers can batch, unless the owner has set a limit."""
         found = concurrency_limits(self._watch.servers, self._effective_preferences)
         if self._concurrency is None and not any(
             server.health.reason is not None for server in self._watch.servers

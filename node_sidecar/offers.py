@@ -1,4 +1,4 @@
-"""What the node offers: the models of its local servers, as its owner preferences, in the contract's bounds."""
+"""The node's offers: the models of its local servers that its owner offers, within the contract's bounds."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from node_sidecar.preferences.model import Preferences
 from node_sidecar.probes.kind import Model, ordered
 from node_sidecar.probes.watch import Server
 
-#: As in registry.proto.
+#: As registry.proto bounds them.
 MAX_OFFERS = 512
 MAX_NAME = 256
 
 
 def offers(servers: Iterable[Server], preferences: Preferences) -> tuple[tuple[wire.Offer, ...], int]:
-    """One offer for each model, in the order of their names, and how many models could not be offered.
+    """Returns one offer for each model, ordered by name, and the number of models that could not be offered.
 
-    A model on several servers has the smallest context, and the capabilities that all healthy ones have.
+    A model on several servers has the smallest of their contexts, and the capabilities that all healthy ones
+    share.
     """
     found: dict[str, list[tuple[Server, Model]]] = {}
     for server in servers:
@@ -32,10 +33,10 @@ def offers(servers: Iterable[Server], preferences: Preferences) -> tuple[tuple[w
 
 
 def _fits(name: str) -> bool:
-    """What else the gateway would refuse, with the whole report."""
+    """Returns whether the gateway would accept the name; it would refuse the whole report otherwise."""
     try:
         return 0 < len(name.encode()) <= MAX_NAME and name.isprintable()
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can carry
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold
         return False
 
 

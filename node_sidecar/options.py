@@ -1,4 +1,4 @@
-"""The options of `join` and `run` that are the owner's preferences, in node.yaml's words."""
+"""The options of `join` and `run` that set the owner's preferences, with their keys in node.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renews the certificate at half its life, and goes on trying until it is renewed."""
+"""Renews the certificate at half its life, and retries until it succeeds."""
 
 from __future__ import annotations
 
@@ -45,8 +45,10 @@ class Renewal:
         self._now = now
 
     async def run(self) -> NoReturn:
-        """Raises:
-        RemovedError: the gateway does not know this node any more.
+        """Renews the certificate whenever half of its life is over.
+
+        Raises:
+            RemovedError: the gateway does not know this node any more.
         """
         delay = self._timing.first_delay
         while True:
@@ -64,7 +66,7 @@ class Renewal:
                 self._log.info("certificate renewed", until=self._holder.current.not_after.isoformat())
 
     async def _renew(self) -> str:
-        """Empty, or what was in the way."""
+        """Renews the certificate once. Returns why it failed, or an empty string."""
         key_pem, csr_pem = identities.make_request()
         async with channel.identified(self._holder.current) as opened:
             stub = registry_pb2_grpc.NodeRegistryStub(opened)

@@ -1,4 +1,4 @@
-"""The stream of reports: opened again for ever, until the gateway says that the node is removed."""
+"""The stream of reports, reopened whenever it ends, until the gateway says that the node is removed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from node_sidecar.state import NodeState, Reports
 
 Stream = grpc.aio.StreamStreamCall[wire.NodeReport, wire.NodeInstruction]
 _CODE = grpc.StatusCode
-#: What trying again at once will not change, and what the node's owner can do.
+#: Errors that an immediate retry will not change, and what the node's owner can do.
 _LASTING = {
-    _CODE.ABORTED: "another copy of this node's identity reports too: stop one of them, or let it join by itself",
+    _CODE.ABORTED: "another machine uses this node's identity: stop one of them, or let it join with its own",
     _CODE.UNAUTHENTICATED: "the gateway does not accept this node's certificate",
     _CODE.PERMISSION_DENIED: "the gateway does not accept this node's certificate",
     _CODE.INVALID_ARGUMENT: "the gateway refuses the report",
     _CODE.FAILED_PRECONDITION: "the gateway does not speak this sidecar's protocol",
-    _CODE.UNIMPLEMENTED: "what answers there is no gateway, or one that is not ready",
+    _CODE.UNIMPLEMENTED: "the server at this address is not a gateway, or is not ready",
 }
 #: Characters of a refusal that the node's status shows.
 _MAX_DETAILS = 500
@@ -39,21 +39,22 @@ _EXPIRED = "this node's certificate has expired: join again with `trunkline-node
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. Delays grow from `first_delay` to `max_delay`; `slow_delay` is for what will not mend by itself.
+    """Seconds. Delays grow from `first_delay` to `max_delay`; `slow_delay` is for errors that do not resolve by
+    themselves.
 
-    With `connect` they are short enough for a node to be back within five seconds of its link.
+    Together with `connect`, they let a node return within five seconds of its link.
     """
 
     connect: float = 4.0
     first_delay: float = 0.2
     max_delay: float = 3.0
     slow_delay: float = 20.0
-    #: An iteration that took this much longer than it should: the machine slept, and the connection is doubtful.
+    #: If an iteration took this much longer than planned, the machine slept and the connection is doubtful.
     jump: float = 10.0
 
 
 class Reporter:
-    """Calls `state` before each report, and `on_instruction` with each instruction. Neither may fail."""
+    """Calls `state` before each report and `on_instruction` with each instruction. Neither may raise."""
 
     def __init__(
         self,
@@ -73,16 +74,18 @@ class Reporter:
         self._now = now
         self._changed = asyncio.Event()
         self._heartbeat = 2.0
-        #: Why there is no stream; empty while there is one.
+        #: Why there is no stream; empty while one is open.
         self.problem = "not connected yet"
 
     def changed(self) -> None:
-        """Something besides the load is new: it is reported at once."""
+        """Reports at once: something other than the load has changed."""
         self._changed.set()
 
     async def run(self) -> NoReturn:
-        """Raises:
-        RemovedError: the gateway does not know this node any more.
+        """Keeps a stream of reports open.
+
+        Raises:
+            RemovedError: the gateway does not know this node any more.
         """
         delay = self._timing.first_delay
         while True:
@@ -92,8 +95,8 @@ class Reporter:
             if answered and code not in _LASTING:
                 delay = self._timing.first_delay
             expired = self._holder.current.expired(self._now())
-            # Two copies that answered each other at once would keep the gateway busy for ever. The other reasons
-            # may pass with a restart of the gateway, so the first tries come soon.
+            # Two copies that retried at once would keep the gateway busy for ever. The other causes may end with a
+            # restart of the gateway, so the first retries come soon.
             wait = self._timing.slow_delay if expired or code is _CODE.ABORTED else delay
             self._log_problem(_EXPIRED if expired else _problem(code, details), code, details)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
@@ -101,13 +104,13 @@ class Reporter:
             delay = min(delay * 2, longest)
 
     def _log_problem(self, problem: str, code: grpc.StatusCode, details: str) -> None:
-        """Once for each kind of problem, not with each try."""
+        """Logs a problem once, not at every retry."""
         if problem != self.problem:
             self._log.warning("reports interrupted", reason=problem, code=code.name, details=details)
         self.problem = problem
 
     async def _session(self) -> tuple[bool, grpc.StatusCode, str]:
-        """One stream until its end: whether the gateway said anything, and how it ended."""
+        """Runs one stream to its end. Returns whether the gateway sent anything, and the status and details."""
         async with channel.identified(self._holder.current) as opened:
             stream: Stream = registry_pb2_grpc.NodeRegistryStub(opened).Report()  # type: ignore[call-arg]
             reading = asyncio.create_task(self._read(stream))
@@ -116,7 +119,7 @@ class Reporter:
                 return await self._write(stream, reading)
             except grpc.aio.AioRpcError as error:
                 return _answered(reading), error.code(), error.details() or ""
-            except asyncio.InvalidStateError:  # it ended between two writes
+            except asyncio.InvalidStateError:  # the stream ended between two writes
                 return _answered(reading), await stream.code(), await stream.details() or ""
             except TimeoutError:
                 return _answered(reading), _CODE.DEADLINE_EXCEEDED, "no answer in time"
@@ -125,7 +128,7 @@ class Reporter:
                 stream.cancel()
 
     async def _write(self, stream: Stream, reading: asyncio.Task[bool]) -> tuple[bool, grpc.StatusCode, str]:
-        """Reports until the gateway ends the stream. Raises AioRpcError; TimeoutError for a dead path."""
+        """Sends reports until the gateway ends the stream. Raises AioRpcError, or TimeoutError for a dead path."""
         loop, reports = asyncio.get_running_loop(), Reports()
         while not reading.done():
             started, wall = loop.time(), self._now()
@@ -140,13 +143,13 @@ class Reporter:
         return answered, await stream.code(), await stream.details() or ""
 
     async def _pause(self) -> None:
-        """Until the next heartbeat, a change, or the stream's end."""
+        """Waits until the next heartbeat, a change, or the stream's end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._heartbeat):
                 await self._changed.wait()
 
     async def _read(self, stream: Stream) -> bool:
-        """Instructions until the stream's end; whether there were any. Does not raise."""
+        """Reads instructions until the stream's end. Returns whether there were any. Does not raise."""
         answered = False
         try:
             async for instruction in stream:
@@ -158,12 +161,12 @@ class Reporter:
                     self._changed.set()
                 self._on_instruction(instruction)
         except grpc.aio.AioRpcError:
-            pass  # its code is asked from the stream
+            pass  # the caller reads the code from the stream
         return answered
 
 
 def _problem(code: grpc.StatusCode, details: str) -> str:
-    """In words for the node's owner; a refused report also with what the gateway refuses in it."""
+    """Describes a problem for the node's owner; for a refused report, includes what the gateway refuses in it."""
     problem = _LASTING.get(code, "the gateway cannot be reached")
     if code is _CODE.INVALID_ARGUMENT and details:
         return f"{problem}: {'; '.join(details[:_MAX_DETAILS].splitlines())}"
@@ -171,7 +174,7 @@ def _problem(code: grpc.StatusCode, details: str) -> str:
 
 
 def _seconds(instruction: wire.NodeInstruction) -> float:
-    """Between two heartbeats, within reason."""
+    """Returns the seconds between two heartbeats, within reasonable bounds."""
     return min(60.0, max(0.1, instruction.heartbeat_ms / 1000 or 2.0))
 
 

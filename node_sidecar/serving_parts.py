@@ -1,4 +1,4 @@
-"""What `app` needs of the parts that serve requests: the gate and the ingress."""
+"""The interfaces of the parts that serve requests, as `app` needs them: the gate and the ingress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from node_sidecar.upstreams import Upstreams
 
 
 class Gate(Protocol):
-    """Holds the node's own limits."""
+    """Enforces the node's own limits."""
 
     @property
     def in_flight(self) -> int: ...
@@ -39,19 +39,19 @@ class Gate(Protocol):
 class Ingress(Protocol):
     """The ingress of requests: tunnels, or a listener that the gateway connects to."""
 
-    #: Called when `ready` is another.
+    #: Called when `ready` changes.
     on_ready: Callable[[], None]
 
     @property
     def ready(self) -> bool:
-        """Whether they would come in; always true for a listener."""
+        """True if requests can arrive; always true for a listener."""
         ...
 
     @property
     def connected(self) -> int: ...
 
     def set_count(self, count: int) -> None:
-        """How many tunnels to keep open; nothing for a listener."""
+        """Sets how many tunnels to keep open; does nothing for a listener."""
 
     def drain(self) -> None: ...
 
@@ -62,12 +62,12 @@ class Ingress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """`outcomes` counts requests by how they ended."""
+    """`outcomes` counts ended requests by outcome."""
 
     gate: Gate
     ingress: Ingress
     outcomes: Mapping[str, int] = field(default_factory=dict)
 
 
-#: Builds both, for the preferences at the process's start.
+#: Builds the parts for the preferences at the process's start.
 Build = Callable[[Holder, Upstreams, Preferences], Serving]

@@ -1,4 +1,4 @@
-"""The sidecar's settings: one value, built by the command line."""
+"""The sidecar's settings, built once by the command line."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from node_sidecar.probes.detect import DEFAULT_PORTS
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`options` are the command line's fields of Preferences; `environment` is for `env:NAME` in node.yaml."""
+    """`options` are the fields of Preferences from the command line; `environment` is for `env:NAME` in
+    node.yaml.
+    """
 
     state_dir: Path
     log_level: str = "info"
     log_format: str = "console"
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    #: Where local servers are looked for if no upstream is given.
+    #: The ports on which to look for local servers if no upstream is given.
     ports: tuple[int, ...] = DEFAULT_PORTS
-    #: Seconds that requests have to finish when the process is told to stop.
+    #: Seconds that running requests have to finish when the process is stopped.
     grace: float = 10.0
-    #: Where the owner's Prometheus may ask; None for no listener.
+    #: The address of the metrics listener for the owner's Prometheus; None for no listener.
     metrics_listen: tuple[str, int] | None = None
 
 
 def default_state_dir(environment: Mapping[str, str]) -> Path:
-    """The service's for root, else the user's own."""
+    """Returns the service's state directory for root, else the user's own."""
     if sys.platform == "win32":
         base = Path(environment.get("PROGRAMDATA", r"C:\ProgramData"))
         return base / "Trunkline" / "node"

@@ -1,4 +1,4 @@
-"""What the node has to say at a moment, and the report that says it: only what changed. No I/O, no clock."""
+"""The node's state at a moment, and the report of its changes. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trunkline_proto.node.v1 import registry_pb2 as wire
 
 from node_sidecar.preferences.availability import Availability, Serves
 
-#: `Load.kv_cache_permille` where it is not known.
+#: `Load.kv_cache_permille` if it is unknown.
 UNKNOWN_CACHE = 1001
 _AVAILABILITY = {
     Serves.OPEN: wire.AVAILABILITY_OPEN,
@@ -35,7 +35,7 @@ class Reports:
         self._last: NodeState | None = None
 
     def next(self, state: NodeState) -> wire.NodeReport:
-        """Counts as sent. Without a change it is a bare heartbeat."""
+        """Returns the next report, which counts as sent. Without a change it is only a heartbeat."""
         before, self._last = self._last, state
         self._sequence += 1
         report = wire.NodeReport(

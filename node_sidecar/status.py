@@ -9,7 +9,7 @@ from node_sidecar.text import visible
 
 
 def table(found: Mapping[str, Any], width: int | None = None) -> str:
-    """`found` as `Node.status` makes it. No row is wider than `width` columns; None for no limit."""
+    """Formats `found`, which `Node.status` returns. No row is wider than `width` columns; None for no limit."""
     limit = found["concurrency"] or "no limit"
     serves = found["serves"] + (f" ({found['reason']})" if found["reason"] else "")
     lines = [
@@ -63,7 +63,7 @@ def _gpu(gpu: Mapping[str, Any]) -> str:
 
 
 def _idle(idle: Mapping[str, Any]) -> str:
-    """`idle: its owner uses 3 % of the CPUs, 0 % of the GPU`."""
+    """Formats the idle rule, as `idle: its owner uses 3 % of the CPUs, 0 % of the GPU`."""
     if idle["unreadable"]:
         return f"cannot be kept: {idle['unreadable']} cannot be read, so others are not served"
     whose = "its owner uses" if idle["separate"] else "all together use"
@@ -77,7 +77,7 @@ def _gib(size: int) -> str:
 
 
 def _usd(micro: int) -> str:
-    """Micro-USD as USD, without a float: at least two decimals."""
+    """Formats micro-USD as USD with at least two decimals, without a float."""
     whole, rest = divmod(micro, 1_000_000)
     return f"{whole}.{f'{rest:06}'.rstrip('0').ljust(2, '0')}"
 
@@ -87,7 +87,7 @@ def _rows(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None)
         return [f"{head[0].capitalize()}s: none found"]
     shown = [[visible(cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    # The widest column gives way; headings stay whole as long as they can.
+    # Shrinks the widest column first, and headings only when nothing else is left.
     while width is not None and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 1:
         widths[widths.index(max(widths))] -= 1
     return [

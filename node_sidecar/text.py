@@ -1,4 +1,4 @@
-"""What the sidecar prints and logs for people, some of it written by gateways and local servers."""
+"""Prints text for people, and logs it; some of it comes from gateways and local servers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from structlog.typing import EventDict, WrappedLogger
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    r"""`text` with every character escaped that is not seen as itself, such as `\x1b` and `\u202e`.
+    r"""Returns `text` with every invisible or misleading character escaped, such as `\x1b` and `\u202e`.
 
-    Those are controls, line separators, direction marks, zero-width and unassigned characters. With `lines`, line
-    feeds stay.
+    Such characters are controls, line separators, direction marks, zero-width and unassigned characters. With
+    `lines`, line feeds are kept.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -24,12 +24,12 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def say(text: str, *, lines: bool = False, err: bool = False) -> None:
-    """Prints `text` as `visible` gives it."""
+    """Prints `text`, made visible."""
     click.echo(visible(text, lines=lines), err=err)
 
 
 def make_visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A processor for logs that people read; JSON escapes by itself."""
+    """A log processor for readable logs; JSON does its own escaping."""
     return {name: _made_visible(value) for name, value in event.items()}
 
 
@@ -48,5 +48,5 @@ def _made_visible(value: Any) -> Any:
 
 
 def _is_seen(character: str) -> bool:
-    # A space of any width is no printable character to Python.
+    # Python does not count spaces other than U+0020 as printable.
     return character.isprintable() or unicodedata.category(character) == "Zs"

@@ -1,4 +1,4 @@
-"""Which local server takes a request: the healthy one that has the model and the fewest requests in flight."""
+"""Chooses the local server for a request: the healthy one with the model and the fewest requests in flight."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Upstream:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Around the request, so that the next one may go elsewhere."""
+        """Wraps a request and counts it, so that the next one may go to another server."""
         self._server.in_flight += 1
         self._server.served += 1
         try:
@@ -36,7 +36,9 @@ class Upstreams:
         self.preferences = preferences
 
     def find(self, model: str) -> Upstream | None:
-        """Among equals, the one that has served least; None if nobody can serve `model` now."""
+        """Returns the least busy healthy server, among equals the one that has served least; None if none can
+        serve `model`.
+        """
         able = [server for server in self._having(model) if server.health.healthy]
         if not able:
             return None
@@ -44,7 +46,7 @@ class Upstreams:
         return Upstream(f"{chosen.base_url}/v1", chosen.preference.api_key, chosen)
 
     def loading(self, model: str) -> bool:
-        """A server has `model`, but cannot serve it yet: it loads, or is away for a moment."""
+        """Returns whether a server has `model` but cannot serve it yet, because it is loading or briefly away."""
         return any(True for _ in self._having(model, loading=True)) and self._none_able(model)
 
     def _none_able(self, model: str) -> bool:
@@ -59,6 +61,8 @@ class Upstreams:
 
 
 def _busy(server: Server) -> int:
-    """Our own requests are known at once; what others send to the server, as of its last probe."""
+    """Returns the load of a server: the node's own requests are current, those of other clients as of the last
+    probe.
+    """
     seen = server.health.last
     return max(server.in_flight, (seen.running or 0) + (seen.waiting or 0))

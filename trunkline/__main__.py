@@ -1,6 +1,6 @@
-"""`trunkline`: the gateway on one machine, and the operator's verbs.
+"""`trunkline`: runs the gateway on one machine, and administers it.
 
-Verbs are imported when they are called, so that `trunkline up` does not pay for what only `apply` needs.
+Subcommands are imported on use, so that `trunkline up` does not pay for what only `apply` needs.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _INTERRUPTED = 130
 
 
 class _LazyGroup(SuggestingGroup):
-    """A group whose commands are imported on use; their errors become one clear line and exit code 1."""
+    """A group whose commands are imported on use. Their errors become one clear line and exit code 1."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_VERBS)
@@ -108,12 +108,12 @@ class _LazyGroup(SuggestingGroup):
 def main() -> None:
     """A self-hosted, OpenAI-compatible gateway.
 
-    The admin verbs find the control plane and the admin token in ./data/credentials.json (or --data-dir), or in
+    The admin commands find the control plane and the admin token in ./data/credentials.json (or --data-dir), in
     TRUNKLINE_CONTROL (HOST:PORT, http://…, https://… or unix:PATH) and TRUNKLINE_ADMIN_TOKEN, or in what
     `trunkline login` stored.
 
-    Exit codes: 0 done; 1 refused, not found, or not reachable; 2 the command line is wrong, or a change is stored
-    but an Envoy or translator refused it; 130 interrupted.
+    Exit codes: 0 success; 1 refused, not found or not reachable; 2 invalid command line, or a change is stored but
+    an Envoy or translator rejected it; 130 interrupted.
     """
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from trunkline.errors import UsageError
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
-#: Below the ports that systems give to outgoing connections and to whoever asks for any port (RFC 6335, section 6;
-#: Linux begins at 32768). Several seconds pass from the claim until a child listens.
+#: Below the ports that systems assign to outgoing connections and to binds to port 0 (RFC 6335, section 6; Linux
+#: begins at 32768). Several seconds pass from the claim until a child listens.
 _QUIET_PORTS = range(20_000, 32_768)
 _TRIES = 16
 
@@ -31,17 +31,17 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
+        """True if only this machine can reach the address."""
         return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
 
     @property
     def local(self) -> Address:
-        """Where this machine reaches it: a wildcard becomes loopback."""
+        """The address at which this machine reaches it: a wildcard becomes loopback."""
         return Address(_WILDCARDS.get(self.host, self.host), self.port)
 
 
 def parse(text: str, *, flag: str) -> Address:
-    """`HOST:PORT` with a name or a number; names are resolved once, here. Port 0 stays 0.
+    """Parses `HOST:PORT` with a name or a number. Names are resolved once, here. Port 0 is kept.
 
     Raises:
         UsageError: names `flag`.
@@ -57,7 +57,7 @@ def parse(text: str, *, flag: str) -> Address:
 
 
 def _bind(probe: socket.socket, address: Address) -> None:
-    """Binds; port 0 becomes a port that the system gives to nobody else before a child listens there."""
+    """Binds a socket. Port 0 becomes a port that the system gives to nobody else before a child listens there."""
     for _ in range(0 if address.port else _TRIES):
         with suppress(OSError):
             probe.bind((address.host, secrets.choice(_QUIET_PORTS)))
@@ -67,9 +67,10 @@ def _bind(probe: socket.socket, address: Address) -> None:
 
 @contextmanager
 def claimed(address: Address, *, flag: str) -> Iterator[Address]:
-    """Makes sure that a child can listen there afterwards; port 0 becomes a port that is free.
+    """Ensures that a child can listen at the address afterwards; port 0 becomes a free port.
 
-    Envoy listens with SO_REUSEPORT and would quietly share a port with another Envoy, so it is checked here.
+    This is checked here because Envoy listens with SO_REUSEPORT and would silently share a port with another
+    Envoy.
 
     Raises:
         UsageError: names `flag`.

@@ -1,4 +1,4 @@
-"""What a change did: the difference, and what became of it at every Envoy and translator."""
+"""Prints the difference that a change made, and its propagation to every Envoy and translator."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _SIGNS = {
     admin.Change.KIND_UPDATE: "~",
     admin.Change.KIND_DELETE: "-",
 }
-#: Exit code: not everything is as it was asked for.
+#: Exit code: not everything is as requested.
 IN_PART = 2
 
 
 def summary(changes: Iterable[admin.Change], left: Iterable[admin.Conflict] = ()) -> str:
-    """One line per object, for an update one per field, and one for what was left as it is."""
+    """Prints one line per object, per field of an update, and per object that was left as it is."""
     changed = list(_lines(changes)) or ["no changes"]
     return "\n".join([*changed, *map(visible, conflicts.lines(left))])
 
 
 def indented(lines: Iterable[str]) -> Iterator[str]:
-    """What differs of an object, below the object's line."""
+    """Prints an object's changed fields below the object's line."""
     return (visible(f"    {line}") for line in lines)
 
 
@@ -38,13 +38,13 @@ def _lines(changes: Iterable[admin.Change]) -> Iterator[str]:
 
 
 def say_between(before: difference.Written, after: difference.Written) -> None:
-    """Prints what differs between two states of an object as they stand in the file."""
+    """Prints the difference between two states of an object in the notation of the file."""
     for line in indented(difference.between(before, after)):
         say(line)
 
 
 def propagation(found: admin.Propagation) -> str:
-    """Who runs it, who has not answered, and who refused what and why."""
+    """Describes which clients run the change, which have not answered, and which rejected what and why."""
     lines = [f"revision {found.revision}: in use by {_clients(found.accepted)}"]
     if found.waiting_for:
         lines.append(visible(f"not answered yet: {', '.join(found.waiting_for)} (`trunkline status` shows when)"))
@@ -53,7 +53,7 @@ def propagation(found: admin.Propagation) -> str:
 
 
 def rejection(found: admin.Rejection) -> str:
-    """In one line, whatever the client's reason holds."""
+    """Formats a rejection on one line, whatever characters the client's reason has."""
     kind = found.type_url.rpartition(".")[2]
     return visible(f"REFUSED by {found.client_id}: {kind} {', '.join(found.resource_names)}: {found.reason}")
 
@@ -64,7 +64,7 @@ def warn(warnings: Iterable[str]) -> None:
 
 
 def report(found: admin.Propagation, warnings: Iterable[str] = ()) -> None:
-    """Prints to stderr, and ends the command with IN_PART if a client refused the change."""
+    """Prints the propagation to stderr, and ends the command with IN_PART if a client rejected the change."""
     warn(warnings)
     say(propagation(found), lines=True, err=True)
     if found.rejections:

@@ -1,4 +1,4 @@
-"""gRPC channels to a control plane: beside it in plain text, or through a listener with TLS."""
+"""gRPC channels to a control plane: in plain text on the same machine, or through a listener with TLS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ KEY_VARIABLE = "TRUNKLINE_CLIENT_KEY"
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """PEM files for `https://`: whom to trust (None: the public CAs), and what to show to those who ask for it."""
+    """PEM files for `https://`: the CAs to trust (None: the public CAs), and the client certificate for servers
+    that request one.
+    """
 
     ca: Path | None = None
     certificate: Path | None = None
@@ -27,7 +29,7 @@ class Trust:
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ, ca: Path | None = None) -> Trust:
-        """TRUNKLINE_CA_FILE or SSL_CERT_FILE where no `ca` is given; TRUNKLINE_CLIENT_CERT and _KEY.
+        """Reads TRUNKLINE_CA_FILE or SSL_CERT_FILE if `ca` is not given, and TRUNKLINE_CLIENT_CERT and _KEY.
 
         Raises:
             UsageError: half of a pair.
@@ -49,7 +51,7 @@ class Trust:
 
 
 def opened(address: str, trust: Trust, options: Sequence[tuple[str, int]]) -> grpc.Channel:
-    """A channel to `https://HOST[:PORT]`, or in plain text to `http://HOST[:PORT]`, HOST:PORT or unix:PATH.
+    """Opens a channel to `https://HOST[:PORT]`, or in plain text to `http://HOST[:PORT]`, HOST:PORT or unix:PATH.
 
     Raises:
         UsageError: the address is none of these, or a file of `trust` cannot be read.

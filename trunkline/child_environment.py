@@ -1,7 +1,8 @@
-"""The environment of each child of `trunkline up`: what it needs, by allowlist, and no secret of anybody else.
+"""The environment of each child of `trunkline up`: an allowlist of what it needs, without anybody else's secrets.
 
-A process that can be made to show its environment (a crash dump, a bug, `/proc`) shows all that it inherited. The
-secrets that trunkline.yaml names can have any name, so nothing is inherited that is not known to be needed.
+A process that reveals its environment (in a crash dump, through a bug, in `/proc`) reveals everything it
+inherited. The secrets that trunkline.yaml names can have any name, so nothing is inherited that is not known to be
+needed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 from trunkline.environment import KNOWN_PROVIDERS
 
-#: Where programs and libraries are, how text is written, what is trusted, where files go; and how to debug that.
+#: Locations of programs, libraries and files, locales and trusted CAs; and variables for debugging these.
 _ORDINARY = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "TZDIR", "TERM"),
@@ -25,14 +26,14 @@ _ORDINARY = frozenset(
 )
 _ORDINARY_PREFIXES = ("LC_", "PYTHON")
 
-#: What opens the store; the control plane's business alone.
+#: What opens the store; only for the control plane.
 STORE = frozenset({"TRUNKLINE_DATABASE_URL", "TRUNKLINE_SECRET_KEY"})
-#: Of PostgreSQL's library: PGPASSWORD, PGSSLROOTCERT, …
+#: Variables of PostgreSQL's library: PGPASSWORD, PGSSLROOTCERT, …
 _POSTGRESQL = ("PG",)
-#: What else the control plane reads.
+#: Other variables of the control plane.
 _CONTROL_PLANE = frozenset({"TRUNKLINE_TUNNEL_URL"})
 
-#: A proxy's URL may hold a password. Nothing of the gateway itself goes through one.
+#: A proxy's URL may contain a password. The gateway itself never uses a proxy.
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 _DISCOVERED = frozenset(
     name for each in KNOWN_PROVIDERS for name in (each.key_variable, each.base_url_variable) if name
@@ -40,25 +41,31 @@ _DISCOVERED = frozenset(
 
 
 def of_edge(inherited: Mapping[str, str]) -> dict[str, str]:
-    """For Envoy and the translator, and so for the translator's own processes: no secret at all."""
+    """Returns the environment of Envoy and the translator, which the translator's processes inherit: no secret."""
     return _only(inherited, _ORDINARY)
 
 
 def of_control_plane(inherited: Mapping[str, str], database_url: str) -> dict[str, str]:
-    """For xds_server, which opens the store. Providers' credentials reach it by its API."""
+    """Returns the environment of xds_server, which opens the store. It gets providers' credentials through its
+    API.
+    """
     prefixes = () if database_url.startswith("sqlite:") else _POSTGRESQL
     found = _only(inherited, _ORDINARY | STORE | _CONTROL_PLANE, prefixes)
     return found | {"TRUNKLINE_DATABASE_URL": database_url}
 
 
 def of_discovery(inherited: Mapping[str, str]) -> dict[str, str]:
-    """For `providers discover`, which asks the known providers with their keys, perhaps through a proxy."""
+    """Returns the environment of `providers discover`, which queries the known providers with their keys, perhaps
+    through a proxy.
+    """
     proxies = {name for name in inherited if name.lower() in _PROXIES}
     return _only(inherited, _ORDINARY | _DISCOVERED | proxies)
 
 
 def of_apply(inherited: Mapping[str, str]) -> dict[str, str]:
-    """For `apply`, which ends at once. trunkline.yaml may name any variable but those that open the store."""
+    """Returns the environment of `apply`, which ends at once. trunkline.yaml may name any variable except those
+    that open the store.
+    """
     return {name: value for name, value in inherited.items() if name not in STORE}
 
 

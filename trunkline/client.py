@@ -1,4 +1,4 @@
-"""The connection of the admin verbs to the control plane."""
+"""The connection of the admin commands to the control plane."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from trunkline.channel import CA_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE, T
 from trunkline.errors import ControlError, UsageError
 from trunkline.text import say
 
-#: Before a wait is worth a line.
+#: Seconds of waiting after which a line says so.
 _SAY_AFTER_SECONDS = 3.0
 _CALL_SECONDS = 30.0
-# A control plane that is starting is found as soon as it listens.
+# Finds a starting control plane as soon as it listens.
 _CHANNEL = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
-    # Answers may hold every route and provider; the default of 4 MB is for strangers.
+    # Answers may contain every route and provider; the default of 4 MB is meant for untrusted peers.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 )
 
-#: In gRPC's words: a CA that is not trusted, a certificate for another name.
+#: gRPC's texts for an untrusted CA and for a certificate with another name.
 _UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed")
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Where the control plane is (host:port, unix:PATH, or a URL) and the token that opens it.
+    """The address of the control plane (host:port, unix:PATH, or a URL) and the token for it.
 
-    `trust` is for `https://`. `wait` is how many seconds to wait for it to listen; 0 fails at once. `limit` is how
-    many seconds a call may take. `take_over`: also change what a file manages. `base_url` is where clients call
-    the gateway of the data directory; empty if it is not known.
+    `trust` is for `https://`. `wait` is how many seconds to wait until it listens; 0 fails at once. `limit` is the
+    maximum of seconds per call. With `take_over`, changes also apply to objects that a file manages. `base_url` is
+    where clients reach the gateway of the data directory; empty if unknown.
     """
 
     address: str
@@ -61,8 +61,8 @@ class Control:
         ca_file: Path | None = None,
         limit: float = _CALL_SECONDS,
     ) -> Control:
-        """TRUNKLINE_CONTROL and TRUNKLINE_ADMIN_TOKEN, or what `trunkline up` left in the data directory, or what
-        `trunkline login` stored.
+        """Finds the control plane from TRUNKLINE_CONTROL and TRUNKLINE_ADMIN_TOKEN, from the data directory of
+        `trunkline up`, or from `trunkline login`.
 
         Raises:
             UsageError: neither is there, or what is for TLS cannot be used.
@@ -72,7 +72,7 @@ class Control:
         token = (environment.get("TRUNKLINE_ADMIN_TOKEN") or stored.admin_token).strip()
         if not token:
             signed_in = login_file.load(environment)
-            # What is for one gateway is shown to no other.
+            # A token is sent only to its own gateway.
             if address in {"", signed_in.control}:
                 address, token = signed_in.control, signed_in.token
         if not address or not token:
@@ -91,7 +91,7 @@ class Control:
 
     @staticmethod
     def address_of(data_dir: Path, environment: Mapping[str, str] = os.environ) -> str:
-        """Where the control plane is, for those who have no token yet. Raises UsageError."""
+        """Returns the control plane's address, for callers without a token. Raises UsageError."""
         stored = credentials.load(data_dir / "credentials.json")
         address = environment.get("TRUNKLINE_CONTROL") or stored.admin_url or login_file.load(environment).control
         if not address:
@@ -100,7 +100,7 @@ class Control:
 
     @contextmanager
     def connect(self) -> Iterator[admin_pb2_grpc.AdminStub]:
-        """The Admin API with the token on every call. Raises ControlError for any call that fails."""
+        """Yields the Admin API with the token on every call. Raises ControlError for any failed call."""
         with opened(self.address, self.trust, _CHANNEL) as channel:
             try:
                 if self.wait:
@@ -111,7 +111,7 @@ class Control:
 
 
 class _Caller(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[type-arg]
-    """Adds the token and a time limit; streams, which may be long, have none."""
+    """Adds the token and a time limit to calls; streams may be long, so they have no limit."""
 
     def __init__(self, control: Control) -> None:
         self._limit = control.limit
@@ -141,7 +141,9 @@ class _Details(grpc.ClientCallDetails):
 
 
 def _wait_for(channel: grpc.Channel, control: Control) -> None:
-    """Returns when the channel is ready or its time is over: the first call then says what is wrong."""
+    """Returns when the channel is ready or its time is over; in the latter case the first call reports the
+    reason.
+    """
     ready = grpc.channel_ready_future(channel)
     with suppress(grpc.FutureTimeoutError):
         ready.result(timeout=min(control.wait, _SAY_AFTER_SECONDS))
@@ -153,7 +155,7 @@ def _wait_for(channel: grpc.Channel, control: Control) -> None:
 
 
 def _explain(error: grpc.RpcError, control: Control) -> str:
-    """One line that says what to do; the control plane's own words where they are about the request."""
+    """Returns one line that says what to do, or the control plane's own message if it is about the request."""
     assert isinstance(error, grpc.Call)  # noqa: S101 - what a stub raises is both
     code, details, address = error.code(), error.details() or "", control.address
     if of_tls := _explain_tls(code, details, address):
@@ -180,7 +182,7 @@ def _explain(error: grpc.RpcError, control: Control) -> str:
 
 
 def _explain_tls(code: grpc.StatusCode, details: str, address: str) -> str:
-    """Empty for an error that has nothing to do with certificates."""
+    """Explains an error of certificates; returns an empty string for other errors."""
     if code is grpc.StatusCode.UNAVAILABLE and any(each in details for each in _UNTRUSTED):
         return (
             f"the certificate of {address} is not trusted, or not for this name: give its CA with "
@@ -194,7 +196,7 @@ def _explain_tls(code: grpc.StatusCode, details: str, address: str) -> str:
 
 
 def change_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """As control_options, for a verb that changes what a file may manage: adds --take-over too."""
+    """Like control_options, for a command that changes objects that a file may manage: also adds --take-over."""
 
     @click.option(
         "--take-over", is_flag=True, help="Also change what a file manages; the file leaves it alone afterwards."
@@ -206,7 +208,7 @@ def change_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def control_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --data-dir and --control-ca-file, and hands the verb `control`."""
+    """Adds --data-dir and --control-ca-file, and passes `control` to the command."""
 
     @click.option(
         "--data-dir",
@@ -227,7 +229,7 @@ def control_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _like(wrapper: Callable[..., Any], verb: Callable[..., Any]) -> Callable[..., Any]:
-    """`wrapper` under the name and help of `verb`, with the options of both."""
+    """Gives `wrapper` the name and help of `verb`, and the options of both."""
     wrapper.__doc__ = verb.__doc__
     wrapper.__name__ = verb.__name__
     wrapper.__click_params__ = [  # type: ignore[attr-defined]  # click keeps declared options here

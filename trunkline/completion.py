@@ -1,6 +1,6 @@
 """Shell completion of values that the control plane knows: the names of objects.
 
-It answers within a second or not at all, and never with an error: somebody is typing.
+It answers within a second or not at all, and never with an error, because somebody is typing.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from click.shell_completion import CompletionItem
 
 _SECONDS = 1.0
 
-#: As click's own, but with the words as they stand on the line: bash takes a colon, which models and holders of
-#: limits have in their names, for the end of a word.
+#: Like click's own, but with words as they appear on the line: bash splits words at colons, which names of models
+#: and holders of limits contain.
 BASH = """\
 _trunkline_completion() {
     local line="${COMP_LINE:0:COMP_POINT}" cur index prefix="" kind value
@@ -52,8 +52,8 @@ PROVIDERS, ROUTES, ORGS, KEYS, NODES, USERS = map(of, ("provider", "route", "org
 
 
 def known(ctx: click.Context, kind: str) -> list[str]:
-    """The names that the control plane has; none where it cannot be asked."""
-    # What only this needs is loaded only here: it delays every other completion.
+    """Returns the names that the control plane knows; no names if it cannot be reached."""
+    # Imported here because it would delay every other completion.
     from trunkline import names  # noqa: PLC0415
     from trunkline.client import Control  # noqa: PLC0415
 
@@ -66,7 +66,7 @@ def known(ctx: click.Context, kind: str) -> list[str]:
 
 
 def matching(values: list[str], incomplete: str) -> list[CompletionItem]:
-    """Those that begin like it, or whose name within an organisation does."""
+    """Returns the names that begin with `incomplete`, or whose part within an organisation does."""
     return [
         CompletionItem(each)
         for each in sorted(values)
@@ -76,7 +76,7 @@ def matching(values: list[str], incomplete: str) -> list[CompletionItem]:
 
 
 def script(shell: str) -> str:
-    """What the shell has to read. Raises KeyError for a shell that is not known."""
+    """Returns the script for the shell. Raises KeyError for an unknown shell."""
     from click.shell_completion import FishComplete, ZshComplete  # noqa: PLC0415
 
     if shell == "bash":

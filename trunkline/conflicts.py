@@ -1,4 +1,4 @@
-"""What `apply` left as it is, in lines that say why and what to do."""
+"""Explains what `apply` left unchanged, why, and what to do about it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trunkline.config import limit_text
 
 
 def unmet(found: Iterable[admin.Conflict]) -> bool:
-    """Whether something is not as the file says; what the file only stopped naming is no such thing."""
+    """Returns whether the state differs from the file. Objects that the file no longer names do not count."""
     return any(each.reason != admin.Conflict.REASON_NOT_PRUNED for each in found)
 
 
@@ -26,14 +26,14 @@ def lines(found: Iterable[admin.Conflict]) -> Iterator[str]:
 
 
 def manager(managed_by: str) -> str:
-    """As people say it: `the API`, `the file trunkline`."""
+    """Names a manager: `the API`, `the file trunkline`."""
     if managed_by.startswith("file:"):
         return f"the file {managed_by.removeprefix('file:')}"
     return "the API" if managed_by else "no file yet"
 
 
 def _differences(found: admin.Conflict) -> Iterator[str]:
-    """From what is stored to what the file says."""
+    """Formats the change from the stored to the file's value."""
     if not found.HasField("limit"):
         yield from difference.updated(found.object_type, found.fields)
         return

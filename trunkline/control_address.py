@@ -1,4 +1,4 @@
-"""Where the control plane is, as TRUNKLINE_CONTROL and credentials.json say it."""
+"""Parses the control plane's address in TRUNKLINE_CONTROL and credentials.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(%\w+)?\]")
 
 @dataclass(frozen=True, slots=True)
 class ControlAddress:
-    """`target` is what gRPC takes: host:port or unix:PATH. `tls`: with a certificate that the system trusts."""
+    """`target` is gRPC's: host:port or unix:PATH. `tls`: with a certificate that the system trusts."""
 
     target: str
     tls: bool = False
@@ -25,7 +25,7 @@ class ControlAddress:
 
 
 def parse(text: str, *, source: str) -> ControlAddress:
-    """`gateway:18000`, `http://gateway:18000`, `https://gateway` or `unix:/run/trunkline/xds.sock`.
+    """Parses `gateway:18000`, `http://gateway:18000`, `https://gateway` or `unix:/run/trunkline/xds.sock`.
 
     Raises:
         UsageError: names `source`, the variable or file that holds `text`.
@@ -63,7 +63,9 @@ def _from_url(url: str, source: str) -> ControlAddress:
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:
-    """An empty host for what is none; a port of 0 for what is no number; None where there is no port."""
+    """Splits host and port. Returns an empty host or a port of 0 if they are invalid, and None for a missing
+    port.
+    """
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port, colon = text, "", ""

@@ -1,4 +1,4 @@
-"""`<data-dir>/credentials.json`: what a person or the admin verbs need to use the gateway on this machine."""
+"""`<data-dir>/credentials.json`: what people and admin commands need to use the gateway on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trunkline.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """`control` is host:port, `tunnel` the URL that nodes join at. `api_key` is empty until the first start."""
+    """`control` is host:port, `tunnel` the URL at which nodes join. `api_key` is empty until the first start."""
 
     admin_token: str = field(default="", repr=False)
     api_key: str = field(default="", repr=False)
@@ -23,7 +23,7 @@ class Credentials:
 
 
 def load(path: Path) -> Credentials:
-    """What the file says; empty where there is no file. Raises UsageError for a file that is not ours."""
+    """Loads the file; returns empty values if there is none. Raises UsageError for an invalid file."""
     try:
         stored = json.loads(path.read_text())
         return Credentials(**{name: str(stored.get(name, "")) for name in Credentials.__dataclass_fields__})
@@ -38,12 +38,12 @@ def load(path: Path) -> Credentials:
 
 
 def store(path: Path, credentials: Credentials) -> None:
-    """Replaces the file in one step; mode 0600."""
+    """Replaces the file atomically, with mode 0600."""
     write_secret(path, json.dumps(asdict(credentials), indent=2) + "\n")
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Replaces `path` in one step with a file that only its owner can read."""
+    """Replaces `path` atomically with a file that only its owner can read."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

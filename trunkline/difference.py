@@ -1,4 +1,4 @@
-"""What differs between two states of an object, in the words and units of trunkline.yaml."""
+"""Describes the difference between two states of an object, in the names and units of trunkline.yaml."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS: Mapping[str, tuple[type[Message], Callable[[Any], dict[str, Any]]]] = {
 
 
 def updated(object_type: str, fields: Iterable[admin.FieldChange]) -> Iterator[str]:
-    """One line for each thing that differs, of an object of the control plane's difference."""
+    """Returns one line for each difference of an object in the control plane's difference."""
     before, after = _decoded(fields, "before"), _decoded(fields, "after")
     yield from _secrets(before, after)
     for name, label in (("managed_by", "managed by"), ("credentials_managed_by", "credentials managed by")):
@@ -38,8 +38,8 @@ def updated(object_type: str, fields: Iterable[admin.FieldChange]) -> Iterator[s
 
 
 def between(before: Written, after: Written, path: str = "") -> Iterator[str]:
-    """Of two objects as they stand in the file. What is in a list by a name, such as a target or a limit, is told
-    by that name.
+    """Compares two objects in the file's notation. Named elements of a list, such as targets and limits, are
+    compared by name.
     """
     for name in dict.fromkeys([*before, *after]):
         old, new = before.get(name), after.get(name)
@@ -91,7 +91,7 @@ def _whole(kind: str, name: str, item: Written) -> str:
 
 
 def _secrets(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """Takes them out, and says of them only what can be said."""
+    """Removes secrets, and reports only whether they changed."""
     if "credentials" in before or "credentials" in after:
         old, new = len(before.pop("credentials", None) or ()), len(after.pop("credentials", None) or ())
         what = f"{old} -> {new}" if old != new else f"{new}, replaced"
@@ -107,7 +107,7 @@ def _decoded(fields: Iterable[admin.FieldChange], side: str) -> dict[str, Any]:
     found = {name: json.loads(text) for name, text in texts.items() if text}
     for target in found.get("targets") or ():
         price = target.get("price") or {}
-        if price.get("valid_from", 0) <= time.time():  # since when it holds is no news; from when on it will, is
+        if price.get("valid_from", 0) <= time.time():  # when it began is not worth a line; when it will begin is
             price.pop("valid_from", None)
     return found
 

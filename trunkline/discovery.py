@@ -1,4 +1,4 @@
-"""Which models the providers of the environment have: GET {base_url}/models, which is free, all at once."""
+"""Finds the models of the providers in the environment: GET {base_url}/models, which is free, all at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ or write trunkline.yaml and run `trunkline apply -f trunkline.yaml`:
 
 
 def nothing_found(found: Iterable[Discovery]) -> str:
-    """What is said where no provider has models: why, and how to add one by hand."""
+    """Explains why no provider has models, and how to add one by hand."""
     failed = [each.candidate.name for each in found if each.problem]
     why = f"none of {', '.join(failed)} could be used (see above)" if failed else _NO_KEY
     return f"No provider yet: {why}.\n{_HOW_TO_ADD}"
@@ -36,9 +36,9 @@ def nothing_found(found: Iterable[Discovery]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a candidate answered: the names of its models, or one sentence about the problem and what to do.
+    """A candidate's answer: the names of its models, or one sentence about the problem and its solution.
 
-    Neither for a local server that is not there.
+    Both are empty for a local server that does not exist.
     """
 
     candidate: Candidate
@@ -48,7 +48,9 @@ class Discovery:
 
 
 def ask(candidates: Iterable[Candidate], environment: Mapping[str, str]) -> list[Discovery]:
-    """Asks them all, for at most 2 s, in the order given. Never raises for what they answer."""
+    """Queries all candidates for at most 2 s; the results are in the given order. Never raises for their
+    answers.
+    """
 
     async def together() -> list[Discovery]:
         limit = aiohttp.ClientTimeout(total=_LIMIT_SECONDS)
@@ -63,9 +65,9 @@ def ask(candidates: Iterable[Candidate], environment: Mapping[str, str]) -> list
 
 
 def missing(stored: admin.Document, found: Sequence[Discovery]) -> admin.Document:
-    """The providers and routes that `stored` does not have.
+    """Returns the providers and routes that `stored` lacks.
 
-    A model of several providers is served by the first, with the others as tiers behind it.
+    If several providers have a model, the first one serves it, with the others as further tiers.
     """
     document = admin.Document()
     providers = {each.name for each in stored.providers}
@@ -93,7 +95,7 @@ async def _ask(session: aiohttp.ClientSession, candidate: Candidate, credential:
     url = f"{candidate.base_url}/models"
     headers = {"authorization": f"Bearer {credential}"} if credential else {}
     try:
-        # Redirects would carry the key to wherever the answer points.
+        # A redirect would send the key to another server.
         async with session.get(url, headers=headers, allow_redirects=False) as answer:
             if answer.status == 200:
                 models = _models(await answer.json(content_type=None))
@@ -109,12 +111,12 @@ async def _ask(session: aiohttp.ClientSession, candidate: Candidate, credential:
 
 
 def _models(answer: Any) -> tuple[str, ...]:
-    """The ids of an OpenAI list of models, each once. Raises ValueError for anything else."""
+    """Returns the ids of an OpenAI list of models, without duplicates. Raises ValueError for anything else."""
     try:
         ids = [each["id"] for each in answer["data"]]
     except (KeyError, TypeError) as error:
         raise ValueError("not a list of models") from error
-    # Gemini puts `models/` before the names that its chat endpoint takes.
+    # Gemini prefixes names with `models/`, which its chat endpoint omits.
     return tuple(dict.fromkeys(each.removeprefix("models/") for each in ids if isinstance(each, str) and each))
 
 

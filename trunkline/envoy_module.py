@@ -1,4 +1,4 @@
-"""Our module for Envoy, `envoy/module`: taken from the wheel, or compiled when it is first needed or has changed.
+"""Our module for Envoy, `envoy/module`: taken from the wheel, or compiled if it is missing or has changed.
 
 The compiler is the system's, or the one in the wheel `ziglang`: Python is enough.
 """
@@ -18,13 +18,13 @@ from tempfile import TemporaryDirectory
 
 from trunkline.errors import UsageError
 
-#: Envoy looks for this name, whatever the system.
+#: Envoy looks for this name on every system.
 LIBRARY = "libtrunkline.so"
 FLAGS = (
     *("-std=c11", "-O3", "-pthread", "-fPIC", "-fvisibility=hidden", "-shared"),
     *("-Wall", "-Wextra", "-fstack-protector-strong"),
 )
-#: Envoy has what is not found here.
+#: Undefined symbols are resolved by Envoy.
 LINKING = {"Darwin": ("-undefined", "dynamic_lookup"), "Linux": ("-Wl,-z,relro,-z,now",)}
 INSTALL = "pip install ziglang" + (
     ", or xcode-select --install" if sys.platform == "darwin" else ", or sudo apt-get install gcc libc6-dev"
@@ -32,11 +32,11 @@ INSTALL = "pip install ziglang" + (
 
 
 def directory(data_dir: Path) -> Path:
-    """Returns where Envoy finds the module, compiled now if it is not there yet.
+    """Returns the directory of the module, and compiles it if necessary.
 
-    A wheel has it compiled for the systems that Envoy's wheels exist for. A distributor may put one into `_envoy`
-    itself, which is taken as it is. Otherwise it lies beside its sources in a checkout, and in `data_dir` where
-    those cannot be written to.
+    A wheel has it compiled for the systems of Envoy's wheels. A distributor may put one into `_envoy` itself,
+    which takes precedence. Otherwise it is beside its sources in a checkout, or in `data_dir` if those are not
+    writable.
 
     Raises:
         UsageError: there is no C compiler, or it failed; with its words.
@@ -56,7 +56,7 @@ def platform_name(system: str, machine: str) -> str:
 
 
 def compiled(sources: Path, builds: Path) -> Path:
-    """The directory below `builds` with the module made of exactly these sources. Raises UsageError."""
+    """Returns the directory below `builds` with the module made of exactly these sources. Raises UsageError."""
     files = sorted(sources.glob("*.[ch]"))
     flags = (*FLAGS, *LINKING.get(platform.system(), ()))
     digest = hashlib.sha256("\0".join((os.environ.get("CC", ""), *flags)).encode())
@@ -66,7 +66,7 @@ def compiled(sources: Path, builds: Path) -> Path:
     if (made / LIBRARY).is_file():
         return made
     made.mkdir(parents=True, exist_ok=True)
-    # Renamed when whole: two may compile at once.
+    # Renamed when complete: two processes may compile at once.
     with TemporaryDirectory(dir=builds) as apart:
         fresh = Path(apart) / LIBRARY
         compile_module(compiler(), flags, [file for file in files if file.suffix == ".c"], fresh)
@@ -92,7 +92,7 @@ def compiler() -> tuple[str, ...]:
 
 
 def compile_module(command: Sequence[str], flags: Sequence[str], sources: Sequence[Path], output: Path) -> None:
-    """Makes `output` of `sources`. Raises UsageError with the compiler's words."""
+    """Compiles `sources` to `output`. Raises UsageError with the compiler's output."""
     done = subprocess.run(
         [*command, *flags, "-o", str(output), *map(str, sources)], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""What can go wrong in the command, as one tree. Every message says what to do next.
+"""The errors of the command, as one tree. Every message says what to do next.
 
 TrunklineError
 ├── UsageError             a flag, file or environment variable has to change

@@ -1,4 +1,4 @@
-"""`trunkline up`: one machine's gateway from its start to its end."""
+"""`trunkline up`: runs one machine's gateway from start to end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Table = Callable[[Settings, socket.socket, Mapping[str, str]], tuple[Command, ..
 
 
 def run(settings: Settings, table: Table = services) -> None:
-    """Runs the gateway until SIGINT, SIGTERM or SIGHUP; `table` says what it consists of.
+    """Runs the gateway until SIGINT, SIGTERM or SIGHUP; `table` defines its processes.
 
     Raises:
         TrunklineError: it did not start; nothing is left running.
@@ -74,7 +74,7 @@ def run(settings: Settings, table: Table = services) -> None:
 
 
 class _Gateway:
-    """`left` is what a program that replaces this one needs; `before` what this one was left, if anything."""
+    """`left` is the state for a program that replaces this one; `before` is the state left to this one, if any."""
 
     def __init__(
         self, settings: Settings, commands: tuple[Command, ...], left: Handover, before: Handover | None
@@ -111,7 +111,7 @@ class _Gateway:
                 notice("stopped")
 
     async def _drain(self) -> None:
-        """Lets what runs finish. What crashes meanwhile is still restarted."""
+        """Lets running requests finish. Processes that crash in the meantime are still restarted."""
         layout = self._settings.layout
         layout.draining.touch()  # from now on /readyz says so
         with suppress(OSError):
@@ -119,7 +119,7 @@ class _Gateway:
                 await drain(admin, self._settings.drain_seconds, self._hurry, notice)
 
     async def _live(self, known: Credentials, nursery: Nursery, running: Services) -> None:
-        """From the start until it is cancelled, or this program is replaced. Raises StartError."""
+        """Serves until it is cancelled or this program is replaced. Raises StartError."""
         if self._before is None:
             await self._start(known, nursery, running)
         else:
@@ -130,7 +130,7 @@ class _Gateway:
             await self._hand_over(nursery)
 
     async def _hand_over(self, nursery: Nursery) -> None:
-        """Becomes the program that is installed now, if that can be started at all."""
+        """Replaces this process by the installed program, if that program can start."""
         notice("SIGUSR2: restarting in place")
         check = handover.check(os.environ, self._settings.layout.log("restart"))
         if await nursery.start(check).ended != 0:
@@ -139,7 +139,9 @@ class _Gateway:
         replace(self._left, children=nursery.children).become()
 
     async def _take_over(self, before: Handover, known: Credentials, nursery: Nursery, running: Services) -> None:
-        """Replaces what the program before has left running; what fails is said, and what serves goes on."""
+        """Replaces the processes that the previous program has left running. Failures are reported, and serving
+        continues.
+        """
         running.serving()
         await asyncio.gather(running.renew("xds_server"), running.renew("translator"))
         try:
@@ -153,7 +155,7 @@ class _Gateway:
         self._say_ready(known)
 
     async def _start(self, known: Credentials, nursery: Nursery, running: Services) -> None:
-        """From started children to `ready`. Raises StartError."""
+        """Waits from the start of the children until `ready`. Raises StartError."""
         failed = asyncio.create_task(running.failed())
         ready = asyncio.create_task(self._until_ready(known, nursery))
         try:
@@ -186,7 +188,7 @@ class _Gateway:
             elif status != 0:
                 raise StartError(f"{settings.config} could not be applied: mend it, or start without it")
         elif not known.api_key:
-            # Beside the start, and behind it where processors are scarce: what it finds is not needed to be ready.
+            # Runs in parallel with the start, at lower priority: its result is not needed to be ready.
             discover = ("providers", "discover", *wait)
             environment = child_environment.of_discovery(os.environ)
             nursery.start(admin_verb(settings, known.admin_token, environment, *discover, nice=10))
@@ -194,7 +196,7 @@ class _Gateway:
         await wait_until_ready(settings.admin.local, settings.openai.local, notice, tls=tls)
 
     def _credentials(self) -> Credentials:
-        """With an admin token, made once, and stored where the control plane and the verbs read it."""
+        """Ensures that there is an admin token, stored where the control plane and the commands read it."""
         settings, layout = self._settings, self._settings.layout
         known = credentials.load(layout.credentials)
         known = replace(
@@ -237,17 +239,17 @@ class _Gateway:
 
 
 def ready_example(known: Credentials, layout: Layout, tls: Tls | None) -> str:
-    """A command for a shell on this machine that lists the models; empty where none can be given in a line."""
+    """Returns a shell command that lists the models; empty if it does not fit on a line."""
     if not known.api_key or (tls is not None and tls.client_ca is not None):
         return ""
-    # The certificate is for the name that clients use, not for this machine's loopback address.
+    # The certificate is for the clients' name of the gateway, not for this machine's loopback address.
     flags = "-sS" + ("k" if tls is not None else "") + ("g" if "[" in known.base_url else "")
     read = f"""sed -n 's/.*"api_key": "\\(.*\\)".*/\\1/p' {shlex.quote(str(layout.credentials))}"""
     return f'curl {flags} {known.base_url}/models -H "Authorization: Bearer $({read})"'
 
 
 def _with_free_ports(settings: Settings) -> Settings:
-    """All claimed together, so that no two zeros become the same port."""
+    """Claims all ports together, so that no two zeros become the same port."""
     with (
         address.claimed(settings.openai, flag="--listen") as openai,
         address.claimed(settings.admin, flag="--admin-listen") as admin,
@@ -261,14 +263,14 @@ def _with_free_ports(settings: Settings) -> Settings:
 
 
 def _addresses(settings: Settings) -> dict[str, tuple[str, int]]:
-    """What is listened on, by field of Settings."""
+    """Returns the addresses of the listeners by field of Settings."""
     names = ("openai", "admin", "control", "tunnel", "tunnel_handshake")
     found: dict[str, Address] = {name: getattr(settings, name) for name in names}
     return {name: (each.host, each.port) for name, each in found.items()}
 
 
 def _at_addresses(settings: Settings, addresses: Mapping[str, tuple[str, int]]) -> Settings:
-    """What `_addresses` has said of an earlier program's settings, instead of what is asked for."""
+    """Restores what `_addresses` returned in an earlier program, instead of the requested addresses."""
     known = {name: Address(*each) for name, each in addresses.items()}
     return replace(
         settings,
@@ -281,7 +283,7 @@ def _at_addresses(settings: Settings, addresses: Mapping[str, tuple[str, int]]) 
 
 
 def _warn_of_plain_text(settings: Settings) -> None:
-    """Keys and prompts that cross a network in plain text are worth a line."""
+    """Warns if keys and prompts would cross a network in plain text."""
     public = [each for each in (settings.openai, settings.admin) if not each.is_loopback]
     if public and settings.tls is None:
         where = " and ".join(map(str, public))
@@ -289,13 +291,13 @@ def _warn_of_plain_text(settings: Settings) -> None:
 
 
 def notice(text: str) -> None:
-    """A line for the person at the terminal. A closed terminal is no reason to stop serving."""
+    """Prints a line for the person at the terminal. A closed terminal is no reason to stop serving."""
     with suppress(OSError):
         print(f"trunkline: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def _listen(layout: Layout) -> socket.socket:
-    """The translator's socket, ours for as long as we run: while a translator restarts, connections queue here."""
+    """The translator's socket, held by the supervisor: while a translator restarts, connections queue in it."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listening.bind(str(layout.translator_socket))

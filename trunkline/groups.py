@@ -1,4 +1,4 @@
-"""Command groups that say which command was meant."""
+"""Command groups that suggest the intended command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 
 import click
 
-#: What other tools call it → what it may be called here; the first that a group has is suggested.
+#: Names in other tools → names here; the first one that a group has is suggested.
 _SYNONYMS = {
     "create": ("add", "invite", "set"),
     "add": ("create", "invite", "set"),
@@ -36,7 +36,7 @@ _SYNONYMS = {
 
 
 class SuggestingGroup(click.Group):
-    """Names the command that a mistaken one was probably meant to be, also where others have another word."""
+    """Suggests the probably intended command for an unknown one, including synonyms."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

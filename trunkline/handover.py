@@ -1,6 +1,6 @@
-"""What one `trunkline up` leaves to the program that replaces it in the same process, by exec.
+"""The state that one `trunkline up` leaves to the program that replaces it in the same process, by exec.
 
-The process stays, and with it its children, its lock and its listening socket. Who watches it sees nothing end.
+The process stays the same, with its children, its lock and its listening socket. Observers see nothing end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NoReturn
 from trunkline.supervisor.spawn import Command
 
 _VARIABLE = "TRUNKLINE_HANDOVER"
-#: Wait for the new program: by default they would end it before it can say what is to happen.
+#: These signals wait for the new program: by default they would end it before it can set its handlers.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
 
@@ -26,8 +26,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 class Handover:
     """`lock` and `translator` are descriptors; `children` are pids by name.
 
-    `envoy` is the `fingerprint` of the Envoy that runs. `addresses` are those in use, host and port by field of
-    Settings: a port 0 was chosen once.
+    `envoy` is the `fingerprint` of the running Envoy. `addresses` are those in use, host and port by field of
+    Settings: a port 0 was resolved once.
     """
 
     pid: int
@@ -39,7 +39,7 @@ class Handover:
 
     @classmethod
     def inherited(cls, environment: MutableMapping[str, str]) -> Handover | None:
-        """What was left to this process, taken out of `environment`; None at an ordinary start."""
+        """Returns the state left to this process and removes it from `environment`; None at an ordinary start."""
         text = environment.pop(_VARIABLE, "")
         if not text:
             return None
@@ -49,7 +49,7 @@ class Handover:
         return left if left.pid == os.getpid() else None
 
     def become(self) -> NoReturn:
-        """Replaces this program by the one that is installed now, with the same command line."""
+        """Replaces this program by the installed one, with the same command line."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         for descriptor in (self.lock, self.translator):
             os.set_inheritable(descriptor, True)
@@ -58,13 +58,13 @@ class Handover:
 
 
 def check(environment: Mapping[str, str], log: Path) -> Command:
-    """Ends with 0 if the program that is installed now can be started."""
-    # Everything behind the verb's name is for the verb: --help makes it go no further than its imports.
+    """Exits with 0 if the installed program can start."""
+    # Arguments after the subcommand are its own: --help makes it end after its imports.
     return Command("trunkline up --help", (sys.executable, *sys.orig_argv[1:], "--help"), environment, log)
 
 
 def fingerprint(envoy: Command, bootstrap: str) -> str:
-    """Of all that an Envoy is started with: where it differs, another Envoy has to be started."""
+    """Returns a digest of everything that Envoy is started with: if it differs, another Envoy must be started."""
     binary = os.stat(envoy.argv[0])  # noqa: PTH116 - a string, once
     parts = [*envoy.argv, *(f"{name}={value}" for name, value in sorted(envoy.environment.items())), bootstrap]
     parts += [str(binary.st_ino), str(binary.st_size), str(binary.st_mtime_ns)]

@@ -1,4 +1,4 @@
-"""Who has limits: organisations, keys and routes, as `org:acme`, `key:acme/ci` and `route:gpt-4.1`."""
+"""The holders of limits: organisations, keys and routes, as `org:acme`, `key:acme/ci` and `route:gpt-4.1`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from trunkline import completion, names
 from trunkline.errors import UsageError
 
 _EXPECTED = "expected org:acme, key:acme/ci or route:gpt-4.1"
-#: Of a holder → what it is called in messages.
+#: Kind of holder → its name in messages.
 _KINDS = {"org": "organisation", "key": "key", "route": "route"}
 
-#: The limits that there are → those that there shall be.
+#: The current limits → the new ones.
 Edit = Callable[[Sequence[policy.Limit]], Iterable[policy.Limit]]
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """What the control plane said to a change."""
+    """The control plane's answer to a change."""
 
     propagation: admin.Propagation
     warnings: Sequence[str] = ()
@@ -70,7 +70,7 @@ class HolderFlag(click.ParamType[Holder]):
 
 
 def every(api: AdminStub) -> list[tuple[Holder, Sequence[policy.Limit]]]:
-    """All holders with their limits: organisations, keys that are not revoked, routes."""
+    """Returns all holders with their limits: organisations, keys that are not revoked, routes."""
     organisations = api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
     keys = api.ListKeys(admin.ListKeysRequest()).keys
     routes = api.ListRoutes(admin.ListRoutesRequest()).routes
@@ -82,7 +82,7 @@ def every(api: AdminStub) -> list[tuple[Holder, Sequence[policy.Limit]]]:
 
 
 def change(api: AdminStub, holder: Holder, edit: Edit) -> ChangeResult:
-    """Replaces the holder's limits by what `edit` makes of them. Raises UsageError: there is no such holder."""
+    """Replaces the holder's limits by the result of `edit`. Raises UsageError if there is no such holder."""
     match holder.kind:
         case "org":
             stored = api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
@@ -116,9 +116,9 @@ def _edit(holder: _Limited, edit: Edit) -> None:
 
 
 def _only(holder: Holder, stored: Sequence[tuple[str, Any]]) -> Any:
-    """The object that is called as the holder is; `stored` are all of its kind, by their names.
+    """Returns the holder's object; `stored` are all objects of its kind, with their names.
 
-    Raises UsageError: there is none, or a global route and an organisation's have the same name.
+    Raises UsageError if there is none, or if a global route and an organisation's have the same name.
     """
     candidates = [each for name, each in stored if name == holder.name]
     if not candidates:

@@ -1,4 +1,4 @@
-"""What the owner of a machine types to make it a node."""
+"""The commands with which the owner of a machine makes it a node."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from trunkline.text import visible
 
-#: Where nodes join: https://HOST[:PORT].
+#: The URL at which nodes join: https://HOST[:PORT].
 TUNNEL_URL = re.compile(r"https://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?")
-#: The image of deploy/node, unless another registry has it.
+#: The image of deploy/node, unless it is in another registry.
 IMAGE = "trunkline-node"
-#: Where it keeps the identity.
+#: The volume with the identity.
 IMAGE_STATE = "/var/lib/trunkline-node"
 
 _TITLES = {
@@ -34,13 +34,13 @@ class Invitation:
     image: str = IMAGE
 
     def commands(self) -> Mapping[str, str]:
-        """One line each, for whom it is for."""
+        """Formats each command with its platform."""
         join = f"join {shlex.quote(self.url)} --token {self.token}"
         return {
             "linux_macos": f"pip install 'trunkline[node]' && trunkline-node {join}",
             "installer": f"sh install.sh --url {shlex.quote(self.url)} --token {self.token}",
             "windows": f"py -m pip install 'trunkline[node]'; if ($?) {{ trunkline-node {join} }}",
-            # The identity is in the volume: a container that starts again finds it, and only serves.
+            # The identity is in the volume: a restarted container finds it and only serves.
             "docker": (
                 "docker run -d --name trunkline-node --restart unless-stopped --network host "
                 f"-v trunkline-node:{IMAGE_STATE} {shlex.quote(self.image)} {join} --if-needed"
@@ -48,5 +48,5 @@ class Invitation:
         }
 
     def text(self) -> str:
-        """All of them, each under its title."""
+        """Returns all commands, each under its title."""
         return "\n".join(f"{_TITLES[name]}:\n  {visible(command)}" for name, command in self.commands().items())

@@ -1,4 +1,4 @@
-"""Where everything lies below the data directory."""
+"""The paths below the data directory."""
 
 from __future__ import annotations
 
@@ -49,27 +49,27 @@ class Layout:
 
     @property
     def setup_link(self) -> Path:
-        """The console's set-up link, until it is shown."""
+        """Holds the console's set-up link until it is shown."""
         return self.run / "setup-link"
 
     @property
     def draining(self) -> Path:
-        """There while a gateway stops: it is not ready any more."""
+        """Exists while a gateway stops and is no longer ready."""
         return self.run / "draining"
 
     @property
     def starting(self) -> Path:
-        """There until trunkline.yaml is applied: what it names is not to be refused before."""
+        """Exists until trunkline.yaml is applied, so that its keys and models are not refused before."""
         return self.run / "starting"
 
     @property
     def trouble(self) -> Path:
-        """There while the control plane cannot store anything; says why."""
+        """Exists while the control plane cannot store anything, and says why."""
         return self.run / "trouble"
 
     @property
     def ready(self) -> Path:
-        """Written whenever a gateway has become ready; its content is never the same."""
+        """Written whenever a gateway has become ready, with different content each time."""
         return self.run / "ready"
 
     @property
@@ -104,7 +104,7 @@ class Layout:
         return self.data_dir / "log" / f"{name}.log"
 
     def prepare(self) -> None:
-        """Makes the directories. Raises UsageError where that, or a socket below them, is impossible."""
+        """Makes the directories. Raises UsageError if that, or a socket below them, is impossible."""
         longest = max(len(os.fsencode(path)) for path in self._sockets)
         if longest > _LONGEST_SOCKET_PATH:
             raise UsageError(
@@ -123,7 +123,7 @@ class Layout:
             ) from error
 
     def clear_run(self) -> None:
-        """Removes what an earlier run left behind. Only with the lock held."""
+        """Removes leftovers of an earlier run. Call it only with the lock held."""
         for path in (*self._sockets, self.draining, self.starting, self.trouble, self.ready):
             path.unlink(missing_ok=True)
 

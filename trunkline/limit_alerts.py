@@ -1,4 +1,4 @@
-"""Alerts of limits, as `status` shows them."""
+"""Formats alerts of limits for `status`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from trunkline.config import limit_text
 from trunkline.output import when
 
 _DELIVERIES = Words(admin.AlertDelivery)
-#: Of the end users or tags that are not counted apart.
+#: Stands for end users or tags that are not counted separately.
 _OTHERS = "%"
 
 
 def row(shown: admin.LimitAlert) -> dict[str, Any]:
-    """One alert as JSON values; amounts are in USD for cost."""
+    """Returns an alert as JSON values; amounts of cost are in USD."""
     alert = shown.alert
     return {
         "holder": shown.holder,
@@ -37,7 +37,7 @@ def row(shown: admin.LimitAlert) -> dict[str, Any]:
 
 
 def line(shown: admin.LimitAlert) -> str:
-    """One alert for people."""
+    """Returns an alert as a sentence."""
     alert, limit = shown.alert, shown.alert.limit
     value = _value(alert)
     whose = f" for '{value}'" if value else " for those beyond the ones counted apart" if value is None else ""
@@ -57,9 +57,11 @@ def line(shown: admin.LimitAlert) -> str:
 
 
 def _value(alert: limits.Alert) -> str | None:
-    """Empty for a limit that is for all, and for requests without a value; None for those not counted apart."""
+    """Returns the end user or tag: empty for a limit without `each` and for requests without a value, None for
+    values that are not counted separately.
+    """
     if alert.value == _OTHERS:
         return None
-    # In a limit of a route, the organisation's id stands before it.
+    # In a limit of a route, the organisation's id comes before it.
     of = alert.value.partition("/")[2] if alert.holder == limits.HOLDER_ROUTE else alert.value
     return unquote(of)

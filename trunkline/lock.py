@@ -1,4 +1,4 @@
-"""One `trunkline up` per data directory."""
+"""The lock that allows one `trunkline up` per data directory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from trunkline.errors import AlreadyRunningError
 
 @contextmanager
 def exclusive(path: Path, inherited: int | None = None) -> Iterator[int]:
-    """Holds the lock file `path`, which names our pid. The kernel lets go of it however this process ends.
+    """Holds the lock file `path`, which contains this process's pid. The kernel releases it however the process
+    ends.
 
-    Gives the descriptor that holds it; `inherited` is one that holds it already.
+    Yields the descriptor that holds it; `inherited` is a descriptor that already does.
 
     Raises:
         AlreadyRunningError: another process holds it; the message names its pid.
     """
-    # Not truncated on open: until we have the lock, the content is the other process's.
+    # Not truncated on open: until this process has the lock, the content is the other process's.
     descriptor = inherited or os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.set_inheritable(descriptor, False)
     try:
@@ -40,7 +41,7 @@ def exclusive(path: Path, inherited: int | None = None) -> Iterator[int]:
 
 
 def holder(path: Path) -> int | None:
-    """The pid of the `trunkline up` that holds the lock file `path`; None if nobody does."""
+    """Returns the pid of the `trunkline up` that holds the lock file `path`; None if there is none."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

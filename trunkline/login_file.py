@@ -1,4 +1,4 @@
-"""What `trunkline login` keeps for one user of this machine: `$XDG_CONFIG_HOME/trunkline/login.json`."""
+"""The file in which `trunkline login` keeps a user's token: `$XDG_CONFIG_HOME/trunkline/login.json`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trunkline.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """`control` is the address that the token is for; it goes to no other."""
+    """`control` is the only address to which the token is sent."""
 
     control: str = ""
     token: str = field(default="", repr=False)
@@ -23,13 +23,13 @@ class Login:
 
 
 def path(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where it is, there or not."""
+    """Returns the path of the file, which may not exist."""
     base = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME") or "~").expanduser() / ".config")
     return Path(base) / "trunkline" / "login.json"
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Login:
-    """Empty where nobody is signed in. Raises UsageError for a file that is not ours."""
+    """Loads the file; returns empty values if nobody is signed in. Raises UsageError for an invalid file."""
     where = path(environment)
     try:
         stored = json.loads(where.read_text())
@@ -41,7 +41,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Login:
 
 
 def store(login: Login, environment: Mapping[str, str] = os.environ) -> Path:
-    """Replaces the file in one step. Returns where it is. Raises UsageError."""
+    """Replaces the file atomically. Returns its path. Raises UsageError."""
     where = path(environment)
     try:
         where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

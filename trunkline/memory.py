@@ -1,4 +1,4 @@
-"""How much memory Envoy may take, and which bounds follow from that."""
+"""Determines the memory that Envoy may use, and the bounds that follow from it."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ _KIB = 1024
 _MIB = 1024 * _KIB
 _GIB = 1024 * _MIB
 _UNITS = {"MiB": _MIB, "GiB": _GIB}
-#: Envoy alone takes about 60 MiB.
+#: Envoy without any request uses about 60 MiB.
 _LEAST = 256 * _MIB
-#: The longest body that one request may have, by the control plane's default.
+#: The maximum body of a request, by the control plane's default.
 _LONGEST_BODY = 32 * _MIB
-#: Of the heap, for each connection with its buffers.
+#: Bytes of the heap for each connection with its buffers.
 _OF_A_CONNECTION = 64 * _KIB
 
 
 @dataclass(frozen=True, slots=True)
 class EnvoyMemory:
-    """Bounds in bytes, from `heap`, at which Envoy refuses requests. What is held of bodies is well below that: a
-    body is copied once while it is checked, and answers need room too.
+    """Bounds in bytes, derived from `heap`, at which Envoy refuses requests. The bounds on bodies are well below
+    it: a body is copied once while it is checked, and answers need room too.
     """
 
     heap: int
 
     @property
     def all_bodies(self) -> int:
-        """Of all requests in flight."""
+        """The bound on bodies of all requests in flight."""
         return min(_GIB, self.heap // 4)
 
     @property
     def bodies_of_a_key(self) -> int:
-        """Of the requests of one API key. Never less than one body may have."""
+        """The bound on bodies of one API key's requests, at least one maximum body."""
         return max(_LONGEST_BODY, min(256 * _MIB, self.all_bodies // 4))
 
     @property
     def unchecked_bodies(self) -> int:
-        """Of all requests whose API key is not checked yet."""
+        """The bound on bodies of all requests whose API key is not checked yet."""
         return min(32 * _MIB, self.heap // 16)
 
     def connections(self, files: int) -> int:
-        """How many clients may be connected, where the process may open so many files: each may need a connection
-        to a target too.
+        """Returns the maximum number of client connections for a process that may open so many files: each may
+        need a connection to a target too.
         """
         return max(1, min(files // 2, self.heap // _OF_A_CONNECTION))
 
@@ -64,13 +64,15 @@ def parse(text: str | None) -> EnvoyMemory:
 
 
 def available(root: Path = Path("/")) -> int:
-    """The bytes of memory of this machine, or of the control group that it is limited to."""
+    """Returns the bytes of memory of this machine, or of its control group's limit."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([machine, *_limits(root)])
 
 
 def _limits(root: Path) -> Iterator[int]:
-    """Those of the control groups that this process is in (cgroups(7)); none where there are no such groups."""
+    """Returns the limits of this process's control groups (cgroups(7)); none if the system has no control
+    groups.
+    """
     try:
         groups = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -84,7 +86,7 @@ def _limits(root: Path) -> Iterator[int]:
         else:
             continue
         group = base / path.lstrip("/")
-        # In a container the path may be the host's, of which only the base is seen.
+        # In a container the path may be the host's, of which only the base is visible.
         for directory in (group, *group.parents):
             if directory.is_relative_to(base):
                 yield from _number(directory / name)

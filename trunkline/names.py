@@ -1,4 +1,4 @@
-"""Objects by their names: ids are accepted too, and what does not exist is answered with what has such a name."""
+"""Finds objects by name or id, and suggests similar names for objects that do not exist."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _users(api: AdminStub) -> list[str]:
     return [each.email for each in api.ListUsers(admin.ListUsersRequest()).users]
 
 
-#: What an object is called in messages → the names of all that there are.
+#: An object's kind in messages → the names of all its objects.
 KINDS: dict[str, Callable[[AdminStub], list[str]]] = {
     "provider": _providers,
     "route": _routes,
@@ -47,22 +47,22 @@ KINDS: dict[str, Callable[[AdminStub], list[str]]] = {
     "node": _nodes,
     "user": _users,
 }
-#: The noun of the command line, where it is another word.
+#: The noun on the command line, if it is a different word.
 _NOUNS = {"organisation": "orgs"}
 
 
 def key_label(key: admin.Key) -> str:
-    """`acme/ci`."""
+    """Returns the label of a key, as `acme/ci`."""
     return f"{key.organisation}/{key.name}"
 
 
 def route_label(model: str, organisation: str) -> str:
-    """`gpt-4.1`, or `acme/gpt-4.1` for an organisation's own route."""
+    """Returns the label of a route: `gpt-4.1`, or `acme/gpt-4.1` for an organisation's own route."""
     return f"{organisation}/{model}" if organisation else model
 
 
 def hint(kind: str, wanted: str, known: Iterable[str]) -> str:
-    """`did you mean openai?`, or which command lists what there is."""
+    """Returns `did you mean openai?`, or the command that lists the objects."""
     by_case = {each.lower(): each for each in known}
     # A name within an organisation is often given alone.
     by_case |= {each.lower().rpartition("/")[2]: each for each in by_case.values() if kind in {"key", "node"}}
@@ -73,13 +73,13 @@ def hint(kind: str, wanted: str, known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, wanted: str, known: Iterable[str]) -> UsageError:
-    """The error for an object that does not exist."""
+    """Returns the error for an object that does not exist."""
     return UsageError(f"there is no {kind} {wanted}: {hint(kind, wanted, known)}")
 
 
 @contextmanager
 def suggesting(api: AdminStub, kind: str, wanted: str) -> Iterator[None]:
-    """Around a call about the object `wanted`: if it does not exist, the error says what is called like it."""
+    """Wraps a call about the object `wanted`. If the object does not exist, the error suggests a similar name."""
     try:
         yield
     except grpc.RpcError as error:
@@ -90,16 +90,17 @@ def suggesting(api: AdminStub, kind: str, wanted: str) -> Iterator[None]:
         except grpc.RpcError:
             raise error from None
         told, _, where_listed = (error.details() or f"there is no {kind} {wanted}").partition(": `trunkline")
-        if ": " in told and not where_listed:  # it says why
+        if ": " in told and not where_listed:  # the error says why
             raise
         raise ControlError(f"{told}: {hint(kind, wanted, known)}") from error
 
 
 def key_id(api: AdminStub, reference: str, *, revoked: bool = False) -> str:
-    """The public id of the key that `reference` names: an id, ORGANISATION/NAME, or a NAME that is unique.
+    """Returns the public id of the key that `reference` names: an id, ORGANISATION/NAME, or a NAME that is unique.
 
-    A reference that fits no key is returned as it is: the control plane knows keys that are not listed any more.
-    With `revoked`, a revoked key is found where no other has its name. Raises UsageError: several keys fit.
+    A reference that matches no key is returned unchanged: the control plane may know keys that are no longer
+    listed. With `revoked`, a revoked key is found if no other key has its name. Raises UsageError if several keys
+    match.
     """
     keys = api.ListKeys(admin.ListKeysRequest(include_revoked=revoked)).keys
     if any(each.id == reference for each in keys):
@@ -116,7 +117,7 @@ def key_id(api: AdminStub, reference: str, *, revoked: bool = False) -> str:
 
 
 def key_labels(api: AdminStub, ids: Collection[str]) -> dict[str, str]:
-    """Public id → `acme/ci`, revoked keys included, for those of `ids` that are known."""
+    """Returns the labels (`acme/ci`) of those of `ids` that are known, including revoked keys, by public id."""
     if not any(ids):
         return {}
     keys = api.ListKeys(admin.ListKeysRequest(include_revoked=True)).keys
@@ -124,7 +125,7 @@ def key_labels(api: AdminStub, ids: Collection[str]) -> dict[str, str]:
 
 
 def node_labels(api: AdminStub, ids: Collection[str]) -> dict[str, str]:
-    """Id → `acme/rig`, for those of `ids` that are known."""
+    """Returns the labels (`acme/rig`) of those of `ids` that are known, by id."""
     if not any(ids):
         return {}
     nodes: Sequence[admin.Node] = api.ListNodes(admin.ListNodesRequest()).nodes

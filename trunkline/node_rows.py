@@ -1,4 +1,4 @@
-"""Nodes as people read them, and as programs do."""
+"""Formats nodes for people and for programs."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from trunkline.errors import UsageError
 from trunkline.output import when
 from trunkline.usage_rows import exact_usd, usd
 
-#: Of a listing.
+#: The columns of a listing.
 COLUMNS = (
     "name", "organisation", "owner_key", "visibility", "state", "reason", "models", "in_flight", "boost",
     "last_seen", "gpus", "idle_rule", "id",
 )  # fmt: skip
-#: In json and csv only with `--wide`.
+#: Columns that json and csv have only with `--wide`.
 MEASURED = ("gpus", "idle_rule")
-#: Those that a narrow terminal keeps longest.
+#: The columns that a narrow terminal keeps longest.
 IMPORTANT = ("name", "state", "models", "reason", "organisation", "in_flight", "last_seen", "visibility", "id")
-#: Of a node's offers.
+#: The columns of a node's offers.
 OFFER_COLUMNS = ("model", "healthy", "context", "capabilities", "input_usd", "output_usd", "server")
-#: Of contributions, after what they are summed by.
+#: The columns of contributions, after their dimensions.
 SUMS = ("requests", "errors", "prompt", "completion", "earned_usd", "uptime")
 
 _UNKNOWN_PERMILLE = 1_001
 
 
 def row(node: admin.Node) -> dict[str, Any]:
-    """One line of a listing; models only as far as they are healthy."""
+    """Returns a row of a listing, with only the healthy models."""
     return {
         "name": node.name,
         "organisation": node.organisation,
@@ -51,7 +51,7 @@ def row(node: admin.Node) -> dict[str, Any]:
 
 
 def details(node: admin.Node) -> dict[str, Any]:
-    """Everything, without the offers."""
+    """Returns all properties of a node except its offers."""
     facts, load = node.facts, node.load
     shared = row(node)
     del shared["models"]
@@ -74,7 +74,7 @@ def details(node: admin.Node) -> dict[str, Any]:
 
 
 def offer_row(offer: node_pb.Offer) -> dict[str, Any]:
-    """Prices are USD per million tokens."""
+    """Returns a row for an offer; prices are USD per million tokens."""
     return {
         "model": offer.model,
         "healthy": offer.healthy,
@@ -87,7 +87,7 @@ def offer_row(offer: node_pb.Offer) -> dict[str, Any]:
 
 
 def contribution_row(of: admin.Contribution, by: Iterable[str], *, readable: bool) -> dict[str, Any]:
-    """What it is summed by, then the sums. Not `readable`: `uptime` is seconds."""
+    """Returns the dimensions, then the sums. Unless `readable`, `uptime` is in seconds."""
     named = {"node": of.node_name or of.node_id, "owner": of.owner, "model": of.model, "day": of.day}
     return {
         **{each: named[each] for each in by},
@@ -102,7 +102,7 @@ def contribution_row(of: admin.Contribution, by: Iterable[str], *, readable: boo
 
 
 def find(nodes: Sequence[admin.Node], reference: str) -> admin.Node:
-    """By id, name, or organisation/name. Raises UsageError: there is none, or there are several."""
+    """Finds a node by id, name, or organisation/name. Raises UsageError if none or several match."""
     for node in nodes:
         if node.id == reference:
             return node
@@ -116,7 +116,7 @@ def find(nodes: Sequence[admin.Node], reference: str) -> admin.Node:
 
 
 def _gpus(node: admin.Node) -> list[str]:
-    """`NVIDIA H200 (141.0 GiB, 8.2 free, 97 % in use)`."""
+    """Formats a GPU, as `NVIDIA H200 (141.0 GiB, 8.2 free, 97 % in use)`."""
     shown = []
     for index, gpu in enumerate(node.facts.gpus):
         parts = [f"{_gib(gpu.memory_bytes)} GiB"]
@@ -130,7 +130,7 @@ def _gpus(node: admin.Node) -> list[str]:
 
 
 def _idle_rule(node: admin.Node) -> str | None:
-    """`idle, owner: cpu 3 %, gpu 0 %`; None where the owner has no rule."""
+    """Formats the idle rule, as `idle, owner: cpu 3 %, gpu 0 %`; None if the owner has no rule."""
     if not node.load.HasField("idle"):
         return None
     idle = node.load.idle
@@ -152,7 +152,7 @@ def _gib(size: int) -> float:
 
 
 def _hours(seconds: int) -> str:
-    """`5 m 03 s` or `26 h 05 m`; empty for none."""
+    """Formats a duration, as `5 m 03 s` or `26 h 05 m`; empty for none."""
     if not seconds:
         return ""
     minutes, rest = divmod(seconds, 60)

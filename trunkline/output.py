@@ -1,7 +1,7 @@
-"""Listings as a table, JSON or CSV.
+"""Prints listings as a table, JSON or CSV.
 
-In a terminal a table fits its width (COLUMNS in the environment overrules it). With `--wide`, and in a file or a
-pipe, it has all columns, and nothing is cut.
+On a terminal, a table fits its width (COLUMNS in the environment overrides it). With `--wide`, and in a file or a
+pipe, it has all columns and nothing is cut.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _is_wide(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 
 def output_option(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --output, its short form --json, and --wide; hands the verb `output`."""
+    """Adds --output, its short form --json, and --wide; passes `output` to the command."""
 
     def chosen(ctx: click.Context, param: click.Parameter, value: str) -> str:
         return "json" if ctx.params.get("output") == "json" else value
@@ -62,7 +62,7 @@ def output_option(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_wide() -> bool:
-    """Whether all columns are wanted: --wide was given."""
+    """Returns whether --wide was given."""
     ctx = click.get_current_context(silent=True)
     return ctx is not None and bool(ctx.meta.get(_WIDE))
 
@@ -75,7 +75,8 @@ def render(
     right: Collection[str] = (),
     important: Sequence[str] = (),
 ) -> str:
-    """`rows` with their `columns`, in that order. JSON keeps lists and numbers; the others get text.
+    """Formats `rows` with their `columns`, in that order. JSON keeps lists and numbers; the other formats get
+    text.
 
     `right` are the columns of numbers, which a table aligns to the right. `important` are the columns that a
     narrow terminal keeps longest, most important first; the rest follow in their order.
@@ -106,21 +107,21 @@ def render(
 
 
 def render_fields(fields: Mapping[str, Any]) -> str:
-    """Names and values of one object, for people: a line each, wrapped in a terminal."""
+    """Formats the names and values of one object for people: one line each, wrapped on a terminal."""
     return table.pairs(
         [(name.replace("_", " "), visible(_cell(value))) for name, value in fields.items()], width()
     )
 
 
 def width() -> int | None:
-    """How many columns a table may have; None for as many as it needs."""
+    """Returns the maximum width of a table; None for no limit."""
     if is_wide() or not sys.stdout.isatty():
         return None
     return shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
 
 
 def when(seconds: float) -> str | None:
-    """Unix seconds as UTC in ISO 8601; None for 0, which stands for never."""
+    """Formats Unix seconds as UTC in ISO 8601; None for 0, which means never."""
     return (
         datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
     )

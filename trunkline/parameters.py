@@ -1,4 +1,4 @@
-"""Flags that are more than text: durations, dimensions, limits and route targets."""
+"""Types of flags: durations, dimensions, limits and route targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trunkline.config import limit_syntax, model, units
 
 
 class Seconds(click.ParamType[int]):
-    """`30s`, `2m`, `1h` or `30d`, as whole seconds."""
+    """Parses `30s`, `2m`, `1h` or `30d` into whole seconds."""
 
     name = "duration"
 
@@ -27,7 +27,7 @@ class Seconds(click.ParamType[int]):
 
 
 class Expiry(click.ParamType[int]):
-    """`90d` from now on, a date, a date and time, or `never`, as Unix seconds; 0 for never."""
+    """Parses `90d` from now on, a date, a date and time, or `never` into Unix seconds; 0 for never."""
 
     name = "DURATION|DATE|never"
 
@@ -52,7 +52,7 @@ class Expiry(click.ParamType[int]):
 
 
 class Milliseconds(click.ParamType[int]):
-    """As Seconds, with `500ms` too, in milliseconds."""
+    """Like Seconds, also accepting `500ms`, in milliseconds."""
 
     name = "duration"
 
@@ -64,7 +64,7 @@ class Milliseconds(click.ParamType[int]):
 
 
 class Names(click.ParamType[tuple[str, ...]]):
-    """Some of what is known, with commas between them, each once."""
+    """Parses a comma-separated list of known names without duplicates."""
 
     name = "DIMENSION,…"
 
@@ -93,8 +93,8 @@ class Names(click.ParamType[tuple[str, ...]]):
 
 
 class LimitFlag(click.ParamType[model.Limit]):
-    """`requests/60s=600`, `cost_usd/month/Europe/Berlin=500,alerts=0.8/1`, `tokens/60s:user@gpt-4.1=100000` or
-    `concurrency=20`.
+    """Parses `requests/60s=600`, `cost_usd/month/Europe/Berlin=500,alerts=0.8/1`, `tokens/60s:user@gpt-4.1=100000`
+    or `concurrency=20`.
     """
 
     name = "METRIC[/WINDOW[/TIME_ZONE]][:user|:tag][@MODEL]=AMOUNT[,alerts=SHARE/…][,soft]"
@@ -108,7 +108,7 @@ class LimitFlag(click.ParamType[model.Limit]):
 
 
 class QuotaFlag(click.ParamType[model.Quota]):
-    """`requests/60s=600` or `tokens/1d=1000000`."""
+    """Parses `requests/60s=600` or `tokens/1d=1000000`."""
 
     name = "METRIC/WINDOW=AMOUNT"
 
@@ -121,7 +121,7 @@ class QuotaFlag(click.ParamType[model.Quota]):
 
 
 class CredentialQuotaFlag(click.ParamType[tuple[int, model.Quota]]):
-    """`2:requests/60s=600`, of the second credential."""
+    """Parses `2:requests/60s=600`, a quota of the second credential."""
 
     name = "POSITION:METRIC/WINDOW=AMOUNT"
 
@@ -135,7 +135,7 @@ class CredentialQuotaFlag(click.ParamType[tuple[int, model.Quota]]):
 
 
 class LimitName(click.ParamType[model.Limit]):
-    """As LimitFlag, without the amount."""
+    """Like LimitFlag, without the amount."""
 
     name = "METRIC[/WINDOW[/TIME_ZONE]][:user|:tag][@MODEL]"
 
@@ -144,7 +144,7 @@ class LimitName(click.ParamType[model.Limit]):
 
 
 class Usd(click.ParamType[int]):
-    """An amount in USD such as `0.05`, in micro-USD."""
+    """Parses an amount in USD such as `0.05` into micro-USD."""
 
     name = "USD"
 
@@ -156,7 +156,7 @@ class Usd(click.ParamType[int]):
 
 
 class TargetFlag(click.ParamType[model.Target]):
-    """`PROVIDER/MODEL` or `nodes/MODEL`; units of prices are those of trunkline.yaml."""
+    """Parses `PROVIDER/MODEL` or `nodes/MODEL`; units of prices are those of trunkline.yaml."""
 
     name = (
         "PROVIDER/MODEL[,weight=N][,tier=N][,context=N][,paused]"
@@ -198,7 +198,7 @@ class TargetFlag(click.ParamType[model.Target]):
 
 
 _COUNTS = ("weight", "tier", "context")
-#: Beside `price=IN:OUT` → the field of config.model.Price.
+#: Options beside `price=IN:OUT` → the field of config.model.Price.
 _PRICE_OPTIONS = {
     "cached": "cached_input",
     "from": "valid_from",

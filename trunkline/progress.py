@@ -1,4 +1,4 @@
-"""Progress of long work, for a person at a terminal: on stderr, and nowhere else."""
+"""Shows the progress of long work to a person at a terminal, only on stderr."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T", bound=Sized)
 
 
 def shown(pages: Iterable[T], total: Callable[[], int], label: str) -> Iterator[T]:
-    """Passes `pages` on, with a bar of how many of `total` items they held so far.
+    """Yields `pages`, and shows how many of `total` items they contained so far.
 
-    In a file or a pipe it is silent, and does not ask for the total.
+    If stderr is a file or a pipe, it is silent and does not query the total.
     """
     if not sys.stderr.isatty():
         yield from pages

@@ -1,4 +1,4 @@
-"""Single requests as people read them, and as programs do."""
+"""Formats single requests for people and for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RUNNING = (
     "id", "state", "org", "key", "model", "target", "attempt", "position", "expected_wait", "elapsed", "tokens",
     "started_at", "stream", "user", "tag", "reserved_prompt", "reserved_completion", "reserved_usd", "translator",
 )  # fmt: skip
-#: Those that a narrow terminal keeps longest.
+#: The columns that a narrow terminal keeps longest.
 IMPORTANT_RUNNING = ("id", "state", "model", "elapsed", "target", "key", "tokens")
 FINISHED = (
     "started_at", "id", "org", "key", "model", "target", "status", "attempts", "prompt", "completion", "cost_usd",
@@ -63,7 +63,7 @@ def running_row(of: admin.RunningRequest, *, readable: bool) -> dict[str, Any]:
 
 
 def finished_row(of: admin.FinishedRequest, *, readable: bool) -> dict[str, Any]:
-    """The columns of FINISHED. Not `readable`: durations are microseconds."""
+    """Returns the columns of FINISHED. Unless `readable`, durations are microseconds."""
     record = of.record
     row = {
         **outcome_row(record, readable=readable),
@@ -91,7 +91,7 @@ def attempt_rows(of: admin.GetRequestResponse, *, readable: bool) -> list[dict[s
 
 
 def cost_rows(of: admin.GetRequestResponse) -> list[dict[str, Any]]:
-    """The cheapest first."""
+    """Returns the costs at each target, the cheapest first."""
     return [
         {
             "target": each.target_id,
@@ -104,7 +104,7 @@ def cost_rows(of: admin.GetRequestResponse) -> list[dict[str, Any]]:
 
 
 def whole(of: admin.GetRequestResponse) -> dict[str, Any]:
-    """Everything about one request, for programs: durations are microseconds."""
+    """Returns everything about one request for programs; durations are microseconds."""
     if of.HasField("running"):
         facts = running_row(of.running, readable=False)
     else:

@@ -1,4 +1,4 @@
-"""What rests at the gateways, as `trunkline status` prints it."""
+"""Formats what rests at the gateways for `trunkline status`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trunkline.output import when
 
 
 def row(alert: admin.RestAlert) -> dict[str, Any]:
-    """One alert as JSON."""
+    """Returns an alert as JSON values."""
     return {
         "kind": admin.RestAlertKind.Name(alert.kind).removeprefix("REST_ALERT_KIND_").lower(),
         "subject": alert.subject,
@@ -22,6 +22,6 @@ def row(alert: admin.RestAlert) -> dict[str, Any]:
 
 
 def line(alert: admin.RestAlert) -> str:
-    """One alert in words."""
+    """Returns an alert as a sentence."""
     until = f", until {when(alert.until)}" if alert.until else ""
     return f"alert: {alert.subject}: {alert.reason}, since {when(alert.since)}{until} ({alert.translator})"

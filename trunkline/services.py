@@ -1,4 +1,6 @@
-"""The command lines of what `trunkline up` runs: the interface to the services, which are never imported."""
+"""The command lines of the processes of `trunkline up`: the interface to the services, which are never
+imported.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
 from trunkline.supervisor.spawn import Command
 
-# -P: the operator's current directory must not shadow what we import.
+# -P: the operator's current directory must not shadow imports.
 _PYTHON = (sys.executable, "-P", "-m")
-#: Envoy's levels in the services' words.
+#: Envoy's log levels → the services'.
 _PYTHON_LEVELS = {
     "trace": "debug",
     "debug": "debug",
@@ -25,13 +27,13 @@ _PYTHON_LEVELS = {
     "error": "error",
     "critical": "error",
 }
-#: Of each node, where Envoy has fewer workers: one that breaks leaves the others.
+#: The minimum of tunnels per node if Envoy has fewer workers, so that the others remain if one breaks.
 _FEWEST_TUNNELS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """PEM files for the clients' and the admin listener, absolute; the control plane reads and watches them."""
+    """Absolute paths of PEM files for the client and admin listeners; the control plane reads and watches them."""
 
     certificate: Path
     key: Path
@@ -39,14 +41,14 @@ class Tls:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The control plane's."""
+        """The control plane's flags for TLS."""
         client_ca = () if self.client_ca is None else ("--tls-client-ca", str(self.client_ca))
         return ("--tls-cert", str(self.certificate), "--tls-key", str(self.key), *client_ca)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `trunkline up` was asked for. `config` is None to start without a file."""
+    """The settings of `trunkline up`. `config` is None to start without a file."""
 
     layout: Layout
     openai: Address
@@ -57,31 +59,33 @@ class Settings:
     database_url: str
     config: Path | None
     envoy_binary: Path
-    #: Where our own module for it is.
+    #: The directory of our module for Envoy.
     envoy_modules: Path
     envoy_concurrency: int
     envoy_memory: EnvoyMemory
     log_level: str
-    #: Networks in which nodes may have direct addresses although they are refused by default.
+    #: Networks in which nodes may have direct addresses despite the default refusal.
     allow_direct: tuple[str, ...] = ()
     #: None: plain HTTP.
     tls: Tls | None = None
-    #: How long requests may go on after the signal to stop.
+    #: Seconds for running requests after the signal to stop.
     drain_seconds: float = 30.0
-    #: Where nodes are told to join; None: the address of `tunnel`.
+    #: The URL at which nodes join; None: the address of `tunnel`.
     tunnel_url: str | None = None
-    #: Seconds for which single requests, and their hourly sums, are kept; 0 for ever, None for the default.
+    #: Seconds for which records of requests, and their hourly sums, are kept; 0 for ever, None for the default.
     usage_retention: int | None = None
     rollup_retention: int | None = None
 
     @property
     def scheme(self) -> str:
-        """Of the clients' and the admin listener's URLs."""
+        """The scheme of the client and admin listeners' URLs."""
         return "http" if self.tls is None else "https"
 
 
 def services(settings: Settings, translator: socket.socket, inherited: Mapping[str, str]) -> tuple[Command, ...]:
-    """In the order of starting; stopped in reverse: Envoy first, so that the others see its last requests."""
+    """Returns the commands in the order of starting. They are stopped in reverse: Envoy first, so that the others
+    see its last requests.
+    """
     layout = settings.layout
     level = _PYTHON_LEVELS[settings.log_level]
     unbuffered = {"PYTHONUNBUFFERED": "1"}
@@ -115,7 +119,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--log-level", level),
                 *("--access-log", str(layout.access_log)),
             ),
-            # By environment: a password in the URL would be in every list of processes.
+            # Passed in the environment: in the arguments, every process listing would show a password in the URL.
             child_environment.of_control_plane(inherited, settings.database_url) | unbuffered,
             layout.log("xds_server"),
         ),
@@ -145,17 +149,17 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *("--concurrency", str(settings.envoy_concurrency)),
                 *("--service-node", "envoy-local", "--service-cluster", "envoy"),
                 *("--log-level", settings.log_level),
-                # What clients, nodes and providers say cannot forge lines.
+                # Text of clients, nodes and providers cannot forge lines.
                 "--log-format-escaped",
-                # What Envoy has not written when it is killed is lost to the ledger.
+                # Lines that Envoy has not written when it is killed are lost to the ledger.
                 *("--file-flush-interval-msec", "100"),
                 "--disable-hot-restart",
-                # Asked to drain, it closes each connection behind its next answer, not some of them.
+                # When draining, it closes every connection after its next answer, not only some of them.
                 *("--drain-strategy", "immediate"),
             ),
             {**edge, **envoy.environment(layout, settings.envoy_modules)},
             layout.log("envoy"),
-            # It tries again at growing intervals, so one that started first would come late.
+            # It retries at growing intervals, so if it started first it would connect late.
             after=layout.xds_socket,
         ),
     )
@@ -168,6 +172,6 @@ def _retention(flag: str, seconds: int | None) -> tuple[str, ...]:
 def admin_verb(
     settings: Settings, token: str, environment: Mapping[str, str], *verb: str, nice: int = 0
 ) -> Command:
-    """An admin verb of our own in a child: gRPC starts threads, and the supervisor must not have any."""
+    """Returns an admin command to run in a child: gRPC starts threads, which the supervisor must not have."""
     control = {"TRUNKLINE_CONTROL": f"unix:{settings.layout.xds_socket}", "TRUNKLINE_ADMIN_TOKEN": token}
     return Command(f"trunkline {verb[0]}", (*_PYTHON, "trunkline", *verb), {**environment, **control}, nice=nice)

@@ -1,6 +1,6 @@
-"""One Envoy after another at the same addresses, without a connection that is refused between them.
+"""Replaces one Envoy by another at the same addresses, without refusing a connection in between.
 
-Both listen (SO_REUSEPORT) until the one before stops, and the kernel gives each new connection to one of them.
+Both listen (SO_REUSEPORT) until the old one stops, and the kernel gives each new connection to one of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _POLL_SECONDS = 0.1
 async def succeed_envoy(
     running: Services, path: Path, seconds: float, hurry: asyncio.Event, notice: Callable[[str], None]
 ) -> None:
-    """Starts another Envoy, whose admin socket replaces the one at `path`, and drains the one before."""
+    """Starts another Envoy, whose admin socket replaces the one at `path`, and drains the old one."""
     notice("Envoy is replaced: another one is started beside it")
     async with EnvoyAdmin(path) as before:
         inode = _inode(path)
@@ -33,7 +33,7 @@ async def succeed_envoy(
 
 
 async def _listening(path: Path, before: int) -> None:
-    """Returns once another Envoy than the one whose socket is the inode `before` serves clients."""
+    """Returns once an Envoy other than the one whose socket is the inode `before` serves clients."""
     while True:
         try:
             if _inode(path) != before:

@@ -1,7 +1,8 @@
-"""Tables for people, no wider than their terminal.
+"""Formats tables for people, no wider than their terminal.
 
-A narrow terminal loses empty columns first, then the least important ones; what is still too wide is cut at its
-end and marked with an ellipsis. Wide (East Asian) characters count as two columns, combining ones as none.
+On a narrow terminal, empty columns are left out first, then the least important ones; what is still too wide is
+cut at its end and marked with an ellipsis. Wide (East Asian) characters count as two columns, combining ones as
+none.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from functools import cached_property
 _GAP = "  "
 #: A column is left out rather than cut to less than this. Times and most names fit.
 _NARROWEST = 20
-#: Of the values beside the names of a single object.
+#: The minimum width of values beside the names of a single object.
 _NARROWEST_VALUE = 16
 
 
-# Two columns may hold the same: they are told apart by being different objects.
+# Compared by identity, because two columns may have the same content.
 @dataclass(frozen=True, eq=False)
 class Column:
     """`cells` are printable text; `important` is its rank among the columns, 0 for the last to be left out."""
@@ -36,9 +37,9 @@ class Column:
 
 
 def table(columns: Sequence[Column], width: int | None) -> str:
-    """The lines of a table of at most `width` columns; None for no limit.
+    """Returns the lines of a table of at most `width` columns; None for no limit.
 
-    Below it stands what was left out or cut, and how to see it.
+    A remark below it says what was left out or cut, and how to see it.
     """
     widths = {each: each.width for each in columns}
     if width is None or _total(list(widths.values())) <= width:
@@ -50,7 +51,7 @@ def table(columns: Sequence[Column], width: int | None) -> str:
 
 
 def pairs(fields: Sequence[tuple[str, str]], width: int | None) -> str:
-    """The names and values of one object, a line each; long values go on below where they began."""
+    """Formats the names and values of one object, a line each; long values continue below where they began."""
     title = max((width_of(name) for name, _ in fields), default=0)
     lines = []
     for name, value in fields:
@@ -62,14 +63,14 @@ def pairs(fields: Sequence[tuple[str, str]], width: int | None) -> str:
 
 
 def width_of(text: str) -> int:
-    """How many columns of a terminal `text` takes."""
+    """Returns the number of terminal columns of `text`."""
     if text.isascii():
         return len(text)
     return sum(map(_width, text))
 
 
 def cut(text: str, width: int) -> str:
-    """`text` if it fits into `width` columns, else its beginning and an ellipsis."""
+    """Returns `text` if it fits into `width` columns, else its beginning and an ellipsis."""
     if width_of(text) <= width:
         return text
     mark = _ellipsis()
@@ -82,7 +83,7 @@ def cut(text: str, width: int) -> str:
 
 
 def _chosen(columns: Sequence[Column], width: int) -> list[Column]:
-    """As many as fit when all are as narrow as they may be; at least one."""
+    """Returns as many columns as fit at their minimum widths; at least one."""
     shown = list(columns)
     by_use = sorted(columns, key=lambda each: (any(each.cells), -each.important))
     for each in by_use[:-1]:
@@ -93,17 +94,17 @@ def _chosen(columns: Sequence[Column], width: int) -> list[Column]:
 
 
 def _least(column: Column) -> int:
-    """A number that is cut is another number."""
+    """Returns the minimum width of a column. Numbers are never cut: a cut number would be a different one."""
     return column.width if column.right else max(_NARROWEST, width_of(column.title))
 
 
 def _shrunk(columns: Sequence[Column], width: int) -> dict[Column, int]:
-    """Takes what is too much from the widest columns."""
+    """Shrinks the widest columns until all fit."""
     widths = {each: each.width for each in columns}
     excess = _total(list(widths.values())) - width
     while excess > 0:
         able = [each for each in columns if widths[each] > min(each.width, _least(each))]
-        if not able:  # one column is left, and even that is too wide
+        if not able:  # one column is left, and it is too wide
             widest = max(columns, key=lambda each: widths[each])
             widths[widest] = max(1, widths[widest] - excess)
             break
@@ -124,7 +125,7 @@ def _lines(columns: Sequence[Column], widths: dict[Column, int]) -> str:
 
 
 def _remark(hidden: Sequence[str], width: int) -> str:
-    """What is not seen, in parentheses."""
+    """Returns the remark about hidden or cut columns, in parentheses."""
     told = f"not shown: {', '.join(hidden)}; --wide shows all" if hidden else "cut to fit; --wide shows all"
     return "\n".join(cut(line, width) for line in textwrap.wrap(f"({told})", max(1, width)))
 
@@ -135,7 +136,7 @@ def _padded(text: str, width: int, *, right: bool) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, broken between words where that is possible."""
+    """Returns lines of at most `width` columns, broken between words if possible."""
     lines = [""]
     for word in text.split(" "):
         joined = f"{lines[-1]} {word}" if lines[-1] else word

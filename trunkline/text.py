@@ -1,4 +1,5 @@
-"""What the command prints. Much of it others wrote (nodes, providers, clients), and a terminal would obey it.
+"""Prints all output of the command. Much of it comes from nodes, providers and clients, and a terminal would obey
+it.
 
 Everything that this package prints goes through `say`.
 """
@@ -15,9 +16,9 @@ from typing import Any
 
 import click
 
-#: Letters and symbols by their category, yet nothing is seen of them: Hangul's fillers, the blank Braille pattern.
+#: Invisible although their category is letter or symbol: Hangul's fillers, the blank Braille pattern.
 _UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-#: The place before a formula, which may stand behind spaces and quotes, and begins with = + - @ in any width or a
+#: The position before a formula, which may follow spaces and quotes, and begins with = + - @ in any width or a
 #: minus sign.
 _FORMULA = re.compile(
     r"""(?:^|(?<=[;|,]))(?=[\s"'`\xab\xbb\u2018-\u201f]*[=+\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20])"""
@@ -25,11 +26,11 @@ _FORMULA = re.compile(
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    r"""`text` with every character escaped that is not seen as itself: `\x1b`, `\u202e`.
+    r"""Returns `text` with every invisible or misleading character escaped: `\x1b`, `\u202e`.
 
     Controls (C0, DEL, C1), line and paragraph separators, direction marks, zero-width and unassigned characters
-    could command a terminal, forge lines or hide what a name is. With `lines`, line feeds stay: for a text whose
-    parts were made visible before.
+    could command a terminal, forge lines or disguise a name. With `lines`, line feeds are kept: for text whose
+    parts were already made visible.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -37,16 +38,16 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """`text` for a cell of a CSV file: visible, and nothing that a spreadsheet would run.
+    """Returns `text` for a cell of a CSV file: visible, and without anything that a spreadsheet would execute.
 
-    What begins like a formula gets an apostrophe before it, also behind a separator at which some spreadsheets
+    Text that begins like a formula gets an apostrophe before it, also after a separator at which some spreadsheets
     split: https://owasp.org/www-community/attacks/CSV_Injection
     """
     return _FORMULA.sub("'", visible(text))
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
-    """JSON that reads back as `value`, with what `visible` escapes as JSON's own escapes."""
+    """Returns JSON that reads back as `value`, with JSON's own escapes for characters that `visible` escapes."""
     text = json.dumps(value, indent=indent, ensure_ascii=not _is_unicode(sys.stdout.encoding))
     if text.isascii() and text.isprintable():
         return text
@@ -54,15 +55,15 @@ def as_json(value: Any, indent: int | None = 2) -> str:
 
 
 def say(text: str = "", *, lines: bool = False, err: bool = False, nl: bool = True) -> None:
-    """Prints `text` as `visible` gives it."""
+    """Prints `text`, made visible."""
     click.echo(visible(text, lines=lines), err=err, nl=nl)
 
 
 def prepare_streams() -> None:
-    """Lets every text be printed in any locale.
+    """Makes every text printable in any locale.
 
-    Files and pipes get UTF-8, as `apply` reads it, unless PYTHONIOENCODING says otherwise. A terminal gets escapes
-    for what its encoding does not have.
+    Files and pipes get UTF-8, as `apply` reads it, unless PYTHONIOENCODING is set. A terminal gets escapes for
+    characters that its encoding lacks.
     """
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper) or _is_unicode(stream.encoding):
@@ -87,5 +88,5 @@ def _shown(character: str, *, lines: bool) -> str:
 
 
 def _is_seen(character: str) -> bool:
-    # A space of any width is no printable character to Python.
+    # Python does not count spaces other than U+0020 as printable.
     return character not in _UNSEEN and (character.isprintable() or unicodedata.category(character) == "Zs")

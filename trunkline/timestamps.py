@@ -1,4 +1,4 @@
-"""Points in time as flags: how long ago, a date, or a date and time."""
+"""A type of flags for points in time: how long ago, a date, or a date and time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trunkline.config import units
 
 
 class Timestamp(click.ParamType[int]):
-    """`24h` or `7d` ago, `2026-11-01` or `2026-11-01T12:00:00+01:00` (else UTC), as Unix seconds."""
+    """Parses `24h` or `7d` ago, `2026-11-01` or `2026-11-01T12:00:00+01:00` (default UTC) into Unix seconds."""
 
     name = "timestamp"
 

@@ -1,4 +1,4 @@
-"""Exported records as files, written as they arrive."""
+"""Writes exported records to files as they arrive."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def write(pages: Iterable[Rows], form: str, path: Path | None) -> int:
-    """Writes every page and returns how many records they were. `path` None is standard output.
+    """Writes every page and returns the number of records. `path` None is standard output.
 
-    A file appears under its name when it is complete. Raises UsageError where it cannot be written.
+    A file gets its name when it is complete. Raises UsageError if it cannot be written.
     """
     if path is None:
         if form == "parquet":
@@ -79,7 +79,7 @@ def _parquet(pages: Iterable[Rows], path: Path) -> int:
                 ("reason", arrow.string()),
             ]
         )
-        # By how an empty record has it: a list is of failed attempts.
+        # The types are those of an empty record; the only list is that of failed attempts.
         kinds = {int: arrow.int64(), bool: arrow.bool_(), str: arrow.string(), list: arrow.list_(attempt)}
         empty = record_row(UsageRecord())
         schema = arrow.schema([(name, kinds[type(empty[name])]) for name in RECORD_COLUMNS])

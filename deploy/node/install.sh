@@ -18,7 +18,7 @@ Usage: install.sh [options]
   --upstream URL     a local inference server; may be repeated (default: look for known ones)
   --direct HOST:PORT where the gateway reaches this node (default: tunnels)
   --concurrency N    requests at once
-  --replace          join anew although this machine has joined already
+  --replace          join again although this machine has already joined
   --package SPEC     what pip installs (default: trunkline[node]); a wheel's path works
   --prefix DIR       where the program goes (default: /opt/trunkline-node)
   --no-start         install the service, but do not start it

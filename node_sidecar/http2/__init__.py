@@ -1,1 +1,3 @@
-"""An HTTP/2 server for one peer, the gateway: `connection` is the protocol without I/O, `session` the sockets."""
+"""An HTTP/2 server for one peer, the gateway: `connection` is the protocol without I/O, `session` the
+transport.
+"""

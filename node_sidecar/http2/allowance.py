@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Allowance:
-    """`count` in any `period` seconds, refilled evenly."""
+    """A token bucket: `count` frames in any `period` seconds, refilled evenly."""
 
     __slots__ = ("_count", "_left", "_per_second", "_seen")
 
@@ -15,7 +15,7 @@ class Allowance:
         self._seen = 0.0
 
     def spend(self, now: float) -> bool:
-        """Takes one at `now` (seconds, monotonic); False when none is left."""
+        """Spends one frame at `now` (seconds, monotonic); returns False if none is left."""
         self._left = min(self._count, self._left + (now - self._seen) * self._per_second) - 1
         self._seen = now
         return self._left >= 0

@@ -32,9 +32,10 @@ _INITIAL_WINDOW = 65_535  # RFC 9113 section 6.9.2
 
 
 class PatientConnection(H2Connection):
-    """h2 takes a GOAWAY for the end of everything; RFC 9113 section 6.8 lets the open streams finish."""
+    """Lets open streams finish after a GOAWAY, as RFC 9113 section 6.8 requires; h2 would end the connection."""
 
-    #: Remembered, so that late frames of theirs are ignored. h2's 65,536 would be megabytes on each tunnel.
+    #: Closed streams to remember, so that their late frames are ignored. h2's 65,536 would be megabytes on each
+    #: tunnel.
     MAX_CLOSED_STREAMS = 4096
 
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[h2.events.Event]]:
@@ -46,7 +47,9 @@ class PatientConnection(H2Connection):
 
 
 class ServerConnection:
-    """Feed it what was read, send what `output` gives. After ConnectionFailed only `output` may be called."""
+    """The protocol state of a connection. Pass received data to `receive` and send what `output` returns. After
+    ConnectionFailed only `output` may be called.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._h2 = PatientConnection(H2Configuration(client_side=False, header_encoding=None))
@@ -61,7 +64,7 @@ class ServerConnection:
         self._h2.decoder.max_header_list_size = limits.header_list
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(limits.connection_window - _INITIAL_WINDOW)
-        self._after: bytes = b""  # goes out behind what h2 has
+        self._after: bytes = b""  # sent after h2's own output
         self._refuses_above: int | None = None
         self._last_stream = 0
         period = limits.allowance_period
@@ -87,7 +90,7 @@ class ServerConnection:
         }
 
     def receive(self, data: bytes, now: float) -> list[Event]:
-        """What `data`, read at `now` (seconds, monotonic), means."""
+        """Returns the events in `data`, received at `now` (seconds, monotonic)."""
         try:
             incoming = self._h2.receive_data(data)
         except ProtocolError as error:
@@ -106,7 +109,7 @@ class ServerConnection:
         return events
 
     def output(self) -> bytes:
-        """What has to be sent now; the next call does not repeat it."""
+        """Returns the bytes to send now; the next call does not repeat them."""
         data = self._h2.data_to_send()
         if self._after:
             data += self._after
@@ -114,19 +117,21 @@ class ServerConnection:
         return data
 
     def room(self, stream_id: int) -> int:
-        """Bytes that may be sent on this stream now, by its window and the connection's; may be negative."""
+        """Returns how many bytes may be sent on this stream now, by its window and the connection's; may be
+        negative.
+        """
         try:
             return self._h2.local_flow_control_window(stream_id)
-        except H2Error:  # it was closed in the meantime
+        except H2Error:  # the stream was closed in the meantime
             return 0
 
     def send_head(self, stream_id: int, status: int, headers: Iterable[Header], *, end: bool) -> None:
-        """Names in lower case, no connection-specific ones."""
+        """Sends the response's head. Header names are in lower case and not connection-specific."""
         pseudo = (b":status", b"%d" % status)
         self._h2.send_headers(stream_id, [pseudo, *headers], end_stream=end)
 
     def send_data(self, stream_id: int, data: bytes | memoryview, room: int) -> int:
-        """Sends the beginning of `data`, at most `room` (from `room()`) bytes; how many."""
+        """Sends the first bytes of `data`, at most `room` (from `room()`). Returns how many."""
         size = min(len(data), room)
         frame = self._h2.max_outbound_frame_size
         if len(data) <= size <= frame:
@@ -138,28 +143,28 @@ class ServerConnection:
         return size
 
     def send_end(self, stream_id: int) -> None:
-        """The stream's clean end."""
+        """Ends the stream cleanly."""
         self._h2.end_stream(stream_id)
 
     def reset(self, stream_id: int, code: ErrorCodes) -> None:
-        """Ends a stream visibly broken; does nothing if it has ended on both sides."""
+        """Resets a stream, which the peer sees as broken. Does nothing if it has ended on both sides."""
         try:
             self._h2.reset_stream(stream_id, code)
         except H2Error:
             return
 
     def acknowledge(self, stream_id: int, size: int) -> None:
-        """`size` bytes of BodyReceived were used: the peer may send as many more."""
+        """Acknowledges `size` consumed bytes of BodyReceived, so that the peer may send as many more."""
         self._h2.acknowledge_received_data(size, stream_id)
 
     def ping(self, data: bytes) -> None:
-        """Asks for a sign of life; `data` is 8 bytes that come back in PingAnswered."""
+        """Sends a ping; `data` is 8 bytes that come back in PingAnswered."""
         self._h2.ping(data)
 
     def drain(self) -> None:
-        """GOAWAY: streams up to the last one go on, later ones are refused (RFC 9113 section 6.8).
+        """Sends GOAWAY: streams up to the last one continue, later ones are refused (RFC 9113 section 6.8).
 
-        Not by h2's `close_connection`, after which nothing more can be sent.
+        It does not use h2's `close_connection`, after which nothing more can be sent.
         """
         if self._refuses_above is None:
             self._refuses_above = self._last_stream
@@ -174,7 +179,7 @@ class ServerConnection:
     def _on_request(self, event: h2.events.RequestReceived) -> Event | None:
         stream_id = event.stream_id
         if self._refuses_above is not None and stream_id > self._refuses_above:
-            # Promises that nothing of it was done, so that it is sent again elsewhere (section 8.7).
+            # Promises that the request was not processed, so that it is sent again elsewhere (section 8.7).
             self._h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
             return None
         self._last_stream = stream_id

@@ -1,4 +1,4 @@
-"""What happened on a connection, as values."""
+"""The events of a connection, as values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class RequestReceived(Event):
-    """`ended`: it has no body."""
+    """A request has arrived. `ended`: it has no body."""
 
     stream_id: int
     head: RequestHead
@@ -37,7 +37,7 @@ class RequestReceived(Event):
 
 @dataclass(frozen=True, slots=True)
 class BodyReceived(Event):
-    """`size` is what has to be acknowledged once `data` is used: data and padding."""
+    """A part of a request's body. `size` is to be acknowledged once `data` is used: data and padding."""
 
     stream_id: int
     data: bytes = field(repr=False)
@@ -47,7 +47,7 @@ class BodyReceived(Event):
 
 @dataclass(frozen=True, slots=True)
 class StreamReset(Event):
-    """The peer wants no more of this stream."""
+    """The peer has reset this stream."""
 
     stream_id: int
 
@@ -61,7 +61,9 @@ class WindowOpened(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFailed(Event):
-    """The peer broke the protocol or an allowance. What is left to send says so; then the connection is closed."""
+    """The peer violated the protocol or an allowance. The remaining output says so; then the connection is
+    closed.
+    """
 
     reason: str
 
@@ -73,6 +75,6 @@ class PeerLeaves(Event):
 
 @dataclass(frozen=True, slots=True)
 class PingAnswered(Event):
-    """The peer has processed all that was sent before this ping."""
+    """The peer has processed everything sent before this ping."""
 
     data: bytes

@@ -1,4 +1,4 @@
-"""One request and its answer, as its handler sees them."""
+"""One request and its answer, as the handler sees them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from node_sidecar.http2.events import Header, RequestHead
 
 
 class Wire(Protocol):
-    """What an exchange needs of its connection."""
+    """The interface of a connection that an exchange uses."""
 
     def send_head(self, stream_id: int, status: int, headers: Iterable[Header], *, end: bool) -> None: ...
 
     def write(self, stream_id: int, data: bytes | memoryview) -> int:
-        """Takes the beginning of `data`, as much as may be sent now; how many bytes."""
+        """Sends as many of the first bytes of `data` as allowed now. Returns how many."""
 
     async def writable(self, stream_id: int) -> None:
-        """Returns when `write` is worth another try."""
+        """Returns when `write` may be able to send again."""
 
     def end(self, stream_id: int) -> None: ...
 
@@ -28,10 +28,10 @@ class Wire(Protocol):
 
 
 class Exchange:
-    """A request to answer. Its handler's task is cancelled as soon as nobody wants the answer any more.
+    """A request to answer. The handler's task is cancelled as soon as the client has left.
 
-    A handler that returns without `end`, or raises, leaves a stream that is reset: visibly broken, never cut short
-    as if it were whole.
+    If a handler returns without `end`, or raises, the stream is reset: the answer is visibly broken and never
+    looks complete.
     """
 
     __slots__ = (
@@ -61,7 +61,9 @@ class Exchange:
         return self._body_ended
 
     async def read(self) -> bytes:
-        """The next piece of the request's body, empty at its end. The peer may then send as many bytes more."""
+        """Returns the next piece of the request's body, empty at its end. The peer may then send as many bytes
+        more.
+        """
         while not self._pieces:
             if self._body_ended:
                 return b""
@@ -72,13 +74,15 @@ class Exchange:
         return data
 
     def send_head(self, status: int, headers: Iterable[Header], *, end: bool = False) -> None:
-        """Names in lower case, no connection-specific ones. Raises StreamClosedError."""
+        """Sends the answer's head. Header names are in lower case and not connection-specific. Raises
+        StreamClosedError.
+        """
         self._check_open()
         self._wire.send_head(self.stream_id, status, headers, end=end)
         self.ended = end
 
     async def send(self, data: bytes) -> None:
-        """Returns when all of `data` is on its way: waits for the peer to read. Raises StreamClosedError."""
+        """Sends all of `data`, waiting for the peer to read if necessary. Raises StreamClosedError."""
         rest: bytes | memoryview = data
         while True:
             self._check_open()
@@ -89,13 +93,13 @@ class Exchange:
             await self._wire.writable(self.stream_id)
 
     def end(self) -> None:
-        """The answer is complete. Raises StreamClosedError."""
+        """Ends the answer. Raises StreamClosedError."""
         self._check_open()
         self._wire.end(self.stream_id)
         self.ended = True
 
     def body_arrived(self, data: bytes, size: int, *, ended: bool) -> None:
-        """For the connection: the peer sent this."""
+        """Called by the connection when a part of the body has arrived."""
         if size:
             self._pieces.append((data, size))
         self._body_ended = ended
@@ -103,7 +107,7 @@ class Exchange:
             self._arrived.set_result(None)
 
     def unread(self) -> int:
-        """For the connection, when the handler is done: bytes that it never read."""
+        """Called by the connection when the handler is done; returns the bytes that it never read."""
         size = sum(size for _, size in self._pieces)
         self._pieces.clear()
         return size

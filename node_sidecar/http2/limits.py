@@ -1,4 +1,4 @@
-"""What one connection may hold and do."""
+"""The limits of one connection."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ class Limits:
     receiver more than its sender (RFC 9113 section 10.5).
     """
 
-    #: The gate decides how much runs; this only has to hold what Envoy opens before it knows (1,024).
+    #: The gate limits the running requests; this only has to cover the streams that Envoy opens before it knows
+    #: (1,024).
     streams: int = 1024
-    #: One request body arrives without waiting for acknowledgements up to this.
+    #: A request body up to this size arrives without waiting for acknowledgements.
     stream_window: int = 1 * MIB
-    #: All unread bodies of a connection.
+    #: The maximum of all unread bodies of a connection.
     connection_window: int = 16 * MIB
-    #: Envoy takes 60 KiB from its clients. The HPACK decoder stops here, so a compressed bomb stays small.
+    #: Envoy accepts 60 KiB from its clients. The HPACK decoder stops here, which keeps a compressed bomb small.
     header_list: int = 64 * KIB
     allowance_period: float = 10.0
-    #: As many clients as there are streams may leave at once, and again after that.
+    #: The clients of all streams may leave at once, and again after that.
     resets: int = 2 * 1024
     pings: int = 200
     settings: int = 50
-    #: DATA frames without data, PRIORITY, and frames of kinds that nobody knows.
+    #: DATA frames without data, PRIORITY, and frames of unknown kinds.
     empty: int = 1000
-    #: Window updates; a fast reader sends two for every 16 KiB it was sent.
+    #: Window updates; a fast reader sends two for every 16 KiB that it receives.
     window_updates: int = 200_000
-    #: A peer that has been silent so long is pinged, and counts as dead after the second one.
+    #: A peer is pinged after this silence, and counts as dead after the second one.
     ping_after: float = 2.0
     dead_after: float = 8.0
 

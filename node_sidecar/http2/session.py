@@ -27,21 +27,21 @@ from node_sidecar.http2.limits import DEFAULT, KIB, Limits
 Handler = Callable[[Exchange], Awaitable[None]]
 
 _log = structlog.get_logger(__name__)
-#: Above this, answers wait: what the peer has not taken yet stays with the local server.
+#: Above this, answers wait: data that the peer does not read yet stays with the local server.
 _WRITE_HIGH = 256 * KIB
-#: Above this, nothing is read either: only a peer that sends control frames and reads none comes here.
+#: Above this, reading stops too: only a peer that sends control frames without reading reaches it.
 _WRITE_STOP = 1024 * KIB
-#: Written at once instead of at the end of the loop's turn; so is what a lone stream sends, which nothing else
-#: would join, and which would pay for one more turn.
+#: Above this, data is written at once instead of at the end of the event loop's turn. The data of a lone stream is
+#: also written at once: nothing else would join it, and waiting would cost another turn.
 _FLUSH_AT = 64 * KIB
-#: Seconds that a farewell may take.
+#: Seconds that closing may take.
 _FAREWELL = 2.0
 _ALIVE_PING = b"are you?"
 _LAST_PING = b"goodbye!"
 
 
 class Session(asyncio.Protocol):
-    """Serves one connection. `leaving` is done when it will bring no more requests, `closed` when it is gone."""
+    """Serves one connection. `leaving` is done when it will bring no more requests, `closed` when it has ended."""
 
     def __init__(self, handler: Handler, limits: Limits = DEFAULT) -> None:
         self._handler = handler
@@ -51,7 +51,7 @@ class Session(asyncio.Protocol):
         self._exchanges: dict[int, Exchange] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._served: dict[int, int] = {}  # when each stream last sent data, in writes
+        self._served: dict[int, int] = {}  # when each stream last sent data, counted in writes
         self._writes = 0
         self._paused = False
         self._reading = True
@@ -115,16 +115,16 @@ class Session(asyncio.Protocol):
 
     @property
     def running(self) -> int:
-        """Requests being answered."""
+        """The number of requests being answered."""
         return len(self._exchanges)
 
     @property
     def buffered(self) -> int:
-        """Bytes that the peer has yet to take; bounded, whatever it does."""
+        """The bytes that the peer has not read yet; bounded in any case."""
         return self._transport.get_write_buffer_size()
 
     def drain(self) -> None:
-        """Takes no new request, finishes what runs, then closes."""
+        """Accepts no new request, finishes the running ones, then closes."""
         if self._draining or self._closing:
             return
         self._draining = True
@@ -134,7 +134,7 @@ class Session(asyncio.Protocol):
         self._close_if_done()
 
     def abort(self) -> None:
-        """Ends everything now."""
+        """Aborts the connection."""
         self._transport.abort()
 
     # What exchanges call
@@ -203,7 +203,7 @@ class Session(asyncio.Protocol):
     def _begin(self, exchange: Exchange) -> None:
         self._exchanges[exchange.stream_id] = exchange
         task = self._tasks[exchange.stream_id] = self._loop.create_task(self._answer(exchange))
-        # Not in the task itself: one that is cancelled before it began runs no line of it.
+        # Not in the task itself: a task that is cancelled before its start does not run at all.
         task.add_done_callback(lambda _: self._finish(exchange))
 
     def _body_arrived(self, event: BodyReceived) -> None:
@@ -224,7 +224,7 @@ class Session(asyncio.Protocol):
             await self._handler(exchange)
         except StreamClosedError:
             pass
-        except Exception as error:  # noqa: BLE001 - whatever it is, the stream is reset and the others go on
+        except Exception as error:  # noqa: BLE001 - after any error the stream is reset and the others continue
             _log.error("request_failed", error=type(error).__name__)
 
     def _finish(self, exchange: Exchange) -> None:
@@ -246,7 +246,9 @@ class Session(asyncio.Protocol):
         self._close_if_done()
 
     def _wake_all(self) -> None:
-        """Everybody who waits, who has waited longest first: else a short window would always go to the same."""
+        """Wakes all waiting streams, the longest-waiting first: otherwise a short window would always go to the
+        same one.
+        """
         waiting, self._waiting = self._waiting, {}
         for stream_id in sorted(waiting, key=lambda stream_id: self._served.get(stream_id, 0)):
             self._wake(waiting[stream_id])
@@ -257,7 +259,7 @@ class Session(asyncio.Protocol):
             waiter.set_result(None)
 
     def _flush_soon(self) -> None:
-        """All that is sent in one turn of the loop goes out in one piece."""
+        """Sends all output of one turn of the event loop in one write."""
         if not self._flush_scheduled:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
@@ -269,7 +271,7 @@ class Session(asyncio.Protocol):
             self._transport.write(data)
 
     def _watch(self) -> None:
-        """Pings a silent peer, and gives it up when it stays silent."""
+        """Pings a silent peer, and aborts the connection if it stays silent."""
         silent = self._loop.time() - self._last_heard
         if silent >= self._limits.dead_after:
             _log.warning("gateway_silent", seconds=round(silent, 1))
@@ -285,7 +287,9 @@ class Session(asyncio.Protocol):
             self.leaving.set_result(None)
 
     def _close_if_done(self) -> None:
-        """Closes once the peer has taken the last answer: what it sends meanwhile would make a close a reset."""
+        """Closes once the peer has read the last answer; data that it sends in the meantime would turn the close
+        into a reset.
+        """
         if self._draining and not self._exchanges and not self._closing:
             self._connection.ping(_LAST_PING)
             self._flush_soon()

@@ -1,1 +1,3 @@
-"""What the node's owner wants: prices, hours, how much, for whom. No I/O and no clock, but for `store`."""
+"""The preferences of the node's owner: prices, hours, capacity, callers. No I/O and no clock, except in
+`store`.
+"""

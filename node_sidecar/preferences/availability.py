@@ -1,4 +1,4 @@
-"""Whom the node serves at this moment, and why, in words."""
+"""Decides whom the node serves at the moment, and says why."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Serves(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """`reason` is at most 256 bytes of UTF-8, empty where nothing limits.
+    """`reason` has at most 256 bytes of UTF-8; empty if nothing limits the node.
 
-    Unless it `turns_away`, requests that come all the same are served: the gateway is asked to send no more, which
-    it cannot know at once.
+    Unless `turns_away`, requests that still arrive are served: the gateway was asked to send no more, but cannot
+    know at once.
     """
 
     serves: Serves
@@ -37,14 +37,14 @@ class Availability:
 
 
 def decide(preferences: Preferences, moment: datetime, idle: State | None) -> Availability:
-    """`idle` is None where it does not matter. The strictest preference gives the reason."""
+    """Decides by the strictest preference, which gives the reason. `idle` is None if there is no idle rule."""
     if preferences.paused:
         return Availability(Serves.CLOSED, "paused by its owner")
     limited = Serves.OWNER_ONLY if preferences.owner_always or preferences.maintenance else Serves.CLOSED
     if preferences.schedule is not None and not preferences.schedule.open_at(moment):
         return Availability(limited, _cut(f"outside {preferences.schedule}"))
     if idle in _NOT_IDLE:
-        # While it is measured, the gateway sends no more; what comes all the same is served.
+        # During a measurement the gateway sends no more; requests that still arrive are served.
         return Availability(
             limited, _NOT_IDLE[idle], turns_away=idle is not State.MEASURING or preferences.maintenance
         )

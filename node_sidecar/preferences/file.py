@@ -214,7 +214,7 @@ def _idle(given: _Idle, _: Mapping[str, str]) -> IdleRule:
     return IdleRule(given.cpu, given.gpu, given.gpu_memory_free, given.after, given.recheck)
 
 
-#: Key → what makes the value in `Preferences` of the one in the file, where they differ.
+#: For each key whose value differs in `Preferences`: a function that converts the file's value.
 _BUILDERS: Mapping[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "upstreams": _upstreams,
     "models": lambda given, _: tuple(given),

@@ -1,9 +1,10 @@
-"""Whether the machine's owner leaves it idle, so that it may serve others: by a moving average of the owner's use.
+"""Decides whether the machine's owner leaves it idle, so that it may serve others, by a moving average of the
+owner's use.
 
-What the local servers use is told apart where the system and the driver allow it (`node_sidecar.use`): then the
-node never has to stop serving to find out. Where only the total of a GPU can be read, samples count only while no
-request runs; after `recheck` seconds without one the node asks the gateway for a time to measure, in which no new
-requests are sent to it (docs/node.md).
+The use of the local servers is separated from the owner's if the system and the driver allow it
+(`node_sidecar.use`); the node then never has to stop serving for a measurement. If only the total of a GPU can be
+read, samples count only while no request runs. After `recheck` seconds without such a sample, the node asks the
+gateway for time to measure, during which it gets no new requests (docs/node.md).
 """
 
 from __future__ import annotations
@@ -14,28 +15,28 @@ from math import exp
 
 from node_sidecar.use.owner import OwnerUse
 
-#: Seconds over which use is averaged: with 20 %, an owner who uses half of the machine is noticed after 5 s, one
-#: who uses 30 % after 11 s.
+#: Seconds over which use is averaged. With a limit of 20 %, an owner who uses half of the machine is noticed after
+#: 5 s, one who uses 30 % after 11 s.
 AVERAGED = 10.0
 #: A sample counts for at most this many times its limit, so that a moment of full use does not close the node.
 _MOST = 4.0
-#: What too little free memory counts as, in multiples of a limit: noticed after 7 s.
+#: The load that too little free memory counts as, in multiples of a limit: noticed after 7 s.
 _SHORT_OF_MEMORY = 2.0
 #: Idle again below this part of the limit.
 _FALL = 0.75
-#: Seconds without a reading after which the rule cannot be kept.
+#: Seconds without a reading after which the rule cannot be checked.
 UNREADABLE_AFTER = 10.0
-#: Seconds without any request that a measurement takes, and the longest that the node waits for them.
+#: Seconds without requests that a measurement needs, and the maximum that the node waits for them.
 _MEASURE = 4.0
 MEASURE_AT_MOST = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class IdleRule:
-    """Percent of all CPUs and of the busiest GPU, and bytes free on the fullest one; None: it does not matter.
+    """Limits in percent of all CPUs and of the busiest GPU, and in free bytes of the fullest GPU; None: no limit.
 
-    Times in seconds: the machine is idle once its owner has left it so for `after`; `recheck` is how old a
-    measurement may get where the owner's use of a GPU cannot be told apart.
+    Times in seconds. The machine is idle once its owner has left it idle for `after`. `recheck` is the maximum age
+    of a measurement if the owner's use of a GPU cannot be separated.
     """
 
     cpu: float | None = 20.0
@@ -46,7 +47,7 @@ class IdleRule:
 
 
 class State(Enum):
-    """`UNREADABLE`: what the rule is about cannot be read. `MEASURING`: idle so far, and being looked at."""
+    """`UNREADABLE`: a value that the rule needs cannot be read. `MEASURING`: idle so far, and being measured."""
 
     IDLE = "idle"
     BUSY = "busy"
@@ -65,7 +66,7 @@ class _Average:
 
 
 class IdleWatch:
-    """Takes a sample every few seconds. Begins busy: `after` must pass first."""
+    """Applies the idle rule to a sample every few seconds. It begins in state BUSY: `after` must pass first."""
 
     def __init__(self, rule: IdleRule, now: float) -> None:
         self._rule = rule
@@ -81,20 +82,24 @@ class IdleWatch:
 
     @property
     def wants_measurement(self) -> bool:
-        """The owner's use of a GPU has not been seen for `recheck` seconds, because requests ran all the time."""
+        """True if the owner's use of a GPU has not been measured for `recheck` seconds, because requests ran all
+        the time.
+        """
         return self.state is State.IDLE and not self._separate and self._at >= self._due_at
 
     def measure(self, now: float) -> None:
-        """Begins a measurement. The gateway has granted it: it sends no new requests until there is a result."""
+        """Begins a measurement, which the gateway has granted: it sends no new requests until there is a
+        result.
+        """
         if self.wants_measurement:
             self.state = State.MEASURING
             self._measuring = _Measurement(now + MEASURE_AT_MOST)
             self._averages["gpu"].value = 0.0
 
     def sample(self, now: float, use: OwnerUse) -> State:
-        """`now` in seconds, monotonic."""
+        """Takes a sample at `now` (seconds, monotonic) and returns the new state."""
         seconds, self._at = min(max(0.0, now - self._at), 2 * AVERAGED), now
-        # A sample is an average since the last one: alone then and now, or requests have their part in it.
+        # A sample is an average since the last one. It excludes requests only if none runs now and none ran then.
         alone, self._alone = self._alone and use.in_flight == 0, use.in_flight == 0
         self._separate = use.separate or self._rule.gpu is None
         self._add("cpu", use.cpu, self._rule.cpu, seconds)
@@ -143,7 +148,8 @@ class IdleWatch:
             self._averages["gpu"].value /= 1 - exp(-measuring.alone / AVERAGED)  # it began at 0
             return State.BUSY if self._highest > 1 else State.IDLE
         if now >= measuring.until:
-            # Requests ran on: the node asks again after another `recheck`, and goes on as before until then.
+            # Requests kept running: the node asks again after another `recheck`, and continues as before until
+            # then.
             self._due_at = now + self._rule.recheck
             return State.IDLE
         return State.MEASURING
@@ -155,7 +161,7 @@ class IdleWatch:
 
 @dataclass(slots=True)
 class _Measurement:
-    """`until`: monotonic seconds; `alone`: seconds of it in which no request ran."""
+    """`until`: monotonic seconds; `alone`: seconds of the measurement in which no request ran."""
 
     until: float
     alone: float = 0.0

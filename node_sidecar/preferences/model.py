@@ -20,7 +20,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamPreference:
-    """A local server. `url` as `address.upstream` returns it; `kind` is empty if it is to be found out."""
+    """A local server. `url` is as `address.upstream` returns it; `kind` is empty if the node is to find it out."""
 
     url: str
     api_key: str = field(default="", repr=False)
@@ -29,11 +29,11 @@ class UpstreamPreference:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """`models` and the keys of `prices` are patterns with `*`; of several prices the first that fits counts.
+    """`models` and the keys of `prices` are patterns with `*`; the first price whose pattern matches applies.
 
-    `concurrency` is how many requests run at once, 0 for no limit, None for as many as the local servers can
-    batch; `queue` how many more wait. `share` is how many percent of `concurrency` others than the owner may take.
-    `direct` is host:port where the gateway reaches the node, empty for tunnels.
+    `concurrency` is how many requests run at once: 0 for no limit, None for as many as the local servers can
+    batch. `queue` is how many more wait. `share` is the percentage of `concurrency` that others than the owner may
+    use. `direct` is the host:port where the gateway reaches the node, empty for tunnels.
     """
 
     upstreams: tuple[UpstreamPreference, ...] = ()
@@ -47,7 +47,7 @@ class Preferences:
     paused: bool = False
     schedule: Schedule | None = None
     idle: IdleRule | None = None
-    #: Outside the schedule, or while the machine is busy, the owner's own requests are served still.
+    #: Serves the owner's own requests even outside the schedule and while the machine is busy.
     owner_always: bool = False
     direct: str = ""
 

@@ -1,7 +1,7 @@
-"""Hours of the week, on the clock on the wall of a time zone.
+"""Hours of the week in the local time of a time zone.
 
-The wall's clock decides, so a change to or from summer time moves the moment, never the hour: an hour that comes
-twice is open twice, one that does not come is not missed elsewhere.
+Local time decides: `22:00` stays 22:00 when summer time begins or ends. An hour that occurs twice is open twice;
+an hour that is skipped is not made up for.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ DAY_MINUTES = 24 * 60
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """From `start` to before `end`, in minutes after midnight, on `days` (0 is Monday).
+    """From `start` until just before `end`, in minutes after midnight, on `days` (0 is Monday).
 
-    `end` at or before `start` is on the next day; `end` may be 1440 for midnight.
+    An `end` at or before `start` is on the next day; `end` may be 1440 for midnight.
     """
 
     days: frozenset[int]
@@ -25,7 +25,7 @@ class Hours:
     end: int
 
     def hold(self, weekday: int, minute: int) -> bool:
-        """Whether `minute` of `weekday` is in them."""
+        """Returns whether `minute` of `weekday` is within these hours."""
         if self.start < self.end:
             return weekday in self.days and self.start <= minute < self.end
         since_yesterday = (weekday - 1) % 7 in self.days and minute < self.end
@@ -38,14 +38,14 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`zone` has a name for people in `zone_name`; `hours` is not empty."""
+    """`zone_name` is the name of `zone` as the owner wrote it; `hours` is not empty."""
 
     zone: tzinfo
     zone_name: str
     hours: tuple[Hours, ...]
 
     def open_at(self, moment: datetime) -> bool:
-        """`moment` has a time zone, any."""
+        """Returns whether the schedule is open at `moment`, which has a time zone."""
         local = moment.astimezone(self.zone)
         minute = local.hour * 60 + local.minute
         return any(hours.hold(local.weekday(), minute) for hours in self.hours)
@@ -59,7 +59,7 @@ def _clock(minute: int) -> str:
 
 
 def _days(days: frozenset[int]) -> str:
-    """Neighbours as a range: `mon-fri`, `mon,wed`."""
+    """Writes days, with adjacent ones as a range: `mon-fri`, `mon,wed`."""
     parts, run = [], list[int]()
     for day in [*sorted(days), -1]:
         if run and day != run[-1] + 1:

@@ -1,7 +1,7 @@
-"""Where preferences come from, and that they are followed when they change.
+"""Loads the preferences from their files, and reloads them when a file changes.
 
-What was said to `join` (flags.yaml) is overruled by node.yaml, that by the options of `run`; `pause` and `resume`
-(a file `paused`, so that a restart does not forget) count beside `paused: true`.
+node.yaml takes precedence over the options given to `join` (flags.yaml), and the options of `run` over node.yaml.
+`pause` and `resume` (a file `paused`, so that a restart keeps it) count in addition to `paused: true`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from node_sidecar.files import write_private
 from node_sidecar.preferences import file
 from node_sidecar.preferences.model import Preferences
 
-#: Seconds between two looks at the files.
+#: Seconds between two checks of the files.
 INTERVAL = 1.0
 
 
 class PreferenceStore:
-    """`options` are fields of Preferences that the command line sets."""
+    """`options` are the fields of Preferences set on the command line."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str], options: Mapping[str, Any]) -> None:
         self._flags = directory / "flags.yaml"
@@ -34,12 +34,14 @@ class PreferenceStore:
         self._environment = environment
         self._options = options
         self._seen: tuple[object, ...] = ()
-        #: What is wrong with node.yaml as it is now; the last good one stays in force.
+        #: What is wrong with the current node.yaml; the last valid one stays in force.
         self.problem = ""
 
     def load(self) -> Preferences:
-        """Raises:
-        SettingsError: names the file and the key.
+        """Loads and merges the preferences.
+
+        Raises:
+            SettingsError: names the file and the key.
         """
         self._seen = self._stamps()
         preferences = Preferences()
@@ -54,7 +56,7 @@ class PreferenceStore:
         return replace(preferences, paused=preferences.paused or self._paused.exists())
 
     def keep_flags(self, flags: Mapping[str, Any]) -> None:
-        """What `join` was told, in node.yaml's words, for every later `run`."""
+        """Stores the options given to `join`, under their keys in node.yaml, for every later `run`."""
         if flags:
             write_private(self._flags, yaml.safe_dump(dict(flags)).encode())
         else:
@@ -67,7 +69,7 @@ class PreferenceStore:
         self._paused.unlink(missing_ok=True)
 
     async def follow(self, changed: Callable[[Preferences], None], log: FilteringBoundLogger) -> None:
-        """Calls `changed` when a file changes, until cancelled. Logs once that a file cannot be used."""
+        """Calls `changed` when a file changes, until cancelled. Logs once if a file is invalid."""
         while True:
             await asyncio.sleep(INTERVAL)
             if self._stamps() == self._seen:

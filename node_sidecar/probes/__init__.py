@@ -1,1 +1,1 @@
-"""What local inference servers tell for free. No probe generates a token, or wakes a model that sleeps."""
+"""Probes of local inference servers. No probe generates a token or wakes a sleeping model."""

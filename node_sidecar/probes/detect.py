@@ -1,4 +1,4 @@
-"""Which kind of server answers at an address, and where servers are when nobody says."""
+"""Finds out which kind of server answers at an address, and lists the default ports to look at."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from node_sidecar.probes.sglang import Sglang
 from node_sidecar.probes.tgi import Tgi
 from node_sidecar.probes.vllm import Vllm
 
-#: In the order in which they are asked for; the last recognises what the others are too.
+#: In the order of probing. OpenAi recognises all the others too, so it is the last.
 KINDS: Mapping[str, type[Kind]] = {
     kind.name: kind for kind in (Ollama, Vllm, LlamaCpp, LmStudio, Sglang, Tgi, OpenAi)
 }
-#: Where the known kinds listen unless told otherwise: vLLM, llama.cpp, Ollama, SGLang, LM Studio, TGI.
+#: Default ports of the known kinds: vLLM, llama.cpp, Ollama, SGLang, LM Studio, TGI.
 DEFAULT_PORTS = (8000, 8080, 11434, 30000, 1234, 3000)
 
 
 async def recognise(local: LocalClient, *, only_known: bool) -> Kind | None:
-    """A new probe for the server at `local`, None if there is none.
+    """Returns a new probe for the server at `local`, or None if no server of a known kind answers.
 
-    `only_known`: a server that merely speaks OpenAI's dialect does not count: it might be a gateway, even ours.
+    With `only_known`, a server that merely speaks OpenAI's dialect does not count: it might be a gateway, even
+    this one.
     """
     for name, kind in KINDS.items():
         if only_known and name == OpenAi.name:

@@ -1,4 +1,4 @@
-"""What is believed of one server, given what its probes found and when. No I/O, no clock."""
+"""The health of one server, derived from its probes and their times. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ GONE_AFTER = 60.0
 
 
 class ServerHealth:
-    """A server that fails keeps its models, unhealthy, for a minute: restarts are common and short."""
+    """The health of one server. A failing server keeps its models, as unhealthy, for a minute: restarts are common
+    and short.
+    """
 
     def __init__(self) -> None:
         self._last = Observation((), healthy=False)
         self._failing_since: float | None = None
-        #: Why it is not healthy; None before the first probe, empty if it is.
+        #: Why the server is not healthy; None before the first probe, empty if it is healthy.
         self.reason: str | None = None
 
     @property
@@ -25,7 +27,7 @@ class ServerHealth:
 
     @property
     def last(self) -> Observation:
-        """The last observation; without load while the server fails."""
+        """The last observation, without load while the server fails."""
         return self._last
 
     @property
@@ -33,7 +35,9 @@ class ServerHealth:
         return self._last.models
 
     def observed(self, now: float, seen: Observation) -> None:
-        """`now` in seconds, monotonic. An unhealthy server that names no models keeps those it had."""
+        """Records an observation at `now` (seconds, monotonic). An unhealthy server that names no models keeps
+        those it had.
+        """
         if seen.healthy:
             self._last, self._failing_since, self.reason = seen, None, ""
         else:
@@ -43,7 +47,7 @@ class ServerHealth:
         self._fail(now, self._last.models, reason)
 
     def gone(self, now: float) -> bool:
-        """It failed for so long that whatever is there now may be of another kind."""
+        """Returns whether the server has failed for so long that a server of another kind may be there next."""
         return self._failing_since is not None and now - self._failing_since >= GONE_AFTER
 
     def _fail(self, now: float, models: tuple[Model, ...], reason: str) -> None:

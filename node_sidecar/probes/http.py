@@ -1,4 +1,4 @@
-"""GET and POST at one local server: bounded in time and size, no redirects, no proxy."""
+"""An HTTP client for one local server: bounded in time and size, without redirects and proxies."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ class Response:
     body: bytes
 
     def json(self) -> Any:
-        """Raises:
-        ProbeError: it is none.
+        """Parses the body.
+
+        Raises:
+            ProbeError: the body is not JSON.
         """
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
-            raise ProbeError("answers something that is not JSON") from error
+            raise ProbeError("the answer is not JSON") from error
 
 
 class LocalClient:
-    """One local server. `base_url` has no trailing slash; `api_key` may be empty."""
+    """A client of one local server. `base_url` has no trailing slash; `api_key` may be empty."""
 
     def __init__(self, session: aiohttp.ClientSession, base_url: str, api_key: str = "") -> None:
         self.base_url = base_url
@@ -38,7 +40,7 @@ class LocalClient:
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
 
     async def ask(self, path: str, body: Any = None) -> Response:
-        """GET, or POST if there is a body; any status is an answer.
+        """Sends a GET, or a POST if there is a body. Returns the response whatever its status.
 
         Raises:
             ProbeError: no answer within five seconds, or one that is too long.
@@ -57,15 +59,15 @@ class LocalClient:
                 async for chunk in response.content.iter_chunked(64 * 1024):
                     content += chunk
                     if len(content) > _LIMIT:
-                        raise ProbeError(f"{path} answers more than {_LIMIT} bytes")
+                        raise ProbeError(f"{path} answers with more than {_LIMIT} bytes")
                 return Response(response.status, bytes(content))
         except TimeoutError as error:
-            raise ProbeError(f"{path} is not answered in time") from error
+            raise ProbeError(f"{path} does not answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ProbeError(f"{path} cannot be reached ({type(error).__name__})") from error
 
     async def json(self, path: str, body: Any = None) -> Any:
-        """What is answered with 200.
+        """Returns the JSON of a response with status 200.
 
         Raises:
             ProbeError: another status, not JSON, or no answer.
@@ -76,7 +78,7 @@ class LocalClient:
         return answer.json()
 
     async def find(self, path: str) -> Any:
-        """As `json`, or None where there is no good answer: for what a server may lack."""
+        """Like `json`, but returns None after any error: for endpoints that a server may lack."""
         try:
             return await self.json(path)
         except ProbeError:

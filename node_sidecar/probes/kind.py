@@ -1,4 +1,4 @@
-"""What all kinds of local server have in common, and what one probe of one server found."""
+"""The interface that all kinds of local server share, and the result of a probe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXT = (CHAT, COMPLETIONS)
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`context_length` in tokens, 0 if unknown; `loading`: the server answers 503 for it at the moment."""
+    """`context_length` in tokens, 0 if unknown. `loading`: the server answers 503 for the model at the moment."""
 
     name: str
     context_length: int = 0
@@ -25,10 +25,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """`running` and `waiting` are requests, whoever sent them; `kv_cache` is per mille. None: not told.
+    """`running` and `waiting` count requests of all clients; `kv_cache` is per mille. None means not reported.
 
-    `parallel` is how many requests the server works on at once; None: it does not publish that, see
-    `Kind.default_parallel`.
+    `parallel` is how many requests the server works on at once; None if it does not report that (see
+    `Kind.default_parallel`).
     """
 
     models: tuple[Model, ...]
@@ -40,29 +40,31 @@ class Observation:
 
 
 class Kind(Protocol):
-    """One kind of server. Each server has an instance of its own, which may remember what does not change."""
+    """One kind of server. Each server has its own instance, which may cache what does not change."""
 
     #: As in `Offer.server`.
     name: ClassVar[str]
-    #: How many requests such a server works on at once, by its documentation, unless its owner says otherwise.
+    #: How many requests such a server works on at once, by its documentation, if neither it nor its owner says so.
     default_parallel: ClassVar[int]
 
     async def recognise(self, local: LocalClient) -> bool:
-        """Whether the server at `local` is of this kind. False too if it is not there."""
+        """Returns whether the server at `local` is of this kind; False if it does not answer."""
         ...
 
     async def observe(self, local: LocalClient) -> Observation:
-        """Raises:
-        ProbeError: the server is away, or not of this kind any more.
+        """Probes the server.
+
+        Raises:
+            ProbeError: the server is away, or not of this kind any more.
         """
         ...
 
 
 def model_entries(answer: Any) -> list[Mapping[str, Any]]:
-    """The entries of a list in OpenAI's shape, those that have an id.
+    """Returns the entries with an id of a list of models in OpenAI's format.
 
     Raises:
-        ProbeError: it is none.
+        ProbeError: `answer` is not such a list.
     """
     entries = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(entries, list):
@@ -71,16 +73,16 @@ def model_entries(answer: Any) -> list[Mapping[str, Any]]:
 
 
 def context_length(value: Any) -> int:
-    """A context length as it is told; 0 for anything that is none."""
+    """Returns a reported context length, or 0 if `value` is not one."""
     return value if isinstance(value, int) and 0 < value < 2**32 else 0
 
 
 def parallel(value: Any) -> int | None:
-    """How many requests at once, as it is told; None for anything that is no such number."""
+    """Returns a reported number of parallel requests, or None if `value` is not one."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 100_000 else None
 
 
 def ordered(capabilities: Iterable[str]) -> tuple[str, ...]:
-    """In the contract's order, each once."""
+    """Returns the capabilities in the contract's order, without duplicates."""
     known = set(capabilities)
     return tuple(name for name in (CHAT, COMPLETIONS, EMBEDDINGS, VISION, TOOLS) if name in known)

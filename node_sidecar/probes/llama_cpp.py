@@ -1,9 +1,9 @@
-"""llama.cpp's server: `/health` is 503 while it loads; `/props` has the context and the number of slots; `/slots`
-who is at work.
+"""llama.cpp's server. `/health` is 503 while it loads; `/props` has the context and the number of slots; `/slots`
+has the busy slots.
 
-`/slots` and `/metrics` are tasks to it and would wake a server that sleeps (`--sleep-idle-seconds`), so `/props`
-is asked first, which does not. In router mode (`--models-dir`) `/v1/models` has the state of each model, and
-nothing else is asked, since asking for a model loads it.
+`/slots` and `/metrics` run as tasks and would wake a sleeping server (`--sleep-idle-seconds`), so the probe reads
+`/props` first, which does not. In router mode (`--models-dir`) `/v1/models` has the state of each model. The probe
+then reads nothing else, because a request about a model loads it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class LlamaCpp:
         return Observation(models, health.status == 200, running, waiting, cache, slots)
 
     async def _load(self, local: LocalClient) -> tuple[int | None, int | None, int | None]:
-        """Of `/metrics` if it is on, else of `/slots`."""
+        """Reads the load from `/metrics` if it is enabled, else from `/slots`."""
         page = await local.ask("/metrics")
         samples = metrics.read(page.body.decode(errors="replace"), {_RUNNING, _WAITING, _CACHE})
         if page.status == 200 and samples:
@@ -83,7 +83,9 @@ class LlamaCpp:
 
 
 def _model(entry: Mapping[str, Any], props: Mapping[str, Any], loading: bool) -> Model:
-    """With one model, `/props` is about it. Its context is that of one slot: what one request can use."""
+    """Describes a model. With a single model, `/props` is about it; its context is that of one slot, which is what
+    one request can use.
+    """
     meta = entry.get("meta") if isinstance(entry.get("meta"), dict) else {}
     settings = props.get("default_generation_settings")
     settings = settings if isinstance(settings, dict) else {}
@@ -100,7 +102,9 @@ def _model(entry: Mapping[str, Any], props: Mapping[str, Any], loading: bool) ->
 
 
 def _routed(entry: Mapping[str, Any]) -> Model:
-    """A model of a router. Unloaded ones are loaded by the first request, as their owner wants it."""
+    """Describes a model of a router. Unloaded models are offered too: the router loads them on the first
+    request.
+    """
     status = entry.get("status")
     value = status.get("value") if isinstance(status, dict) else None
     return Model(entry["id"], 0, TEXT, loading=value == "loading")

@@ -1,6 +1,6 @@
-"""LM Studio: `/api/v0/models` has everything. It tells no load.
+"""LM Studio. `/api/v0/models` has everything except the load, which LM Studio does not report.
 
-Models that are not loaded are offered too: it loads them by itself for the first request, if its owner lets it.
+Models that are not loaded are offered too: LM Studio loads them on the first request, if its owner allows it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from node_sidecar.probes.kind import (
 
 class LmStudio:
     name: ClassVar[str] = "lm-studio"
-    #: "Max Concurrent Predictions", which it does not publish.
+    #: The default of "Max Concurrent Predictions", which LM Studio does not report.
     default_parallel: ClassVar[int] = 4
 
     async def recognise(self, local: LocalClient) -> bool:
@@ -33,7 +33,7 @@ class LmStudio:
             models = model_entries(await local.find("/api/v0/models"))
         except ProbeError:
             return False
-        # It answers unknown paths with 200 and an error, and an empty list says nothing about who sent it.
+        # It answers unknown paths with 200 and an error, and an empty list does not identify its sender.
         return any("compatibility_type" in model or "state" in model for model in models)
 
     async def observe(self, local: LocalClient) -> Observation:

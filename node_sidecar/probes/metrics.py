@@ -1,4 +1,4 @@
-"""The few numbers wanted from a page of Prometheus metrics."""
+"""Reads a few numbers from a page of Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ _SAMPLE = re.compile(r"^([A-Za-z_:][A-Za-z0-9_:]*)(?:\{.*\})?[ \t]+(\S+)")
 
 
 def read(page: str, names: Collection[str]) -> dict[str, list[float]]:
-    """The samples of `names`, one for each set of labels; what is not a finite number is left out."""
+    """Returns the samples of `names`, one for each set of labels; leaves out values that are not finite
+    numbers.
+    """
     found: dict[str, list[float]] = {}
     for line in page.splitlines():
         match = _SAMPLE.match(line)
@@ -26,7 +28,7 @@ def read(page: str, names: Collection[str]) -> dict[str, list[float]]:
 
 
 def count(samples: dict[str, list[float]], *names: str) -> int | None:
-    """The sum over all labels of the first of `names` that is there."""
+    """Returns the sum over all labels of the first of `names` that the page has."""
     for name in names:
         if name in samples:
             return max(0, round(sum(samples[name])))
@@ -34,7 +36,9 @@ def count(samples: dict[str, list[float]], *names: str) -> int | None:
 
 
 def permille(samples: dict[str, list[float]], *names: str) -> int | None:
-    """The fullest, of a metric between 0 and 1, of the first of `names` that is there."""
+    """Returns the highest value, in per mille, of the first of `names` that the page has; the metric is between 0
+    and 1.
+    """
     for name in names:
         if name in samples:
             return min(1000, max(0, round(max(samples[name]) * 1000)))

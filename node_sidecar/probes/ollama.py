@@ -1,4 +1,6 @@
-"""Ollama: `/api/tags` lists what is on disk, `/api/ps` what is loaded, `/api/show` tells about one; none loads."""
+"""Ollama. `/api/tags` lists the models on disk, `/api/ps` the loaded ones, `/api/show` describes one; none loads a
+model.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,10 @@ _CAPABILITIES = {
 
 
 class Ollama:
-    """Remembers what `/api/show` said about each version of a model: the answer is long and does not change."""
+    """Caches the answer of `/api/show` for each version of a model: it is long and does not change."""
 
     name: ClassVar[str] = "ollama"
-    #: OLLAMA_NUM_PARALLEL, which it does not publish. It queues by itself what is too much.
+    #: The default of OLLAMA_NUM_PARALLEL, which Ollama does not report. It queues further requests itself.
     default_parallel: ClassVar[int] = 4
 
     def __init__(self) -> None:
@@ -55,7 +57,7 @@ class Ollama:
         for key in wanted - self._shown.keys():
             self._shown[key] = await self._show(local, key[0])
         self._shown = {key: model for key, model in self._shown.items() if key in wanted}
-        # The context that a loaded model was given is what a request can use; the model's own is the upper bound.
+        # A request can use the context with which a model was loaded; the model's own is only the upper bound.
         models = tuple(
             Model(model.name, loaded.get(model.name) or model.context_length, model.capabilities)
             for _, model in sorted(self._shown.items())

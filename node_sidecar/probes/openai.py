@@ -1,4 +1,4 @@
-"""Any other server that speaks OpenAI's dialect: `/v1/models` is all that may be asked for free."""
+"""Any other server that speaks OpenAI's dialect. Only `/v1/models` is certain to be free of cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from node_sidecar.probes.kind import EMBEDDINGS, TEXT, Model, Observation, conte
 
 class OpenAi:
     name: ClassVar[str] = "openai"
-    #: Nothing is known about it.
+    #: An assumption, since nothing is known about the server.
     default_parallel: ClassVar[int] = 16
 
     async def recognise(self, local: LocalClient) -> bool:
@@ -26,7 +26,7 @@ class OpenAi:
             tuple(
                 Model(
                     entry["id"],
-                    # Not OpenAI's own, but what several servers add.
+                    # Not part of OpenAI's API, but several servers add it.
                     context_length(entry.get("max_model_len")) or context_length(entry.get("context_length")),
                     (EMBEDDINGS,) if "embed" in entry["id"].lower() else TEXT,
                 )

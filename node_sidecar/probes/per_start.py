@@ -1,4 +1,4 @@
-"""What a local server says of itself once, at its start."""
+"""A value that a local server reports, read once for each start of the server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from node_sidecar.probes.http import LocalClient
 
 
 class PerStart:
-    """A number that `ask` finds out, or None where the server does not tell it."""
+    """A number that `ask` reads; None if the server does not report it."""
 
     def __init__(self, ask: Callable[[LocalClient], Awaitable[int | None]]) -> None:
         self._ask = ask
@@ -18,14 +18,14 @@ class PerStart:
         self._asked = False
 
     async def get(self, local: LocalClient) -> int | None:
-        """Asks the server, unless it has been asked since its start."""
+        """Returns the number; asks the server only if it has not been asked since its start."""
         if not self._asked:
             self._value, self._asked = await self._ask(local), True
         return self._value
 
     @contextmanager
     def forgotten_if_lost(self) -> Iterator[None]:
-        """Around an observation: after a ProbeError it may be another server when it is back."""
+        """Wraps an observation and forgets the value after a ProbeError: another server may answer next."""
         try:
             yield
         except ProbeError:

@@ -1,7 +1,7 @@
-"""SGLang. Its `/health` generates a token unless it is asked not to, so `/get_model_info` stands for it.
+"""SGLang. Its `/health` generates a token by default, so the probe reads `/get_model_info` instead.
 
-`/get_server_info` has how many requests run at once: what each data-parallel rank has room for, which may be less
-than `--max-running-requests`. It asks the scheduler, so it is asked once for each start of the server.
+`/get_server_info` has the capacity of each data-parallel rank, which may be less than `--max-running-requests`. It
+asks the scheduler, so it is read once for each start of the server.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Sglang:
     async def _room(self, local: LocalClient) -> int | None:
         try:
             found = await local.find("/get_server_info") or await local.find("/server_info")
-        except ProbeError:  # its scheduler is slow to answer, which says nothing about its health
+        except ProbeError:  # a slow scheduler says nothing about the server's health
             return None
         if not isinstance(found, dict):
             return None
@@ -78,5 +78,5 @@ class Sglang:
         return sum(reported) if reported else parallel(found.get("max_running_requests"))
 
     async def _info(self, local: LocalClient) -> Any:
-        # Newer versions are giving up the first name.
+        # Newer versions are dropping the first path.
         return await local.find("/get_model_info") or await local.find("/model_info")

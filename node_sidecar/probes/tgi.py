@@ -1,7 +1,7 @@
-"""Text Generation Inference: `/info` tells the model and its limits.
+"""Text Generation Inference. `/info` has the model and its limits.
 
-Its `/health` generates a token as long as no request has proven the model (health.rs, `generation_health`), so
-`/info` stands for it: the router that answers it ends when a shard of the model does.
+Its `/health` generates a token until a request has proven the model (health.rs, `generation_health`), so the probe
+reads `/info` instead: the router that answers it ends when a shard of the model does.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Tgi:
 
 
 def _parallel(info: dict[str, Any]) -> int | None:
-    """What it batches, where that is bounded, and never more than what it accepts: the rest gets a 429."""
+    """Returns the batch size if it is bounded, but at most the number of accepted requests: the rest gets a
+    429.
+    """
     reported = [parallel(info.get(name)) for name in ("max_batch_size", "max_concurrent_requests")]
     return min((each for each in reported if each is not None), default=None)

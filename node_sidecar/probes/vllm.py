@@ -1,7 +1,7 @@
-"""vLLM: `/health` asks the engine, not the model; `/v1/models` has the context length; `/metrics` has the load.
+"""vLLM. `/health` checks the engine, not the model; `/v1/models` has the context length; `/metrics` has the load.
 
-`--max-num-seqs` is published by `/server_info` alone, which exists where VLLM_SERVER_DEV_MODE is set. It is asked
-once for each start of the server.
+Only `/server_info` has `--max-num-seqs`, and it exists only with VLLM_SERVER_DEV_MODE. It is read once for each
+start of the server.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from node_sidecar.probes.kind import TEXT, Model, Observation, context_length, m
 from node_sidecar.probes.per_start import PerStart
 
 _RUNNING, _WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
-#: The second is what older versions call it.
+#: The second is the name in older versions.
 _CACHE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 
 

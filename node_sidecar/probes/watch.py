@@ -1,4 +1,4 @@
-"""Watches the local servers: finds out what they are, probes them, and says when what they offer has changed."""
+"""Watches the local servers: identifies and probes them, and reports when their offers have changed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from node_sidecar.probes.health import ServerHealth
 from node_sidecar.probes.http import LocalClient
 from node_sidecar.probes.kind import Kind
 
-#: Seconds between two probes of a server, and between two looks at a default port where there is none.
+#: Seconds between two probes of a server, and between two attempts at a default port without a server.
 INTERVAL = 2.0
 SCAN_INTERVAL = 10.0
 
 
 class Server:
-    """One local server, there or not.
+    """One local server, whether or not it answers.
 
-    `in_flight` are the requests that this node has sent to it and that run, `served` all that it has ever sent.
+    `in_flight` counts this node's running requests at the server, `served` all requests that it has sent there.
     """
 
     def __init__(self, preference: UpstreamPreference) -> None:
@@ -45,7 +45,7 @@ class Server:
 class Watch:
     """`changed` is called after a probe that found different models, health or concurrency from the one before.
 
-    `servers` is one list for the whole life; it changes when the owner names other upstreams.
+    `servers` is the same list throughout; its content changes when the owner names other upstreams.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class Watch:
         self._tasks: dict[Server, asyncio.Task[None]] = {}
         self.servers: list[Server] = []
         self.changed: Callable[[], None] = lambda: None
-        #: Set when each server has been looked at once.
+        #: Set when each server has been probed once.
         self.ready = asyncio.Event()
         self._set_upstreams(tuple(upstreams))
 
     def configure(self, upstreams: Sequence[UpstreamPreference]) -> None:
-        """Other upstreams; those that stay keep what is known of them."""
+        """Sets other upstreams. Servers that stay keep their state."""
         if tuple(upstreams) != self._upstreams:
             self._set_upstreams(tuple(upstreams))
             self._reconfigured.set()
@@ -84,7 +84,7 @@ class Watch:
         ]
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Probes all servers until it is cancelled."""
         # A connection for each probe: a server that hangs on one must not stop the others.
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
         async with (
@@ -139,7 +139,7 @@ class Watch:
 
 
 def _offered(server: Server) -> tuple[object, ...] | None:
-    """What others would notice; None before the first probe."""
+    """Returns the state that others depend on, for comparison; None before the first probe."""
     if server.health.reason is None:
         return None
     return server.kind_name, server.health.healthy, server.health.models, server.health.last.parallel

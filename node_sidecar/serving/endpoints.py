@@ -1,4 +1,6 @@
-"""What is passed on to a local server. Its other paths (load, unload, new weights, shutdown) stay its owner's."""
+"""The endpoints that are forwarded to a local server. Its other paths (load, unload, new weights, shutdown) stay
+reserved for its owner.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ _ENDPOINTS = {
     b"/v1/audio/transcriptions": BodyKind.FORM,
     b"/v1/audio/translations": BodyKind.FORM,
 }
-#: A response that a local server has stored, and what may be done with it.
+#: A response that a local server has stored, and the operations on it.
 _STORED = re.compile(rb"/v1/responses/(?!\.)[A-Za-z0-9_.=:+~-]{1,512}(/cancel|/input_items|)")
 _STORED_METHODS = {
     b"": (b"GET", b"HEAD", b"DELETE"),
@@ -38,9 +40,11 @@ _QUERY = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*")
 
 
 def find(method: bytes, target: bytes) -> tuple[BodyKind, str] | None:
-    """How the request names its model, and what to append to a local server's base URL. None: not passed on.
+    """Returns how the request names its model, and the path to append to a local server's base URL. Returns None
+    if the endpoint is not forwarded.
 
-    Exact paths only: no dots, doubled slashes or encodings that another parser could read as another path.
+    Only exact paths match, without dots, doubled slashes or encodings that another parser could read as another
+    path.
     """
     path, _, query = target.partition(b"?")
     kind = _stored(method, path) if method != b"POST" or path.endswith(b"/cancel") else _ENDPOINTS.get(path)

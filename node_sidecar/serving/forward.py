@@ -1,4 +1,4 @@
-"""Passes one request to a local server and its answer back, as it comes."""
+"""Forwards one request to a local server and streams its answer back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _READ_AHEAD = 64 * KIB
 
 
 class Forwarder:
-    """HTTP/1.1 to the local servers. `close` it."""
+    """An HTTP/1.1 client of the local servers. Call `close` at the end."""
 
     def __init__(self) -> None:
         tracing = aiohttp.TraceConfig()
@@ -50,9 +50,9 @@ class Forwarder:
         await self._session.close()
 
     async def forward(self, exchange: Exchange, upstream: Upstream, path: str, body: bytes) -> None:
-        """Answers `exchange`. Cancelled, it closes the connection to the local server at once.
+        """Answers `exchange`. On cancellation it closes the connection to the local server at once.
 
-        A local server that breaks off leaves the exchange without its end.
+        If the local server breaks off, the exchange is left without its end.
 
         Raises:
             Refusal: the local server gave no answer at all (502).
@@ -68,13 +68,13 @@ class Forwarder:
         except (aiohttp.ClientError, OSError) as error:
             _log.warning("local_server_broke_off", error=type(error).__name__)
         finally:
-            # At its end the connection is kept by now and this does nothing.
+            # After a complete answer, the connection has already been released and this does nothing.
             response.close()
 
     async def _response(
         self, exchange: Exchange, upstream: Upstream, path: str, body: bytes
     ) -> aiohttp.ClientResponse:
-        """As soon as its head is there."""
+        """Returns the response as soon as its head has arrived."""
         url = URL(upstream.base_url + path, encoded=True)
         headers = for_local_server(exchange.head.headers, upstream.api_key)
         method = exchange.head.method.decode("ascii")
@@ -93,7 +93,7 @@ class Forwarder:
                 message = "The node's local server cannot be reached."
                 raise Refusal(502, "local_server_unreachable", message) from None
             except (aiohttp.ClientError, OSError) as error:
-                # A kept connection may be closed at the very moment it is used again: that is no answer.
+                # A pooled connection may be closed just as it is used again: that is no answer.
                 if not attempt.get("reused") or not isinstance(error, (aiohttp.ClientConnectionError, OSError)):
                     _log.warning("local_server_failed", error=type(error).__name__)
                     raise _no_answer(error) from None
@@ -104,7 +104,7 @@ async def _on_reused(_session: aiohttp.ClientSession, context: SimpleNamespace, 
 
 
 def _payload(body: bytes) -> bytes | BytesIO:
-    """In pieces if it is large: one write of 32 MiB would hold everybody else up."""
+    """Returns a large body as a stream of pieces: a single write of 32 MiB would delay all other requests."""
     return body if len(body) <= _ONE_WRITE else BytesIO(body)
 
 

@@ -1,4 +1,4 @@
-"""How much of this node may be in use, and by whom."""
+"""The gate: how many requests this node runs at once, and for whom."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RETRY_AFTER = 1  # seconds
 
 
 class Access(Enum):
-    """Whom the node serves."""
+    """The callers that the node serves."""
 
     OPEN = auto()
     OWNER_ONLY = auto()
@@ -25,7 +25,9 @@ class Access(Enum):
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """A request in the queue; `turn` fails with Refusal when it will have none. `number` is its place in time."""
+    """A request in the queue. `turn` fails with Refusal if the request will not be served. `number` orders
+    requests by arrival.
+    """
 
     number: int
     turn: asyncio.Future[None]
@@ -33,11 +35,14 @@ class _Waiting:
 
 
 class Gate:
-    """At most `concurrency` requests at once (0: no limit) and `queue` waiting ones, the owner's first.
+    """Admits at most `concurrency` requests at once (0: no limit) and queues up to `queue` more, the owner's
+    first.
 
-    Without `own_first` all wait in one line. A request whose model has no free slot lets others pass.
+    Without `own_first`, all requests wait in order of arrival. A request whose model has no free slot lets others
+    pass.
 
-    Requests of others hold at most `share` (0 to 1) of the concurrency, but at least one slot if it is above 0.
+    Requests of others use at most `share` (0 to 1) of the concurrency, but at least one slot if `share` is above
+    0.
     """
 
     def __init__(self, concurrency: int, queue: int, share: float = 1.0, *, own_first: bool = True) -> None:
@@ -61,23 +66,24 @@ class Gate:
 
     @property
     def in_flight(self) -> int:
-        """Requests that a local server works on."""
+        """The number of requests that a local server works on."""
         return self._own_running + self._others_running
 
     @property
     def queued(self) -> int:
-        """Requests that wait for their turn."""
+        """The number of requests in the queue."""
         return len(self._own) + len(self._others)
 
     @property
     def limit(self) -> int:
-        """Requests at once; 0: no limit."""
+        """The maximum of requests at once; 0: no limit."""
         return self._limit
 
     def set_limits(self, limit: int, models: Mapping[str, int]) -> None:
-        """`limit` requests at once from now on (0: no limit), and of them at most `models[m]` for the model m.
+        """Runs at most `limit` requests at once from now on (0: no limit), and at most `models[m]` of them for the
+        model m.
 
-        What runs above it finishes.
+        Running requests above the new limits finish.
         """
         self._limit, self._models = limit, models
         self._others_limit = self._of_others(limit)
@@ -85,7 +91,7 @@ class Gate:
 
     @property
     def draining(self) -> bool:
-        """Takes no request, not even the owner's."""
+        """True while the gate refuses all requests, even the owner's."""
         return self._draining
 
     def open(self) -> None:
@@ -93,15 +99,17 @@ class Gate:
         self._set_access(Access.OPEN, "")
 
     def close_to_others(self, reason: str) -> None:
-        """Serves the owner alone. `reason` is shown to clients, e.g. `outside 22:00-06:00`."""
+        """Serves only the owner. `reason` is shown to clients, e.g. `outside 22:00-06:00`."""
         self._set_access(Access.OWNER_ONLY, reason)
 
     def close(self, reason: str) -> None:
-        """Serves nobody for the moment; what runs goes on."""
+        """Serves nobody for the moment; running requests continue."""
         self._set_access(Access.CLOSED, reason)
 
     def drain(self) -> None:
-        """Finishes what runs and accepts nothing new; what waits is sent elsewhere."""
+        """Finishes running requests and accepts no new ones; refuses the queued ones, so that they go
+        elsewhere.
+        """
         self._draining = True
         self._dismiss()
 
@@ -114,9 +122,9 @@ class Gate:
         await self._idle.wait()
 
     def check(self, *, own: bool, model: str = "") -> None:
-        """Raises Refusal if `enter` would refuse at once: a request's body need not be read then.
+        """Raises Refusal if `enter` would refuse at once, so that the request's body need not be read.
 
-        Without a `model` it is the node alone that counts.
+        Without a `model`, only the limits of the node count.
         """
         if (refusal := self._closed(own=own)) is not None:
             raise refusal
@@ -126,9 +134,11 @@ class Gate:
 
     @asynccontextmanager
     async def enter(self, *, own: bool, model: str = "") -> AsyncIterator[None]:
-        """Waits for a turn and holds a slot. Raises Refusal. Cancelled while it waits, it leaves the queue."""
+        """Waits for a turn and holds a slot. Raises Refusal. On cancellation while waiting, it leaves the
+        queue.
+        """
         self.check(own=own, model=model)
-        # Whatever waits does so for a slot that this one does not take: those that could go have gone.
+        # Queued requests wait for slots that this one does not take: those that could run are running.
         if self._free(own, model):
             self._take(own, model)
         else:
@@ -141,9 +151,9 @@ class Gate:
     async def _wait(self, own: bool, model: str) -> None:
         """Returns with a slot taken."""
         if self.queued >= self._capacity:
-            # `check` let only an owner's request come here: the last of the others makes room.
+            # `check` admits only an owner's request here: the last of the others makes room.
             turn = self._others.pop().turn
-            if not turn.done():  # else its client left in this moment
+            if not turn.done():  # else its client has just left
                 turn.set_exception(_full())
         queue = self._own if own else self._others
         waiting = _Waiting(next(self._numbers), asyncio.get_running_loop().create_future(), model)
@@ -173,7 +183,7 @@ class Gate:
         return max(1, int(limit * self._share + 1e-9))
 
     def _free(self, own: bool, model: str) -> bool:
-        """Whether such a request may run now. A `model` that is not known is not bounded."""
+        """Returns whether such a request may run now. An unknown `model` is not limited."""
         if self._running[model] >= self._models.get(model, self._running[model] + 1):
             return False
         if self._limit == 0:
@@ -211,7 +221,7 @@ class Gate:
                 waiting.turn.set_result(None)
 
     def _next(self) -> tuple[deque[_Waiting], _Waiting] | None:
-        """The request that may go now, with its queue."""
+        """Returns the next request that may run, with its queue."""
         able = []
         for queue, own in ((self._own, True), (self._others, False)):
             first = next((each for each in queue if self._free(own, each.model)), None)
@@ -227,7 +237,7 @@ class Gate:
         self._dismiss()
 
     def _dismiss(self) -> None:
-        """Ends the waiting of requests that would be refused by now."""
+        """Refuses queued requests that would not be admitted any more."""
         for queue, own in ((self._own, True), (self._others, False)):
             while queue and (refusal := self._closed(own=own)) is not None:
                 turn = queue.popleft().turn

@@ -1,4 +1,4 @@
-"""Which headers pass between the gateway and a local server."""
+"""Chooses the headers that pass between the gateway and a local server."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _CONNECTION = frozenset(
         b"upgrade",
     }
 )
-#: The HTTP client writes its own, or the client has no business here.
+#: Either the HTTP client writes its own, or they are none of the local server's business.
 _REQUEST = _CONNECTION | {b"host", b"content-length", b"expect", b"authorization", b"cookie", b"forwarded"}
-#: The gateway's own. From a local server they would be a way to give it orders.
+#: The gateway's own headers. A local server could command the gateway with them.
 _GATEWAY = (b"x-trunkline-", b"x-envoy-")
 
 
 def for_local_server(headers: Iterable[Header], api_key: str) -> list[TextHeader]:
-    """A request's headers for a local server with this key, or none."""
+    """Returns a request's headers for a local server; `api_key` may be empty."""
     passed: list[TextHeader] = []
     for name, value in headers:
         if name in _REQUEST or name.startswith((*_GATEWAY, b"x-forwarded-")):
@@ -47,7 +47,7 @@ def for_local_server(headers: Iterable[Header], api_key: str) -> list[TextHeader
 
 
 def for_gateway(raw: Iterable[tuple[bytes, bytes]]) -> list[Header]:
-    """A local server's response headers for the gateway."""
+    """Returns a local server's response headers for the gateway."""
     lowered = [(name.lower(), value) for name, value in raw]
     named = {
         token.strip().lower() for name, value in lowered if name == b"connection" for token in value.split(b",")

@@ -1,4 +1,4 @@
-"""What serving needs of the rest of the sidecar."""
+"""The interfaces through which serving uses the rest of the sidecar."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Protocol
 
 
 class Upstream(Protocol):
-    """A local server. `base_url` as in `http://127.0.0.1:11434/v1`; `api_key` is empty if it wants none."""
+    """A local server. `base_url` is like `http://127.0.0.1:11434/v1`; `api_key` is empty if the server needs
+    none.
+    """
 
     @property
     def base_url(self) -> str: ...
@@ -16,14 +18,16 @@ class Upstream(Protocol):
     def api_key(self) -> str: ...
 
     def serving(self) -> AbstractContextManager[None]:
-        """Around a request to it: of servers that have the same model, the one with fewest gets the next."""
+        """Wraps a request to the server: of servers with the same model, the one with the fewest requests gets the
+        next.
+        """
 
 
 class Upstreams(Protocol):
-    """The local servers, as the probes see them at the moment."""
+    """The local servers in their current state."""
 
     def find(self, model: str) -> Upstream | None:
-        """The server that has the model ready."""
+        """Returns the server that can serve the model, or None."""
 
     def loading(self, model: str) -> bool:
-        """A server has it, but cannot serve it yet."""
+        """Returns whether a server has the model but cannot serve it yet."""

@@ -1,4 +1,4 @@
-"""Which model a request's body asks for."""
+"""Reads the model's name from a request's body."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _BOUNDARY = re.compile(
     re.IGNORECASE,
 )
 _PADDING = re.compile(rb"[ \t]*\r\n")
-#: Other parameters may stand around the name. The gateway has refused what looks like a second name, or a file.
+#: Other parameters may surround the name. The gateway has refused anything that looks like a second name, or a
+#: file.
 _MODEL_PART = re.compile(
     rb"content-disposition:[ \t]*form-data[ \t]*(?!.*filename)(?:;.*)?;"
     rb"[ \t]*name=(?:\"model\"|model)[ \t]*(?:;.*)?",
@@ -27,8 +28,8 @@ _MAX_PART_HEAD = 16_384
 
 
 def requested_model(kind: BodyKind, body: bytes, content_type: bytes, named: bytes = b"") -> str:
-    """Returns the model's name. The gateway has checked a form strictly; this only has to find the name. `named`
-    is what the gateway says of a request whose body names none: a JSON string.
+    """Returns the model's name. The gateway has checked a form strictly; this function only has to find the name.
+    `named` is the gateway's header for requests whose body names no model: a JSON string.
 
     Raises:
         Refusal: 400.
@@ -51,7 +52,7 @@ def _named(text: bytes) -> str | None:
 
 
 class _Members(list[tuple[str, Any]]):
-    """The members of a JSON object, in order and with those that occur twice."""
+    """The members of a JSON object in order, including repeated ones."""
 
 
 def _in_json(body: bytes) -> str | None:
@@ -63,7 +64,7 @@ def _in_json(body: bytes) -> str | None:
         return None
     models = [(name, model) for name, model in value if _is_model(name)]
     if len(models) > 1 or any(name != "model" for name, _ in models):
-        # A local server may match names without regard to case, and serve another model than this one.
+        # A local server may match names case-insensitively, and serve another model than this one.
         message = "The request's body must have one member 'model', and none that differs from it by case only."
         raise Refusal(400, "ambiguous_parameter", message, param="model")
     model = models[0][1] if models else None
@@ -71,7 +72,9 @@ def _in_json(body: bytes) -> str | None:
 
 
 def _is_model(name: str) -> bool:
-    """Whether a lenient parser may take `name` for `model`: one without regard to case, `_` and `-`, or in C."""
+    """Returns whether a lenient parser may read `name` as `model`: ignoring case, `_` and `-`, or stopping at a
+    NUL.
+    """
     if name == "model":
         return True
     plain = unicodedata.normalize("NFKC", name.partition("\0")[0]).casefold()

@@ -1,4 +1,4 @@
-"""Answers that the sidecar gives by itself, in OpenAI's error shape."""
+"""The sidecar's own answers, in OpenAI's error format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from node_sidecar.http2.exchange import Exchange
 
 
 class Refusal(SidecarError):  # noqa: N818 - it is an answer, and reads as one
-    """A request that goes no further. `message` goes to the client: nothing of the node's inside may be in it."""
+    """A request is refused. The client sees `message`, which must not reveal internals of the node."""
 
     def __init__(
         self, status: int, code: str, message: str, *, param: str | None = None, retry_after: int | None = None
@@ -29,7 +29,7 @@ class Refusal(SidecarError):  # noqa: N818 - it is an answer, and reads as one
         return json.dumps({"error": error}).encode()
 
     async def answer(self, exchange: Exchange) -> None:
-        """Sends it. Raises StreamClosedError."""
+        """Sends the refusal. Raises StreamClosedError."""
         body = self.body()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         if self.retry_after is not None:

@@ -1,4 +1,4 @@
-"""Answers the gateway's requests: what is allowed, by whose turn, from which local server."""
+"""Answers the gateway's requests: checks the endpoint, waits for a turn, and forwards to a local server."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from node_sidecar.serving.interfaces import Upstream, Upstreams
 from node_sidecar.serving.model import requested_model
 from node_sidecar.serving.refusal import Refusal
 
-#: Bytes of one request's body, and of all that are held at once.
+#: Bytes of one request's body, and of all bodies held at once.
 MAX_BODY = 32 * MIB
 _MAX_BODIES = 256 * MIB
-#: Seconds for a request's body; the gateway has it whole before it sends it.
+#: Seconds for the arrival of a request's body; the gateway has the whole body before it sends it.
 _BODY_TIMEOUT = 60.0
-#: Seconds, for clients that ask for a model that is being loaded.
+#: Seconds after which clients retry while a model is loading.
 _LOADING_RETRY_AFTER = 5
 
 
 class Service:
-    """The handler for tunnels and direct connections. `close` it after them."""
+    """The handler of requests from tunnels and direct connections. Call `close` after they are closed."""
 
     def __init__(self, upstreams: Upstreams, gate: Gate, *, max_body: int = MAX_BODY) -> None:
         self._upstreams = upstreams
@@ -34,14 +34,15 @@ class Service:
         self._max_body = max_body
         self._held = 0
         self._forwarder = Forwarder()
-        #: By how they ended: `forwarded` (whatever the local server answered), `abandoned`, or a refusal's code.
+        #: Counts requests by outcome: `forwarded` (any answer of the local server), `abandoned`, or a refusal's
+        #: code.
         self.outcomes: Counter[str] = Counter(forwarded=0, abandoned=0)
 
     async def close(self) -> None:
         await self._forwarder.close()
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Answers one request; raises StreamClosedError if nobody wants the answer any more."""
+        """Answers one request. Raises StreamClosedError if the client has left."""
         outcome = "abandoned"
         try:
             await self._serve(exchange)
@@ -63,7 +64,7 @@ class Service:
         async with self._body(exchange) as body:
             named = head.header(b"x-trunkline-model") or b""
             model = requested_model(kind, body, head.header(b"content-type") or b"", named)
-            self._upstream(model)  # or it need not wait
+            self._upstream(model)  # fails early, before the wait
             async with self._gate.enter(own=own, model=model):
                 upstream = self._upstream(model)
                 with upstream.serving():
@@ -71,7 +72,7 @@ class Service:
 
     @asynccontextmanager
     async def _body(self, exchange: Exchange) -> AsyncIterator[bytes]:
-        """The whole body, counted among those held. Raises Refusal (413, 408, 429)."""
+        """Yields the whole body, counted among the held bodies. Raises Refusal (413, 408, 429)."""
         pieces: list[bytes] = []
         size = 0
         deadline = asyncio.get_running_loop().time() + _BODY_TIMEOUT
@@ -103,7 +104,9 @@ class Service:
             raise Refusal(429, "node_busy", "This node holds too many large requests.", retry_after=1)
 
     def _upstream(self, model: str) -> Upstream:
-        """Raises Refusal: 503, because the gateway believed that the model is here, and it may be elsewhere."""
+        """Returns the local server. Raises Refusal with 503, because the gateway expected the model here and may
+        find it elsewhere.
+        """
         upstream = self._upstreams.find(model)
         if upstream is not None:
             return upstream

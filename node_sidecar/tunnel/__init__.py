@@ -1,1 +1,3 @@
-"""How the gateway reaches this node: reverse tunnels that the node opens, or a listener of its own."""
+"""The two ways in which the gateway reaches this node: reverse tunnels that the node opens, or its own
+listener.
+"""

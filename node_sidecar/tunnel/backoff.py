@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt."""
+"""Exponential back-off with jitter."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """Doubles from `first` to `longest` seconds, each time shortened at random by up to half.
+    """Delays that double from `first` to `longest` seconds, each shortened at random by up to half.
 
-    Without the jitter, all nodes of a gateway that comes back would knock at the same moments.
+    Without jitter, all nodes would reconnect to a returning gateway at the same moments.
     """
 
     def __init__(
@@ -21,11 +21,11 @@ class Backoff:
         self._next = first
 
     def seconds(self) -> float:
-        """The next wait."""
+        """Returns the next delay."""
         wait = self._next
         self._next = min(self._longest, wait * 2)
         return wait * (1 - self._random() / 2)
 
     def reset(self) -> None:
-        """After a success: begins anew."""
+        """Starts again from `first` after a success."""
         self._next = self._first

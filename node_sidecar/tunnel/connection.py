@@ -1,4 +1,4 @@
-"""One tunnel: upgrade, idleness, HTTP/2, on one connection."""
+"""One tunnel: upgrade, idle phase and HTTP/2 on one connection."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from node_sidecar.errors import TunnelError
 from node_sidecar.http2.session import Session
 from node_sidecar.tunnel.handshake import Idle, UpgradeAnswer
 
-#: Seconds without a ping after which an idle tunnel counts as dead; Envoy pings every 2 s.
+#: Seconds without a ping after which an idle tunnel counts as dead; Envoy sends one every 2 s.
 IDLE_TIMEOUT = 10.0
 
 
 class TunnelConnection(asyncio.Protocol):
-    """Sends `request`; `established` is done (or fails with TunnelError) when the gateway has answered it.
+    """Sends `request`. `established` is done (or fails with TunnelError) when the gateway has answered it.
 
-    From HTTP/2's first byte on the connection belongs to `session`. `leaving` is done when the tunnel will bring
-    no more requests, `closed` when the connection is gone.
+    From the first byte of HTTP/2, the connection belongs to `session`. `leaving` is done when the tunnel will
+    bring no more requests, `closed` when the connection has ended.
     """
 
     def __init__(self, request: bytes, session: Session, *, idle_timeout: float = IDLE_TIMEOUT) -> None:
@@ -75,14 +75,14 @@ class TunnelConnection(asyncio.Protocol):
         self._session.connection_lost(exc)
 
     def drain(self) -> None:
-        """An idle tunnel closes, a used one finishes what runs."""
+        """Closes an idle tunnel; lets a used one finish its running requests."""
         if self._idle is None:
             self._session.drain()
         else:
             self._transport.close()
 
     def abort(self) -> None:
-        """Ends everything now."""
+        """Aborts the connection."""
         self._transport.abort()
 
     def _fail(self, error: TunnelError) -> None:
@@ -107,7 +107,9 @@ class TunnelConnection(asyncio.Protocol):
 
 
 def _loss(exc: Exception | None) -> str:
-    """Why there was no answer. In TLS 1.3 the refusal of a client's certificate arrives after the handshake."""
+    """Explains why there was no answer. In TLS 1.3 the refusal of a client certificate arrives after the
+    handshake.
+    """
     if isinstance(exc, ssl.SSLError):
         return f"the gateway does not accept this node's certificate: {exc.reason}"
     return "the gateway closed the connection without an answer; it may be starting"

@@ -1,4 +1,4 @@
-"""For nodes that the gateway can reach: a TLS listener for the gateway alone."""
+"""The TLS listener of direct nodes, for the gateway only."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from node_sidecar.tunnel.tls import (
 )
 
 _log = structlog.get_logger(__name__)
-#: An Envoy has one connection per worker; strangers must not fill the process with half-open ones.
+#: An Envoy has one connection per worker. The bound keeps strangers from exhausting the process with half-open
+#: ones.
 _MAX_CONNECTIONS = 256
 
 
 class DirectListener:
-    """Serves whoever shows the gateway's certificate, until `run` is cancelled."""
+    """Serves peers with the gateway's certificate, until `run` is cancelled."""
 
     def __init__(
         self, address: tuple[str, int], tls: ContextFactory, handler: Handler, *, limits: Limits = DEFAULT
@@ -41,12 +42,12 @@ class DirectListener:
 
     @property
     def connected(self) -> int:
-        """Connections of the gateway."""
+        """The number of the gateway's connections."""
         return len(self._sessions)
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port of the listener."""
         return self._address[1]
 
     async def start(self) -> None:
@@ -57,7 +58,7 @@ class DirectListener:
         self._address = (host, self._server.sockets[0].getsockname()[1])
 
     def drain(self) -> None:
-        """Takes no new requests: connections finish what runs on them and close. `drained` tells when."""
+        """Accepts no new requests: connections finish running ones and close. `drained` waits for the end."""
         self._draining = True
         self._changed.set()
         if self._server is not None:
@@ -72,13 +73,13 @@ class DirectListener:
         self._changed.set()
 
     async def drained(self) -> None:
-        """Returns when no connection is left; only sensible after `drain`."""
+        """Returns when no connection is left; use it after `drain`."""
         while self._sessions:
             await asyncio.wait([session.closed for session in self._sessions])
-            await asyncio.sleep(0)  # lets whoever counts them take note first
+            await asyncio.sleep(0)  # lets the callbacks that count connections run first
 
     async def run(self) -> None:
-        """Returns never; cancel it to end everything at once. Raises OSError if it cannot bind."""
+        """Never returns; cancel it to end everything at once. Raises OSError if it cannot bind."""
         try:
             while True:
                 self._changed.clear()
@@ -103,7 +104,7 @@ class DirectListener:
         task.add_done_callback(self._arriving.discard)
 
     async def _receive(self, transport: asyncio.Transport, arrival: _Arrival) -> None:
-        """TLS by hand, because the certificate may have been renewed since the last connection."""
+        """Starts TLS explicitly, because the certificate may have been renewed since the last connection."""
         try:
             secured = await asyncio.get_running_loop().start_tls(
                 transport,
@@ -117,7 +118,7 @@ class DirectListener:
             transport.abort()
             _log.warning("direct_connection_refused", reason=str(error) or type(error).__name__)
             return
-        if secured is None or secured.is_closing():  # it left in the middle of the handshake
+        if secured is None or secured.is_closing():  # the peer left during the handshake
             return
         try:
             check_gateway(secured)
@@ -137,11 +138,11 @@ class DirectListener:
 
 
 class _Arrival(asyncio.Protocol):
-    """A connection before TLS, from which nothing is read, and until its session takes over."""
+    """A connection that is not read before TLS, and until its session takes over."""
 
     def __init__(self, arrived: Callable[[asyncio.Transport, _Arrival], None]) -> None:
         self._arrived = arrived
-        self.early = bytearray()  # came in one piece with the end of the TLS handshake
+        self.early = bytearray()  # data that arrived with the end of the TLS handshake
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker

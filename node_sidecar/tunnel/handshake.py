@@ -1,4 +1,4 @@
-"""What passes on a tunnel before HTTP/2 begins, without I/O: the upgrade, then pings that are echoed."""
+"""The bytes on a tunnel before HTTP/2, without I/O: the upgrade, then pings that are echoed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ PING = b"RPING"
 
 
 def upgrade_request(host: str, node_id: str) -> bytes:
-    """The request that turns a connection into a tunnel. The gateway replaces the ids by the certificate's."""
+    """Returns the request that turns a connection into a tunnel. The gateway replaces the ids with the
+    certificate's.
+    """
     ids = "".join(f"{_IDENTITY.format(kind)}: {node_id}\r\n" for kind in ("node", "cluster", "tenant"))
     return (
         f"GET {_PATH} HTTP/1.1\r\nhost: {host}\r\n{ids}connection: upgrade\r\nupgrade: reverse-tunnel\r\n\r\n"
@@ -26,13 +28,15 @@ def upgrade_request(host: str, node_id: str) -> bytes:
 
 
 class UpgradeAnswer:
-    """Reads the answer to `upgrade_request`."""
+    """Parses the answer to `upgrade_request`."""
 
     def __init__(self) -> None:
         self._buffer = b""
 
     def feed(self, data: bytes) -> bytes | None:
-        """None while it is incomplete, then what came behind it. Raises TunnelError if it is a refusal."""
+        """Returns None while the answer is incomplete, then the bytes after it. Raises TunnelError if it is a
+        refusal.
+        """
         self._buffer += data
         head, end, rest = self._buffer.partition(b"\r\n\r\n")
         if not end:
@@ -56,7 +60,7 @@ class Idle:
         self._partial = b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """The echo to send, and the beginning of HTTP/2 if this was the end of idleness."""
+        """Returns the echo to send, and the first bytes of HTTP/2 if the tunnel is no longer idle."""
         data = self._partial + data
         self._partial = b""
         echo = b""

@@ -1,4 +1,4 @@
-"""TLS between node and gateway: both show certificates of the gateway's own CA."""
+"""TLS between node and gateway: both present certificates of the gateway's own CA."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from node_sidecar.errors import TunnelError
 
-#: The DNS name in the gateway's certificate, whatever address it is reached at.
+#: The DNS name in the gateway's certificate, whatever its address is.
 GATEWAY_NAME = "gateway.trunkline.internal"
 #: Seconds.
 HANDSHAKE_TIMEOUT = 5.0
 SHUTDOWN_TIMEOUT = 2.0
 
-#: Makes a context with the node's present certificate; called for every connection, so that a renewed one is used.
-#: Raises OSError or ssl.SSLError if the files cannot be used.
+#: Makes a context with the node's current certificate. Called for every connection, so that a renewed certificate
+#: is used. Raises OSError or ssl.SSLError if the files cannot be used.
 ContextFactory = Callable[[], ssl.SSLContext]
 
 
 def client_context(make: ContextFactory) -> ssl.SSLContext:
-    """For a tunnel: the gateway's name is checked, whatever `make` had in mind."""
+    """Returns the context for a tunnel. It always checks the gateway's name, whatever `make` has set."""
     context = make()
     context.check_hostname = True
     context.verify_mode = ssl.CERT_REQUIRED
@@ -29,7 +29,7 @@ def client_context(make: ContextFactory) -> ssl.SSLContext:
 
 
 def server_context(make: ContextFactory) -> ssl.SSLContext:
-    """For a direct node: whoever connects needs a certificate."""
+    """Returns the context for a direct node. Every client needs a certificate."""
     context = make()
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(["h2"])
@@ -40,4 +40,4 @@ def check_gateway(transport: Any) -> None:
     """Raises TunnelError unless the peer's verified certificate is the gateway's."""
     certificate = transport.get_extra_info("peercert") or {}
     if ("DNS", GATEWAY_NAME) not in certificate.get("subjectAltName", ()):
-        raise TunnelError("whoever connected is not the gateway: its certificate has another name")
+        raise TunnelError("the peer is not the gateway: its certificate has another name")

@@ -1,4 +1,4 @@
-"""Keeps a number of tunnels open, for ever."""
+"""Keeps a number of tunnels open."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from node_sidecar.tunnel.tls import (
 )
 
 _log = structlog.get_logger(__name__)
-#: Seconds for TCP and TLS, and for the answer to the upgrade. With the longest back-off, short enough that a node
-#: is back within 5 s of its link.
+#: Seconds for TCP and TLS, and for the answer to the upgrade. Together with the longest back-off they are short
+#: enough for a node to return within 5 s of its link.
 _CONNECT_TIMEOUT = 4.0
 _ANSWER_TIMEOUT = 5.0
 _LONGEST_BACKOFF = 3.0
-#: A tunnel that lived this long was a success: the next one is tried quickly.
+#: A tunnel that stayed open this long was a success: the next one is opened quickly.
 _LIVED = 5.0
-#: Seconds after which fewer tunnels than wanted have to do.
+#: Seconds after which fewer tunnels than wanted are enough.
 _PATIENCE = 3.0
 
 
 class Tunnels:
-    """`run` keeps `count` tunnels open until it is cancelled; they are replaced whenever one is lost."""
+    """`run` keeps `count` tunnels open until it is cancelled, and replaces lost ones."""
 
     def __init__(
         self,
@@ -60,29 +60,30 @@ class Tunnels:
         self._connections: set[TunnelConnection] = set()
         self._last_failure = ""
         self._ready = False
-        #: Called when `ready` is another.
+        #: Called when `ready` changes.
         self.on_ready: Callable[[], None] = lambda: None
 
     @property
     def ready(self) -> bool:
-        """Whether requests find their way: each of the gateway's workers needs a tunnel of its own.
+        """True if requests can arrive: each of the gateway's workers needs a tunnel.
 
-        True from when all tunnels were open (or some, for a while) until none is, or for good while it drains.
+        It becomes true once all tunnels are open (or some, for a while), and false once none is. It keeps its
+        value while draining.
         """
         return self._ready
 
     @property
     def connected(self) -> int:
-        """Tunnels that are open and bring requests."""
+        """The number of open tunnels that bring requests."""
         return sum(not connection.leaving.done() for connection in self._connections)
 
     @property
     def failure(self) -> str:
-        """Why the last attempt to open a tunnel failed; empty since one was opened."""
+        """Why the last attempt to open a tunnel failed; empty after a success."""
         return self._last_failure
 
     def set_count(self, count: int) -> None:
-        """How many tunnels to keep; surplus ones finish what runs on them."""
+        """Sets how many tunnels to keep open; surplus ones finish their running requests."""
         if count > self._count and self._ready:
             self._ready = False
             self.on_ready()
@@ -91,7 +92,7 @@ class Tunnels:
         self._changed.set()
 
     def drain(self) -> None:
-        """Takes no new requests: tunnels finish what runs on them and close. `drained` tells when."""
+        """Accepts no new requests: tunnels finish running ones and close. `drained` waits for the end."""
         self._draining = True
         self._changed.set()
 
@@ -102,14 +103,14 @@ class Tunnels:
         self._changed.set()
 
     async def drained(self) -> None:
-        """Returns when no connection is left; only sensible after `drain`."""
+        """Returns when no connection is left; use it after `drain`."""
         while self._keepers or self._connections:
             waits = [*self._keepers, *(connection.closed for connection in self._connections)]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.sleep(0)  # lets whoever counts them take note first
+            await asyncio.sleep(0)  # lets the callbacks that count tunnels run first
 
     async def run(self) -> None:
-        """Returns never; cancel it to end everything at once."""
+        """Never returns; cancel it to end everything at once."""
         try:
             while True:
                 self._changed.clear()
@@ -129,13 +130,13 @@ class Tunnels:
                 connection.abort()
 
     async def _keep(self) -> None:
-        """One tunnel after the other; the one that is open when this is cancelled drains."""
+        """Keeps one tunnel open, replacing it when it ends. On cancellation the open tunnel drains."""
         loop = asyncio.get_running_loop()
         backoff = Backoff(longest=_LONGEST_BACKOFF)
         while True:
             try:
                 connection = await self._open()
-            except Exception as error:  # noqa: BLE001 - whatever it is, a node that gave up would stay lost
+            except Exception as error:  # noqa: BLE001 - a node that gave up would stay lost
                 self._failed(_reason(error))
                 await asyncio.sleep(backoff.seconds())
                 continue
@@ -185,7 +186,7 @@ class Tunnels:
         return connection
 
     def _watch_ready(self, enough: int = 0) -> None:
-        """`enough` tunnels will do; 0: all that are wanted."""
+        """Updates `ready`; `enough` tunnels suffice, 0 means all wanted ones."""
         connected = self.connected
         ready = connected >= (1 if self._ready else enough or self._count)
         if ready != self._ready and not self._draining:
@@ -199,7 +200,7 @@ class Tunnels:
         _log.info("tunnel_closed", open=self.connected)
 
     def _failed(self, reason: str) -> None:
-        """Says it once, not at every attempt."""
+        """Logs a reason once, not at every attempt."""
         if reason != self._last_failure:
             self._last_failure = reason
             host, port = self._address
@@ -214,7 +215,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "the gateway does not answer"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"whoever answers there is not the gateway that this node joined: {error.verify_message}"
+        return f"the server at this address is not the gateway that this node joined: {error.verify_message}"
     if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there: connection refused"
+        return "nothing listens at this address: connection refused"
     return str(error) or type(error).__name__

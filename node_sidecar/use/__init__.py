@@ -1,1 +1,3 @@
-"""How much of the machine its owner uses: all use, less what the local servers and the sidecar use."""
+"""Measures how much of the machine its owner uses: the total use minus that of the local servers and the
+sidecar.
+"""

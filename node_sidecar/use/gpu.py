@@ -1,7 +1,8 @@
-"""Reads the machine's GPUs: names, memory, and use by process where the driver tells it.
+"""Reads the machine's GPUs: names, memory, and use by process if the driver reports it.
 
-NVIDIA by the package nvidia-ml-py if it is installed, else by the program nvidia-smi; AMD by the Linux driver's
-files, which tell only the total. Every reading starts from scratch, so a driver that is loaded later is found.
+NVIDIA GPUs are read by the package nvidia-ml-py if it is installed, else by the program nvidia-smi; AMD GPUs from
+the Linux driver's files, which have only totals. Every reading starts from scratch, so a driver that is loaded
+later is found.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 _MIB = 1024 * 1024
 _TIMEOUT = 5.0  # seconds
-#: What nvidia-smi needs of the environment, on Windows too.
+#: The environment variables that nvidia-smi needs, including on Windows.
 _OF_SMI = frozenset(
     {"PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "SYSTEMROOT", "SYSTEMDRIVE", "PROGRAMFILES", "TEMP"}
 )
@@ -31,7 +32,7 @@ _AMD = "0x1002"
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One device. `use` is percent of everybody; `memory_free` is bytes. None stands for what cannot be read.
+    """One device. `use` is the total percentage, `memory_free` is in bytes; None if unreadable.
 
     `use_by_process` (percent) and `memory_by_process` (bytes) hold the processes seen since the last reading, by
     pid; None where the driver reports totals only.
@@ -46,19 +47,23 @@ class Gpu:
 
 
 class GpuReader:
-    """Remembers up to when each NVIDIA device was read, so that a reading covers the time since the last one."""
+    """Keeps the time of the last sample of each NVIDIA device, so that a reading covers the time since the last
+    one.
+    """
 
     def __init__(self, drm: Path = _DRM) -> None:
         self._drm = drm
         self._seen_us: dict[int, int] = {}
 
     def read(self) -> tuple[Gpu, ...]:
-        """Reads all devices. Blocks for up to a few seconds if a driver hangs: call it in a thread."""
+        """Reads all devices. Blocks for up to a few seconds if a driver hangs, so it must be called in a
+        thread.
+        """
         nvidia = self._by_nvml()
         return (*(_by_smi() if nvidia is None else nvidia), *_amd(self._drm))
 
     def _by_nvml(self) -> tuple[Gpu, ...] | None:
-        """None where the package or the driver is missing."""
+        """Reads NVIDIA devices by NVML. Returns None if the package or the driver is missing."""
         try:
             nvml: Any = importlib.import_module("pynvml")
             nvml.nvmlInit()
@@ -89,11 +94,11 @@ class GpuReader:
         )
 
     def _use_by_process(self, nvml: Any, handle: Any, index: int) -> dict[int, float] | None:
-        """Average percent of the multiprocessors since the last reading."""
+        """Returns the average use of the multiprocessors in percent since the last reading, by process."""
         try:
             samples = nvml.nvmlDeviceGetProcessUtilization(handle, self._seen_us.get(index, 0))
         except _ANY_ERROR as error:
-            # The driver says "not found" where no process has used the device since.
+            # The driver says "not found" if no process has used the device since.
             return {} if type(error).__name__ == "NVMLError_NotFound" else None
         by_process: dict[int, list[float]] = {}
         for sample in samples:
@@ -121,7 +126,7 @@ def _memory_by_process(nvml: Any, handle: Any) -> dict[int, int] | None:
 
 def _by_smi() -> tuple[Gpu, ...]:
     lines = _smi("--query-gpu=name,memory.total,memory.free,utilization.gpu", "--format=csv,noheader,nounits")
-    # Parsed by position from the end: a name may have commas. The device's number is the place of its line.
+    # Parses from the end, because a name may have commas. The position of its line is the device's number.
     devices = [_smi_device(line) for line in lines]
     if not any(devices):
         return ()
@@ -139,7 +144,7 @@ def _of_device(by_device: Mapping[int, Mapping[int, T]] | None, index: int) -> M
 
 
 def _smi(*arguments: str) -> Sequence[str]:
-    """The lines that nvidia-smi prints; none where it is missing or fails."""
+    """Returns the lines that nvidia-smi prints, or no lines if it is missing or fails."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()
@@ -172,9 +177,9 @@ def _smi_device(line: str) -> tuple[str, int, int | None, float | None] | None:
 def _smi_processes(
     lines: Iterable[str],
 ) -> tuple[dict[int, dict[int, float]] | None, dict[int, dict[int, int]] | None]:
-    """Reads `nvidia-smi pmon`: percent and bytes by device and process; None where it printed no table.
+    """Parses `nvidia-smi pmon`: percent and bytes by device and process; None if it printed no table.
 
-    The columns differ between versions, so they are found by the names in the first line:
+    The columns differ between versions, so they are found by their names in the first line:
 
         # gpu         pid   type     sm    mem    enc    dec    jpg    ofa     fb   ccpm    command
     """
@@ -200,7 +205,7 @@ def _smi_processes(
 
 
 def _amd(drm: Path) -> tuple[Gpu, ...]:
-    """Reads what the amdgpu driver of Linux tells of each card (kernel: gpu/amdgpu/driver-misc)."""
+    """Reads the files of Linux's amdgpu driver for each card (kernel: gpu/amdgpu/driver-misc)."""
     found = []
     for card in sorted(drm.glob("card[0-9]*/device")):
         if _word(card / "vendor") != _AMD:

@@ -1,4 +1,4 @@
-"""The owner's use from what was read: everybody's, less the local servers'. No I/O and no clock."""
+"""Computes the owner's use from a reading: the total minus the local servers' part. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from node_sidecar.use.gpu import Gpu
 
 @dataclass(frozen=True, slots=True)
 class OwnerUse:
-    """One sample. None stands for what cannot be read.
+    """One sample; None for values that cannot be read.
 
-    `cpu` is percent of all CPUs. `gpu` is percent of the busiest GPU, and `gpu_memory_free` are the bytes that the
-    owner leaves on the fullest one: free, or held by the local servers. Unless `separate`, the servers' part could
-    not be told apart, and both are what everybody uses. `in_flight` are the gateway's requests on this node.
+    `cpu` is percent of all CPUs. `gpu` is percent of the busiest GPU. `gpu_memory_free` are the bytes that the
+    owner leaves on the fullest GPU: free, or held by the local servers. Unless `separate`, the servers' part could
+    not be separated, and both values are totals. `in_flight` counts the gateway's requests on this node.
     """
 
     cpu: float | None = None
@@ -25,9 +25,9 @@ class OwnerUse:
 
 
 def gpu_use(gpus: Sequence[Gpu], theirs: Collection[int], *, known: bool) -> tuple[float | None, bool]:
-    """The owner's percent of the busiest GPU, and whether the servers' part has been taken off.
+    """Returns the owner's use of the busiest GPU in percent, and whether the servers' part has been subtracted.
 
-    `theirs` are the servers' pids; `known` says that every server's are among them.
+    `theirs` are the servers' pids; `known` means that they include every server.
     """
     readable = [gpu for gpu in gpus if gpu.use is not None or gpu.use_by_process is not None]
     if not readable:
@@ -42,7 +42,9 @@ def gpu_use(gpus: Sequence[Gpu], theirs: Collection[int], *, known: bool) -> tup
 
 
 def memory_free(gpus: Sequence[Gpu], theirs: Collection[int]) -> int | None:
-    """Bytes that the owner leaves on the fullest GPU. What the servers hold is theirs to use."""
+    """Returns the bytes that the owner leaves on the fullest GPU. Memory held by the servers is available to
+    them.
+    """
     left = [
         gpu.memory_free + sum(held for pid, held in (gpu.memory_by_process or {}).items() if pid in theirs)
         for gpu in gpus

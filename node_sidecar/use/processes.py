@@ -1,4 +1,4 @@
-"""Finds the processes of the local servers, and measures the CPU that they and everybody use."""
+"""Finds the processes of the local servers, and measures their CPU use and the total."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import psutil
 
-#: How the programs of each kind of server are called. They find what the port's holder does not lead to: a server
+#: The program names of each kind of server. They find processes that the port's holder does not lead to: a server
 #: in a container, whose port is held by a proxy; a launcher's workers.
 _PROGRAMS = {
     "vllm": ("vllm",),
@@ -20,9 +20,9 @@ _PROGRAMS = {
     "lm-studio": ("lm studio", "lm-studio", "lmstudio"),
     "tgi": ("text-generation-",),
 }
-#: The program and its first arguments: `/usr/bin/python3 -m vllm.entrypoints…`, `python3 /opt/bin/vllm serve`.
+#: The number of arguments to examine: `/usr/bin/python3 -m vllm.entrypoints…`, `python3 /opt/bin/vllm serve`.
 _ARGUMENTS = 3
-#: Programs that hold a port for somebody else.
+#: Programs that hold a port on behalf of another one.
 _PROXIES = frozenset({"docker-proxy", "rootlessport", "slirp4netns", "com.docker.backend", "vpnkit", "pasta"})
 
 
@@ -35,7 +35,9 @@ class LocalServer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServerProcesses:
-    """The servers' processes by pid, the sidecar's own included. `complete`: each server has at least one."""
+    """The servers' processes by pid, including the sidecar itself. `complete`: each server has at least one
+    process.
+    """
 
     pids: frozenset[int]
     complete: bool
@@ -43,14 +45,14 @@ class ServerProcesses:
 
 @dataclass(frozen=True, slots=True)
 class CpuUse:
-    """Percent of all CPUs since the last measurement: everybody's, and that of some processes."""
+    """Percent of all CPUs since the last measurement: the total, and that of the servers."""
 
     total: float
     theirs: float
 
 
 def find(servers: Iterable[LocalServer]) -> ServerProcesses:
-    """Looks through all processes: tens of milliseconds, so call it in a thread and not often."""
+    """Searches all processes. Takes tens of milliseconds, so it must be called in a thread and rarely."""
     processes = list(_processes())
     holders = _holders()
     proxies = {each.pid for each in processes if each.names[0] in _PROXIES}
@@ -74,14 +76,14 @@ def find(servers: Iterable[LocalServer]) -> ServerProcesses:
 
 
 class CpuMeter:
-    """Measures between two calls. A process that ended in between counts up to the call before."""
+    """Measures CPU use between two calls. A process that ended in between counts up to the earlier call."""
 
     def __init__(self) -> None:
         self._total: tuple[float, float] | None = None
         self._theirs: dict[int, float] = {}
 
     def measure(self, pids: Iterable[int]) -> CpuUse | None:
-        """None at the first call, and where no time has passed."""
+        """Returns the use since the last call; None at the first call, or if no time has passed."""
         busy, whole = _machine_seconds()
         theirs = {pid: seconds for pid in pids if (seconds := _process_seconds(pid)) is not None}
         before, self._total = self._total, (busy, whole)
@@ -95,7 +97,7 @@ class CpuMeter:
 
 
 class _Process(NamedTuple):
-    """`names`: what the system calls it, then its program and first arguments without folders; in lower case."""
+    """`names`: the process's name, then its program and first arguments without folders, in lower case."""
 
     pid: int
     parent: int
@@ -111,11 +113,11 @@ def _processes() -> Iterator[_Process]:
 
 
 def _holders() -> dict[int, set[int]]:
-    """Port → the processes that listen there, as far as this user may know."""
+    """Returns the listening processes by port, as far as this user may see them."""
     holders: dict[int, set[int]] = {}
     try:
         connections = psutil.net_connections(kind="tcp")
-    except (psutil.AccessDenied, OSError):  # macOS tells only root
+    except (psutil.AccessDenied, OSError):  # macOS reveals them only to root
         return {}
     for each in connections:
         if each.status == psutil.CONN_LISTEN and each.pid and each.laddr:
@@ -124,7 +126,7 @@ def _holders() -> dict[int, set[int]]:
 
 
 def _machine_seconds() -> tuple[float, float]:
-    """Seconds of all CPUs since the start: busy, and all."""
+    """Returns the busy and total seconds of all CPUs since the start."""
     times = psutil.cpu_times()
     # On Linux, guest time is part of user time.
     whole = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)

@@ -1,4 +1,4 @@
-"""Reads how the machine is used, every few seconds, in a thread: a driver that hangs must not stop the reports."""
+"""Reads the use of the machine every few seconds, in a thread: a driver that hangs must not stop the reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from node_sidecar.use.gpu import Gpu, GpuReader
 from node_sidecar.use.owner import OwnerUse
 from node_sidecar.use.processes import CpuMeter, LocalServer, ServerProcesses
 
-#: Seconds between two looks through the process table; a server that started in between counts as the owner's.
+#: Seconds between two searches of the process table; a server that started in between counts as the owner's.
 _FIND_AGAIN = 10.0
 
 
@@ -30,7 +30,9 @@ class UseReader:
         return await asyncio.to_thread(self._gpus.read)
 
     async def owner_use(self, servers: Iterable[tuple[str, str]], gpus: Sequence[Gpu], in_flight: int) -> OwnerUse:
-        """The owner's use since the last call; `servers` are URLs and kinds, `gpus` as read for this sample."""
+        """Returns the owner's use since the last call. `servers` are URLs and kinds; `gpus` are as read for this
+        sample.
+        """
         local = tuple(LocalServer(port, kind) for url, kind in servers if (port := local_port(url)) is not None)
         now = asyncio.get_running_loop().time()
         if local != self._servers or now - self._found_at >= _FIND_AGAIN:
@@ -49,7 +51,7 @@ class UseReader:
 
 
 def local_port(url: str) -> int | None:
-    """The port of a server on this machine; None for one elsewhere, which uses nothing here."""
+    """Returns the port of a server on this machine; None for a remote one, which uses no resources here."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:

@@ -126,7 +126,7 @@ async def test_a_removed_node_is_told_and_ends(gateway: Gateway, tmp_path: Path)
 @pytest.mark.parametrize(
     ("code", "says"),
     [
-        (grpc.StatusCode.ABORTED, "another copy"),
+        (grpc.StatusCode.ABORTED, "another machine"),
         (grpc.StatusCode.UNAUTHENTICATED, "does not accept this node's certificate"),
         (grpc.StatusCode.INVALID_ARGUMENT, "refuses the report"),
     ],

@@ -1,1 +1,1 @@
-"""trunkline.yaml: read with positions, checked, and turned into the admin Document; and back."""
+"""Reads trunkline.yaml with positions, checks it, and converts it to the admin Document and back."""

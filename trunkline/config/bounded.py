@@ -1,4 +1,4 @@
-"""Files that may be anything: /dev/zero, a log of gigabytes, a pipe that never ends."""
+"""Reads files with a bound, because a path may lead anywhere: /dev/zero, a log of gigabytes, an endless pipe."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def read_text(path: Path, most: int) -> str:
-    """UTF-8 text of at most `most` bytes. Raises OSError, UnicodeDecodeError; ValueError for more."""
+    """Reads UTF-8 text of at most `most` bytes. Raises OSError, UnicodeDecodeError; ValueError for more."""
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

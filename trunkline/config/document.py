@@ -1,4 +1,4 @@
-"""The model of trunkline.yaml as the admin API's Document."""
+"""Converts the model of trunkline.yaml to the admin API's Document."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SECTIONS = ("providers", "routes", "organisations")
 
 
 def request(file: model.File) -> admin.ApplyRequest:
-    """What to apply: what the file names, in its order, for the file as manager.
+    """Returns the document to apply: the objects of the file, in its order, with the file as manager.
 
-    Raises ConfigError for a number that no message holds.
+    Raises ConfigError for a number that does not fit into a message.
     """
     try:
         document = admin.Document(
@@ -25,14 +25,16 @@ def request(file: model.File) -> admin.ApplyRequest:
             organisations=map(organisation, file.organisations or ()),
             gateway=_gateway(file),
         )
-    except ValueError as error:  # as protobuf says it: "Value out of range: 5000000000"
+    except ValueError as error:  # protobuf's text: "Value out of range: 5000000000"
         raise ConfigError(f"a number of the file is larger than it may be: {str(error)[:100]}") from error
     sections = [name for name in SECTIONS if getattr(file, name) is not None]
     return admin.ApplyRequest(document=document, managed_by=f"file:{file.name}", sections=sections)
 
 
 def _gateway(file: model.File) -> admin.Gateway | None:
-    """These sections are one object: with one of them, the others are what the file says too, be it nothing."""
+    """These sections are one object: if the file has one of them, it sets all of them, the missing ones to
+    empty.
+    """
     sections = (file.cors, file.defaults, file.cache, file.alerts, file.accounts, file.oidc, file.jwt)
     if all(each is None for each in sections):
         return None
@@ -71,7 +73,7 @@ def _shared_cache(given: model.SharedCache) -> admin.SharedCache:
 
 
 def defaults(given: Mapping[str, str]) -> list[policy.DefaultModel]:
-    """`given` are models by endpoint; `/v1/` before an endpoint may be said."""
+    """`given` maps endpoints to models; an endpoint may begin with `/v1/`."""
     return [
         policy.DefaultModel(endpoint=endpoint.removeprefix("/v1/"), model=name) for endpoint, name in given.items()
     ]

@@ -1,4 +1,4 @@
-"""The admin API's Document as a trunkline.yaml that `apply` takes back."""
+"""Converts the admin API's Document to a trunkline.yaml that `apply` accepts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trunkline.text import visible
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes Decimals as the numbers they are."""
+    """Writes Decimals as numbers."""
 
 
 def _decimal(dumper: yaml.SafeDumper, value: Decimal) -> yaml.ScalarNode:
@@ -24,7 +24,7 @@ def _decimal(dumper: yaml.SafeDumper, value: Decimal) -> yaml.ScalarNode:
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    """What cannot be seen as it is goes into double quotes, where YAML has the escapes that `visible` writes."""
+    """Puts text with invisible characters into double quotes, where YAML has the escapes that `visible` writes."""
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if visible(value) == value else '"')
 
 
@@ -33,7 +33,7 @@ _Dumper.add_representer(str, _text)
 
 
 def text(document: admin.Document) -> str:
-    """The file. Secrets are not in it: where they are left out, `apply` keeps the stored ones."""
+    """Returns the file. It has no secrets: where they are left out, `apply` keeps the stored ones."""
     sections = (
         _section(
             "providers", [(objects.PROVIDER.written(each), _of_provider(each)) for each in document.providers]
@@ -45,7 +45,7 @@ def text(document: admin.Document) -> str:
 
 
 def gateway(stored: admin.Gateway) -> dict[str, Any]:
-    """The file's sections about the gateway as a whole, without those that say nothing."""
+    """Returns the file's sections about the gateway as a whole, without empty ones."""
     cors, defaults = objects.CORS.written(stored.cors), {each.endpoint: each.model for each in stored.defaults}
     cache = objects.SHARED_CACHE.written(stored.cache)
     if cache.get("store") == "memory":
@@ -64,7 +64,7 @@ def gateway(stored: admin.Gateway) -> dict[str, Any]:
 
 
 def gateway_text(stored: admin.Gateway) -> str:
-    """The same sections as text, followed by who manages them; empty where nothing is said."""
+    """Returns the same sections as text, followed by their manager; empty if there are none."""
     sections = gateway(stored)
     if not sections:
         return ""
@@ -82,7 +82,7 @@ def gateway_text(stored: admin.Gateway) -> str:
 
 
 def inline(value: Any) -> str:
-    """One value as it may stand in the file, in one line."""
+    """Returns a value in the file's notation, on one line."""
     dumped = yaml.dump(
         value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**6
     )
@@ -90,12 +90,12 @@ def inline(value: Any) -> str:
 
 
 def route_text(stored: admin.Route) -> str:
-    """One route, as it stands in the file."""
+    """Returns a route in the file's notation."""
     return _section("routes", [(objects.ROUTE.written(stored), _managed_by(stored))])
 
 
 def route_values(stored: admin.Route) -> Any:
-    """The fields of one route as JSON can hold them."""
+    """Returns the fields of a route as JSON values."""
     return yaml.safe_load(yaml.dump(objects.ROUTE.written(stored), Dumper=_Dumper, allow_unicode=True))
 
 
@@ -126,7 +126,7 @@ def _of_keys(stored: admin.OrganisationDocument) -> list[str]:
 
 
 def _section(name: str, items: Sequence[tuple[Mapping[str, Any], Sequence[str]]]) -> str:
-    """One top-level list, each entry followed by its comments."""
+    """Writes one top-level list, each entry followed by its comments."""
     if not items:
         return f"{name}: []\n"
     lines = [f"{name}:"]

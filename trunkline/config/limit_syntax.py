@@ -1,5 +1,5 @@
-"""A limit in one word, `METRIC[/WINDOW[/TIME_ZONE]][:EACH][@MODEL]=AMOUNT[,alerts=SHARE/…][,soft]`, taken apart;
-nothing is checked.
+"""Splits a limit in the short syntax, `METRIC[/WINDOW[/TIME_ZONE]][:EACH][@MODEL]=AMOUNT[,alerts=SHARE/…][,soft]`,
+without checking its parts.
 """
 
 from __future__ import annotations
@@ -7,12 +7,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-#: Behind the amount, the last one first. A model's name may have commas and equals signs, an amount has neither.
+#: The parts after the amount, the last one first. A model's name may contain commas and equals signs, an amount
+#: neither.
 _OPTION = re.compile(r",(?:soft|alerts=(?P<shares>[^=,@]*))\Z")
 
 
 def fields(name: str) -> dict[str, Any]:
-    """What stands before `=`, as fields of config.model.Limit."""
+    """Splits the part before `=` into fields of config.model.Limit."""
     what, _, model = name.partition("@")
     what, _, each = what.partition(":")
     metric, _, window = what.partition("/")
@@ -22,7 +23,7 @@ def fields(name: str) -> dict[str, Any]:
 
 
 def whole(text: str) -> dict[str, Any]:
-    """All of it. Raises ValueError: there is no amount."""
+    """Splits a whole limit. Raises ValueError if there is no amount."""
     options: dict[str, Any] = {}
     while option := _OPTION.search(text):
         text = text[: option.start()]

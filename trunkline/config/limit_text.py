@@ -1,4 +1,4 @@
-"""A limit in one word, as flags take it and listings show it:
+"""Writes a limit in the short syntax of flags and listings:
 `METRIC[/WINDOW[/TIME_ZONE]][:EACH][@MODEL]=AMOUNT[,alerts=SHARE/…][,soft]`.
 """
 
@@ -10,7 +10,7 @@ from trunkline.config import export, units
 
 
 def name(stored: policy.Limit) -> str:
-    """What stands before `=`: no two limits of one holder share it."""
+    """Writes the part before `=`, which is unique among the limits of a holder."""
     (shown,) = export.limits([stored])
     window = "".join(f"/{shown[field]}" for field in ("per", "time_zone") if field in shown)
     each = f":{shown['each']}" if "each" in shown else ""
@@ -19,7 +19,7 @@ def name(stored: policy.Limit) -> str:
 
 
 def amount(stored: policy.Limit, number: int) -> str:
-    """A number in the limit's own unit: USD for cost."""
+    """Writes a number in the limit's own unit: USD for cost."""
     return f"{units.usd(number):f}" if stored.metric == policy.METRIC_COST_USD else str(number)
 
 

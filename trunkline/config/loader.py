@@ -1,4 +1,4 @@
-"""trunkline.yaml into its model, with every mistake at its line."""
+"""Loads trunkline.yaml into its model, and reports every mistake with its line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trunkline.config.model import File
 from trunkline.config.secrets import Secrets, UnresolvedSecrets
 from trunkline.errors import ConfigError
 
-#: What the control plane takes in one message.
+#: The largest message that the control plane accepts.
 MAX_BYTES = 16 * 1024 * 1024
 
 _TYPES = {
@@ -33,12 +33,12 @@ _TYPES = {
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> File:
-    """As `read`, without the lines."""
+    """Like `read`, without the lines."""
     return read(path, environment)[0]
 
 
 def read(path: Path, environment: Mapping[str, str] = os.environ) -> tuple[File, positions.Document]:
-    """Reads and checks `path`, resolving its secrets. Returns what it says, and where its values stand.
+    """Reads and checks `path`, and resolves its secrets. Returns the model and the lines of its values.
 
     Raises:
         ConfigError: one line per mistake, `trunkline.yaml:14: routes[0].targets[1].wieght: unknown field; …`.
@@ -51,7 +51,7 @@ def _read(path: Path, secrets: Secrets) -> tuple[File, positions.Document]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file of configuration. Raises ConfigError."""
+    """Returns the text of a configuration file. Raises ConfigError."""
     try:
         return bounded.read_text(path, MAX_BYTES)
     except OSError as error:
@@ -63,12 +63,12 @@ def read_text(path: Path) -> str:
 
 
 def read_without_secrets(path: Path) -> tuple[File, positions.Document]:
-    """As `read`, for callers that use no secret of the file: none is looked up."""
+    """Like `read`, for callers that use no secret of the file: secrets are not looked up."""
     return _read(path, UnresolvedSecrets())
 
 
 def parse(text: str, name: str, secrets: Secrets) -> File:
-    """As `load`, for text; `name` stands for the file in messages."""
+    """Like `load`, for text; messages use `name` for the file."""
     return _parse(text, name, secrets)[0]
 
 
@@ -84,7 +84,7 @@ def _parse(text: str, name: str, secrets: Secrets) -> tuple[File, positions.Docu
 
 
 def _say(error: ErrorDetails) -> str:
-    """`path: what is wrong`; never with the value, which may be a secret."""
+    """Formats `path: what is wrong`, without the value, which may be a secret."""
     path = _written(error["loc"])
     if error["type"] == "extra_forbidden":
         known = list(_fields(error["loc"][:-1]))
@@ -97,23 +97,23 @@ def _say(error: ErrorDetails) -> str:
 
 
 def _written(location: tuple[int | str, ...]) -> str:
-    """As a person would point at it: `routes[0].model`."""
+    """Writes a path, as `routes[0].model`."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return "".join(parts).lstrip(".") or "the file"
 
 
 def _fields(location: tuple[int | str, ...]) -> Iterator[str]:
-    """The names that are known at a path."""
+    """Returns the known names at a path."""
     model: type[BaseModel] = File
     for part in location:
-        # A name that the operator chose, as of a service tier, is no field.
+        # Names chosen by the operator, for example of a service tier, are not fields.
         if isinstance(part, str) and part in model.model_fields:
             model = _model_in(model.model_fields[part].annotation) or model
     yield from model.model_fields
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model inside `list[Model] | None` and the like."""
+    """Returns the model inside a type such as `list[Model] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -1,4 +1,4 @@
-"""What the control plane says of a document, at the lines of the file that it was made from."""
+"""Maps the control plane's messages about a document to the lines of its file."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ _MAPPINGS: dict[str, Any] = {
     "oidc": objects.IDENTITY_PROVIDER,
     "jwt": objects.JWT_ISSUER,
 }
-#: Fields of messages that the file has under other names.
+#: Fields of messages with other names in the file.
 _NAMES = {"per_seconds": "per", "calendar": "per", "clear_credentials": "credentials"}
 
 
 def located(said: str, document: Document, name: str) -> str:
-    """Every line of `said` that speaks of the document, as `name:LINE: path: problem`; other lines as they are."""
+    """Rewrites every line of `said` that is about the document as `name:LINE: path: problem`; keeps other
+    lines.
+    """
     return "\n".join(_line(each, document, name) for each in said.split("\n"))
 
 
@@ -56,7 +58,7 @@ def _line(said: str, document: Document, name: str) -> str:
 
 
 def _default(path: str, document: Document) -> Path | None:
-    """A message has default models in a list, in the order of the file, which has them by endpoint."""
+    """Translates the position of a default model in the message's list to its endpoint in the file."""
     index = _DEFAULT.match(path)
     return ("defaults", list(document.value["defaults"])[int(index[1])]) if index is not None else None
 
@@ -78,8 +80,8 @@ def _in_file(path: str) -> Path:
 
 
 def _field(mapping: Any, name: str) -> tuple[tuple[str, ...], Any]:
-    """The path of a message's field in the file, and the mapping of what is inside it."""
-    if name == "rates":  # of a tier: its fields stand beside the others in the file
+    """Returns a message field's path in the file, and the mapping of its content."""
+    if name == "rates":  # of a tier: in the file its fields are beside the others
         return (), None
     fields: list[Field] = mapping.fields if isinstance(mapping, Mapping) else []
     for field in fields:
@@ -94,7 +96,7 @@ def _written(path: Path) -> str:
 
 
 def _in_units(problem: str) -> str:
-    """Durations as the file has them."""
+    """Writes durations in the file's notation."""
 
     def duration(match: re.Match[str]) -> str:
         least, most = (int(text.replace(",", "")) * _FACTORS[match[3]] for text in (match[1], match[2]))
@@ -109,7 +111,7 @@ def _in_units(problem: str) -> str:
 
 
 def _find(value: Any, kind: str, name: str) -> Path | None:
-    """Where an object stands in the file."""
+    """Returns the path of an object in the file."""
     return next((path for path, called in _named(value, kind) if called == name), None)
 
 

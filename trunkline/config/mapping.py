@@ -1,7 +1,7 @@
-"""Fields of trunkline.yaml ↔ fields of the admin API's messages, by their names.
+"""Maps fields of trunkline.yaml to fields of the admin API's messages and back, by their names.
 
-`first_byte`, which is Milliseconds, is `first_byte_ms` in a message. A section that is no message, such as
-`cache`, is a prefix there: its `ttl`, which is Seconds, is `cache_ttl_seconds`.
+`first_byte`, which is Milliseconds, is `first_byte_ms` in a message. A section without its own message, such as
+`cache`, is a prefix: its `ttl`, which is Seconds, is `cache_ttl_seconds`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from trunkline_proto.words import Words
 
-#: The word of a required field for a number of a later version.
+#: Stands for the value of a required enumeration that only a later version knows.
 _UNKNOWN = "unknown"
 G = TypeVar("G", bound=BaseModel)
 M = TypeVar("M", bound=Message)
@@ -36,24 +36,26 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """How messages hold a number of the file: `suffix` ends their field's name, `written` makes it the file's."""
+    """How messages hold a number of the file: `suffix` ends the field's name, `written` converts the number to the
+    file's.
+    """
 
     suffix: str = ""
     written: Callable[[int], Any] = int
 
 
 class Part(Protocol):
-    """Both directions of one kind of object."""
+    """Converts one kind of object in both directions."""
 
     def message(self, given: Any, /) -> Message:
-        """Returns the message for what the file says."""
+        """Returns the message for an object of the file."""
 
     def written(self, stored: Any, /) -> dict[str, Any]:
-        """Returns what the file says, defaults left out."""
+        """Returns the object of the file, without defaults."""
 
 
 class Field(NamedTuple):
-    """A field of the file, and the message's that holds it."""
+    """A field of the file and its field in the message."""
 
     path: tuple[str, ...]
     name: str
@@ -62,12 +64,11 @@ class Field(NamedTuple):
 
 
 class Mapping(Generic[G, M]):
-    """The fields of `model` in the file, and of `message`.
+    """Pairs the fields of `model`, the file's type, with those of `message`.
 
-    `apart` are fields of the model, and `beside` fields of the message, that the caller sees to. `always` are
-    fields that are written also where they are 0, `quiet` words that are left out where they are the default.
-    `parts` map the objects inside; one that is not named there gets
-    a Mapping of its own.
+    The caller handles the fields `apart` of the model and `beside` of the message. Fields in `always` are written
+    even if they are 0; values in `quiet` are left out if they are the default. `parts` map the objects inside; an
+    object without an entry there gets a Mapping of its own.
 
     Raises:
         TypeError: a field of one side is neither on the other side nor in these lists.
@@ -106,7 +107,7 @@ class Mapping(Generic[G, M]):
                 self._parts[inner] = Mapping(inner, of)
 
     def part(self, field: Field) -> Part | None:
-        """Maps the objects that a field holds; None for a field without any."""
+        """Maps the objects in a field; None for a field without objects."""
         inner = _model_of(field.kind)
         return self._parts.get(inner) if inner is not None else None
 
@@ -122,7 +123,7 @@ class Mapping(Generic[G, M]):
         return self._message(**fields)
 
     def written(self, stored: M) -> dict[str, Any]:
-        """Returns what the file says, defaults left out."""
+        """Returns the object of the file, without defaults."""
         found: dict[str, Any] = {}
         for field in self.fields:
             value = self._shown(field, stored)
@@ -144,7 +145,7 @@ class Mapping(Generic[G, M]):
         return words[value] if words is not None else value
 
     def _shown(self, field: Field, stored: M) -> Any:
-        """None for a default."""
+        """Returns the value, or None if it is the default."""
         value = getattr(stored, field.name)
         inner, words = _model_of(field.kind), _metadata(field.kind, Words)
         descriptor: Any = stored.DESCRIPTOR.fields_by_name[field.name]
@@ -182,7 +183,7 @@ def _with_unit(kind: Any, value: Any) -> Any:
 
 
 def _metadata(kind: Any, of: type[Any]) -> Any:
-    """Of `Annotated[…]` itself, or inside `… | None`; None if there is none."""
+    """Returns the unit of `Annotated[…]`, also inside `… | None`; None if there is none."""
     if get_origin(kind) in {Union, types.UnionType}:
         return next((found for each in get_args(kind) if (found := _metadata(each, of)) is not None), None)
     if get_origin(kind) is Annotated:
@@ -191,7 +192,7 @@ def _metadata(kind: Any, of: type[Any]) -> Any:
 
 
 def _model_of(kind: Any) -> type[BaseModel] | None:
-    """The model that `list[Model]`, `Model | None` or `Annotated[…]` holds."""
+    """Returns the model in `list[Model]`, `Model | None` or `Annotated[…]`."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind
     return next((found for each in get_args(kind) if (found := _model_of(each)) is not None), None)

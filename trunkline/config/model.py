@@ -1,4 +1,4 @@
-"""What trunkline.yaml may say. Units are resolved here: milliseconds, seconds, micro-USD."""
+"""The schema of trunkline.yaml. Units are resolved here: milliseconds, seconds, micro-USD."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _in_usd(held: Callable[[Decimal], int]) -> BeforeValidator:
 
 
 def _window(value: Any) -> int | str:
-    """Seconds, or the word of a calendar window."""
+    """Parses seconds, or the name of a calendar window."""
     if value in CALENDARS:
         return str(value)
     seconds = units.seconds(value) if isinstance(value, str) else 0
@@ -70,7 +70,7 @@ def _written_seconds(value: int) -> str:
 
 
 def moment(value: Any) -> int:
-    """Unix seconds of a date, or of a date and time; UTC unless it says otherwise."""
+    """Parses a date, or a date and time, into Unix seconds; UTC unless it has an offset."""
     try:
         if isinstance(value, str):
             value = datetime.datetime.fromisoformat(value)
@@ -138,7 +138,7 @@ class _Strict(BaseModel):
 
 
 class _Rates(_Strict):
-    """USD per million tokens; held in micro-USD. None: as another kind, see trunkline.policy.v1.Price."""
+    """USD per million tokens, held in micro-USD. None: as another kind, see trunkline.policy.v1.Price."""
 
     cached_input: MicroUsd | None = None
     cache_write: MicroUsd | None = None
@@ -149,7 +149,7 @@ class _Rates(_Strict):
 
 
 class ContextTier(_Rates):
-    """All rates of requests with more than `above` prompt tokens."""
+    """The rates of requests with more than `above` prompt tokens."""
 
     above: Annotated[int, Field(strict=True, ge=1)]
     input: MicroUsd
@@ -157,7 +157,7 @@ class ContextTier(_Rates):
 
 
 class ServiceTier(_Rates):
-    """All rates of requests that the target served in this service tier."""
+    """The rates of requests that the target served in this service tier."""
 
     input: MicroUsd
     output: MicroUsd
@@ -165,7 +165,7 @@ class ServiceTier(_Rates):
 
 
 class Price(_Rates):
-    """`valid_from` None: from now on, or since ever for a new target.
+    """`valid_from` None: from now on, or from the beginning for a new target.
 
     USD per million tokens, and per million characters of speech; per request, image, search unit and second of
     audio.
@@ -194,15 +194,15 @@ class Price(_Rates):
 
 
 Amount = Annotated[Decimal, AfterValidator(units.bounded)]
-#: Of a limit's amount: 0.8 for 80 %.
+#: A fraction of a limit's amount: 0.8 for 80 %.
 Share = Annotated[Decimal, AfterValidator(units.share)]
 
 
 class Limit(_Strict):
-    """`per` is seconds, a calendar window, or None for concurrency; `time_zone` None is UTC, `model` None all, and
-    `each` None everything together.
+    """`per` is seconds, a calendar window, or None for concurrency. `time_zone` None is UTC, `model` None all
+    models, and `each` None counts everything together.
 
-    In the file it may stand in one word, as flags take it: `requests/60s=600`.
+    The file also accepts the short syntax of flags: `requests/60s=600`.
     """
 
     metric: Metric
@@ -232,7 +232,7 @@ class Limit(_Strict):
 
     @property
     def units(self) -> int:
-        """The amount as the control plane counts it: micro-USD for cost_usd. Raises ValueError."""
+        """Returns the amount in the control plane's unit: micro-USD for cost_usd. Raises ValueError."""
         if self.metric == "cost_usd":
             return units.micro_usd(self.amount)
         if self.amount < 0 or self.amount != self.amount.to_integral_value():
@@ -300,7 +300,7 @@ class Route(_Strict):
 
 
 class Quota(_Strict):
-    """What one credential may be used for in a window; in the file it may be one word: `requests/60s=600`."""
+    """A quota of a credential in a window; the file also accepts the short syntax: `requests/60s=600`."""
 
     metric: QuotaMetric
     per: Annotated[int, BeforeValidator(_quota_window), Unit("_seconds", _written_seconds)]
@@ -313,7 +313,7 @@ class Quota(_Strict):
 
 
 class Credential(_Strict):
-    """A credential with a quota of its own. In the file, one without may stand as its value alone: `env:NAME`.
+    """A credential with its own quota. In the file, a credential without one may be just its value: `env:NAME`.
 
     `value` None keeps the stored one at its place in the list.
     """
@@ -328,7 +328,7 @@ class Credential(_Strict):
 
 
 class Health(_Strict):
-    """A call that costs nothing, by which Envoy finds out whether the server lives."""
+    """A free call by which Envoy checks whether the server is healthy."""
 
     path: Text | None = None
     every: Seconds = 0
@@ -336,8 +336,8 @@ class Health(_Strict):
 
 
 class Provider(_Strict):
-    """`credentials` None (left out) keeps the stored ones; an empty list removes them. `quota` holds for each of
-    them that has none of its own.
+    """`credentials` None (left out) keeps the stored ones; an empty list removes them. `quota` applies to each
+    credential that has none of its own.
     """
 
     name: Text
@@ -364,7 +364,7 @@ class Key(_Strict):
 
     name: Text
     value: Annotated[Text, AfterValidator(_value)] | None = Field(default=None, repr=False)
-    #: Empty would mean none to whoever reads it, and all to the control plane.
+    #: Not empty: readers would take an empty list for none, the control plane for all.
     models: Annotated[list[Text], Field(min_length=1)] = ["*"]
     limits: list[Limit] = []
     expires_at: UnixSeconds | None = None
@@ -387,8 +387,8 @@ class Cors(_Strict):
 
 
 class SharedCache(_Strict):
-    """Where the answers of all routes that cache are kept. `password` None (left out) keeps the stored one, and an
-    empty one removes it.
+    """Where cached answers of all routes are kept. `password` None (left out) keeps the stored one, and an empty
+    one removes it.
     """
 
     store: Text = "memory"
@@ -412,7 +412,7 @@ class Accounts(_Strict):
 
 
 class GroupRole(_Strict):
-    """What membership in a group of an identity provider gives."""
+    """The role that membership in a group of an identity provider gives."""
 
     group: Text
     organisation: Text | None = None
@@ -421,7 +421,7 @@ class GroupRole(_Strict):
 
 
 class SignUp(_Strict):
-    """Who may come without an invitation."""
+    """The users who may join without an invitation."""
 
     domains: list[Text] = []
     organisation: Text | None = None
@@ -463,10 +463,10 @@ class JwtIssuer(_Strict):
 
 
 class File(_Strict):
-    """A section that is None was not in the file, and is left as it is stored.
+    """A section that is None is missing in the file, and its stored state is kept.
 
-    `name` is what the file manages its objects by: two files for one gateway need names of their own.
-    `defaults` has models by endpoint.
+    `name` identifies the file as a manager: two files for one gateway need different names. `defaults` maps
+    endpoints to models.
     """
 
     version: Literal[1]

@@ -1,4 +1,4 @@
-"""Each kind of object of trunkline.yaml, and its message."""
+"""Maps each kind of object of trunkline.yaml to its message."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LIMIT_FIELDS = Mapping(
 
 
 class Limits:
-    """Their window is one field of the file and two of the message, and their amount depends on the metric.
-    Shares are fractions in the file.
+    """Limits. Their window is one field of the file and two of the message, and their amount depends on the
+    metric. Shares are fractions in the file.
     """
 
     def message(self, given: model.Limit) -> policy.Limit:
@@ -33,7 +33,7 @@ class Limits:
             message.calendar = CALENDARS[given.per]
         else:
             message.per_seconds = given.per or 0
-        # As the control plane stores it, so that the two names of one window are not taken for two limits.
+        # As the control plane stores it, so that two names of the same window are not taken for two limits.
         message.time_zone = message.time_zone.removeprefix("UTC")
         return message
 
@@ -50,14 +50,14 @@ class Limits:
         }
 
     def window(self, stored: policy.Limit) -> str:
-        """As `per` has it; empty for none."""
+        """Writes the window in the notation of `per`; empty for none."""
         if stored.calendar:
             return CALENDARS.word(stored.calendar)
         return units.duration(stored.per_seconds * 1000) if stored.per_seconds else ""
 
 
 class ContextTiers:
-    """Their rates are a message of their own."""
+    """Context tiers. Their rates have their own message."""
 
     _rates = Mapping(model.ContextTier, policy.Rates, apart=["above"])
 
@@ -72,7 +72,7 @@ _CONTEXT_TIER = ContextTiers()
 
 
 class Prices:
-    """In the file, images and service tiers go by their names."""
+    """Prices. In the file, images and service tiers are keyed by their names."""
 
     _fields = Mapping(
         model.Price,
@@ -121,7 +121,9 @@ QUOTA = Mapping(model.Quota, quota_pb2.Quota)
 
 
 class Providers(Mapping[model.Provider, admin.Provider]):
-    """Secrets go in and do not come out. Credentials stand in the file with the quotas that are theirs alone."""
+    """Providers. Secrets are written but never read back. In the file, a credential has its own quotas beside
+    it.
+    """
 
     def message(self, given: model.Provider) -> admin.Provider:
         message = super().message(given)
@@ -135,7 +137,7 @@ class Providers(Mapping[model.Provider, admin.Provider]):
         return message
 
     def written(self, stored: admin.Provider) -> dict[str, Any]:
-        """Without values, which keeps the stored ones."""
+        """Writes credentials without values, which keeps the stored ones."""
         found = super().written(stored)
         own = {each.credential: list(map(QUOTA.written, each.quota)) for each in stored.credential_quotas}
         if own:
@@ -185,7 +187,7 @@ JWT_ISSUER = Mapping(
     parts={model.JwtGrant: Mapping(model.JwtGrant, admin.JwtGrant)},
 )
 ALERTING = Mapping(model.Alerting, admin.Alerting, apart=["secret"], beside=["secret", "signed"])
-#: A secret goes in and does not come out.
+#: A secret is written but never read back.
 SHARED_CACHE = Mapping(
     model.SharedCache,
     admin.SharedCache,

@@ -1,4 +1,4 @@
-"""YAML with the line of every value, so that a mistake can be pointed at."""
+"""Reads YAML with the line of every value, so that an error can name it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from trunkline.errors import ConfigError
 
 Path = tuple[str | int, ...]
 
-#: Values of one document, each alias counted as often as it is used: far more than the control plane accepts.
+#: The maximum of values in a document, counting an alias at each use: far more than the control plane accepts.
 _MAX_VALUES = 1_000_000
-#: Of a whole number, besides its sign.
+#: The maximum of digits of a whole number.
 _MAX_BITS = 63
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Plain values (numbers with a point as Decimal, digit for digit) and the line, from 1, of each path."""
+    """Plain values (decimal numbers as exact Decimals) and the line, counted from 1, of each path."""
 
     value: Any
     lines: Mapping[Path, int]
 
     def line(self, path: Path) -> int:
-        """Of the value at `path`, or of the nearest thing around it."""
+        """Returns the line of the value at `path`, or of its nearest enclosing value."""
         while path not in self.lines:
             path = path[:-1]
         return self.lines[path]
@@ -96,12 +96,12 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError(f"{self._name}:{key_node.start_mark.line + 1}: a field's name must be text")
             result[key_node.value] = self.read(value_node, (*path, key_node.value))
-            # Where the name stands, not its value: that is the line an unknown field has to be mended in.
+            # The line of the key, not of its value: an unknown field is fixed there.
             self._lines[*path, key_node.value] = key_node.start_mark.line + 1
         return result
 
     def _take(self, values: int, node: yaml.Node) -> None:
-        """Before they are made: a few lines of aliases can stand for more than any memory holds."""
+        """Counted before they are made: a few lines of aliases can expand to more than any memory holds."""
         self._left -= values
         if self._left < 0:
             raise ConfigError(
@@ -109,11 +109,11 @@ class _Reader:
             )
 
     def _merged(self, node: yaml.Node) -> int:
-        """How many fields a mapping has once others are merged into it, at most one more than are accepted."""
+        """Returns how many fields a mapping has after merges, at most one more than accepted."""
         if not isinstance(node, yaml.MappingNode):
             return 0
         if id(node) not in self._sizes:
-            self._sizes[id(node)] = 0  # for one that merges itself
+            self._sizes[id(node)] = 0  # for a mapping that merges itself
             merged = [
                 each
                 for key, value in node.value

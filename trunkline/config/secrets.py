@@ -8,26 +8,26 @@ from pathlib import Path
 
 from trunkline.config import bounded
 
-#: Of one secret: a certificate chain fits.
+#: The maximum size of a secret: a certificate chain fits.
 _MAX_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Where secrets are looked up: the environment, and files relative to `directory` (that of trunkline.yaml)."""
+    """The sources of secrets: the environment, and files relative to `directory` (that of trunkline.yaml)."""
 
     environment: Mapping[str, str] = field(repr=False)
     directory: Path
 
     def credential(self, text: str) -> str:
-        """The secret that `text` refers to. Raises ValueError, which never contains a secret."""
+        """Returns the secret that `text` refers to. Raises ValueError, which never contains a secret."""
         found = self._look_up(text)
         if found is None:
             raise ValueError("a credential is env:NAME or file:PATH; it is not written into this file")
         return found
 
     def value(self, text: str) -> str:
-        """As `credential`, but anything else is the value itself."""
+        """Like `credential`, but returns any other text unchanged."""
         found = self._look_up(text)
         return text if found is None else found
 
@@ -52,7 +52,7 @@ class Secrets:
 
 
 class UnresolvedSecrets(Secrets):
-    """Takes every reference for the secret itself: for callers that use none."""
+    """Returns references instead of secrets, for callers that use no secret."""
 
     def __init__(self) -> None:
         super().__init__({}, Path())

@@ -1,4 +1,4 @@
-"""What the audit log and differences hold of an object (JSON, in the control plane's units) as a message."""
+"""Converts an object in the audit log and in differences (JSON, in the control plane's units) to a message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ M = TypeVar("M", bound=Message)
 
 
 def message(view: Mapping[str, Any], of: type[M]) -> M:
-    """The fields of `of` that the view has; the others stay unset."""
+    """Sets the fields of `of` that the view has."""
     found = of()
     for name, value in view.items():
         field: Any = of.DESCRIPTOR.fields_by_name.get(name)

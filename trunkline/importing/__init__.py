@@ -1,1 +1,1 @@
-"""Configurations of other gateways as trunkline.yaml."""
+"""Imports configurations of other gateways as trunkline.yaml."""

@@ -1,4 +1,4 @@
-"""What became of each setting of the other gateway's file."""
+"""Records how each setting of the other gateway's file was imported."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 
 class Grade(StrEnum):
-    """How far a setting came along."""
+    """How well a setting was imported."""
 
-    #: Means the same in trunkline.yaml.
+    #: The setting has the same meaning in trunkline.yaml.
     EXACT = "exact"
-    #: Has a counterpart that behaves a little differently; the finding says how.
+    #: The setting has a counterpart that behaves slightly differently; the finding says how.
     APPROXIMATE = "approximate"
-    #: Somebody has to do something; the finding says what.
+    #: The setting needs manual work; the finding says what.
     MANUAL = "manual"
-    #: Has no counterpart.
+    #: The setting has no counterpart.
     UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`path` is where the setting stands, as `model_list[0].litellm_params.rpm`. Never its value."""
+    """`path` is the setting's path, as `model_list[0].litellm_params.rpm`. Never its value."""
 
     path: str
     grade: Grade
@@ -51,12 +51,12 @@ class Findings:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many there are, by grade."""
+        """Returns the number of findings by grade."""
         return Counter(str(each.grade) for each in self.found)
 
 
 class Section:
-    """A mapping of the file, whose settings are taken one by one: what is left was understood by nobody."""
+    """A mapping of the file. Settings are taken from it one by one; the rest was not understood."""
 
     def __init__(self, path: str, settings: Any, findings: Findings) -> None:
         self.path = path
@@ -69,14 +69,14 @@ class Section:
         return f"{self.path}.{name}"
 
     def take(self, name: str) -> Any:
-        """The value of a setting; None if it is missing or null."""
+        """Takes the value of a setting; None if it is missing or null."""
         return self._left.pop(name, None)
 
     def __contains__(self, name: str) -> bool:
         return self._left.get(name) is not None
 
     def rest(self, reasons: dict[str, str]) -> None:
-        """Reports what nobody took as unsupported: with the reason of `reasons`, or as not known."""
+        """Reports the remaining settings as unsupported, with the reason in `reasons` or as unknown."""
         for name, value in self._left.items():
             if value not in (None, {}, []):
                 self._findings.unsupported(self.at(name), reasons.get(name, "not known here; it is left out"))

@@ -1,4 +1,4 @@
-"""LiteLLM's config.yaml as trunkline.yaml, with what became of every setting."""
+"""Imports LiteLLM's config.yaml as trunkline.yaml, with a finding for every setting."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from trunkline.importing.litellm_settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """`text` is a trunkline.yaml; its secrets are references, whatever the other file held."""
+    """`text` is a trunkline.yaml. Its secrets are references, even if the other file contained them."""
 
     text: str
     findings: Findings
 
 
 def convert(path: Path, organisation: str) -> Imported:
-    """Reads LiteLLM's `path`; keys and budgets become those of `organisation`.
+    """Reads LiteLLM's `path`. Its keys and budgets become those of `organisation`.
 
     Raises:
         ConfigError: it cannot be read, or is not a mapping with a `model_list`.

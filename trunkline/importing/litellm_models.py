@@ -1,4 +1,4 @@
-"""LiteLLM's `model_list` → providers, and routes with their targets."""
+"""Converts LiteLLM's `model_list` to providers, and routes with their targets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _REASONS = {
 
 
 class Models:
-    """The providers and routes so far, as they stand in trunkline.yaml."""
+    """Collects providers and routes in the notation of trunkline.yaml."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
@@ -43,7 +43,7 @@ class Models:
         self._names: dict[tuple[str, str, str], str] = {}
 
     def add(self, path: str, entry: Any) -> None:
-        """Takes one entry of `model_list`."""
+        """Adds one entry of `model_list`."""
         section = Section(path, entry, self._findings)
         name = section.take("model_name")
         parameters = Section(section.at("litellm_params"), section.take("litellm_params"), self._findings)
@@ -81,13 +81,15 @@ class Models:
             route["targets"].append(target)
             self._findings.exact(path, f"route {name}: target {provider}/{upstream}")
         for name_ in ("id", "mode", "base_model", "max_tokens", "max_output_tokens"):
-            information.take(name_)  # of no consequence here: ids are ours, and the endpoint says the mode
+            information.take(name_)  # irrelevant here: the gateway assigns ids, and the endpoint implies the mode
         information.rest({})
         parameters.rest(_REASONS)
         section.rest({})
 
     def _provider(self, parameters: Section, prefix: str) -> str | None:
-        """The name of the deployment's provider, which is made where it is new. None if it cannot be reached."""
+        """Returns the name of the deployment's provider, which is added if it is new. None if it cannot be
+        reached.
+        """
         place = PROVIDER_PREFIXES[prefix]
         bases = [parameters.take(name) for name in ("api_base", "base_url")]
         given = bases[0] or bases[1]
@@ -115,7 +117,7 @@ class Models:
         return self._names[key]
 
     def _credential(self, parameters: Section, variable: str, provider: str) -> str:
-        """`env:NAME`, or empty for none. A key that stands in the file is never repeated."""
+        """Returns `env:NAME`, or an empty string for none. A key in the file is never copied."""
         key = parameters.take("api_key")
         if isinstance(key, str) and key.startswith(_ENVIRON):
             return f"env:{key.removeprefix(_ENVIRON)}"
@@ -176,7 +178,7 @@ class Models:
             )
 
     def _time_limits(self, parameters: Section, route: dict[str, Any]) -> None:
-        """The first deployment's limits hold for the route."""
+        """The first deployment's limits apply to the route."""
         for name in ("stream_timeout", "timeout"):
             if limit := milliseconds(parameters.take(name)):
                 route.setdefault("timeouts", {}).setdefault("first_byte", limit)

@@ -1,4 +1,4 @@
-"""Where LiteLLM's provider prefixes lead, and with which base URL a provider speaks the OpenAI dialect."""
+"""Maps LiteLLM's provider prefixes to providers, and to the base URLs of their OpenAI dialect."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from trunkline.environment import KNOWN_PROVIDERS
 
 @dataclass(frozen=True, slots=True)
 class ProviderPrefix:
-    """A provider that a prefix stands for. `base_url` is empty where `api_base` has to name it.
+    """The provider of a prefix. `base_url` is empty if `api_base` must name it.
 
-    `variable` is where LiteLLM looks for the key if the file gives none. `caveat` says what is different here.
+    `variable` is where LiteLLM looks for the key if the file has none. `caveat` says what differs here.
     """
 
     name: str
@@ -63,7 +63,7 @@ PROVIDER_PREFIXES: dict[str, ProviderPrefix] = {
     ),
 }
 
-#: Providers whose API is not OpenAI's, and which have no endpoint that is.
+#: Providers without any endpoint in OpenAI's dialect.
 WITHOUT_OPENAI = frozenset(
     (
         *("bedrock", "bedrock_converse", "vertex_ai", "vertex_ai_beta", "sagemaker", "sagemaker_chat", "watsonx"),
@@ -73,10 +73,10 @@ WITHOUT_OPENAI = frozenset(
 
 
 def split_model(model: str) -> tuple[str, str]:
-    """The prefix of a `litellm_params.model` and the model's name there; without one it is OpenAI's."""
+    """Splits a `litellm_params.model` into its prefix, OpenAI's if there is none, and the model's name."""
     prefix, slash, name = model.partition("/")
     if slash and (prefix in PROVIDER_PREFIXES or prefix in WITHOUT_OPENAI):
-        # What LiteLLM says of how to speak is no part of the name.
+        # LiteLLM's prefix for the kind of API is not part of the name.
         for word in ("responses/", "converse/", "chat/") if prefix in {"azure", "openai", "bedrock"} else ():
             name = name.removeprefix(word)
         return prefix, name
@@ -84,7 +84,7 @@ def split_model(model: str) -> tuple[str, str]:
 
 
 def base_url(prefix: str, api_base: str) -> str:
-    """`api_base` as a base URL of ours: the part before `/chat/completions`."""
+    """Converts `api_base` to a base URL: the part before `/chat/completions`."""
     url = api_base.rstrip("/").removesuffix("/chat/completions").removesuffix("/completions")
     if prefix in {"azure", "azure_ai"}:
         parts = urlsplit(url)

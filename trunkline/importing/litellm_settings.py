@@ -1,4 +1,4 @@
-"""LiteLLM's `litellm_settings`, `router_settings` and `general_settings`."""
+"""Imports LiteLLM's `litellm_settings`, `router_settings` and `general_settings`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _REASONS = {
     "enable_jwt_auth": "see docs/accounts.md",
     "custom_auth": "keys of the gateway's own",
 }
-#: What needs no counterpart: the gateway does it anyway, or has no use for it.
+#: Settings without a counterpart: the gateway does this anyway, or has no use for it.
 _NEEDLESS = frozenset(
     (
         *("set_verbose", "json_logs", "debug_level", "force_ipv4", "telemetry", "infer_model_from_keys"),
@@ -46,7 +46,7 @@ _NEEDLESS = frozenset(
         *("disable_end_user_cost_tracking", "disable_end_user_cost_tracking_prometheus_only"),
     )
 )
-#: What decides when LiteLLM tries again or leaves a deployment alone.
+#: Settings for LiteLLM's retries and cooldowns.
 _RESILIENCE = {
     **dict.fromkeys(("num_retries", "max_fallbacks"), "one request tries every target once, in failover order"),
     **dict.fromkeys(
@@ -57,13 +57,13 @@ _RESILIENCE = {
         "built in: what fails is passed over, rests as long as it says, and comes back by a trickle",
     ),
 }
-#: How long answers are kept where the file names no `ttl`, as the import chooses.
+#: How long answers are cached if the file has no `ttl`; the import's own choice.
 _CACHE_SECONDS = 600
 _DURATION = re.compile(r"(\d+)(s|m|h|d|mo)")
 
 
 class Settings:
-    """Applies settings to `document`, which holds the routes by now."""
+    """Applies settings to `document`, which already has the routes."""
 
     def __init__(self, document: dict[str, Any], organisation: str, findings: Findings) -> None:
         self._findings = findings
@@ -74,7 +74,7 @@ class Settings:
         document["organisations"] = [self._organisation]
 
     def apply(self, sections: dict[str, Any]) -> None:
-        """Takes `litellm_settings`, `router_settings` and `general_settings` of the file."""
+        """Applies `litellm_settings`, `router_settings` and `general_settings` of the file."""
         for name in ("router_settings", "litellm_settings", "general_settings"):
             section = Section(name, sections.pop(name, None), self._findings)
             self._routing(section)
@@ -147,7 +147,7 @@ class Settings:
             self._findings.exact(section.at("default_fallbacks"), "further tiers of every route")
 
     def _back_up(self, route: dict[str, Any], others: list[Any]) -> list[str]:
-        """Adds the targets of `others` behind those of the route. Returns the routes that there are not."""
+        """Adds the targets of `others` after those of the route. Returns the routes that do not exist."""
         missing = [str(each) for each in others if each not in self._routes]
         for other in others:
             if other not in self._routes or other == route["model"]:
@@ -232,7 +232,7 @@ class Settings:
             self._findings.exact(section.at("completion_model"), "`defaults` for requests that name no model")
 
     def _aliases(self) -> None:
-        """Last, so that an alias has the fallbacks of what it stands for."""
+        """Runs last, so that an alias gets the fallbacks of its model."""
         for (path, alias), model in self._aliased.items():
             wanted = model.get("model") if isinstance(model, dict) else model
             if wanted in self._routes:
@@ -243,7 +243,7 @@ class Settings:
 
 
 def _pairs(value: Any) -> Iterator[tuple[str, list[Any]]]:
-    """Of a list of mappings from a model to its fallbacks."""
+    """Reads a list of mappings from a model to its fallbacks."""
     for each in value if isinstance(value, list) else ():
         if isinstance(each, dict):
             for model, others in each.items():

@@ -1,4 +1,4 @@
-"""Numbers of another gateway's YAML, exact, and as YAML writes them best."""
+"""Reads numbers of another gateway's YAML exactly, and writes them in their shortest form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def decimal_of(value: Any) -> Decimal | None:
-    """The number that a setting holds, perhaps as text; None if it holds none."""
+    """Returns the number in a setting, which may be text; None if it is not a number."""
     if value is None or isinstance(value, bool):
         return None
     try:
@@ -18,12 +18,12 @@ def decimal_of(value: Any) -> Decimal | None:
 
 
 def written(value: Decimal) -> int | float:
-    """At most six decimals, as amounts of money have here."""
+    """Rounds to six decimals, the precision of money in the file."""
     rounded = value.quantize(Decimal("0.000001")).normalize()
     return int(rounded) if rounded == rounded.to_integral_value() else float(rounded)
 
 
 def milliseconds(value: Any) -> str:
-    """Seconds as a duration; empty unless they are more than none."""
+    """Writes seconds as a duration; empty for 0."""
     seconds = decimal_of(value)
     return f"{int(seconds * 1000)}ms" if seconds is not None and seconds > 0 else ""

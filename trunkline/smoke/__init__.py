@@ -1,1 +1,1 @@
-"""The smoke test: tries what a running gateway promises, and leaves nothing behind."""
+"""The smoke test: checks what a running gateway promises, and leaves nothing behind."""

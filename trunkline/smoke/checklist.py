@@ -1,4 +1,4 @@
-"""The checks, in the order in which they are shown. Each one tries a promise and says what it saw."""
+"""The checks, in the order of the output. Each one tests a promise and reports what it saw."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from trunkline.smoke.demo_provider import DemoProvider
 from trunkline.smoke.findings import Findings
 from trunkline.smoke.sandbox import Sandbox
 
-#: Of another kind of model than chat, or a wrong request: refused by the target itself.
+#: Statuses of a target whose model does not chat, or that refuses the request itself.
 _NOT_CHAT = frozenset({400, 404, 405, 415, 422, 501})
 _CACHE_SECONDS = 60
-#: A changed route and a kept answer take effect a moment later; what comes too early costs a request upstream.
+#: A changed route and a cached answer take effect a moment later; each early attempt costs a request upstream.
 _TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A target of a route that answered, how (by `chat`, or else by embeddings), and what that cost."""
+    """A target that answered, whether by `chat` or by embeddings, and the cost."""
 
     route: admin.Route
     target: admin.RouteTarget
@@ -34,7 +34,9 @@ class Served:
 
 
 class Checklist:
-    """Tries what `routes` promise, with the keys and routes of `sandbox`. Its requests are billed as any other."""
+    """Tests what `routes` promise, with the keys and routes of `sandbox`. Its requests are billed like any
+    other.
+    """
 
     def __init__(
         self, client: Client, sandbox: Sandbox, findings: Findings, routes: Sequence[admin.Route]
@@ -47,7 +49,7 @@ class Checklist:
         self._billed = 0
 
     def run(self) -> None:
-        """Raises ControlError where the gateway does not answer at all."""
+        """Runs all checks. Raises ControlError if the gateway does not answer at all."""
         self.refusals()
         for number, route in enumerate(self._routes):
             served = self.targets(number, route)
@@ -60,12 +62,12 @@ class Checklist:
         self.usage()
 
     def refusals(self) -> None:
-        """A wrong key, and a model that the key may not use."""
+        """Checks that a wrong key and a model that the key may not use are refused."""
         wrong = self._client.chat("sk-tl-smoke-0123456789abcdef", "smoke")
         self._findings.check(
             "refusal", "a wrong key", _unless(wrong, 401, "invalid_api_key"), "401 invalid_api_key"
         )
-        # The key is new: until it has arrived everywhere it is unknown as well.
+        # The key is new: until it has arrived everywhere, it is unknown too.
         unknown = self._sandbox.arrived(
             lambda: self._client.chat(self._key, f"{self._sandbox.name}/none"), on_its_way=[401]
         )
@@ -73,7 +75,7 @@ class Checklist:
         self._findings.check("refusal", "an unknown model", problem, "404 model_not_found")
 
     def targets(self, number: int, route: admin.Route) -> list[Served]:
-        """Asks each target by a route of its own. Returns those that answered."""
+        """Sends a request to each target through its own route. Returns the targets that answered."""
         served: list[Served] = []
         for at, target in enumerate(route.targets):
             subject = f"{route.model} at {place_of(target)}"
@@ -101,7 +103,7 @@ class Checklist:
         self._findings.check("cost", served[0].route.model, "", f"the same request: {costs} USD")
 
     def stream(self, number: int, served: Sequence[Served]) -> None:
-        """A stream of the first target that chats."""
+        """Checks a stream of the first target that chats."""
         each = next((each for each in served if each.chat), None)
         if each is None:
             return
@@ -112,7 +114,7 @@ class Checklist:
         self._report("stream", subject, answer, answer.problem or cut)
 
     def failover(self, number: int, route: admin.Route, served: Sequence[Served]) -> None:
-        """Pauses the target that answers, in a copy of the route: another one has to answer."""
+        """Pauses the answering target in a copy of the route: another one has to answer."""
         if len(served) < 2:
             self._findings.skip("failover", route.model, "only one target answers")
             return
@@ -135,7 +137,7 @@ class Checklist:
         )
 
     def failure(self, route: admin.Route, first: DemoProvider) -> None:
-        """Lets the provider of the first tier fail: another target answers the same request."""
+        """Makes the provider of the first tier fail: another target has to answer the same request."""
         model = self._sandbox.route("failure", route, route.targets)
         first.fail(True)
         answer = self._sandbox.arrived(partial(self._client.chat, self._key, model))
@@ -147,7 +149,7 @@ class Checklist:
         self._report("failure", route.model, answer, problem, f"{place} answers 500: {answer.target} answers")
 
     def cache(self, number: int, served: Served) -> None:
-        """The same question twice: the second answer is a copy and costs nothing."""
+        """Sends an identical request twice: the second answer comes from the cache and costs nothing."""
         model = self._sandbox.route(f"{number}-cache", served.route, [served.target], cache_seconds=_CACHE_SECONDS)
         text = f"Answer with the single word: ready ({secrets.token_hex(8)})"
 
@@ -169,7 +171,7 @@ class Checklist:
         )
 
     def limits(self, number: int, served: Served) -> None:
-        """A key with one request a minute, and one that may spend next to nothing."""
+        """Checks a key with one request a minute, and a key with almost no budget."""
         model = self._sandbox.route(f"{number}-limits", served.route, [served.target])
         name = served.route.model
         once = policy.Limit(metric=policy.METRIC_REQUESTS, per_seconds=60, amount=1)
@@ -192,7 +194,7 @@ class Checklist:
         )
 
     def usage(self) -> None:
-        """What the usage report says of the sandbox's key, beside the records of its requests."""
+        """Compares the usage report of the sandbox's key with the records of its requests."""
         filter_ = admin.UsageFilter(key_id=self._key_id, since=0, until=0)
         rows = self._sandbox.api.ReportUsage(
             admin.ReportUsageRequest(filter=filter_, by=[admin.DIMENSION_TARGET])
@@ -228,7 +230,7 @@ class Checklist:
         return record.cost_nano_usd
 
     def _bill(self, answer: Response) -> ledger.UsageRecord | None:
-        """The usage record of the request, once it is stored; its cost is in `usage`."""
+        """Returns the usage record of the request once it is stored; its cost is in `usage`."""
         record = self._sandbox.record(answer)
         if record is not None:
             self._billed += record.cost_nano_usd
@@ -240,7 +242,7 @@ def _usd(nano: int) -> str:
 
 
 def place_of(target: admin.RouteTarget) -> str:
-    """As in the response header x-trunkline-target."""
+    """Returns the target's name in the response header x-trunkline-target."""
     return f"nodes/{target.nodes}" if target.nodes else f"{target.provider}/{target.model}"
 
 
@@ -254,7 +256,7 @@ def _copies(targets: Iterable[admin.RouteTarget]) -> list[admin.RouteTarget]:
 
 
 def _unless(answer: Response, status: int, code: str) -> str:
-    """What is wrong, unless the answer is this refusal."""
+    """Returns a problem unless the answer is this refusal."""
     if (answer.status, answer.error_code) == (status, code):
         return ""
     return f"expected {status} {code}, got {answer.problem or f'{answer.status} from {answer.target}'}"

@@ -1,4 +1,4 @@
-"""Small requests to the OpenAI listener, as a client would send them."""
+"""A client that sends small requests to the OpenAI listener."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer. `ms` is the time to its last byte."""
+    """A complete answer. `ms` is the time to its last byte."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,7 +42,7 @@ class Response:
 
     @property
     def error_code(self) -> str:
-        """`error.code` of OpenAI's shape; empty if the body has none."""
+        """The `error.code` of OpenAI's format; empty if the body has none."""
         try:
             return str(json.loads(self.body)["error"]["code"])
         except (ValueError, KeyError, TypeError):
@@ -50,7 +50,7 @@ class Response:
 
     @property
     def problem(self) -> str:
-        """What a refused request was told, in one line; empty for a success. Never a completion."""
+        """The error of a refused request on one line; empty for a success. Never a completion."""
         if self.status < 400:
             return ""
         try:

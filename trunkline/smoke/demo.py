@@ -1,4 +1,6 @@
-"""What `trunkline smoke --demo` brings along: two providers, a node, an organisation and its route over them."""
+"""The demonstration of `trunkline smoke --demo`: two providers, a node, an organisation and its route over
+them.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ class Demo:
 
 @contextmanager
 def demonstration(api: AdminStub) -> Iterator[Demo]:
-    """Runs the providers and the node, and takes everything out of the gateway at the end.
+    """Runs the providers and the node, and removes everything from the gateway at the end.
 
     Raises ControlError if the node does not come online.
     """
@@ -73,7 +75,7 @@ def demonstration(api: AdminStub) -> Iterator[Demo]:
 
 @contextmanager
 def _node(api: AdminStub, organisation: str, upstream: str) -> Iterator[None]:
-    """A node of this machine in front of `upstream`, joined as any other is."""
+    """Runs a node on this machine in front of `upstream`, joined like any other."""
     with tempfile.TemporaryDirectory(prefix="trunkline-demo-") as directory:
         invited = api.InviteNode(admin.InviteNodeRequest(organisation=organisation, name="demo"))
         command = [sys.executable, "-m", "node_sidecar", "join", invited.join_url, "--upstream", upstream]
@@ -112,6 +114,6 @@ def _await_online(api: AdminStub, organisation: str, process: subprocess.Popen[b
 
 
 def _quietly(call: Callable[[Any], object], request: Any) -> None:
-    """What cannot be taken away now may be gone already; the demonstration ends all the same."""
+    """Removes one object, ignoring errors: it may already be gone, and the demonstration ends anyway."""
     with suppress(grpc.RpcError):
         call(request)

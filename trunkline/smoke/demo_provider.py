@@ -1,4 +1,4 @@
-"""A provider for demonstrations: answers every chat request with one word, at once, from this process."""
+"""A provider for demonstrations: answers every chat request at once with one word, from this process."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class DemoProvider:
 
     @property
     def address(self) -> str:
-        """`http://127.0.0.1:PORT`; the API is below `/v1`."""
+        """The URL, `http://127.0.0.1:PORT`; the API is below `/v1`."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def fail(self, failing: bool) -> None:
-        """Whether it answers 500 to everything from now on."""
+        """Sets whether every answer is a 500 from now on."""
         self._server.failing = failing
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {**_head("chat.completion"), "choices": [choice], "usage": _USAGE})
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: the smoke test prints what it saw."""
+        """Logs nothing: the smoke test prints what it saw."""
 
     def _is_failing(self) -> bool:
         return isinstance(self.server, _Server) and self.server.failing

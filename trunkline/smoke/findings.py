@@ -1,4 +1,4 @@
-"""What the smoke test found, one line per check."""
+"""The findings of the smoke test, one line per check."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ Outcome = Literal["ok", "FAILED", "skipped"]
 
 COLUMNS = ("check", "subject", "outcome", "ms", "prompt", "completion", "cost_usd", "detail")
 NUMBERS = frozenset({"ms", "prompt", "completion", "cost_usd"})
-#: Those that a narrow terminal keeps longest.
+#: The columns that a narrow terminal keeps longest.
 IMPORTANT = ("outcome", "check", "subject", "detail", "cost_usd", "ms")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check of one subject. `ms` is the client's time to the whole answer; tokens and cost are as billed."""
+    """One check of one subject. `ms` is the client's time to the complete answer; tokens and cost are as
+    billed.
+    """
 
     check: str
     subject: str
@@ -28,7 +30,7 @@ class Finding:
     cost_nano_usd: int | None = None
 
     def row(self) -> dict[str, Any]:
-        """Returns the columns of COLUMNS; the cost in USD."""
+        """Returns the columns of COLUMNS, with the cost in USD."""
         cost = None if self.cost_nano_usd is None else f"{self.cost_nano_usd / 1e9:.9f}"
         return {
             "check": self.check,
@@ -57,7 +59,9 @@ class Findings:
         self.add(Finding(check, subject, "skipped", why))
 
     def check(self, check: str, subject: str, problem: str, detail: str, **measured: int | None) -> None:
-        """`problem` says what is wrong; empty: nothing is, and `detail` says what was seen."""
+        """Adds a finding. `problem` says what is wrong; if it is empty, the check passed and `detail` says what
+        was seen.
+        """
         self.add(Finding(check, subject, "FAILED" if problem else "ok", problem or detail, **measured))
 
     @property

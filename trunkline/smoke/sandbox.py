@@ -1,7 +1,7 @@
 """Keys and routes that the smoke test creates for itself, and removes at the end.
 
-All are named `smoke-…` and belong to one organisation. The routes are copies that only the smoke test asks for: no
-route, key or limit that serves anybody is changed.
+All are named `smoke-…` and belong to one organisation. The routes are copies that only the smoke test uses: no
+route, key or limit in use is changed.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from trunkline.errors import ControlError
 from trunkline.smoke.client import Response
 
 PREFIX = "smoke-"
-#: A change is at every Envoy and translator within a second; a busy machine takes longer.
+#: A change reaches every Envoy and translator within a second; a busy machine takes longer.
 _ARRIVAL_SECONDS = 20.0
 _POLL_SECONDS = 0.1
-#: What is older was left by a run that was killed.
+#: Anything older was left by a killed run.
 _LEFT_OVER_SECONDS = 3600
 
 
 class Sandbox:
-    """Keys and routes of `organisation` that live as long as the `with` block."""
+    """Keys and routes of `organisation` that exist during the `with` block."""
 
     def __init__(self, api: AdminStub, organisation: str) -> None:
         self.api = api
         self.organisation = organisation
         self.name = PREFIX + secrets.token_hex(4)
-        #: The models of the routes that were made → their versions.
+        #: The models of the created routes → their versions.
         self._routes: dict[str, int] = {}
         self._keys: list[str] = []
 
@@ -56,7 +56,7 @@ class Sandbox:
                 self.api.RevokeKey(admin.RevokeKeyRequest(id=key_id))
 
     def key(self, label: str, limits: Iterable[policy.Limit] = ()) -> tuple[str, str]:
-        """A key for this sandbox's routes alone: its public id and its value."""
+        """Creates a key for only this sandbox's routes. Returns its public id and its value."""
         key = admin.Key(
             organisation=self.organisation,
             name=f"{self.name}-{label}",
@@ -71,7 +71,7 @@ class Sandbox:
     def route(
         self, label: str, like: admin.Route, targets: Sequence[admin.RouteTarget], *, cache_seconds: int = 0
     ) -> str:
-        """Creates or replaces a route like `like` with these `targets`. Returns what to ask for."""
+        """Creates or replaces a copy of the route `like` with these `targets`. Returns its model name."""
         route = admin.Route()
         route.CopyFrom(like)
         for field in ("id", "version", "managed_by", "limits", "cache_ttl_seconds"):
@@ -89,9 +89,9 @@ class Sandbox:
         return route.model
 
     def arrived(self, ask: Callable[[], Response], on_its_way: Collection[int] = (401, 404)) -> Response:
-        """Asks again as long as the gateway itself refuses with a status of `on_its_way`, for a limited time.
+        """Repeats a request while the gateway itself refuses it with a status of `on_its_way`, for a limited time.
 
-        What was just created may not have reached every Envoy and translator yet. Such a refusal costs nothing.
+        New objects may not have reached every Envoy and translator yet. Such a refusal costs nothing.
         """
         deadline = time.monotonic() + _ARRIVAL_SECONDS
         while True:
@@ -102,7 +102,7 @@ class Sandbox:
             time.sleep(_POLL_SECONDS)
 
     def record(self, answer: Response) -> ledger.UsageRecord | None:
-        """The usage record of the request; None if it is not there in time."""
+        """Returns the usage record of the request; None if it does not arrive in time."""
         deadline = time.monotonic() + _ARRIVAL_SECONDS
         while time.monotonic() < deadline:
             with suppress(grpc.RpcError):
@@ -113,7 +113,7 @@ class Sandbox:
         return None
 
     def _remove_left_over(self) -> None:
-        """Takes away what a run that was killed has left."""
+        """Removes leftovers of a killed run."""
         before = time.time() - _LEFT_OVER_SECONDS
         old = [
             each
@@ -129,7 +129,7 @@ class Sandbox:
 
 
 def default_organisation(api: AdminStub, wanted: str) -> str:
-    """`wanted`, or `default`, or the first there is. Raises ControlError."""
+    """Returns `wanted`, else `default`, else the first organisation. Raises ControlError."""
     names = [each.name for each in api.ListOrganisations(admin.ListOrganisationsRequest()).organisations]
     if wanted and wanted not in names:
         raise ControlError(f"no organisation {wanted}; there are: {', '.join(names) or 'none'}")

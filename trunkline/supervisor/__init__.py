@@ -1,1 +1,1 @@
-"""Starts, watches, restarts and stops the processes of one machine."""
+"""Starts, watches, restarts and stops the processes on one machine."""

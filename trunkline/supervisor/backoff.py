@@ -1,4 +1,4 @@
-"""How long to wait before a crashed process is started again."""
+"""The delay before a crashed process is restarted."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ _HEALTHY_SECONDS = 60.0
 
 
 class Backoff:
-    """No delay after the first crash, then 0.5 s doubling to 10 s; a minute of health starts over."""
+    """There is no delay after the first crash, then 0.5 s doubling to 10 s; a minute of health starts again from
+    none.
+    """
 
     def __init__(self) -> None:
         self._crashes = 0
 
     def delay(self, *, lived: float) -> float:
-        """Seconds to wait after a process that had run for `lived` seconds."""
+        """Returns the seconds to wait after a process that had run for `lived` seconds."""
         if lived >= _HEALTHY_SECONDS:
             self._crashes = 0
         self._crashes += 1

@@ -1,4 +1,4 @@
-"""The end of an Envoy as its clients see it: no new connection, what runs may finish, what does not is cut off."""
+"""Drains an Envoy: it accepts no new connection, running requests may finish, and the rest is cut off."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ async def drain(
     *,
     clients_only: bool = True,
 ) -> None:
-    """Has Envoy take no new client, and returns once no request runs, after `seconds`, or on `hurry`.
+    """Makes Envoy accept no new client, and returns once no request runs, after `seconds`, or on `hurry`.
 
-    Envoy closes each connection behind the answer that is under way. With `clients_only` operators go on seeing
-    how the drain goes. An Envoy that does not answer has nothing left to wait for.
+    Envoy closes each connection after its current answer. With `clients_only`, operators can still watch the
+    drain. An Envoy that does not answer has nothing left to wait for.
     """
     which = "inboundonly&" if clients_only else ""
     with suppress(OSError):
@@ -45,6 +45,6 @@ def _requests(number: int) -> str:
 
 
 async def _active(envoy: EnvoyAdmin) -> int:
-    """How many requests of clients are running."""
+    """Returns the number of running requests of clients."""
     _, _, value = (await envoy.get(_ACTIVE)).partition(": ")
     return int(value) if value.strip().isdigit() else 0

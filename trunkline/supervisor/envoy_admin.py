@@ -1,4 +1,6 @@
-"""Envoy's admin interface over one connection, which stays this Envoy's when another takes its socket's path."""
+"""Envoy's admin interface over one connection, which stays with this Envoy when another takes over its socket's
+path.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ _ANSWER_SECONDS = 5.0
 
 
 class EnvoyAdmin:
-    """A context manager. Whatever goes wrong raises an OSError: Envoy is gone, or as good as gone."""
+    """A context manager. Every error is an OSError: Envoy is gone, or as good as gone."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -26,11 +28,11 @@ class EnvoyAdmin:
         self._writer.close()
 
     async def post(self, path: str) -> None:
-        """Has it do what `path` names."""
+        """Sends the command `path`."""
         await self._ask("POST", path)
 
     async def get(self, path: str) -> str:
-        """What it answers with 200."""
+        """Returns the body of an answer with status 200."""
         return await self._ask("GET", path)
 
     async def _ask(self, method: str, path: str) -> str:

@@ -1,8 +1,8 @@
-"""Children that die with a killed supervisor.
+"""Makes children die with a killed supervisor.
 
-Linux does it itself (PR_SET_PDEATHSIG, see spawn.py). Elsewhere every child gets a tiny shell that reads from a
-pipe which only the supervisor holds open: when the supervisor is gone, however it went, the shell reads the end of
-the file and kills the child. Its limit: whoever kills that shell first cuts the lifeline.
+Linux does this itself (PR_SET_PDEATHSIG, see spawn.py). Elsewhere every child gets a tiny shell that reads from a
+pipe which only the supervisor holds open. When the supervisor ends in any way, the shell reads the end of the file
+and kills the child. The limit: if that shell is killed first, the child survives.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ class Lifeline(Protocol):
     """Ties children to this process."""
 
     def attach(self, pid: int) -> None:
-        """From now on `pid` dies with us."""
+        """Makes `pid` die with this process."""
 
     def release(self, pid: int) -> None:
-        """`pid` has ended."""
+        """Releases `pid`, which has ended."""
 
 
 class KernelLifeline:
-    """The kernel was told at the start of each child."""
+    """Does nothing: each child asked the kernel at its start."""
 
     def attach(self, pid: int) -> None:
         pass
@@ -56,7 +56,7 @@ class PipeLifeline:
         self._watchers[pid] = (watcher, writing)
 
     def release(self, pid: int) -> None:
-        """The watcher is killed before its pipe is closed, or it would kill whoever gets the pid next."""
+        """The watcher is killed before its pipe is closed, or it would kill the next process with this pid."""
         watcher, writing = self._watchers.pop(pid)
         watcher.kill()
         watcher.wait()

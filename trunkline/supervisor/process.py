@@ -1,4 +1,4 @@
-"""Running children as asyncio sees them."""
+"""Running children, integrated with asyncio."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class Process:
         return time.monotonic() - self._started
 
     def send(self, number: signal.Signals) -> None:
-        """Nothing happens once it has ended; until then the pid is ours, because only we reap it."""
+        """Sends a signal, or does nothing once the child has ended; until then the pid is valid, because only we
+        reap it.
+        """
         if not self.ended.done():
             os.kill(self.pid, number)
 
@@ -46,7 +48,7 @@ class Nursery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Whatever still runs is killed."""
+        """Kills all remaining children."""
         asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
         for process in self._running.values():
             os.kill(process.pid, signal.SIGKILL)
@@ -60,7 +62,7 @@ class Nursery:
         return process
 
     def adopt(self, command: Command, pid: int) -> Process:
-        """A child of this process that an earlier program started. It may have ended meanwhile."""
+        """Adopts a child that an earlier program in this process started. It may have ended in the meantime."""
         process = Process(command, pid)
         self._running[pid] = process
         self._lifeline.attach(pid)
@@ -69,7 +71,7 @@ class Nursery:
 
     @property
     def children(self) -> dict[str, int]:
-        """The pids of what runs, by name."""
+        """Returns the pids of running children by name."""
         return {process.command.name: pid for pid, process in self._running.items()}
 
     def _reap(self) -> None:
@@ -83,5 +85,5 @@ class Nursery:
 
 
 def describe(status: int) -> str:
-    """An exit status in words, e.g. `signal SIGKILL` or `exit code 1`."""
+    """Describes an exit status, e.g. `signal SIGKILL` or `exit code 1`."""
     return f"exit code {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"

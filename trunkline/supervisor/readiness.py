@@ -1,4 +1,6 @@
-"""Whether a request would pass, asked over plain HTTP without a client library: `up` has to start fast."""
+"""Checks over plain HTTP whether requests would be served, without a client library, because `up` has to start
+fast.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,14 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.025
 _ANSWER_SECONDS = 2.0
 _SAY_EVERY_SECONDS = 5.0
-#: What the translator says once it holds all that this control plane has; before, it may serve what it held.
+#: The translator's answer once it has everything of this control plane; before, it may serve an earlier policy.
 _UP_TO_DATE = b'"up_to_date":true'
 
 
 async def wait_until_ready(
     admin: Address, openai: Address, notice: Callable[[str], None], *, tls: bool = False
 ) -> None:
-    """Returns once /readyz on `admin` answers 200 and `openai` accepts connections; says what it waits for.
+    """Returns once /readyz on `admin` answers 200 and `openai` accepts connections; reports what it waits for.
 
     With `tls` the admin listener speaks HTTPS.
     """
@@ -36,7 +38,7 @@ async def wait_until_ready(
 
 
 async def _missing(admin: Address, openai: Address, tls: ssl.SSLContext | None) -> str:
-    """What is not there yet; empty once everything is."""
+    """Returns what is missing; empty once everything is ready."""
     scheme = "http" if tls is None else "https"
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
@@ -58,9 +60,9 @@ async def _missing(admin: Address, openai: Address, tls: ssl.SSLContext | None) 
 
 
 async def _get(address: Address, path: str, tls: ssl.SSLContext | None) -> tuple[int, bytes]:
-    """The status code of `GET path`, and what follows it.
+    """Returns the status code of `GET path`, and the rest of the answer.
 
-    Raises OSError, EOFError or ValueError where there is no HTTP answer.
+    Raises OSError, EOFError or ValueError if there is no HTTP answer.
     """
     reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
     try:
@@ -74,7 +76,9 @@ async def _get(address: Address, path: str, tls: ssl.SSLContext | None) -> tuple
 
 
 def _unverified() -> ssl.SSLContext:
-    """For our own listener, whose certificate names the gateway as clients know it, not this address."""
+    """Returns a context for our own listener, whose certificate has the clients' name of the gateway, not this
+    address.
+    """
     import ssl  # noqa: PLC0415  # only a gateway with TLS waits for its import
 
     context = ssl.create_default_context()

@@ -34,12 +34,12 @@ class Services:
         self._running: dict[str, Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._serving = False
-        #: What is being replaced on purpose, and done once its successor runs.
+        #: Processes being replaced on purpose; done once the successor runs.
         self._renewals: dict[str, asyncio.Future[None]] = {}
 
     def start(self, adopted: Mapping[str, int] | None = None) -> None:
-        """All at once, in the order given, except those that wait for another's socket. `adopted` run already, by
-        name: their pids.
+        """Starts all at once, in the given order, except those that wait for another's socket. `adopted` are the
+        pids of running children by name.
         """
         known = dict(adopted or {})
         for command in self._commands:
@@ -48,23 +48,23 @@ class Services:
                 self._running[command.name] = self._nursery.adopt(command, pid)
             elif command.after is None:
                 self._running[command.name] = self._nursery.start(command)
-        for name, pid in known.items():  # nobody waits for them, but they have to be reaped
+        for name, pid in known.items():  # nothing waits for them, but they must be reaped
             self._nursery.adopt(Command(name, (), {}), pid)
         self._keepers = [asyncio.create_task(self._keep(command)) for command in self._commands]
 
     def serving(self) -> None:
-        """The start is over: from now on what crashes is restarted."""
+        """Ends the start: from now on crashed children are restarted."""
         self._serving = True
 
     async def failed(self) -> None:
-        """Returns never; raises StartError as soon as a child ends before `serving`."""
-        # Not gathered: who gives this up does not give the keepers up.
+        """Never returns; raises StartError as soon as a child ends before `serving`."""
+        # Not gathered: cancelling this must not cancel the keepers.
         done, _ = await asyncio.wait(self._keepers, return_when=asyncio.FIRST_COMPLETED)
         for keeper in done:
             keeper.result()
 
     async def renew(self, name: str) -> None:
-        """Ends a child, and starts it again by today's command."""
+        """Ends a child and starts it again with the current command."""
         with self._renewing(name):
             await _end(self._running[name], asyncio.Event())
             self._running[name] = self._nursery.start(self._command(name))
@@ -72,9 +72,9 @@ class Services:
     async def succeed(
         self, name: str, ready: Coroutine[Any, Any, None], end: Callable[[], Awaitable[None]]
     ) -> bool:
-        """Starts a child beside the one that runs; once it is `ready`, has that one `end`, and ends it.
+        """Starts a child beside the running one. Once it is `ready`, calls `end` for the old one, and ends it.
 
-        Returns whether it did: a successor that ends before it is ready leaves everything as it was.
+        Returns whether it did: if the successor ends before it is ready, everything stays as it was.
         """
         before, listening = self._running[name], asyncio.ensure_future(ready)
         with self._renewing(name):
@@ -119,7 +119,7 @@ class Services:
             self._running[command.name] = self._nursery.start(command)
         while True:
             process = self._running[command.name]
-            # Shielded: when the keeper is cancelled, the process's own future must live on for `stop`.
+            # Shielded: when the keeper is cancelled, the process's future must live on for `stop`.
             status = await asyncio.shield(process.ended)
             renewal = self._renewals.get(command.name)
             if renewal is not None:
@@ -159,7 +159,7 @@ async def _end(process: Process, hurry: asyncio.Event) -> None:
 
 
 def _log_tail(command: Command) -> str:
-    """The last lines of its log, for the message about a failed start."""
+    """Returns the last lines of the child's log, for the message about a failed start."""
     if command.log is None or not command.log.exists():
         return ""
     with command.log.open("rb") as file:

@@ -1,5 +1,5 @@
-"""fork and exec, with what `subprocess` cannot do: an inherited socket at descriptor 3 (systemd's LISTEN_FDS,
-whose LISTEN_PID is only known after the fork) and death together with the parent.
+"""fork and exec with two features that `subprocess` lacks: an inherited socket at descriptor 3 (systemd's
+LISTEN_FDS, whose LISTEN_PID is only known after the fork) and death together with the parent.
 
 Forking Python is only safe while no other thread can hold a lock: `trunkline up` runs one thread (what needs gRPC
 or TLS runs in children). Between fork and exec the child imports nothing, logs nothing and takes no lock.
@@ -20,19 +20,19 @@ from typing import NoReturn
 _INHERITED = 3  # SD_LISTEN_FDS_START
 _PR_SET_PDEATHSIG = 1
 _LOG_LIMIT_BYTES = 32 * 1024 * 1024
-# Linux closes a range in one system call; elsewhere it is one for each.
+# Linux closes a range with one system call; elsewhere one call per descriptor is needed.
 _HIGHEST_DESCRIPTOR = 1 << 20 if sys.platform == "linux" else 4096
-_CANNOT_EXEC = 127  # as a shell says it
+_CANNOT_EXEC = 127  # as in a shell
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run. `environment` is the child's whole environment.
+    """A command to run. `environment` is the child's complete environment.
 
-    Standard output and error are appended to `log`, or go to our standard error without one. `listen` is handed
-    over the way systemd does: listening, at descriptor 3.
+    Standard output and error are appended to `log`, or go to this process's standard error without one. `listen`
+    is passed as systemd does: listening, at descriptor 3.
     """
 
     name: str
@@ -46,7 +46,9 @@ class Command:
 
 
 def spawn(command: Command) -> int:
-    """Starts it and returns its pid. A command that cannot be executed ends with 127 and says why in its log."""
+    """Starts the command and returns its pid. A command that cannot be executed ends with 127 and the reason in
+    its log.
+    """
     parent = os.getpid()
     output = 2 if command.log is None else _open_log(command.log)
     # A signal between fork and exec would run our handlers in the child; it waits until exec has removed them.
@@ -63,13 +65,13 @@ def spawn(command: Command) -> int:
 
 
 def _become(command: Command, parent: int, output: int, blocked: set[int | signal.Signals]) -> NoReturn:
-    """The child between fork and exec."""
+    """Runs in the child between fork and exec."""
     try:
-        # Its own session, so that Ctrl-C in the terminal reaches the supervisor alone, which then stops in order.
+        # Its own session, so that Ctrl-C in the terminal reaches only the supervisor, which then stops in order.
         os.setsid()
         if _prctl is not None:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # it died before the line above took effect
+            if os.getppid() != parent:  # the parent died before the line above took effect
                 os._exit(_CANNOT_EXEC)
         if command.nice:
             os.nice(command.nice)
@@ -85,9 +87,9 @@ def _become(command: Command, parent: int, output: int, blocked: set[int | signa
                 os.dup2(command.listen.fileno(), _INHERITED)
             first_closed += 1
             environment |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
-        os.closerange(first_closed, _HIGHEST_DESCRIPTOR)  # what we were started with is not close-on-exec
+        os.closerange(first_closed, _HIGHEST_DESCRIPTOR)  # inherited descriptors are not close-on-exec
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-            signal.signal(number, signal.SIG_DFL)  # exec resets handlers, but keeps what is ignored
+            signal.signal(number, signal.SIG_DFL)  # exec resets handlers, but keeps ignored signals
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         os.execve(command.argv[0], command.argv, environment)  # noqa: S606 - no shell is the point
     except BaseException as error:  # noqa: BLE001 - the child must never return into the parent's code
@@ -96,7 +98,7 @@ def _become(command: Command, parent: int, output: int, blocked: set[int | signa
 
 
 def _open_log(path: Path) -> int:
-    """Appends; one older file is kept once it has grown past the limit."""
+    """Opens the log for appending; once it has grown past the limit, it is rotated and one older file is kept."""
     if path.exists() and path.stat().st_size > _LOG_LIMIT_BYTES:
         path.replace(path.with_name(f"{path.name}.1"))
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

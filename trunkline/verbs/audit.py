@@ -22,7 +22,7 @@ from trunkline.timestamps import Timestamp
 
 _COLUMNS = ("id", "at", "actor", "action", "object", "name", "before", "after", "revision")
 _SHORT = ("id", "at", "actor", "action", "object", "name", "revision")
-#: Those that a narrow terminal keeps longest.
+#: The columns that a narrow terminal keeps longest.
 _IMPORTANT = ("at", "action", "name", "object", "actor")
 _NODE = "node:"
 _TYPES = click.Choice(
@@ -46,7 +46,7 @@ _PAGE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which events; every empty field matches all. `since` is Unix seconds."""
+    """A filter of events; an empty field matches all. `since` is Unix seconds."""
 
     actor: str
     object_type: str
@@ -56,7 +56,7 @@ class AuditFilter:
 
 
 def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the flags that say which events, and hands the verb `event_filter`."""
+    """Adds the flags that filter events, and passes `event_filter` to the command."""
 
     @click.option("--by", "actor", default="", help="Only what this actor did.")
     @click.option("--type", "object_type", type=_TYPES, default=None, help="Only events about these.")
@@ -169,7 +169,7 @@ def verify(*, control: Control, in_json: bool) -> None:
 def _events(
     api: admin_pb2_grpc.AdminStub, event_filter: AuditFilter, before: int, page: int
 ) -> Iterator[admin.AuditEvent]:
-    """Newest first, page by page."""
+    """Yields events, newest first, page by page."""
     while True:
         request = admin.ListAuditEventsRequest(
             page_size=page,
@@ -190,7 +190,7 @@ def _events(
 
 
 def _name_nodes(api: admin_pb2_grpc.AdminStub, rows: list[dict[str, Any]]) -> None:
-    """Gives actors that are nodes their names, as far as the nodes still exist."""
+    """Replaces the ids of actors that are nodes by their names, if the nodes still exist."""
     ids = {row["actor"].removeprefix(_NODE) for row in rows if row["actor"].startswith(_NODE)}
     for id_, label in names.node_labels(api, ids).items():
         for row in rows:

@@ -40,7 +40,7 @@ _priority_option = click.option(
     default=None,
     help="Beside the organisation's other keys where requests wait.",
 )
-#: Those that a narrow terminal keeps longest.
+#: The columns that a narrow terminal keeps longest.
 _IMPORTANT = (
     "name",
     "organisation",
@@ -278,7 +278,7 @@ def _priority(word: str | None) -> policy.Priority.ValueType:
 
 
 def _secret(reference: str) -> str:
-    """What `--value` refers to; empty for none. Raises UsageError."""
+    """Returns the value that `--value` refers to; empty for none. Raises UsageError."""
     try:
         return Secrets(os.environ, Path.cwd()).credential(reference) if reference else ""
     except ValueError as error:

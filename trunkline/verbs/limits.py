@@ -35,7 +35,7 @@ _COLUMNS = (
     "used",
     "values",
 )
-#: For people: as `limits set` takes it.
+#: Columns for people, in the syntax of `limits set`.
 _SHORT = ("holder", "limit", "use", "managed_by")
 
 
@@ -154,7 +154,7 @@ def _changed(holder: Holder, before: policy.Limit | None, after: policy.Limit) -
 
 
 def _uses(api: AdminStub) -> Sequence[admin.LimitUse]:
-    """None for who may not see what the whole installation uses."""
+    """Returns the uses of limits; None for callers who may not see the whole installation."""
     try:
         return api.ListLimitUses(admin.ListLimitUsesRequest()).uses
     except grpc.RpcError as error:
@@ -172,7 +172,7 @@ def _use(use: admin.LimitUse) -> str:
 
 
 def _row(holder: Holder, limit: policy.Limit, use: admin.LimitUse | None) -> dict[str, Any]:
-    """Its parts, the whole as `limit`, and what is used of it."""
+    """Returns the parts of a limit, the whole as `limit`, and how much of it is used."""
     (parts,) = export.limits([limit])
     amount = f"{parts['amount']:f}"
     whole = limit_text.text(limit)

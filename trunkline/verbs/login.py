@@ -94,7 +94,7 @@ def logout(*, control_ca_file: Path | None) -> None:
 
 @contextmanager
 def _anybody(address: str, trust: Trust) -> Iterator[admin_pb2_grpc.AdminStub]:
-    """The Admin API without a token. Raises ControlError for any call that fails."""
+    """Yields the Admin API without a token. Raises ControlError for any failed call."""
     with opened(address, trust, ()) as channel:
         try:
             yield admin_pb2_grpc.AdminStub(channel)

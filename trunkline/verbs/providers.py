@@ -200,7 +200,7 @@ def discover(*, control: Control, wait: int) -> None:
     Asks each for its list of models, which costs nothing. What is stored already is left alone; a model that
     several of them have is served by the first, with the others as fallbacks.
     """
-    # An HTTP client is a third of a second of imports that only this verb needs.
+    # Importing an HTTP client takes a third of a second, and only this command needs it.
     from trunkline import discovery  # noqa: PLC0415
 
     found = discovery.ask(candidates(os.environ), os.environ)
@@ -231,7 +231,7 @@ def _fill(
     ca_file: str | None,
     stream_usage: bool | None,
 ) -> None:
-    """Sets what was given."""
+    """Sets the given values."""
     secrets = Secrets(os.environ, Path.cwd())
     try:
         provider.credentials.extend(secrets.credential(each) for each in given)

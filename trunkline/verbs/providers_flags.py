@@ -1,4 +1,4 @@
-"""Flags of `trunkline providers add` and `update` about quotas and health checks."""
+"""The flags of `trunkline providers add` and `update` for quotas and health checks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class ProviderFlags:
-    """What the flags say."""
+    """The values of the flags."""
 
     quota: Sequence[model.Quota]
     own_quota: Sequence[tuple[int, model.Quota]]
@@ -59,7 +59,7 @@ class ProviderFlags:
     health_statuses: Sequence[int]
 
     def fill(self, provider: admin.Provider) -> None:
-        """Sets what was given. Raises UsageError."""
+        """Sets the given values. Raises UsageError."""
         if self.no_quota and (self.quota or self.own_quota):
             raise UsageError("--no-quota goes without --quota and --credential-quota")
         if self.quota or self.no_quota:
@@ -83,7 +83,7 @@ class ProviderFlags:
 
 
 def quota_words(provider: admin.Provider) -> list[str]:
-    """Returns the quotas as the flags take them, those of single credentials after the provider's."""
+    """Returns the quotas in the flags' syntax, first the provider's, then those of single credentials."""
     own = ((f"{each.credential}:", each.quota) for each in provider.credential_quotas)
     return [f"{prefix}{_word(each)}" for prefix, quotas in (("", provider.quota), *own) for each in quotas]
 

@@ -61,5 +61,5 @@ def quota(*, control: Control, name: str, output: str) -> None:
 
 
 def _quota(row: admin.CredentialHeadroom) -> str:
-    """As in trunkline.yaml, without the amount; as the header has it, where a provider said so."""
+    """Names a quota as in trunkline.yaml without the amount, or by its header if the provider reported it."""
     return f"{row.metric}/{units.duration(row.per_seconds * 1000)}" if row.per_seconds else row.metric

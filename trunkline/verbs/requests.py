@@ -194,7 +194,7 @@ def _say_running(answer: admin.ListRequestsResponse, output: str) -> None:
 
 
 def _found(api: AdminStub, search: admin.SearchRequestsRequest, limit: int) -> Iterator[admin.FinishedRequest]:
-    """Page by page: one that found little says where to go on."""
+    """Reads page by page: a page with few results says where to continue."""
     while limit > 0:
         page = api.SearchRequests(search)
         yield from page.requests[:limit]

@@ -240,7 +240,7 @@ def _set_cache(route: admin.Route, ttl: int | None, scope: str | None, most_byte
 
 
 def _pausing(help_: str, *, paused: bool) -> click.Command:
-    """The verb that pauses targets of a route, or the one that resumes them."""
+    """Makes the command that pauses targets of a route, or the one that resumes them."""
     verb = "pause" if paused else "resume"
 
     @routes.command(
@@ -366,7 +366,7 @@ def _explained(target: admin.ExplainedTarget) -> dict[str, object]:
 
 
 def _credential(target_id: str, credential: routing.ExplainedCredential) -> dict[str, object]:
-    """As a row below its target's, which has what the credentials share."""
+    """Returns a credential's row below its target's, which has the shared values."""
     return {
         **dict.fromkeys(_EXPLAINED, ""),
         "target": f"{target_id}#{credential.index + 1}",
@@ -387,7 +387,7 @@ def _failures(in_a_row: int) -> str:
 
 
 def _place(route: admin.Route, privacy: str | None, affinity: str | None) -> None:
-    """Changes what is given."""
+    """Changes the given values."""
     if privacy is not None:
         route.privacy = PRIVACIES[privacy]
     if affinity is not None:
@@ -402,9 +402,9 @@ def _change(message: Message, **given: int | None) -> None:
 
 
 def _with_what_is_stored(given: model.Target, stored: Sequence[admin.RouteTarget]) -> admin.RouteTarget:
-    """The target with the price and the context that it has, where none is given; a paused one stays paused.
+    """Returns the target with its stored price and context where none is given; a paused one stays paused.
 
-    A change of weight must not make a target free, send it what does not fit, or bring it back.
+    A change of weight must not make a target free, remove its context limit, or resume it.
     """
     target = document.target(given)
     place = (target.provider, target.model, target.nodes)
@@ -428,7 +428,7 @@ def _place_of(target: admin.RouteTarget) -> str:
 
 
 def _target(target: admin.RouteTarget) -> str:
-    """As in the response header x-trunkline-target, with its share and tier."""
+    """Names a target as in the response header x-trunkline-target, with its share and tier."""
     place = _place_of(target)
     share = f"*{target.weight}" if target.HasField("weight") else ""
     notes = [f"tier {target.tier}"] * (target.tier > 0) + ["paused"] * target.paused

@@ -20,9 +20,9 @@ from trunkline.output import output_option, render
 from trunkline.text import say
 from trunkline.timestamps import Timestamp
 
-#: Seconds that a call may take: a simulation reads for ten seconds at most, of a database that may be busy.
+#: Maximum seconds of a call: a simulation reads for at most ten seconds, from a database that may be busy.
 _CALL_SECONDS = 120.0
-#: Before a wait is worth a line.
+#: Seconds of waiting after which a line says so.
 _SAY_AFTER_SECONDS = 2.0
 
 _VIEWS = ("recorded", "now", "proposed")
@@ -105,7 +105,7 @@ _OBJECT = ("model", "organisation", "requests", "failed_requests", "cached_reque
 
 
 def _public(document: admin.Document) -> admin.Document:
-    """What routes need: without credentials, keys and what else there is."""
+    """Reduces the file to what routes need, without credentials, keys and other objects."""
     return admin.Document(
         providers=[admin.Provider(name=each.name, base_url=each.base_url) for each in document.providers],
         routes=document.routes,
@@ -117,7 +117,7 @@ def _public(document: admin.Document) -> admin.Document:
 
 
 def _rows(route: routing.SimulatedRoute) -> Iterator[dict[str, object]]:
-    """One of each target, and one of all together."""
+    """Returns a row for each target, and one for the total."""
     whose = {"model": route.model, "organisation": route.organisation}
     for target in route.targets:
         yield {**whose, "target": target.target_id, **_flat(_views(target)), **_measured(target)}
@@ -197,7 +197,7 @@ def _say_what_is_not_known(found: routing.SimulateRoutesResponse, *, err: bool) 
 
 @contextmanager
 def _saying(text: str) -> Iterator[None]:
-    """Says so on stderr if what follows takes its time."""
+    """Prints a line on stderr if the call takes long."""
     timer = threading.Timer(_SAY_AFTER_SECONDS, lambda: say(text, err=True))
     timer.start()
     try:

@@ -125,5 +125,5 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _said(finding: Finding) -> None:
-    """Progress, one line for each check."""
+    """Prints progress, one line for each check."""
     say(f"{finding.outcome:<8}{finding.check}: {finding.subject}", err=True)

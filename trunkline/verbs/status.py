@@ -18,7 +18,7 @@ from trunkline.usage_rows import set_aside
 _COLUMNS = ("client", "software", "connected", "since", "type", "revision", "state", "acks", "nacks", "ack_ms")
 
 _NUMBERS = ("revision", "acks", "nacks", "ack_ms")
-#: Those that a narrow terminal keeps longest.
+#: The columns that a narrow terminal keeps longest.
 _IMPORTANT = ("client", "type", "state", "revision", "connected", "nacks", "since")
 _NODE_COLUMNS = ("node", "state", "reason", "last_seen")
 
@@ -150,7 +150,7 @@ def _certificate(found: admin.GetStatusResponse) -> dict[str, Any] | None:
 
 
 def _nodes(api: AdminStub, found: admin.GetStatusResponse) -> list[dict[str, Any]]:
-    """None where the control plane's own problem keeps it from saying."""
+    """Returns the nodes; None if the control plane cannot list them because of its own problem."""
     try:
         return [_node(each) for each in api.ListNodes(admin.ListNodesRequest()).nodes]
     except grpc.RpcError:

@@ -174,7 +174,7 @@ def up(
             admin=address.parse(admin_listen, flag="--admin-listen"),
             control=address.parse(control_listen, flag="--control-listen"),
             tunnel=address.parse(tunnel_listen, flag="--tunnel-listen"),
-            # Between Envoy and itself; nobody needs to know it.
+            # An address between Envoy and itself that nobody needs to know.
             tunnel_handshake=Address("127.0.0.1", 0),
             tls=_tls(tls_cert, tls_key, tls_client_ca),
             database_url=database_url or f"sqlite:///{layout.database}",
@@ -194,7 +194,7 @@ def up(
 
 
 def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
-    """Raises UsageError for half of a pair."""
+    """Checks the TLS files. Raises UsageError for half of a pair."""
     if certificate is None or key is None:
         if certificate is not key:
             raise UsageError("--tls-cert and --tls-key: give both, or neither")

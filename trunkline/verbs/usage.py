@@ -58,7 +58,7 @@ _NUMBERS = {
 
 
 def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the flags that say which requests, and hands the verb `wanted`."""
+    """Adds the flags that filter requests, and passes `wanted` to the command."""
 
     def with_filter(
         *, since: int, until: int | None, org: str, key: str, model: str, target: str, tag: str, **given: Any

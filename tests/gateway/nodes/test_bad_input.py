@@ -179,7 +179,7 @@ async def test_a_node_of_another_gateway_is_nobody(
         host, port = tunnel_address(gateway)
         record.write_text(json.dumps({**json.loads(record.read_text()), "gateway": f"{host}:{port}"}))
         node.run()
-        await logged(node, "whoever answers there is not the gateway that this node joined")
+        await logged(node, "the server at this address is not the gateway that this node joined")
 
 
 async def test_a_node_of_another_organisation_cannot_be_somebody_else(
