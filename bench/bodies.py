@@ -1,8 +1,9 @@
-"""`python -m bench.bodies`: how long the worst bodies take to read, on the translator's loop and elsewhere.
+"""`python -m bench.bodies`: measures how long the worst bodies take to read, on the translator's loop and
+elsewhere.
 
-For each attack of `tests/translator/reading/attacks.py`: CPU of the largest body that is read on the loop, and
-what becomes of one of 28 MiB. Then what large honest bodies take, alone and beside one key's attack. Prints a
-table and writes JSON to bench/results/.
+For each attack of `tests/translator/reading/attacks.py`, it measures the CPU of the largest body that is read on
+the loop, and the outcome of a body of 28 MiB. Then it measures large honest bodies, alone and beside one key's
+attack. Prints a table and writes JSON to bench/results/.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ RESULTS = Path(__file__).parent / "results" / "bodies.json"
 SIZES = (8_192, 24_576, 65_536, 262_144)
 LARGE = 28 << 20
 HONEST = ("text", "quotes", "base64")
-#: Attacks that run at a time beside an honest body.
+#: The number of attacks that run at a time beside an honest body.
 BESIDE = 6
 
 
 def on_the_loop(repetitions: int) -> dict[str, tuple[int, float]]:
-    """By attack: the bytes of that body, of those read on the loop, which takes longest, and its milliseconds."""
+    """Returns, by attack, the bytes of the body read on the loop that takes longest, and its milliseconds."""
     worst: dict[str, tuple[int, float]] = {}
     for size in SIZES:
         for name, target, content_type, body in attacks.shapes(size):
@@ -53,7 +54,7 @@ def on_the_loop(repetitions: int) -> dict[str, tuple[int, float]]:
 
 
 async def elsewhere(pool: ReadingPool) -> dict[str, tuple[float, str]]:
-    """By attack of 28 MiB: the seconds of CPU in a process, and what the client is told."""
+    """Returns, by attack of 28 MiB, the CPU seconds in a process and the answer to the client."""
     found = {}
     for name, target, content_type, body in attacks.shapes(LARGE):
         endpoint = endpoints.find(target.encode())
@@ -64,7 +65,9 @@ async def elsewhere(pool: ReadingPool) -> dict[str, tuple[float, str]]:
 
 
 async def honest(pool: ReadingPool, *, attacked: bool) -> dict[str, float]:
-    """By kind and size: milliseconds from the body's arrival to its facts, alone or beside one key's attacks."""
+    """Returns, by kind and size, the milliseconds from a body's arrival to its facts, alone or beside one key's
+    attacks.
+    """
     chat = endpoints.find(b"/v1/chat/completions")
     assert chat is not None
     monster = _pieces(attacks.JSON["quotes"](LARGE))

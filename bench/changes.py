@@ -1,8 +1,8 @@
-"""What a change through the Admin API takes to act, and whether a request suffers from it.
+"""Measures how long a change through the Admin API takes to act, and whether requests fail meanwhile.
 
-A weight change is timed from its call to the answer of the first request from which on only the new target serves,
-a revoked key likewise to 401, and a limit that `apply` sets to 0 likewise to 429. A second load shows the moment:
-50 requests a second alone would hide it by up to 20 ms.
+A weight change is timed from its call to the answer of the first request after which only the new target serves; a
+revoked key likewise to 401, and a limit that `apply` sets to 0 to 429. A second load determines the moment: 50
+requests a second alone would miss it by up to 20 ms.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ GROUP = "changes"
 GOAL_SECONDS = 0.25
 LOAD_RATE, PROBE_RATE = 50, 250
 CONNECTIONS = 16
-# A change is watched for longer than its goal, or a target that came back would be missed.
+# A change is observed for longer than its goal, to notice a target that returns.
 WATCH_SECONDS = 0.5
 _CALL_SECONDS = 30.0
 _OLD, _NEW = "old", "new"
 
 
 class _Admin:
-    """The calls that are timed. Raises ProcessFailedError when the gateway refuses one."""
+    """The timed calls. Raises ProcessFailedError if the gateway refuses one."""
 
     def __init__(self, channel: grpc.Channel, token: str) -> None:
         self._stub = admin_pb2_grpc.AdminStub(channel)
@@ -51,7 +51,7 @@ class _Admin:
         return next(each for each in listed.routes if each.model == PLAIN_MODEL)
 
     def weigh(self, route: admin_pb2.Route, old: int, new: int) -> tuple[float, admin_pb2.Route]:
-        """When the change was sent, and the route as it is now."""
+        """Changes the weight. Returns when the change was sent, and the new route."""
         changed = admin_pb2.Route()
         changed.CopyFrom(route)
         for target in changed.targets:
@@ -65,7 +65,7 @@ class _Admin:
         return sent, answer.route
 
     def create_key(self, name: str, organisation: str = "default") -> tuple[str, str]:
-        """Its id and its value."""
+        """Creates a key. Returns its id and its value."""
         key = admin_pb2.Key(organisation=organisation, name=name)
         made = self._stub.CreateKey(
             admin_pb2.CreateKeyRequest(key=key), metadata=self._metadata, timeout=_CALL_SECONDS
@@ -73,7 +73,7 @@ class _Admin:
         return made.key.id, made.value
 
     def revoke(self, key_id: str) -> float:
-        """When it was sent."""
+        """Revokes the key. Returns when the call was sent."""
         sent = time.monotonic()
         self._stub.RevokeKey(admin_pb2.RevokeKeyRequest(id=key_id), metadata=self._metadata, timeout=_CALL_SECONDS)
         return sent
@@ -83,7 +83,7 @@ class _Admin:
         self._stub.PutOrganisation(wanted, metadata=self._metadata, timeout=_CALL_SECONDS)
 
     def close(self, organisation: str) -> float:
-        """With a limit of no request at all, by the call that `trunkline apply` makes; when it was sent."""
+        """Sets a limit of no requests by the call that `trunkline apply` makes. Returns when it was sent."""
         exported = self._stub.Export(admin_pb2.ExportRequest(), metadata=self._metadata, timeout=_CALL_SECONDS)
         for each in exported.document.organisations:
             if each.organisation.name == organisation:
@@ -101,7 +101,7 @@ def _admin(gateway: Gateway) -> Iterator[_Admin]:
 
 
 def measure(directory: Path, times: int, progress: Progress) -> list[Timed]:
-    """Each change `times` times, on one gateway. Raises BenchError."""
+    """Makes each change `times` times on one gateway. Raises BenchError."""
     with running_upstream(directory, _OLD) as old, running_upstream(directory, _NEW) as new:
         targets = [
             {"provider": _OLD, "model": PLAIN_MODEL, "weight": 80},
@@ -151,7 +151,7 @@ def measure(directory: Path, times: int, progress: Progress) -> list[Timed]:
 def _weights(
     directory: Path, gateway: Gateway, admin: _Admin, times: int, progress: Progress
 ) -> tuple[list[float], int, int]:
-    """Seconds of each change; the probe's requests and failures."""
+    """Returns the seconds of each change, and the probe's requests and failures."""
     request = request_bytes(PLAIN_MODEL, 1024, gateway.api_key, stream=False)
     windows: list[tuple[float, float]] = []
     probe = RecordedLoad(directory, "weights", gateway.port, request, rate=PROBE_RATE, connections=CONNECTIONS)
@@ -176,14 +176,17 @@ def _weights(
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """Seconds of each change; requests; those that failed in another way, or before the change was sent."""
+    """Returns the seconds of each change, the requests, and those that failed in another way or before the change
+    was sent.
+    """
 
     seconds: list[float]
     asked: int
     failed: int
 
 
-#: Makes a key, of that number; its value, and what to call so that it is refused, which gives when that was sent.
+#: Creates the key of that number. Returns its value, and a function that makes it refused and returns when that
+#: was sent.
 _Prepare = Callable[[int], tuple[str, Callable[[], float]]]
 
 
@@ -208,7 +211,7 @@ def _limiting(admin: _Admin) -> _Prepare:
 def _until_refused(
     directory: Path, gateway: Gateway, times: int, progress: Progress, name: str, status: int, prepare: _Prepare
 ) -> _Refused:
-    """Watches keys until every request with them is answered with `status`."""
+    """Observes keys until every request with them is answered with `status`."""
     seconds, asked, failed = [], 0, 0
     for number in range(times):
         progress(f"changes: {name}, {number + 1} of {times}")

@@ -1,7 +1,8 @@
-"""`python -m bench.control_plane`: what one endpoint's health flip costs the control plane, and when it arrives.
+"""`python -m bench.control_plane`: measures the cost of one endpoint's health flip in the control plane, and its
+delay.
 
-10,000 endpoints in 100 pools, 500 routes, 100 delta clients over gRPC in processes of their own. Prints a table
-and writes JSON to bench/results/.
+It uses 10,000 endpoints in 100 pools, 500 routes, and 100 delta clients over gRPC in separate processes. Prints a
+table and writes JSON to bench/results/.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ SETTLE_SECONDS = 60.0
 
 
 class Content(Protocol):
-    """What is served: a first snapshot, and one more per flip of one endpoint."""
+    """The served content: a first snapshot, and another one for each flip of an endpoint."""
 
     def first(self) -> ResourceSnapshot: ...
 
@@ -51,7 +52,7 @@ class Content(Protocol):
 
 
 class Gateway:
-    """The real builder over `pools` pools and `routes` routes; routes beyond the pools go to providers alone."""
+    """Runs the real builder over `pools` pools and `routes` routes; routes beyond the pools use only providers."""
 
     def __init__(self, *, pools: int, endpoints: int, routes: int) -> None:
         self._builder = Builder(EdgeSettings())
@@ -150,7 +151,7 @@ async def _line(process: asyncio.subprocess.Process) -> str:
 
 
 async def measure(*, endpoints: int, pools: int, routes: int, clients: int, flips: int, processes: int) -> Results:
-    """One run. Flips are one at a time: the next begins when every client has accepted the last."""
+    """Runs the benchmark. Flips are sequential: the next begins when every client has accepted the last."""
     started = time.process_time()
     content: Content = Gateway(pools=pools, endpoints=endpoints, routes=routes)
     before = content.first()
@@ -193,7 +194,7 @@ async def measure(*, endpoints: int, pools: int, routes: int, clients: int, flip
             if propagation.accepted != clients:
                 raise BenchError(f"{propagation.accepted} of {clients} clients took a flip: {propagation}")
             total.append(time.process_time() - cpu)
-            # The part that is done once whatever the number of clients, again and by itself.
+            # Repeats, in isolation, the part that is independent of the number of clients.
             again = time.thread_time()
             changes = changes_between(before, after)
             encoder = ResponseEncoder()

@@ -1,8 +1,8 @@
-"""Simulated delta clients for `bench.control_plane`, in a process of their own.
+"""Simulated delta clients for `bench.control_plane`, in a separate process.
 
-`python -m bench.control_plane_clients ADDRESS COUNT FIRST` connects, subscribes as Envoy does and accepts all. It
-prints `ready` once every client has its first state, and when told `finish` the time at which each client got each
-revision (CLOCK_MONOTONIC, the same in every process).
+`python -m bench.control_plane_clients ADDRESS COUNT FIRST` connects, subscribes as Envoy does and accepts
+everything. It prints `ready` once every client has its first state. On `finish` it prints the time at which each
+client received each revision (CLOCK_MONOTONIC, the same in every process).
 """
 
 from __future__ import annotations

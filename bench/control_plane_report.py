@@ -1,4 +1,4 @@
-"""The figures of `bench.control_plane` as a table, the goals beside them."""
+"""Formats the figures of `bench.control_plane` as a table, with the goals."""
 
 from __future__ import annotations
 

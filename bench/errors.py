@@ -1,4 +1,4 @@
-"""What can stop a benchmark.
+"""The errors that can stop a benchmark.
 
 BenchError
 ├── AlreadyRunningError    another benchmark runs on this machine
@@ -32,4 +32,4 @@ class LoadFailedError(BenchError):
 
 
 class UnsettledError(BenchError):
-    """What was to be timed did not happen within its time."""
+    """The event to be timed did not happen in time."""

@@ -1,6 +1,6 @@
-"""What clients notice when an upstream fails: time, and nothing else.
+"""Measures what clients notice when an upstream fails: time, and nothing else.
 
-Each fault has a target of its own with a common backup, so none is still ejected for another's fault.
+Each fault has its own target with a common backup, so that none is still ejected because of another's fault.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GROUP = "failover"
 RATE, CONNECTIONS = 50, 200
 FIRST_BYTE_SECONDS = 1.0
 BEFORE_SECONDS, AFTER_SECONDS = 2.0, 3.0
-# With what Envoy and a busy machine may add to the time limit itself.
+# Includes what Envoy and a busy machine may add to the time limit.
 SILENT_GOAL_SECONDS = FIRST_BYTE_SECONDS + 0.25
 GOAL_SECONDS = 0.25
 BACKUP = "backup"
@@ -49,7 +49,7 @@ FAULTS = (
 
 
 def measure(directory: Path, after_seconds: float, progress: Progress) -> list[Timed]:
-    """Each fault once, on one gateway. Raises BenchError."""
+    """Injects each fault once, on one gateway. Raises BenchError."""
     with ExitStack() as stack:
         providers = {
             name: stack.enter_context(ProviderProcess(name))
@@ -82,7 +82,7 @@ def _extra_latency(
     after_seconds: float,
     progress: Progress,
 ) -> Timed:
-    """What requests due after the fault took, less the median of those before it."""
+    """Returns the times of requests due after the fault, minus the median of those before it."""
     progress(f"failover: an upstream {fault.description}")
     request = request_bytes(fault.target, 1024, gateway.api_key, stream=False)
     load = RecordedLoad(
@@ -94,7 +94,7 @@ def _extra_latency(
         fault.happens(provider)
         time.sleep(max(0.0, begun + after_seconds - time.monotonic()))
     before = [each for each in load.requests if each.ended < begun]
-    # What was on its way when it happened has met it too.
+    # Requests in flight at the fault have met it too.
     after = [each for each in load.requests if each.ended >= begun]
     if {each.target for each in before} != {f"{fault.target}/{fault.target}"}:
         raise UnsettledError(f"the target {fault.target} did not serve alone before it failed; run it again")

@@ -1,4 +1,4 @@
-"""The gateway as its users start it: `trunkline up`, with the bench's upstreams as providers."""
+"""Runs the gateway as users start it: `trunkline up`, with the benchmark's upstreams as providers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.subject import Subject
 
 START_SECONDS = 90.0
 LEDGER_SECONDS = 60.0
-#: Until Envoy has written the last lines of its log, and the translator has looked.
+#: Seconds until Envoy has written the last lines of its log, and the translator has read them.
 LOG_SECONDS = 0.5
 PROVIDER_KEY = "TRUNKLINE_BENCH_PROVIDER_KEY"
 
@@ -41,7 +41,7 @@ class Gateway:
 
 
 def document(upstream_ports: Mapping[str, int], routes: Sequence[Mapping[str, Any]]) -> str:
-    """A trunkline.yaml (JSON is YAML) with an OpenAI provider per name and port."""
+    """Returns a trunkline.yaml (JSON is YAML) with an OpenAI provider per name and port."""
     providers = [
         {
             "name": name,
@@ -55,13 +55,13 @@ def document(upstream_ports: Mapping[str, int], routes: Sequence[Mapping[str, An
 
 
 def configuration(upstream_port: int, models: Sequence[str]) -> str:
-    """One provider, and a route per model to the same name there."""
+    """Returns one provider, and a route per model to the same name there."""
     routes = [{"model": model, "targets": [{"provider": "bench", "model": model}]} for model in models]
     return document({"bench": upstream_port}, routes)
 
 
 def roles_below(root: int) -> dict[str, tuple[int, ...]]:
-    """Which pid plays which part, read off the command lines. Helpers that come and go have none."""
+    """Returns the pids by role, read from the command lines. Short-lived helpers have no role."""
     roles: dict[str, list[int]] = {"supervisor": [root]}
     for pid, command in descendants(root).items():
         role = _role(command) if pid != root else None
@@ -84,9 +84,9 @@ def _role(command: str) -> str | None:
 def started(
     directory: Path, name: str, config: str, *, ready_model: str, arguments: Sequence[str] = ()
 ) -> Iterator[Gateway]:
-    """`trunkline up` on ports of the system's choice, with the data directory `directory/name`.
+    """Runs `trunkline up` on free ports with the data directory `directory/name`.
 
-    Waits for the `ready` line and for a first 200 of `ready_model`. Raises BenchError.
+    Waits for the `ready` line and for the first 200 of `ready_model`. Raises BenchError.
     """
     data = directory / name
     file = directory / f"{name}.yaml"
@@ -120,7 +120,7 @@ def started(
 
 @contextmanager
 def running_gateway(directory: Path, upstream_port: int, models: Sequence[str]) -> Iterator[Subject]:
-    """Starts it with one Envoy worker, as the bare Envoy has. Raises BenchError."""
+    """Starts the gateway with one Envoy worker, like the bare Envoy. Raises BenchError."""
     config = configuration(upstream_port, models)
     with started(
         directory, "data", config, ready_model=models[0], arguments=("--envoy-concurrency", "1")
@@ -140,7 +140,7 @@ def running_gateway(directory: Path, upstream_port: int, models: Sequence[str]) 
 
 
 def wait_for_ledger(admin_url: str) -> None:
-    """Until every record is with the control plane. Raises ProcessFailedError."""
+    """Waits until the control plane has every record. Raises ProcessFailedError."""
     deadline = time.monotonic() + LEDGER_SECONDS
     waiting = ("trunkline_translator_records_pending", "trunkline_translator_log_unshipped_bytes")
     time.sleep(LOG_SECONDS)

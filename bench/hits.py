@@ -1,7 +1,8 @@
-"""`python -m bench.hits`: what an answer from the cache costs beside a refusal, in Envoy and in the translator.
+"""`python -m bench.hits`: compares the cost of an answer from the cache with that of a refusal, in Envoy and in
+the translator.
 
-One gateway, the same request of 1 KB to two routes in alternating rounds: one has its answer in the translator's
-memory, the other one's limit is used up. Neither reaches a target.
+One gateway gets the same request of 1 KB for two routes in alternating rounds: one has its answer in the
+translator's memory, the other one's limit is used up. Neither reaches a target.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ GOAL = 1.2
 
 
 def measure(directory: Path, rounds: int, seconds: float, progress: Progress) -> Outcome:
-    """CPU per request of a refusal and of a hit. Raises BenchError."""
+    """Measures the CPU per request of a refusal and of a hit. Raises BenchError."""
     target = {"provider": "bench", "model": PLAIN_MODEL}
     routes = [
         {"model": f"{HIT}-{PLAIN_MODEL}", "targets": [target], "cache": {"ttl": "1h"}},
@@ -60,7 +61,7 @@ def measure(directory: Path, rounds: int, seconds: float, progress: Progress) ->
 
 
 def table(outcome: Outcome) -> str:
-    """As Markdown."""
+    """Formats the results as Markdown."""
     refusal, hit = outcome.by_subject[REFUSAL], outcome.by_subject[HIT]
     lines = [
         "| CPU per request | Envoy | translator | control plane and supervisor | in all | per second |",

@@ -1,8 +1,8 @@
-"""`python -m bench.limits`: what limits add to the translator's own work for a request, on one core.
+"""`python -m bench.limits`: measures what limits add to the translator's own work for a request, on one core.
 
-10,000 keys in 1,000 organisations; per request five limits apply. Each request is authorised as Envoy asks for
-it, and settled like its line in the log. The rate is the offered one: requests come at their times, and what comes
-late because another one was in the way is not hidden. Prints a table and writes JSON to bench/results/.
+It uses 10,000 keys in 1,000 organisations, and five limits apply to each request. Each request is authorised as
+Envoy's check, and settled like its line in the log. The rate is the offered one: requests arrive on schedule, and
+delays caused by earlier requests count. Prints a table and writes JSON to bench/results/.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RESULTS = Path(__file__).parent / "results" / "limits.json"
 KEYS, ORGANISATIONS = 10_000, 1_000
 MODEL = "gpt-4.1"
 TARGET = b"/v1/chat/completions"
-#: Each request is settled after as many others.
+#: Each request is settled after this many others.
 IN_FLIGHT = 500
 _MUCH = 10**12
 
@@ -46,7 +46,7 @@ Messages = Sequence[policy.Organisation | policy.Key | policy.Route]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Microseconds of work per request, and at the offered rate from a request's time to its answer."""
+    """Microseconds of work per request, and at the offered rate from a request's due time to its answer."""
 
     limits: int
     journal: bool
@@ -83,7 +83,7 @@ def limit(
 
 
 def store(limits: int) -> PolicyStore:
-    """`limits` (0 or 5) that apply to each request."""
+    """Runs with `limits` (0 or 5) that apply to each request."""
     of_key, of_organisation = [], []
     if limits:
         of_key = [
@@ -127,7 +127,7 @@ def store(limits: int) -> PolicyStore:
 
 
 def body() -> bytes:
-    """A plain prompt of 1 KB."""
+    """Returns a plain prompt of 1 KB."""
     return json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "word " * 190}]}).encode()
 
 
@@ -186,7 +186,7 @@ def measure(limits: int, journal: Journal | None, rate: int, seconds: int) -> Ro
 
 
 def longest_pause(limiter: Limiter) -> float:
-    """Milliseconds for which a snapshot keeps requests waiting at a time."""
+    """Returns the milliseconds for which a snapshot delays requests at a time."""
     longest, begun = 0.0, time.perf_counter()
     with limiter.snapshot() as parts:
         for part in parts:
@@ -197,7 +197,7 @@ def longest_pause(limiter: Limiter) -> float:
 
 
 def at(values: Sequence[float], part: float) -> float:
-    """The smallest value that `part` of all do not exceed."""
+    """Returns the smallest value that a `part` of all values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 

@@ -1,4 +1,4 @@
-"""One run of the C program `loadgen` against one port."""
+"""Runs the C program `loadgen` against one port."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.subject import Subject
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Seconds. A `rate` (requests per second) makes the loop an open one; `ramp` spreads the connections."""
+    """In seconds. A `rate` (requests per second) makes the loop an open one; `ramp` spreads the connections."""
 
     connections: int
     seconds: float
@@ -35,7 +35,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """`errors` counts everything that was not a whole 200; `open_streams` were still running at the end."""
+    """`errors` counts every request without a complete 200; `open_streams` were still running at the end."""
 
     seconds: float
     completed: int
@@ -48,7 +48,7 @@ class LoadResult:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From what loadgen prints."""
+        """Parses the output of loadgen."""
         found: dict[str, Any] = json.loads(text)
         refused = sum(count for status, count in found["statuses"].items() if status != "200")
         failed = found["connect_errors"] + found["broken"] + found["timeouts"]
@@ -67,7 +67,7 @@ class LoadResult:
 
 
 def request_bytes(model: str, prompt_bytes: int, api_key: str, *, stream: bool) -> bytes:
-    """A chat completion request as it goes over the wire, its prompt that many bytes of words."""
+    """Returns the bytes of a chat completion request with a prompt of that many bytes."""
     words = "The quick brown fox jumps over the lazy dog. "
     prompt = (words * (prompt_bytes // len(words) + 1))[:prompt_bytes]
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}]}
@@ -83,7 +83,7 @@ def request_bytes(model: str, prompt_bytes: int, api_key: str, *, stream: bool) 
 
 
 def command(port: int, request: Path, load: Load) -> list[str]:
-    """The command line of a run."""
+    """Returns the command line of a run."""
     options = {
         "--port": port,
         "--request": request,
@@ -97,12 +97,12 @@ def command(port: int, request: Path, load: Load) -> list[str]:
 
 
 def unfinished(output: str) -> int:
-    """Requests without an answer when the run ended, from what loadgen prints."""
+    """Returns the number of requests without an answer at the end, from the output of loadgen."""
     return int(json.loads(output)["unfinished"])
 
 
 def run(subject: Subject, request: Path, load: Load) -> LoadResult:
-    """Runs to the end. Raises LoadFailedError."""
+    """Runs loadgen to its end. Raises LoadFailedError."""
     limit = load.seconds + load.drain + 60
     done = subprocess.run(
         command(subject.port, request, load), capture_output=True, text=True, check=False, timeout=limit

@@ -1,4 +1,4 @@
-"""One benchmark at a time on a machine: two would measure each other."""
+"""A lock that allows one benchmark at a time on a machine: two would distort each other."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NAME = "trunkline-bench"
 
 @contextmanager
 def exclusive(name: str = NAME) -> Iterator[None]:
-    """Holds the machine's lock of that name, an abstract Unix socket: no file, and gone with its process.
+    """Holds the machine's lock of that name, an abstract Unix socket, which vanishes with its process.
 
-    A benchmark that the holder itself started is a part of that run and passes.
+    A benchmark started by the holder itself is a part of that run and may proceed.
 
     Raises:
         AlreadyRunningError: another benchmark runs; the message names its pid.
@@ -38,7 +38,7 @@ def exclusive(name: str = NAME) -> Iterator[None]:
 
 
 def _holder(name: str) -> int:
-    """The pid of who listens, 0 when it has just gone."""
+    """Returns the pid of the listener; 0 if it has just ended."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         try:

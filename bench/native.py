@@ -1,4 +1,4 @@
-"""The two C programs, compiled into bench/build/ when they are first used or have changed."""
+"""Compiles the two C programs into bench/build/ on first use and after changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSTALL = "on Debian or Ubuntu: sudo apt-get install gcc libc6-dev"
 
 
 def program(name: Literal["loadgen", "upstream"], build: Path = BUILD) -> Path:
-    """The path of an up-to-date executable. Raises CompilerMissingError with the compiler's words."""
+    """Returns the path of an up-to-date executable. Raises CompilerMissingError with the compiler's output."""
     built = build / name
     sources = [SOURCES / f"{name}.c", *SOURCES.glob("*.h")]
     if built.exists() and all(built.stat().st_mtime >= source.stat().st_mtime for source in sources):
@@ -26,7 +26,7 @@ def program(name: Literal["loadgen", "upstream"], build: Path = BUILD) -> Path:
     if shutil.which(compiler) is None:
         raise CompilerMissingError(f"The benchmark needs a C compiler ({compiler} was not found); {INSTALL}")
     build.mkdir(parents=True, exist_ok=True)
-    fresh = build / f".{name}.{os.getpid()}"  # renamed when whole: two runs may build at once
+    fresh = build / f".{name}.{os.getpid()}"  # renamed when complete: two runs may build at once
     done = subprocess.run(
         [compiler, *FLAGS, "-o", str(fresh), str(sources[0])], capture_output=True, text=True, check=False
     )

@@ -1,8 +1,8 @@
-"""`python -m bench.nodes`: what many nodes cost the control plane, and whether any loses its lease.
+"""`python -m bench.nodes`: measures what many nodes cost the control plane, and whether any loses its lease.
 
-200 sidecars with heartbeats, renewals and a tenth of them coming and going, then 2,000 with heartbeats alone;
-against `trunkline up`, through its tunnel listener (`--way tunnel`) or straight to the control plane's Unix
-socket, as Envoy would call it (`--way socket`). The sidecars take their part of the machine's CPU too.
+It runs 200 sidecars with heartbeats, renewals and a tenth of them leaving and returning, then 2,000 with only
+heartbeats, against `trunkline up`: through its tunnel listener (`--way tunnel`), or directly at the control
+plane's Unix socket, as Envoy would call it (`--way socket`). The sidecars use part of the machine's CPU too.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from bench.processes import Child, cpu_us, memory
 from bench.scenarios import PLAIN_MODEL
 from bench.upstream import running_upstream
 
-#: Sidecars of one process.
+#: The number of sidecars in one process.
 PER_PROCESS = 500
 JOIN_SECONDS = 600.0
-#: After the last one joined, before anything is measured.
+#: Seconds between the last join and the measurement.
 SETTLE_SECONDS = 10.0
 LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`flapping` per cent come and go; renewals every `renew_seconds`, 0: never."""
+    """`flapping` percent leave and return; certificates are renewed every `renew_seconds`, 0: never."""
 
     name: str
     nodes: int
@@ -58,7 +58,9 @@ SCENES = (
 
 @dataclass(slots=True)
 class Seen:
-    """By the Admin API: how often a node that was there the whole time was not online, of how many looks."""
+    """Counts, through the Admin API, how often a node that was never away was not online, and the number of
+    checks.
+    """
 
     looks: int = 0
     lease_errors: int = 0
@@ -131,7 +133,7 @@ def _gateway(directory: Path, upstream_port: int) -> Iterator[Gateway]:
 
 
 def _reach(directory: Path, way: str) -> tuple[str, str]:
-    """The address that sidecars call, and the CA that they trust there."""
+    """Returns the address that sidecars call, and the CA that they trust."""
     data = directory / "data"
     if way == "socket":
         return f"unix:{data}/run/xds.sock", ""
@@ -170,7 +172,7 @@ def _counts(child: Child) -> Counts:
 
 
 async def _watch(gateway: Gateway, nodes: int, unsteady: set[str], until: float) -> Seen:
-    """Looks at every node, again and again."""
+    """Checks every node repeatedly."""
     seen = Seen()
     metadata = (("authorization", f"Bearer {gateway.admin_token}"),)
     options = [("grpc.max_receive_message_length", -1)]

@@ -1,8 +1,8 @@
-"""`python -m bench.nodes_sidecars FILE`: many sidecars in one process, for bench.nodes.
+"""`python -m bench.nodes_sidecars FILE`: runs many sidecars in one process, for bench.nodes.
 
-Real gRPC, and through the tunnel listener real TLS with a key and a certificate of each sidecar's own. FILE holds
-a `Plan` as JSON. Prints `joined` with the ids of the sidecars that will come and go, and at SIGTERM what happened,
-as JSON.
+It uses real gRPC, and through the tunnel listener real TLS with each sidecar's own key and certificate. FILE holds
+a `Plan` as JSON. Prints `joined` with the ids of the sidecars that will leave and return, and at SIGTERM what
+happened, as JSON.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from trunkline_proto.node.v1 import registry_pb2 as pb, registry_pb2_grpc
 
 MODEL = "bench-nodes"
 GATEWAY_NAME = "gateway.trunkline.internal"
-#: Enrolments at a time, of one process.
+#: Concurrent enrolments of one process.
 JOINING = 8
-#: Seconds that a flapping sidecar is there, and gone: longer than a lease.
+#: Seconds that a flapping sidecar is present, and away: longer than a lease.
 THERE, GONE = 10.0, 8.0
 
 
@@ -38,7 +38,7 @@ THERE, GONE = 10.0, 8.0
 class Plan:
     """`address` is the tunnel listener's host:port with `ca_pem`, or `unix:…` without.
 
-    The first `flapping` sidecars come and go; all renew their certificates every `renew_seconds` (0: never).
+    The first `flapping` sidecars leave and return; all renew their certificates every `renew_seconds` (0: never).
     """
 
     address: str
@@ -50,7 +50,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Counts:
-    """What happened. `ended`: streams that ended though nobody meant them to."""
+    """The counted events. `ended`: streams that ended unexpectedly."""
 
     reports: int = 0
     renewals: int = 0
@@ -61,7 +61,7 @@ class Counts:
 
 
 class Sidecar:
-    """One node. Makes a key of its own, joins, reports."""
+    """One node: makes its key, joins, reports."""
 
     def __init__(self, plan: Plan, token: str, counts: Counts) -> None:
         self._plan = plan
@@ -79,7 +79,7 @@ class Sidecar:
         self.id, self._certificate = answer.node_id, answer.certificate_chain_pem
 
     async def stay(self) -> None:
-        """Reports, and connects again whenever the stream ends, until cancelled."""
+        """Reports, and reconnects whenever the stream ends, until cancelled."""
         await asyncio.sleep(random.uniform(0, 2))
         while True:
             await self._connected()
@@ -87,7 +87,7 @@ class Sidecar:
             await asyncio.sleep(random.uniform(0.1, 1))
 
     async def flap(self) -> None:
-        """Is there for a while, and gone for longer than a lease, until cancelled."""
+        """Is present for a while, then away for longer than a lease, until cancelled."""
         await asyncio.sleep(random.uniform(0, THERE))
         while True:
             with suppress(TimeoutError):
@@ -149,7 +149,7 @@ class Sidecar:
 
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[grpc.aio.Channel]:
-        """A connection of its own, as sidecars on machines of their own have."""
+        """Opens a separate connection, as sidecars on separate machines have."""
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.ssl_target_name_override", GATEWAY_NAME)]
         if not self._plan.ca_pem:
             channel = grpc.aio.insecure_channel(self._plan.address, options=options[:1])
@@ -164,7 +164,7 @@ class Sidecar:
             yield channel
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        """What Envoy would say of the certificate, where there is no Envoy."""
+        """Returns the header that Envoy would set for the certificate, if there is no Envoy."""
         return () if self._plan.ca_pem else (("x-forwarded-client-cert", f"Hash={'00' * 32};DNS={self.id}"),)
 
     def _csr(self) -> bytes:
@@ -176,7 +176,7 @@ _NO_METADATA: Any = {"initial_metadata": grpc.aio.Metadata(), "trailing_metadata
 
 
 async def run(plan: Plan) -> Counts:
-    """Until SIGTERM."""
+    """Runs until SIGTERM."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     counts = Counts()

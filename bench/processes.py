@@ -1,4 +1,4 @@
-"""Processes: started and stopped, and what they cost as Linux accounts for it in /proc."""
+"""Starts and stops processes, and reads their cost from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ STOP_SECONDS = 20.0
 
 
 class Child:
-    """A process of ours. Its output goes to `log`; its standard input is a pipe that closes when we end."""
+    """A child process. Its output goes to `log`; its standard input is a pipe that closes when this process
+    ends.
+    """
 
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self._command = list(command)
@@ -52,11 +54,11 @@ class Child:
         self._process.stdin.close()
 
     def terminate(self) -> None:
-        """Asks it to end."""
+        """Sends SIGTERM."""
         self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Sends SIGKILL."""
         self._process.kill()
 
     @property
@@ -64,11 +66,11 @@ class Child:
         return self._process.pid
 
     def output(self) -> str:
-        """What it has printed so far."""
+        """Returns its output so far."""
         return self.log.read_text(errors="replace")
 
     def wait_for_line(self, pattern: str, timeout_seconds: float) -> re.Match[str]:
-        """Waits until a line of its output matches. Raises ProcessFailedError with its last words."""
+        """Waits until a line of its output matches. Raises ProcessFailedError with its last lines."""
         deadline = time.monotonic() + timeout_seconds
         while (found := re.search(pattern, self.output(), re.MULTILINE)) is None:
             self._check(deadline, f"print {pattern!r}")
@@ -76,7 +78,7 @@ class Child:
         return found
 
     def wait_for_port(self, port: int, timeout_seconds: float) -> None:
-        """Waits until it accepts on a loopback port. Raises ProcessFailedError."""
+        """Waits until it accepts connections on a loopback port. Raises ProcessFailedError."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             try:
@@ -98,16 +100,16 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """KiB. `anonymous` leaves out files mapped in, such as the executable itself."""
+    """In KiB. `anonymous` excludes mapped files, such as the executable itself."""
 
     peak: int
     anonymous: int
 
 
 def cpu_us(pid: int) -> int:
-    """User and system time of all its threads in microseconds; a process that has gone counts nothing.
+    """Returns user and system time of all threads in microseconds; 0 for a process that has ended.
 
-    From the process's CPU clock (clock_getcpuclockid), the sum of what /proc/<pid>/stat rounds to 10 ms ticks.
+    It reads the process's CPU clock (clock_getcpuclockid); /proc/<pid>/stat rounds the same sum to 10 ms ticks.
     """
     try:
         return time.clock_gettime_ns((~pid << 3) | CPUCLOCK_SCHED) // 1000
@@ -116,7 +118,9 @@ def cpu_us(pid: int) -> int:
 
 
 def memory(pid: int) -> Memory:
-    """Raises ProcessFailedError when the process has gone: then it crashed while it was measured."""
+    """Returns the memory. Raises ProcessFailedError if the process has ended: it crashed during the
+    measurement.
+    """
     gone = ProcessFailedError(f"process {pid} ended while it was measured")
     try:
         status = Path(f"/proc/{pid}/status").read_text()
@@ -129,7 +133,7 @@ def memory(pid: int) -> Memory:
 
 
 def descendants(root: int) -> dict[int, str]:
-    """The command lines (arguments joined by blanks) by pid of all processes below `root`, itself included."""
+    """Returns the command lines (arguments joined by spaces) of `root` and all processes below it, by pid."""
     parents: dict[int, int] = {}
     for directory in Path("/proc").iterdir():
         if directory.name.isdigit():
@@ -152,7 +156,7 @@ def _command_line(pid: int) -> str:
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
+    """Returns a loopback port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

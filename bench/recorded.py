@@ -1,4 +1,4 @@
-"""A steady load beside which something happens, every request of it written down."""
+"""Runs a steady load and records every request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DRAIN_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Seconds on the clock of time.monotonic(); `status` 0: no answer, `target` empty: none was named."""
+    """Times are seconds of time.monotonic(). `status` 0: no answer; `target` empty: none was named."""
 
     due: float
     ended: float
@@ -28,15 +28,16 @@ class Request:
 
     @classmethod
     def parse(cls, line: str) -> Self:
-        """From a line of loadgen's log."""
+        """Parses a line of loadgen's log."""
         due, ended, status, target = line.split(" ")
         return cls(int(due) / 1e6, int(ended) / 1e6, int(status), "" if target == "-" else target)
 
 
 class RecordedLoad:
-    """`rate` requests a second over `connections` that take turns, until the block is left; then `requests`.
+    """Sends `rate` requests a second over alternating `connections` until the block is left; then `requests` has
+    them.
 
-    The turns matter: each of Envoy's threads takes a change by itself.
+    The connections alternate because each of Envoy's threads applies a change separately.
     """
 
     def __init__(
@@ -79,12 +80,12 @@ class RecordedLoad:
 
     @property
     def failed(self) -> int:
-        """Requests without a whole 200."""
+        """Returns the requests without a complete 200."""
         return sum(1 for each in self.requests if each.status != 200) + self.unanswered
 
 
 def settled_after(requests: Sequence[Request], since: float, new: str | int) -> float:
-    """Seconds from `since` to the answer of the first request from which on all had the outcome `new`.
+    """Returns the seconds from `since` to the answer of the first request from which on all had the outcome `new`.
 
     `new` is a target's name or a status; `requests` are in the order in which they were due, some of them after.
     Raises UnsettledError when the last one still had another outcome.

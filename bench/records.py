@@ -1,10 +1,10 @@
-"""`python -m bench.records`: what the control plane's process spends on storing a usage record.
+"""`python -m bench.records`: measures what the control plane's process spends on storing a usage record.
 
-Batches as translators ship them, from the bytes of the request to the bytes of the answer, without gRPC itself.
-They are of two kinds: every request alike, or of 20 keys, 10 models and 2 targets, so that most records of a batch
-are added to sums of their own. The clock is the process's own, so it has the kernel's work for it and not the
-disk's; the lowest tenth of the batches tells what it costs when nobody disturbs. What PostgreSQL's processes took
-is told beside it. Prints a table and writes JSON to bench/results/.
+It stores batches as translators send them, from the bytes of the request to the bytes of the answer, without gRPC
+itself. There are two kinds: all requests alike, or of 20 keys, 10 models and 2 targets, so that most records of a
+batch are added to different sums. The clock is the process's own, which includes the kernel's work for it but not
+the disk's; the lowest tenth of the batches shows the undisturbed cost. The CPU of PostgreSQL's processes is listed
+separately. Prints a table and writes JSON to bench/results/.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from xds_server.store import DatabaseUrl, Store
 RESULTS = Path(__file__).parent / "results" / "records.json"
 #: 2026-11-02T10:00:00Z
 BEGIN_US = 1_793_613_600_000_000
-#: Microseconds between the ends of two requests: records come in the order of these.
+#: Microseconds between the ends of two requests; records are ordered by them.
 STEP_US = 2_000
 #: (keys, models, targets)
 KINDS = {"alike": (1, 1, 1), "mixed": (20, 10, 2)}
@@ -62,14 +62,14 @@ def main() -> None:
 def run(
     directory: Path, sizes: list[int], batches: int, server_url: str = "", server_pid: int = 0
 ) -> list[dict[str, Any]]:
-    """On one database, which grows from one measurement to the next."""
+    """Measures on one database, which grows from one measurement to the next."""
     url = DatabaseUrl.parse(server_url) if server_url else DatabaseUrl.of_file(directory / "t.db")
     store = Store.open(url, key_file=directory / ("p.key" if server_url else "s.key"))
     draw, found = random.Random(1), []
     requests = make(draw)
     asyncio.run(
         measure(store, [next(requests("mixed", 500)) for _ in range(20)], 0)
-    )  # the first ones find no tables
+    )  # the first batches find empty tables
     for kind in KINDS:
         for size in sizes:
             several = requests(kind, size)
@@ -131,7 +131,7 @@ async def measure(store: Store, batches: list[bytes], server: int, size: int = 5
 
 
 def processor_seconds(parent: int) -> float:
-    """Of the children of a process, 0 for none."""
+    """Returns the CPU of the children of a process; 0 for none."""
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat") if parent else ():
         fields = stat.read_text().rpartition(") ")[2].split()

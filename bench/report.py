@@ -1,4 +1,4 @@
-"""The results as a table for people and as JSON for machines."""
+"""Formats the results as a table for people and as JSON for machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.timed import Timed
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything one run found; `machine` says where."""
+    """The results of one run; `machine` describes the machine."""
 
     machine: Mapping[str, Any]
     outcomes: Sequence[Outcome]
@@ -29,14 +29,14 @@ class Results:
 
     @property
     def errors(self) -> int:
-        """Requests that did not end in a whole 200: with any, the figures mean little."""
+        """The number of requests without a complete 200: with any, the figures mean little."""
         measured = [each for outcome in self.outcomes for each in outcome.by_subject.values()]
         timed = sum(each.failed for each in self.timed)
         return timed + sum(each.errors for each in measured) + sum(each.errors for each in self.held.values())
 
 
 def as_json(results: Results) -> dict[str, Any]:
-    """The whole of it; CPU in µs per unit by role, latencies in µs, memory in KiB."""
+    """Returns everything as JSON values: CPU in µs per unit by role, latencies in µs, memory in KiB."""
     return {
         "machine": dict(results.machine),
         "errors": results.errors,
@@ -57,7 +57,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def as_text(results: Results) -> str:
-    """Tables, the targets beside the ratios."""
+    """Formats tables, with the goals beside the ratios."""
     cpu = [outcome for outcome in results.outcomes if not outcome.scenario.against_direct]
     latency = [outcome for outcome in results.outcomes if outcome.scenario.against_direct]
     parts: list[str] = []
@@ -87,7 +87,7 @@ def _ratio(outcome: Outcome) -> float | None:
 
 
 def _spread(ratios: Sequence[float]) -> str:
-    """Lowest and highest round."""
+    """Formats the lowest and highest round."""
     return f"{min(ratios):.1f}-{max(ratios):.1f}"
 
 

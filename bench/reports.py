@@ -1,10 +1,17 @@
-"""`python -m bench.reports`: how long reports take on a year of 100 requests a second.
+"""`python -m bench.reports`: measures how long reports take on a year of 100 requests a second.
 
+<<<<<<< HEAD
 The year is generated as roll-ups (20 keys, 10 models and 2 targets, all active in every hour: 3.5 million rows
 and as many histograms), written hour by hour as appending does it, and one day of raw records scaled down. The
 control plane sums them up by day, as after an upgrade. Then the ledger's own reader and the console's usage view
 are timed, on SQLite and PostgreSQL or on the empty database given. Prints a table and writes JSON to
 bench/results/.
+=======
+The year is generated as roll-ups (20 keys, 10 models and 2 targets, all active in every hour: 3.5 million rows and
+as many histograms), written hour by hour as appending does it, plus one scaled-down day of raw records. Then the
+ledger's own reader is timed, on SQLite and PostgreSQL or on the given empty database. Prints a table and writes
+JSON to bench/results/.
+>>>>>>> 6f096cd5 (Say in plain English what benchmarks, fuzz targets and scripts do)
 """
 
 from __future__ import annotations
@@ -50,13 +57,13 @@ RATE = 100
 FIRST_HOUR = 490_896
 HOUR_COLUMNS = ("series_id", "day", "hour", *SUMS)
 DAY, HOUR = 86_400, 3_600
-#: Records of a batch, as translators ship them.
+#: Records of a batch, as translators send them.
 BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """`days` of roll-ups; `records` raw ones in the last day."""
+    """`days` of roll-ups; `records` raw records in the last day."""
 
     days: int
     records: int
@@ -124,7 +131,7 @@ async def sum_up(store: Store, scale: Scale) -> dict[str, float]:
 
 
 async def measure(store: Store, scale: Scale) -> dict[str, Any]:
-    """Seconds, of the first and of the second time."""
+    """Returns the seconds of the first and of the second run."""
     reader = LedgerReader(store.url)
     until = scale.until_hour * 3_600
     year, month, day = Filter(), Filter(since=until - 30 * DAY), Filter(since=until - DAY)
@@ -162,7 +169,7 @@ async def exported(reader: LedgerReader, wanted: Filter) -> list[Row]:
 
 
 async def append(store: Store, scale: Scale) -> dict[str, float]:
-    """Records a second in batches of 500, onto what is there."""
+    """Returns records per second in batches of 500, added to the existing ones."""
     ledger = Ledger(store.url, threading.Lock())
     draw = random.Random(2)
     batches = []
@@ -224,7 +231,7 @@ def hour_rows(scale: Scale) -> Iterator[tuple[Any, ...]]:
 
 def first_byte_rows(scale: Scale) -> Iterator[tuple[Any, ...]]:
     draw = random.Random(4)
-    #: Times to the first byte spread about a median of 0.4 s, as many as an hour of one series has.
+    #: Times to the first byte around a median of 0.4 s, as many as one series has in an hour.
     shapes = []
     for _ in range(200):
         counts: dict[int, int] = {}
@@ -238,7 +245,7 @@ def first_byte_rows(scale: Scale) -> Iterator[tuple[Any, ...]]:
 
 
 def load_records(url: DatabaseUrl, scale: Scale) -> None:
-    """As they are stored when they arrive, without their sums."""
+    """Stores records as on arrival, without their sums."""
     draw = random.Random(5)
     begin = (scale.until_hour - 24) * 3_600_000_000
     writer = open_writer(url, threading.Lock())
@@ -296,7 +303,7 @@ def load_postgresql(url: DatabaseUrl, table: str, columns: Sequence[str], rows: 
 
 
 def sizes(url: DatabaseUrl) -> dict[str, int]:
-    """Per table, indices included."""
+    """Returns the bytes per table, including indices."""
     tables = (
         "usage_block",
         "usage_request",

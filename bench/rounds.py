@@ -1,4 +1,4 @@
-"""Rounds: each scenario against each subject in turn, so that a noisy neighbour disturbs all alike."""
+"""Runs rounds: each scenario against each subject in turn, so that noise of the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One subject in one scenario: medians over the rounds, but errors in sum. CPU is µs per unit, by role.
+    """The results of one subject in one scenario: medians over the rounds, but the sum of errors. CPU is µs per
+    unit, by role.
 
-    `cpu_by_round` holds the totals, for pairing with another subject's.
+    `cpu_by_round` has the totals, to be paired with another subject's.
     """
 
     cpu: dict[str, float]
@@ -37,7 +38,7 @@ class Measured:
 
     @property
     def python(self) -> float:
-        """All that is not Envoy."""
+        """The CPU of everything except Envoy."""
         return sum(cost for role, cost in self.cpu.items() if role != "envoy")
 
     @property
@@ -47,14 +48,16 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A scenario and what each subject (by name) did in it."""
+    """A scenario and the results of each subject, by name."""
 
     scenario: Scenario
     by_subject: dict[str, Measured]
 
     @property
     def ratios(self) -> list[float]:
-        """CPU gateway/bare of each round, which had the same neighbours; empty without a gateway."""
+        """The CPU ratio gateway/bare of each round, whose two parts had the same noise; empty without a
+        gateway.
+        """
         gateway, bare = self.by_subject.get("gateway"), self.by_subject.get("bare")
         if gateway is None or bare is None:
             return []
@@ -62,19 +65,19 @@ class Outcome:
 
 
 def cpu_by_role(subject: Subject) -> dict[str, int]:
-    """Microseconds so far."""
+    """Returns the microseconds used so far."""
     return {role: sum(map(cpu_us, pids)) for role, pids in subject.roles.items()}
 
 
 def cpu_spent(before: dict[str, int], after: dict[str, int], units: int) -> dict[str, float]:
-    """Microseconds per unit, by role."""
+    """Returns the microseconds per unit, by role."""
     return {role: (after[role] - before[role]) / max(1, units) for role in before}
 
 
 def measure(
     scenario: Scenario, subjects: Sequence[Subject], rounds: int, directory: Path, progress: Progress
 ) -> Outcome:
-    """Runs the rounds, after one short unmeasured one. Raises LoadFailedError."""
+    """Runs the rounds, after a short unmeasured one. Raises LoadFailedError."""
     requests: dict[str, Path] = {}
     for subject in subjects:
         requests[subject.name] = directory / f"request-{subject.name}"
@@ -86,12 +89,12 @@ def measure(
         load.run(subject, requests[subject.name], dataclasses.replace(scenario.load, seconds=0.3))
     found: dict[str, list[Measured]] = {subject.name: [] for subject in subjects}
     for number in range(rounds):
-        # There and back, so that neither always comes after the other.
+        # Alternates the order, so that neither always comes after the other.
         for subject in subjects if number % 2 == 0 else reversed(subjects):
             progress(f"{scenario.name}: round {number + 1} of {rounds}, {subject.name}")
             before = cpu_by_role(subject)
             result = load.run(subject, requests[subject.name], scenario.load)
-            subject.finish()  # accounting that comes later is part of the price
+            subject.finish()  # accounting after the round is part of the cost
             after = cpu_by_role(subject)
             found[subject.name].append(_measured(scenario, result, before, after))
     return Outcome(scenario, {name: _medians(each) for name, each in found.items()})

@@ -1,6 +1,7 @@
-"""How the strategies follow simulated targets: `python -m bench.routing` writes docs/images/routing-*.svg.
+"""Draws how the strategies follow simulated targets: `python -m bench.routing` writes docs/images/routing-*.svg.
 
-The traffic is that of tests/xds_server/routing/simulation.py: no gateway, no clock, the same with every run.
+The traffic is that of tests/xds_server/routing/simulation.py: without a gateway or a clock, identical in every
+run.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _COLOURS = ("#1f77b4", "#d95f02", "#2ca02c")
 
 @dataclass(frozen=True)
 class Scene:
-    """Targets by name with what they do, and what is shown: `marks` are (second, words)."""
+    """Targets by name with their behaviour; `marks` are (second, text) in the chart."""
 
     name: str
     title: str
@@ -52,7 +53,7 @@ def _between(begin: float, end: float, then: Behaviour, otherwise: Behaviour) ->
 
 
 def _wandering(phase: float) -> Script:
-    """Times wander by a fifth, cache hits by a tenth."""
+    """Varies times by a fifth and cache hits by a tenth."""
 
     def behaviour(now: float) -> Behaviour:
         wave = math.sin(phase + now / 20)
@@ -139,7 +140,7 @@ SCENES = (
 
 
 def picture(scene: Scene, run: Simulated) -> str:
-    """An SVG of each target's share of the requests, second by second."""
+    """Returns an SVG of each target's share of requests per second."""
     across = (_WIDTH - _LEFT - 12) / scene.seconds
     down = _HEIGHT - _TOP - _BOTTOM
 
@@ -178,7 +179,7 @@ def picture(scene: Scene, run: Simulated) -> str:
 
 
 def main() -> None:
-    """Writes all pictures."""
+    """Writes all charts."""
     IMAGES.mkdir(exist_ok=True)
     for scene in SCENES:
         run = scene.run()

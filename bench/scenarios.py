@@ -1,4 +1,4 @@
-"""What is run against each subject."""
+"""The scenarios that are run against each subject."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from bench.load import Load
 
 PLAIN_MODEL = "bench"
-STREAM_MODEL = "paced-200-5"  # 200 events in one second: what a stream costs is then its events
+STREAM_MODEL = "paced-200-5"  # 200 events in one second, so that the events dominate a stream's cost
 SHORT_STREAM_MODEL = "paced-5-5"
 SLOW_MODEL = "paced-100000-1000"  # one event a second, longer than any run
 MODELS = (PLAIN_MODEL, STREAM_MODEL, SHORT_STREAM_MODEL, SLOW_MODEL)
@@ -16,7 +16,7 @@ MODELS = (PLAIN_MODEL, STREAM_MODEL, SHORT_STREAM_MODEL, SLOW_MODEL)
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`target` is the highest ratio gateway/bare of CPU per `unit`; `against_direct` also runs without a proxy."""
+    """`target` is the maximum CPU ratio gateway/bare per `unit`; `against_direct` also runs without a proxy."""
 
     name: str
     model: str
@@ -29,10 +29,10 @@ class Scenario:
 
 
 def scenarios(*, seconds: float) -> tuple[Scenario, ...]:
-    """All of them, with rounds of that many seconds.
+    """Returns all scenarios, with rounds of that many seconds.
 
-    CPU per request is compared twice: at one rate that both hold, and in closed loops, where each runs as fast as
-    it can. A proxy that is saturated wakes up less often, so its requests are cheaper than at any rate below that.
+    CPU per request is compared twice: at one rate that both sustain, and in closed loops, where each runs at full
+    speed. A saturated proxy wakes up less often, so its requests are cheaper than at any lower rate.
     """
     closed = Load(connections=16, seconds=seconds)
     streams = Load(connections=40, seconds=seconds)

@@ -1,4 +1,4 @@
-"""Thousands of slow streams at once: what each costs in memory, and an event among them in CPU."""
+"""Measures thousands of slow streams at once: the memory of each, and the CPU of an event."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SETTLE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class HeldStreams:
-    """`kib_per_stream` is anonymous memory gained, by role; `cpu` µs per event while all ran, by role."""
+    """`kib_per_stream` is added anonymous memory by role; `cpu` is µs per event while all ran, by role."""
 
     streams: int
     kib_per_stream: dict[str, float]
@@ -34,10 +34,10 @@ class HeldStreams:
 def hold(
     subject: Subject, upstream: Upstream, plan: SlowStreams, directory: Path, progress: Progress
 ) -> HeldStreams:
-    """Best run first after the subject's start: memory freed by earlier load would hide what streams take."""
+    """Run it first after the subject's start: memory freed by earlier load would hide that of streams."""
     request = directory / f"request-slow-{subject.name}"
     request.write_bytes(load.request_bytes(SLOW_MODEL, 1024, subject.api_key, stream=True))
-    load.run(subject, request, Load(connections=4, seconds=0.3, drain=0))  # every code path has run once
+    load.run(subject, request, Load(connections=4, seconds=0.3, drain=0))  # so that every code path has run once
     progress(f"{plan.streams} slow streams, {subject.name}")
     memory_before = _anonymous(subject)
     seconds = plan.ramp + SETTLE_SECONDS + plan.hold
@@ -65,7 +65,7 @@ def hold(
 
 
 def peak_kib(subjects: Sequence[Subject]) -> dict[str, dict[str, int]]:
-    """Peak resident memory in KiB of every role of every subject."""
+    """Returns the peak resident memory in KiB of every role of every subject."""
     return {
         subject.name: {role: sum(memory(pid).peak for pid in pids) for role, pids in subject.roles.items()}
         for subject in subjects

@@ -1,4 +1,4 @@
-"""How long `trunkline up` takes, the first time and later on the same data."""
+"""Measures how long `trunkline up` takes, the first time and later on the same data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GOAL_SECONDS = 5.0
 
 
 def measure(directory: Path, times: int, progress: Progress) -> list[Timed]:
-    """First starts, each on data of its own, and as many later ones. Raises BenchError."""
+    """Measures first starts, each on new data, and as many later ones. Raises BenchError."""
     with running_upstream(directory) as upstream:
         first: list[tuple[float, float]] = []
         later: list[tuple[float, float]] = []
@@ -34,7 +34,9 @@ def measure(directory: Path, times: int, progress: Progress) -> list[Timed]:
 
 
 def _start(directory: Path, upstream_port: int) -> tuple[float, float]:
-    """Seconds to `ready` and to the first 200; a second call with the same directory is a later start."""
+    """Returns the seconds to `ready` and to the first 200; a second call with the same directory is a later
+    start.
+    """
     directory.mkdir(exist_ok=True)
     config = configuration(upstream_port, [PLAIN_MODEL])
     with started(directory, "data", config, ready_model=PLAIN_MODEL) as gateway:

@@ -1,4 +1,4 @@
-"""What is measured: something that listens, and the processes whose cost it is."""
+"""The subject of a measurement: a listener, and the processes whose cost is measured."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 class Subject:
     """`roles` maps envoy, translator, xds_server, supervisor and sidecar to their pids.
 
-    `api_key` is what clients send, and `prefix` stands before the scenario's model. `finish` returns when all that
-    follows from the requests so far is done.
+    Clients send `api_key`, and the scenario's model is prefixed by `prefix`. `finish` returns when all work of the
+    requests so far is done.
     """
 
     name: str

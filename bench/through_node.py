@@ -1,6 +1,6 @@
-"""A node beside a provider, at one gateway and in the same rounds: what the tunnel and the sidecar cost.
+"""Compares a node with a provider, at one gateway and in the same rounds: the cost of the tunnel and the sidecar.
 
-The same upstream is the provider and the node's local server; both know the model by another name than clients do.
+The same upstream is the provider and the node's local server. Both have another name for the model than clients.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ AGES = (Ages(1, 1_000, 2_000), Ages(20, 150, 20_000))
 
 
 def scenarios(seconds: float) -> tuple[Scenario, ...]:
-    """What is run by both ways."""
+    """The scenarios for both."""
     closed, streams = Load(connections=16, seconds=seconds), Load(connections=40, seconds=seconds)
     steady, low = Load(connections=64, seconds=seconds, rate=200), Load(connections=50, seconds=seconds, rate=50)
     return (
@@ -67,7 +67,7 @@ def scenarios(seconds: float) -> tuple[Scenario, ...]:
 def measure(
     directory: Path, rounds: int, seconds: float, progress: Progress, plans: Sequence[Ages] = AGES
 ) -> tuple[list[Outcome], list[Timed]]:
-    """CPU and throughput by both ways, and how old events are when they arrive. Raises BenchError."""
+    """Measures CPU and throughput of both, and the age of events at their arrival. Raises BenchError."""
     models = (PLAIN_MODEL, STREAM_MODEL)
     stamped = tuple(each.model for each in plans)
     with ExitStack() as stack:
@@ -111,7 +111,7 @@ def measure(
 
 @contextmanager
 def joined(directory: Path, gateway: Gateway, *ports: int, name: str = "node") -> Iterator[Child]:
-    """A node of `gateway` whose local servers listen on these ports."""
+    """Runs a node of `gateway` whose local servers listen on these ports."""
     with grpc.insecure_channel(gateway.control) as channel:
         invitation = admin_pb2_grpc.AdminStub(channel).InviteNode(
             admin_pb2.InviteNodeRequest(organisation="default", ttl_seconds=600),
@@ -125,7 +125,7 @@ def joined(directory: Path, gateway: Gateway, *ports: int, name: str = "node") -
 
 
 async def _serves(gateway: Gateway, model: str, sidecar: Child) -> None:
-    """Until the node answers. Raises ProcessFailedError."""
+    """Waits until the node answers. Raises ProcessFailedError."""
     deadline = time.monotonic() + SERVES_SECONDS
     async with _session(gateway) as session:
         while True:
@@ -139,7 +139,7 @@ async def _serves(gateway: Gateway, model: str, sidecar: Child) -> None:
 
 
 async def _ages(gateway: Gateway, way: str, plan: Ages) -> list[float]:
-    """Seconds from the local server's write of an event to its arrival here, of all events."""
+    """Returns the seconds from the local server's write of each event to its arrival here."""
     async with _session(gateway) as session:
 
         async def read() -> list[float]:

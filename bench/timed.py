@@ -1,4 +1,4 @@
-"""What is timed a number of times and held against a goal."""
+"""Samples of a duration, compared with a goal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Milliseconds. `goal` bounds the worst sample; `failed` of `requests` had no whole 200 (goal: 0)."""
+    """In milliseconds. `goal` bounds the worst sample; `failed` of `requests` had no complete 200 (goal: 0)."""
 
     group: str
     name: str
@@ -32,7 +32,7 @@ class Timed:
         requests: int = 0,
         failed: int = 0,
     ) -> Self:
-        """From samples in seconds, at least one."""
+        """Makes the figures from samples in seconds, at least one."""
         ordered = sorted(each * 1000 for each in seconds)
         return cls(
             group=group,
@@ -52,5 +52,5 @@ class Timed:
 
 
 def _quantile(ordered: Sequence[float], fraction: float) -> float:
-    """The nearest rank: always a sample, never between two."""
+    """Returns the percentile by nearest rank: always a sample, never a value between two."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * fraction))]

@@ -1,7 +1,8 @@
-"""`python -m bench.translator`: what a request costs in the translator, without HTTP, in its parts.
+"""`python -m bench.translator`: measures the parts of a request's cost in the translator, without HTTP.
 
-CPU of this process alone, hot, in batches as a busy gateway has them. Of many repetitions the low quantile counts:
-what neighbours on the machine add is never negative. Prints a table and writes JSON to bench/results/.
+It measures this process's CPU, with warm caches, in batches as on a busy gateway. The low quantile of many
+repetitions counts, because noise of the machine is never negative. Prints a table and writes JSON to
+bench/results/.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ T = TypeVar("T")
 
 
 class Gateway:
-    """The translator of a gateway in `directory`, without sockets: what Envoy would ask and write is made here."""
+    """The translator of a gateway in `directory`, without sockets: Envoy's checks and log lines are made here."""
 
     def __init__(self, directory: Path, limits: int) -> None:
         self.policy: PolicyStore = store(limits)
@@ -76,7 +77,7 @@ class Gateway:
         return Service(self.policy, Authoriser(self.policy, meter), structlog.get_logger())
 
     def requests(self) -> list[Request]:
-        """A batch of plain chat requests of 1 KB, as Envoy asks about them."""
+        """Returns a batch of Envoy's checks for plain chat requests of 1 KB."""
         content = body()
         made = []
         for number in (next(self._numbers) for _ in range(BATCH)):
@@ -92,7 +93,7 @@ class Gateway:
         return made
 
     def write(self, answers: Sequence[Allowed]) -> bytes:
-        """What Envoy logs of requests that were answered."""
+        """Returns Envoy's log lines of answered requests."""
         noted = [self._line(answer.log_context) for answer in answers]
         written = b"".join(json.dumps(line).encode() + b"\n" for line in noted)
         self._log.write(written)
@@ -120,18 +121,18 @@ class Gateway:
 
 
 class Clock:
-    """Process CPU of the parts, in microseconds per request of a batch."""
+    """Measures the CPU of the parts, in microseconds per request of a batch."""
 
     def __init__(self) -> None:
         self.taken: dict[str, list[float]] = {}
 
     def each(self, part: str, work: Callable[..., T], rows: Iterable[tuple[Any, ...]]) -> list[T]:
-        """What `work` gives for each of `rows`."""
+        """Times `work` for each of `rows`, and returns its results."""
         rows = list(rows)
         return self.whole(part, lambda: [work(*row) for row in rows])
 
     def whole(self, part: str, work: Callable[[], T]) -> T:
-        """What `work` gives for the batch."""
+        """Times `work` for the batch, and returns its result."""
         begun = time.process_time_ns()
         done = work()
         self.taken.setdefault(part, []).append((time.process_time_ns() - begun) / 1e3 / BATCH)
@@ -139,7 +140,7 @@ class Clock:
 
 
 def answered(service: Service, ledger: Ledger, requests: Sequence[Request], turn: int) -> list[Allowed]:
-    """Answers to `turn` checks at a time, with one write of their reservations."""
+    """Answers `turn` checks at a time, with one write of their reservations."""
     answers = []
     for begin in range(0, len(requests), turn):
         answers += [allowed(service, request) for request in requests[begin : begin + turn]]
@@ -154,7 +155,7 @@ def allowed(service: Service, request: Request) -> Allowed:
 
 
 def measure(repetitions: int, limits: int, directory: Path) -> dict[str, float]:
-    """Microseconds per request, by part."""
+    """Returns microseconds per request, by part."""
     gateway, clock = Gateway(directory, limits), Clock()
     ledger, prices = gateway.ledger, gateway.prices
     tail, outbox = ledger._tail, ledger._outbox

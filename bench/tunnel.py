@@ -1,4 +1,4 @@
-"""`python -m bench.tunnel`: what an event costs on its way through a node's sidecar, and how long it takes.
+"""`python -m bench.tunnel`: measures the cost and the delay of an event in a node's sidecar.
 
 The gateway's end is the tests' h2 client, which is slower than Envoy: throughput is a lower bound.
 """
@@ -25,7 +25,7 @@ _WINDOW = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`pause` in microseconds between a stream's events; 0: as fast as it goes."""
+    """`pause` is in microseconds between a stream's events; 0: as fast as possible."""
 
     streams: int
     events: int
@@ -37,7 +37,9 @@ PLANS = (Plan(1, 5_000, 1_000), Plan(20, 1_000, 20_000), Plan(200, 200, 50_000),
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one event: the sidecar's CPU in µs, events per second, and milliseconds from local server to gateway."""
+    """The cost of an event: the sidecar's CPU in µs, events per second, and milliseconds from local server to
+    gateway.
+    """
 
     plan: Plan
     cpu: float
@@ -48,7 +50,7 @@ class Cost:
 
 
 class Stamps:
-    """How old each event is when it arrives."""
+    """Records the age of each event at its arrival."""
 
     def __init__(self, peer: Peer) -> None:
         self.ages: list[int] = []
@@ -86,8 +88,8 @@ async def _run(peer: Peer, plan: Plan, pid: int) -> Cost:
     assert all(answer.ended for answer in answers)
     count = plan.streams * plan.events
     assert sum(len(_STAMP.findall(answer.data)) for answer in answers) == count
-    ages = sorted(stamps.ages)  # without the few that two frames share
-    # Without pauses an event's age is the time it queued behind the others.
+    ages = sorted(stamps.ages)  # without the few that are split across frames
+    # Without pauses, an event's age is its time in the queue behind the others.
     p50, p99 = (ages[len(ages) // 2] / 1e6, ages[len(ages) * 99 // 100] / 1e6) if plan.pause else (None, None)
     return Cost(plan, cpu / count, count / seconds, p50, p99, memory(pid).peak)
 

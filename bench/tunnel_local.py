@@ -1,4 +1,4 @@
-"""The local server of `bench.tunnel`: one event per write, each with the time at which it was sent."""
+"""The local server of `bench.tunnel`: writes one event at a time, each with its time of sending."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sys
 import time
 
 _MODEL = re.compile(rb'"model": ?"events-(\d+)-(\d+)"')
-#: For a probe: the models given on the command line.
+#: The answer to a probe: the models given on the command line.
 _LIST = json.dumps({"object": "list", "data": [{"id": each, "object": "model"} for each in sys.argv[1:]]}).encode()
 _LIST_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
 _NOT_FOUND = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-#: About as long as an event of a chat; begins with the nanoseconds of CLOCK_MONOTONIC.
+#: As long as a typical event of a chat; begins with the nanoseconds of CLOCK_MONOTONIC.
 _EVENT = b'data: %020d {"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'
 
 

@@ -1,4 +1,4 @@
-"""The upstream that everything under test forwards to: the C program `upstream`."""
+"""Runs the upstream of all subjects: the C program `upstream`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class Upstream:
 
 @contextmanager
 def running_upstream(directory: Path, name: str = "upstream", models: Sequence[str] = ()) -> Iterator[Upstream]:
-    """Starts it; its log goes to `directory`. It lists `models` and answers for any. Raises BenchError."""
+    """Starts the upstream; its log goes to `directory`. It lists `models` and answers for any model. Raises
+    BenchError.
+    """
     listed = [word for model in models for word in ("--model", model)]
     with Child([str(program("upstream")), *listed], directory / f"{name}.log") as child:
         yield Upstream(port=int(child.wait_for_line(r'\{"port": (\d+)\}', 10)[1]))

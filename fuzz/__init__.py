@@ -1,1 +1,1 @@
-"""Fuzzing of everything that reads what a stranger wrote: `make fuzz`. See docs/fuzzing.md."""
+"""Fuzzes everything that reads untrusted input: `make fuzz`. See docs/fuzzing.md."""

@@ -1,4 +1,4 @@
-"""`make fuzz`: runs every target for a while, and says what broke.
+"""`make fuzz`: runs every target for a while, and reports failures.
 
 python -m fuzz [TARGET…] [--seconds 60] [--list] [--input FILE]
 """
@@ -15,16 +15,16 @@ from pathlib import Path
 
 from fuzz import corpus, engine, native, targets
 
-#: Seconds beyond its own that a target may take to start and to end.
+#: Extra seconds that a target may take to start and to end.
 _GRACE = 60
 _OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 _RUNS = re.compile(r"(\d+) runs")
-#: Lines of what a target said that are shown where it found something.
+#: The number of lines of a failing target's output to show.
 _SHOWN = 40
 
 
 def main() -> None:
-    """Status 1 where anything was found, or could not run."""
+    """Runs the command; exits with 1 if a target failed or could not run."""
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
     parser.add_argument("target", nargs="*", help="default: all")
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("FUZZ_SECONDS", "60")), help="each")
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _run(target: str, seconds: float) -> bool:
-    """Whether all held."""
+    """Runs the targets. Returns whether all passed."""
     began = time.monotonic()
     try:
         done = subprocess.run(

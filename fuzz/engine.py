@@ -1,4 +1,4 @@
-"""Runs one target in Python, in this process: by atheris where it is installed, else by `guided`.
+"""Runs one Python target in this process: with atheris if it is installed, else with `guided`.
 
 python -m fuzz.engine TARGET SECONDS
 """
@@ -18,8 +18,8 @@ from fuzz.guided import Guided
 
 
 def main() -> None:
-    """Ends with another status than 0 where the target found something; standard error says what."""
-    # What is under test says what it is sent, thousands of times a second.
+    """It exits with a status other than 0 if the target failed; standard error has the details."""
+    # The code under test logs its input thousands of times a second.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     target, seconds = sys.argv[1], float(sys.argv[2])
     if has_atheris():
@@ -29,7 +29,9 @@ def main() -> None:
 
 
 def has_atheris() -> bool:
-    """Whether it is installed; it is no part of requirements.lock, for it has no wheels for many systems."""
+    """Returns whether atheris is installed. It is not in requirements.lock, because it has no wheels for many
+    systems.
+    """
     return importlib.util.find_spec("atheris") is not None
 
 

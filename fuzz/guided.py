@@ -1,4 +1,4 @@
-"""A small coverage-guided fuzzer for where atheris cannot be installed: it keeps inputs that reach new lines."""
+"""A small coverage-guided fuzzer for systems without atheris: it keeps inputs that reach new lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST = 4096
 
 
 class Guided:
-    """`modules` are names of modules, and packages, whose lines count. `last` is the input that runs or ran."""
+    """`modules` are the names of modules and packages whose lines count. `last` is the current or last input."""
 
     def __init__(self, check: Check, modules: Sequence[str], words: Sequence[bytes] = (), seed: int = 0) -> None:
         self._check = check
@@ -29,7 +29,7 @@ class Guided:
         self.runs = 0
 
     def fuzz(self, seeds: Sequence[bytes], seconds: float) -> None:
-        """Runs the seeds, then changes of them until the time is over. Raises what the check raises."""
+        """Runs the seeds, then mutations of them until the time is over. Raises the check's exception."""
         end = time.monotonic() + seconds
         self.kept = [b"", *seeds]
         for each in list(self.kept):
@@ -40,7 +40,7 @@ class Guided:
                 self.kept.append(changed)
 
     def try_input(self, data: bytes) -> bool:
-        """Whether it reaches lines that nothing reached before."""
+        """Returns whether the input reaches new lines."""
         self.last = data
         self.runs += 1
         before = len(self._lines)

@@ -1,5 +1,5 @@
-"""The targets in C, each a program of its own with the module's sources: by libFuzzer where clang has it, else by
-`standalone.c`, which changes inputs at random; always with the address and undefined-behaviour sanitizers.
+"""Builds the C targets, each as a program with the module's sources: with libFuzzer if clang has it, else with
+`standalone.c`, which mutates inputs at random; always with the address and undefined-behaviour sanitizers.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ INSTALL = "scripts/install_fuzz_tools.sh"
 
 
 class CompilerError(Exception):
-    """A target could not be built; with the compiler's words."""
+    """A target could not be built; the text has the compiler's output."""
 
 
 def targets() -> list[str]:
-    """The names of the targets in C."""
+    """Returns the names of the C targets."""
     return sorted(path.stem for path in _TARGETS.glob("*.c") if path != _STANDALONE)
 
 
 @cache
 def libfuzzer() -> str | None:
-    """A compiler that has libFuzzer; None without one."""
+    """Returns a compiler with libFuzzer; None if there is none."""
     candidates = ["clang", *(f"clang-{version}" for version in range(25, 11, -1))]
     return next((each for each in candidates if shutil.which(each) and _links(each)), None)
 
 
 def program(target: str, *, guided: bool) -> Path:
-    """The path of the executable made of exactly these sources; `guided`: with libFuzzer.
+    """Returns the path of the executable made of exactly these sources; `guided`: with libFuzzer.
 
     Raises CompilerError.
     """
@@ -59,7 +59,7 @@ def program(target: str, *, guided: bool) -> Path:
         with TemporaryDirectory(dir=directory) as apart:
             fresh = Path(apart) / target
             _link(compiler, target, _objects(compiler, directory, guided=guided), fresh, guided=guided)
-            fresh.rename(made)  # when whole: two runs may compile at once
+            fresh.rename(made)  # when complete: two runs may compile at once
     return made
 
 
@@ -103,7 +103,7 @@ def _run(command: Sequence[str], directory: Path) -> None:
 
 
 def _links(compiler: str) -> bool:
-    """Whether it has libFuzzer's library too, which is a package of its own."""
+    """Returns whether the compiler also has libFuzzer's library, which is a separate package."""
     with TemporaryDirectory() as directory:
         source = Path(directory) / "empty.c"
         source.write_text(

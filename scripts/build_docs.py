@@ -1,7 +1,7 @@
-"""Makes the documentation's site of docs/*.md, with a Sphinx of its own: `make docs`.
+"""Builds the documentation's site from docs/*.md, with Sphinx in its own environment: `make docs`.
 
-A page that is in no table of contents, or a link to a page or section that there is not, is an error. The gateway
-serves the site under the policy of the console: nothing in it is inline, and no script makes HTML of text.
+A page without an entry in a table of contents, or a link to a page or section that does not exist, is an error. The
+gateway serves the site under the policy of the console: it has nothing inline, and no script turns text into HTML.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SCRIPTS = {
 
 
 def build(site: Path = SITE) -> Path:
-    """Returns the directory whose index.html it is. Raises RuntimeError with what Sphinx says is wrong."""
+    """Returns the directory of the site's index.html. Raises RuntimeError with Sphinx's errors."""
     python = python_of(DOCS / "site.lock")
     with tempfile.TemporaryDirectory() as doctrees:  # two builds may run at once
         run([python, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", "-d", doctrees, DOCS, site])

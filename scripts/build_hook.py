@@ -1,8 +1,8 @@
-"""Puts the documentation's site and the compiled module for Envoy into wheels.
+"""Adds the documentation's site and the compiled module for Envoy to wheels.
 
-Hatchling runs it for `make wheel`. It cross-compiles with the wheel ziglang for every system that Envoy's own
-wheels exist for. Without that, as in `pip install .` from a checkout, the wheel has no site, and of the module the
-sources alone, which are compiled at the first start.
+Hatchling runs this hook for `make wheel`. It cross-compiles with the wheel ziglang for every system of Envoy's own
+wheels. Without ziglang, as in `pip install .` from a checkout, the wheel has no site, and of the module only the
+sources, which are compiled at the first start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-#: Of ziglang → system and machine as `platform` calls them. glibc 2.17 is that of manylinux2014.
+#: ziglang's target → system and machine as in `platform`. glibc 2.17 is that of manylinux2014.
 TARGETS = {
     "x86_64-linux-gnu.2.17": ("Linux", "x86_64"),
     "aarch64-linux-gnu.2.17": ("Linux", "aarch64"),
@@ -23,14 +23,14 @@ TARGETS = {
 
 
 class ModuleHook(BuildHookInterface[Any]):
-    """`trunkline/_envoy/<system>-<machine>/libtrunkline.so`, and `trunkline/_docs`."""
+    """Makes `trunkline/_envoy/<system>-<machine>/libtrunkline.so`, and `trunkline/_docs`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable" or importlib.util.find_spec("ziglang") is None:
             return
         root = Path(self.root)
         sys.path.insert(0, self.root)
-        # Of the checkout that is built; only with ziglang is it sure that what this imports is installed.
+        # Imported from the checkout that is built; its own imports are certain to be installed only with ziglang.
         from scripts.build_docs import build  # noqa: PLC0415
         from trunkline.envoy_module import (  # noqa: PLC0415
             FLAGS,

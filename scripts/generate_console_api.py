@@ -1,10 +1,10 @@
-"""Generates what the console knows of the Admin API: `console/src/generated`.
+"""Generates the console's description of the Admin API: `console/src/generated`.
 
-`methods.js` has each method's HTTP binding. `types.d.ts` has the messages as they are in JSON (docs/rest.md): a
-field that has its default is left out, and numbers of 64 bits are strings. `clients.js` has what docs/ says of the
-clients' API, for the API reference.
+`methods.js` has each method's HTTP binding. `types.d.ts` has the messages in their JSON form (docs/rest.md): a
+field with its default is left out, and 64-bit numbers are strings. `clients.js` has the tables about the clients'
+API in docs/, for the API reference.
 
-`--check` compares only, and fails if a committed file differs.
+With `--check` it only compares, and fails if a committed file differs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TYPES = {
 
 
 def files() -> dict[str, str]:
-    """Returns what is generated, by the file's name."""
+    """Returns the generated files by name."""
     table = Table(SERVICES)
     bindings = {each.method.name: [each.verb, each.template] for each in table.bindings}
     lines = [f"  {name}: {json.dumps(binding)},\n" for name, binding in sorted(bindings.items())]
@@ -77,7 +77,7 @@ def files() -> dict[str, str]:
 
 
 def _tables() -> dict[str, list[list[str]]]:
-    """Rows of the documentation's tables, by the name that the reference page has for them."""
+    """Returns rows of the documentation's tables, by their names in the reference page."""
     return {
         name: _table((ROOT / "docs" / file).read_text(encoding="utf-8"), heading)
         for name, (file, heading) in _DOCUMENTED.items()
@@ -89,7 +89,7 @@ def _json(value: object) -> str:
 
 
 def _table(text: str, heading: str) -> list[list[str]]:
-    """The first table below a heading, without its head; links become their texts."""
+    """Returns the first table below a heading, without its header; links become their texts."""
     below = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     lines = [line for line in _LINK.sub(r"\1", below).splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
@@ -105,7 +105,7 @@ def _collect(message: Any, into: dict[str, Any]) -> None:
 
 
 def _name(descriptor: Any) -> str:
-    """The name within its package: `TopRequestsRequest_Order` for what stands inside another."""
+    """Returns the name within its package: `TopRequestsRequest_Order` for a nested type."""
     return str(descriptor.full_name.removeprefix(f"{descriptor.file.package}.")).replace(".", "_")
 
 

@@ -1,9 +1,9 @@
 """Generates the OpenAPI document of the Admin API from the .proto files: `xds_server/rest/openapi.json`.
 
-What the descriptors know is what the REST server goes by; what the fields mean are the comments of the .proto
-files, which are in no generated module, so the document is committed.
+The structure comes from the descriptors, as in the REST server. The descriptions are the comments of the .proto
+files, which no generated module contains, so the document is committed.
 
-`--check` compares only, and fails if the committed file differs.
+With `--check` it only compares, and fails if the committed file differs.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ _ERROR = {
 
 
 def _comments() -> dict[str, str]:
-    """Texts of messages, fields, values and methods, by full name."""
+    """Returns the comments of messages, fields, values and methods, by full name."""
     google_api = next(path for path in map(Path, sys.path) if (path / "google/api/annotations.proto").is_file())
     sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
     with tempfile.TemporaryDirectory() as scratch:
@@ -110,7 +110,7 @@ def _comments() -> dict[str, str]:
 
 
 def _of_file(file: Any) -> Iterator[tuple[str, str]]:
-    """A location's path leads from the file by numbers of fields and positions in them."""
+    """Resolves a location's path of field numbers and positions, starting from the file."""
     for location in file.source_code_info.location:
         text = " ".join(line.strip() for line in location.leading_comments.splitlines()).strip()
         if not text:

@@ -1,9 +1,9 @@
-"""Generate `proto/trunkline_proto`'s modules.
+"""Generates the modules of `proto/trunkline_proto`.
 
-The generator is pinned in proto/generator.lock and runs in an environment of its own. It makes code for the oldest
+The generator is pinned in proto/generator.lock and runs in its own environment. It generates code for the oldest
 protobuf and grpcio that pyproject.toml allows, and needs an old protobuf itself (docs/dependencies.md).
 
-`--check` regenerates into a scratch directory and fails if a committed file differs.
+With `--check` it generates into a temporary directory, and fails if a committed file differs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GENERATOR = PROTO / "generator.lock"
 
 
 def generate(out: Path) -> list[Path]:
-    """Write every generated file below `out`; returns their paths relative to it."""
+    """Writes every generated file below `out`. Returns their paths relative to it."""
     sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
     google_api = next(path for path in map(Path, sys.path) if (path / "google/api/annotations.proto").is_file())
     plugins = Path(sys.executable).parent

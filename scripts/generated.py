@@ -1,4 +1,4 @@
-"""Generated files that are committed: written, or with `--check` compared."""
+"""Writes generated files that are committed, or compares them with `--check`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scripts.locked_environment import ROOT
 
 
 def main(description: str | None, files: Mapping[Path, str]) -> None:
-    """A generator's command line. With `--check`, ends with exit code 1 if a file is not what it should be."""
+    """Runs a generator's command line. With `--check`, exits with 1 if a file differs."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
     check = parser.parse_args().check

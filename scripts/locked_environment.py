@@ -1,5 +1,5 @@
-"""Virtual environments made from lock files with hashes, apart from ours: for tools and clients whose dependencies
-collide with ours. Each is made once and kept below `build/environments` under the digest of what it was made from.
+"""Makes separate virtual environments from lock files with hashes, for tools and clients whose dependencies
+collide with ours. Each is made once and kept below `build/environments` under the digest of its sources.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / "build" / "environments"
-#: Of the digest in a directory's name.
+#: The length of the digest in a directory's name.
 DIGITS = 16
 UV = Path(sys.executable).parent / "uv"
 
 
 def python_of(lock: Path, *, with_project: bool = False) -> Path:
-    """Returns the interpreter of an environment that holds exactly what `lock` lists, and Trunkline if asked for.
+    """Returns the interpreter of an environment with exactly the packages in `lock`, and Trunkline if requested.
 
-    Raises RuntimeError with the output of uv if it cannot be made, or if Trunkline allows another version of
-    something in it.
+    Raises RuntimeError with the output of uv if it cannot be made, or if Trunkline requires another version of a
+    package.
     """
 
     def make(directory: Path) -> None:
@@ -41,8 +41,8 @@ def python_of(lock: Path, *, with_project: bool = False) -> Path:
 def made_once(name: str, sources: list[Path], make: Callable[[Path], None]) -> Path:
     """Returns a directory that `make` has filled from `sources`.
 
-    It is made again when a source changes or when `make` did not finish, and takes the place of the one before.
-    Several processes may ask at once.
+    It is made again if a source changes or `make` did not finish, and then replaces the old one. Several processes
+    may call this at once.
     """
     digest = hashlib.sha256(sys.version.encode())
     for source in sources:

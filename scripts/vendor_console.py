@@ -1,9 +1,9 @@
-"""Renews the libraries of the console, `console/vendor`, from npm.
+"""Updates the libraries of the console, `console/vendor`, from npm.
 
 Their versions and hashes are in `console/vendor/package-lock.json`. Browsers resolve no package names, so imports
-of packages become imports of the files beside them, and a plain script gets an export; nothing else is changed.
+of packages become imports of files, and a plain script gets an export; nothing else is changed.
 
-`--check` compares only, and fails if a committed file differs.
+With `--check` it only compares, and fails if a committed file differs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scripts.locked_environment import ROOT, made_once, run
 
 VENDOR = ROOT / "console" / "vendor"
 _PINNED = (VENDOR / "package.json", VENDOR / "package-lock.json")
-#: Of npm → here. A stylesheet and licences are copied as they are.
+#: Path in npm → path here. A stylesheet and licences are copied unchanged.
 _FILES = {
     "preact/dist/preact.mjs": "preact.js",
     "preact/hooks/dist/hooks.mjs": "preact-hooks.js",
@@ -40,7 +40,7 @@ _IMPORTED = {
     "@preact/signals-core": "preact-signals-core.js",
 }
 _IMPORT = re.compile(r"""(?<=from)\s*(["'])(@?[a-z][a-z0-9@/-]*)\1""")
-#: What makes a module of a script that has one name.
+#: Turns a script that defines one name into a module.
 _EXPORTS = {"uplot.js": "export default uPlot;\n"}
 _SOURCE_MAP = re.compile(r"^//# sourceMappingURL=.*\n?", re.MULTILINE)
 

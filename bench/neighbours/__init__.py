@@ -1,1 +1,1 @@
-"""`python -m bench.neighbours`: what one organisation notices of another one that attacks the gateway."""
+"""`python -m bench.neighbours`: measures what one organisation notices of another one that attacks the gateway."""

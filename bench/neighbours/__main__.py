@@ -1,7 +1,7 @@
-"""`python -m bench.neighbours`: a victim at 50 requests a second, half of them streams, beside each attack.
+"""`python -m bench.neighbours`: runs a victim at 50 requests a second, half of them streams, beside each attack.
 
-Each attack meets a gateway of its own, after a quiet time that it is compared with. Prints a table. Goal: no error
-of the victim, its p99 at most three times the quiet one, and its records all in the books.
+Each attack has its own gateway, after a quiet time for comparison. Prints a table. Goal: no error of the victim,
+its p99 at most three times the quiet one, and all of its records in the ledger.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bench.neighbours.victim import Figures, Victim, wait
 
 RATE = 50.0
 WORST_RATIO = 3.0
-#: A p99 below it is as good as any: a millisecond more or less is the machine's.
+#: Differences of a p99 below this are noise of the machine.
 FLOOR_MS = 5.0
 ROUTES = 2_000
 ROLES = ("envoy", "translator", "parsers", "xds_server", "node")
@@ -41,7 +41,7 @@ _AFTER_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One attack. `missing` are requests of the victim that were served and are not in the books."""
+    """The outcome of one attack. `missing` are served requests of the victim that are not in the ledger."""
 
     attack: str
     quiet: Figures
@@ -52,18 +52,20 @@ class Outcome:
 
     @property
     def ratio(self) -> float:
-        """Of the p99."""
+        """The ratio of the p99 to the quiet one."""
         return self.under.p99 / max(self.quiet.p99, FLOOR_MS / WORST_RATIO)
 
     @property
     def met(self) -> bool:
-        """The goal."""
+        """True if the goal is met."""
         return 0 == self.under.errors < self.under.requests and self.ratio <= WORST_RATIO and self.missing == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`seconds` of each attack, and `rate` of the victim's requests. `quick`: one gateway for all attacks."""
+    """The `seconds` of each attack, and the `rate` of the victim's requests. `quick`: one gateway for all
+    attacks.
+    """
 
     seconds: float = 30.0
     rate: float = RATE
@@ -75,7 +77,7 @@ QUICK = Plan(seconds=2, rate=20, scale=0.02, quick=True)
 
 
 def measure(names: Sequence[str], plan: Plan, directory: Path) -> list[Outcome]:
-    """The attacks one after another. Raises BenchError."""
+    """Runs the attacks one after another. Raises BenchError."""
     if plan.quick:
         with opened(directory, "quick", routes=round(ROUTES * plan.scale), node=True) as scene:
             return [_beside(name, scene, plan) for name in names]
@@ -88,7 +90,7 @@ def measure(names: Sequence[str], plan: Plan, directory: Path) -> list[Outcome]:
 
 
 def _beside(name: str, scene: Scene, plan: Plan) -> Outcome:
-    """One attack, after a quiet time that it is compared with."""
+    """Runs one attack, after a quiet time for comparison."""
     print(name, file=sys.stderr, flush=True)
     node = scene.node.pid if scene.node is not None else None
     booked = recorded(scene.gateway, VICTIM)
@@ -114,7 +116,7 @@ def _file(name: str) -> str:
 
 
 def _attack(name: str, scene: Scene, plan: Plan) -> dict[str, int]:
-    """What the attacker was answered."""
+    """Returns the answers to the attacker."""
     file = scene.directory / "prey.json"
     scene.prey(plan.seconds, plan.scale).write(file)
     command = [sys.executable, "-m", "bench.neighbours.attacker", name, str(file)]
@@ -135,12 +137,12 @@ def _attack(name: str, scene: Scene, plan: Plan) -> dict[str, int]:
 
 
 def _nice() -> None:
-    """An attacker has machines of its own: on this one it takes only the CPU that is left."""
+    """Lowers the priority: a real attacker has its own machines, so on this one it may use only spare CPU."""
     os.nice(10)
 
 
 def as_text(outcomes: Sequence[Outcome]) -> str:
-    """The table."""
+    """Formats the results as a table."""
     head = ["attack", "requests", "errors", "p50 ms", "p99 ms", "quiet p99", "ratio", "unbooked"]
     head += [f"{role} MiB" for role in ROLES] + ["goal"]
     rows = [head]
@@ -161,7 +163,7 @@ def as_text(outcomes: Sequence[Outcome]) -> str:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.neighbours", description=__doc__)
     parser.add_argument("--seconds", type=float, default=30, help="of each attack (30)")
     parser.add_argument("--scale", type=float, default=1, help="of the attacks: connections, bytes, clients (1)")
@@ -171,7 +173,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def main(arguments: list[str]) -> int:
-    """Status 1 where a goal is missed."""
+    """Runs the command; exits with 1 if a goal is missed."""
     options = parse(arguments)
     names = [name for name in ATTACKS if options.only in name]
     plan = QUICK if options.quick else Plan(options.seconds, scale=options.scale)

@@ -1,6 +1,6 @@
-"""One attack, in a process of its own: `python -m bench.neighbours.attacker NAME FILE`.
+"""Runs one attack in a separate process: `python -m bench.neighbours.attacker NAME FILE`.
 
-It ends by itself, and prints what the attacker was answered, as JSON: outcome → how often.
+It ends by itself, and prints the answers to the attacker as JSON: outcome → count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ATTACKS: dict[str, Attack] = {
     GREED: greed.attack,
     READERS: readers.attack,
 }
-#: Seconds beyond its own that an attack may take to end.
+#: Extra seconds that an attack may take to end.
 GRACE_SECONDS = 60.0
 
 

@@ -1,4 +1,6 @@
-"""Bodies that are dear to parse, for a model that does not exist: three at a time, one after another."""
+"""Sends bodies that are expensive to parse, for a model that does not exist: three at a time, one after
+another.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +17,18 @@ _MIB = 1024 * 1024
 
 
 def nested(size: int) -> bytes:
-    """`[[],[],…]` of about `size` bytes."""
+    """Returns `[[],[],…]` of about `size` bytes."""
     return b'{"model":"no-such-model","messages":[' + b"[]," * (size // 3) + b"[]]}"
 
 
 def many_keys(count: int) -> bytes:
-    """An object of `count` members."""
+    """Returns an object with `count` members."""
     members = b",".join(b'"k%d":0' % number for number in range(count))
     return b'{"model":"no-such-model",' + members + b"}"
 
 
 async def attack(prey: Prey, outcomes: Counter[str]) -> None:
-    """Until it is cancelled."""
+    """Attacks until it is cancelled."""
     bodies = (nested(int(28 * _MIB * prey.scale)), many_keys(int(2_000_000 * prey.scale)))
     headers = {"authorization": f"Bearer {prey.key}", "content-type": "application/json"}
     async with aiohttp.ClientSession(prey.origin, headers=headers) as session, asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""Requests that fail at every target for their own sake: four at once, every three seconds, to each route."""
+"""Sends requests that cause errors at every target: four at once, every three seconds, to each route."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import aiohttp
 from bench.neighbours.scene import FIRST_BYTE_SECONDS, PACED, PLAIN, Prey
 
 AT_ONCE, EVERY_SECONDS = 4, 3.0
-#: As a server answers what it was started without, what it breaks at, and what takes it too long.
+#: Requests that a server was not configured for, that break it, and that take it too long.
 FAULTS = ("fault:status:501", "fault:status:500", f"fault:slow:{1000 * (FIRST_BYTE_SECONDS + 1)}")
 
 
 async def attack(prey: Prey, outcomes: Counter[str]) -> None:
-    """Until it is cancelled."""
+    """Attacks until it is cancelled."""
     headers = {"authorization": f"Bearer {prey.key}"}
     async with aiohttp.ClientSession(prey.origin, headers=headers) as session, asyncio.TaskGroup() as tasks:
         for fault in itertools.cycle(FAULTS):

@@ -1,4 +1,6 @@
-"""Large bodies that arrive slowly and never end: 60 connections, half of them HTTP/2 with many streams each."""
+"""Sends large bodies that arrive slowly and never end: 60 connections, half of them HTTP/2 with many streams
+each.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ CONNECTIONS, STREAMS = 60, 20
 #: Of each connection, in all; what a body says that it will be, and less than that.
 BYTES = 24 * 1024 * 1024
 _PIECE = 16 * 1024
-#: A connection that was answered begins again after this.
+#: Seconds after which an answered connection starts again.
 _REST_SECONDS = 0.5
 _BEGINNING = b'{"model":"%b","messages":[{"role":"user","content":"' % PLAIN.encode()
 
@@ -40,7 +42,7 @@ async def _flood(prey: Prey, outcomes: Counter[str], key: str) -> None:
 
 
 async def _again(prey: Prey, outcomes: Counter[str], key: str, http2: bool) -> None:
-    """One connection after another."""
+    """Opens one connection after another."""
     while True:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", prey.port)
@@ -58,7 +60,7 @@ async def _again(prey: Prey, outcomes: Counter[str], key: str, http2: bool) -> N
 
 
 def _pause(prey: Prey) -> float:
-    """Seconds between two pieces of a connection: most of the attack for all of its bytes."""
+    """Returns the seconds between two pieces of a connection, so that its bytes last for most of the attack."""
     return 0.6 * prey.seconds * _PIECE / BYTES
 
 
@@ -69,7 +71,7 @@ class _Http1:
         self._reader, self._writer = reader, writer
 
     async def flood(self, prey: Prey, key: str, outcomes: Counter[str]) -> None:
-        """Sends until it is answered."""
+        """Sends until the request is answered."""
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {BYTES}\r\n"
         head += "content-type: application/json\r\n" + (f"authorization: Bearer {key}\r\n" if key else "")
         self._writer.write(head.encode() + b"\r\n" + _BEGINNING)

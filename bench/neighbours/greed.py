@@ -1,4 +1,4 @@
-"""Requests to the attacker's own node, which claims the highest price and an absurd usage for each."""
+"""Sends requests to the attacker's own node, which claims the highest price and an absurd usage for each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RATE = 20.0
 
 
 async def attack(prey: Prey, outcomes: Counter[str]) -> None:
-    """Until it is cancelled."""
+    """Attacks until it is cancelled."""
     headers = {"authorization": f"Bearer {prey.key}"}
     body = {"model": GREEDY, "messages": [{"role": "user", "content": "hello"}]}
     async with aiohttp.ClientSession(prey.origin, headers=headers) as session:

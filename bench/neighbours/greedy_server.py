@@ -1,4 +1,4 @@
-"""The attacker's local server: it answers at once, and claims to have used what no request can."""
+"""The attacker's local server: it answers at once, and claims an impossible usage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bench.neighbours.scene import GREEDY
 
-#: The most that was ever believed.
+#: The largest claim that was ever accepted.
 CLAIM = 999_999_999
 
 

@@ -1,4 +1,4 @@
-"""Something that goes on in a thread of its own while a block runs."""
+"""Runs something in a separate thread while a block runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Self
 
 
 class Meanwhile:
-    """Runs `run` from the block's beginning; leaving the block sets `over` and waits until `run` has returned."""
+    """Starts `run` at the beginning of the block. Leaving the block sets `over` and waits until `run` has
+    returned.
+    """
 
     def __init__(self) -> None:
         self.over = threading.Event()
@@ -25,5 +27,5 @@ class Meanwhile:
         self._thread.join()
 
     def run(self) -> None:
-        """Returns soon after `over` is set."""
+        """Must return soon after `over` is set."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The largest resident memory of each of the gateway's processes over a span of time."""
+"""Measures the peak resident memory of each of the gateway's processes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ Roles = Callable[[], Mapping[str, tuple[int, ...]]]
 
 
 def roles_of(gateway: int, node: int | None) -> dict[str, tuple[int, ...]]:
-    """Of the processes below the gateway's and the node's; what a translator has started are its parsers."""
+    """Returns the role of the processes below the gateway's and the node's; a translator's children are its
+    parsers.
+    """
     roles = roles_below(gateway)
     shown = {name: roles.get(name, ()) for name in ("envoy", "translator", "xds_server")}
-    # Their command lines look alike, but one has started the others.
+    # Their command lines are similar, but one has started the others.
     started = {pid for each in shown["translator"] for pid in descendants(each) if pid != each}
     shown["parsers"] = tuple(sorted(started))
     shown["translator"] = tuple(pid for pid in shown["translator"] if pid not in started)
@@ -29,7 +31,7 @@ def roles_of(gateway: int, node: int | None) -> dict[str, tuple[int, ...]]:
 
 
 class Peaks(Meanwhile):
-    """Looks four times a second until the block is left; then `mib`, by role, the sum of its processes."""
+    """Samples four times a second until the block is left; then `mib` has, by role, the sum of its processes."""
 
     def __init__(self, roles: Roles) -> None:
         super().__init__()
@@ -44,7 +46,7 @@ class Peaks(Meanwhile):
 
 
 def _resident_kib(pid: int) -> int:
-    """0 for one that is gone."""
+    """Returns the resident memory of a process; 0 if it has ended."""
     try:
         found = _RESIDENT.search(Path(f"/proc/{pid}/status").read_text())
     except OSError:

@@ -1,4 +1,4 @@
-"""An operator at work: a weight that goes up and down, whether anybody attacks or not."""
+"""An operator at work: changes a weight up and down, with or without an attack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVERY_SECONDS = 3.0
 
 
 class Operator(Meanwhile):
-    """Changes a route every three seconds until the block is left; a change is not waited for."""
+    """Changes a route every three seconds until the block is left, without waiting for the change."""
 
     def __init__(self, gateway: Gateway) -> None:
         super().__init__()

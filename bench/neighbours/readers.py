@@ -24,7 +24,7 @@ _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_le
 
 
 async def attack(prey: Prey, outcomes: Counter[str]) -> None:
-    """Until it is cancelled."""
+    """Attacks until it is cancelled."""
     async with asyncio.TaskGroup() as tasks:
         for number in range(max(2, round(CLIENTS * prey.scale))):
             tasks.create_task(_never_reads(prey, f"stuck-{number}", outcomes))
@@ -59,7 +59,7 @@ async def _never_reads(prey: Prey, name: str, outcomes: Counter[str]) -> None:
             await _subscribe(call, name)
             outcomes["stuck"] += 1
             await call.wait_for_connection()
-            await call.code()  # of a stream that the server has ended
+            await call.code()  # the server has ended the stream
             outcomes["ended by the server"] += 1
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             outcomes["refused"] += 1

@@ -20,12 +20,12 @@ from bench.processes import Child
 from tests.fakes.provider_process import ProviderProcess
 
 VICTIM, ATTACKER = "victim", "attacker"
-#: What both organisations may ask for, at both providers.
+#: The models of both organisations, at both providers.
 PLAIN = "plain"
-#: Its streams: this many events, this many milliseconds apart.
+#: The number of events of its streams, and the milliseconds between them.
 EVENTS, PAUSE_MS = 10, 20
 PACED = f"paced-{EVENTS}-{PAUSE_MS}"
-#: The attacker's alone: its own node.
+#: The model of the attacker's own node.
 GREEDY = "greedy"
 FIRST_BYTE_SECONDS = 2
 _NODE_SECONDS = 30.0
@@ -34,7 +34,7 @@ _KEYS = {VICTIM: "sk-of-the-victim-0123456789", ATTACKER: "sk-of-the-attacker-01
 
 @dataclass(frozen=True, slots=True)
 class Prey:
-    """What an attacker knows, as a file hands it to the attacker's process. `scale` 1 is the whole attack."""
+    """What an attacker knows, passed to its process in a file. `scale` 1 is the full attack."""
 
     port: int
     key: str = field(repr=False)
@@ -45,34 +45,34 @@ class Prey:
 
     @property
     def origin(self) -> str:
-        """Of the gateway's URLs."""
+        """The ports of the gateway's URLs."""
         return f"http://127.0.0.1:{self.port}"
 
     def write(self, path: Path) -> None:
-        """For `read`; the file holds secrets."""
+        """Writes the file for `read`; it contains secrets."""
         path.touch(mode=0o600)
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What `write` wrote."""
+        """Reads a file of `write`."""
         return cls(**json.loads(path.read_text()))
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A gateway that runs. `node` is the attacker's, where it has one."""
+    """A running gateway. `node` is the attacker's, if it has one."""
 
     gateway: Gateway
     directory: Path
     node: Child | None
 
     def request(self, model: str, *, stream: bool) -> bytes:
-        """The victim's, as it goes over the wire."""
+        """Returns the bytes of the victim's request."""
         return request_bytes(model, 1024, _KEYS[VICTIM], stream=stream)
 
     def prey(self, seconds: float, scale: float) -> Prey:
-        """What the attacker gets to know."""
+        """Returns what the attacker knows."""
         gateway = self.gateway
         key = _KEYS[ATTACKER]
         return Prey(gateway.port, key, gateway.control, gateway.admin_token, seconds, scale)
@@ -80,7 +80,7 @@ class Scene:
 
 @contextmanager
 def opened(directory: Path, name: str, *, routes: int = 0, node: bool = False) -> Iterator[Scene]:
-    """Starts all of it; `routes` more make what Envoys are sent large. Raises BenchError."""
+    """Starts everything; `routes` more routes make the configuration for Envoys large. Raises BenchError."""
     with ExitStack() as stack:
         ports = {each: stack.enter_context(ProviderProcess(each)).port for each in ("a", "b")}
         gateway = stack.enter_context(
@@ -93,13 +93,13 @@ def opened(directory: Path, name: str, *, routes: int = 0, node: bool = False) -
 
 
 def admin(gateway: Gateway) -> tuple[grpc.Channel, admin_pb2_grpc.AdminStub, tuple[tuple[str, str], ...]]:
-    """A channel to close, a stub, and the metadata of an operator's calls."""
+    """Returns a channel to close, a stub, and the metadata of an operator's calls."""
     channel = grpc.insecure_channel(gateway.control)
     return channel, admin_pb2_grpc.AdminStub(channel), (("authorization", f"Bearer {gateway.admin_token}"),)
 
 
 def recorded(gateway: Gateway, organisation: str) -> int:
-    """How many requests of an organisation the books have."""
+    """Returns how many requests of an organisation the ledger has."""
     channel, stub, metadata = admin(gateway)
     with channel:
         filter_ = admin_pb2.UsageFilter(organisation=organisation, since=int(time.time()) - 3_600)
@@ -129,7 +129,7 @@ def _config(ports: dict[str, int], routes: int) -> str:
 
 @contextmanager
 def _node(directory: Path, gateway: Gateway) -> Iterator[Child]:
-    """Joined and serving: a real sidecar before a server that lies, at the highest price."""
+    """Runs a real sidecar, joined and serving at the highest price, in front of a server that lies."""
     directory.mkdir()
     (directory / "node.yaml").write_text(json.dumps({"prices": {"*": {"input": 1_000_000, "output": 1_000_000}}}))
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The victim: a steady load, half of it streams, and what came of it."""
+"""The victim: a steady load, half of it streams, and its results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONNECTIONS = 100
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of the requests that were due within a span. Milliseconds."""
+    """The figures of the requests due within a span, in milliseconds."""
 
     requests: int
     errors: int
@@ -24,13 +24,13 @@ class Figures:
 
     @classmethod
     def of(cls, plain: Sequence[float], errors: int) -> Self:
-        """From seconds of those that were served, at least one, and how many were not."""
+        """Makes figures from the seconds of served requests, at least one, and the number of failures."""
         ordered = sorted(1000 * each for each in plain)
         return cls(len(ordered) + errors, errors, _quantile(ordered, 0.5), _quantile(ordered, 0.99))
 
 
 class Victim:
-    """`rate` requests a second, until the block is left."""
+    """Sends `rate` requests a second until the block is left."""
 
     def __init__(self, scene: Scene, name: str, rate: float) -> None:
         directory, port = scene.directory, scene.gateway.port
@@ -59,11 +59,13 @@ class Victim:
 
     @property
     def served(self) -> int:
-        """All that was answered with a whole 200."""
+        """The number of requests answered with a complete 200."""
         return sum(each.status == 200 for load in (self._plain, self._streams) for each in load.requests)
 
     def between(self, since: float, until: float) -> Figures:
-        """Of the requests due in that span of time.monotonic(). What never was answered is an error of its end."""
+        """Returns the figures of requests due in that span of time.monotonic(). An unanswered request is an error
+        at the span's end.
+        """
         seconds: list[float] = []
         errors = 0
         for load, pace in ((self._plain, 0.0), (self._streams, self._pace)):
@@ -74,12 +76,12 @@ class Victim:
 
     @property
     def _pace(self) -> float:
-        """Seconds that a stream takes by itself; only what is added to them counts."""
+        """Seconds that a stream takes by itself; only additional time counts."""
         return min((_lasted(each) for each in self._streams.requests if each.status == 200), default=0.0)
 
     @property
     def unanswered(self) -> int:
-        """Requests whose answers were still awaited long after the end."""
+        """Returns the number of requests still unanswered long after the end."""
         return self._plain.unanswered + self._streams.unanswered
 
 
@@ -92,7 +94,7 @@ def _quantile(ordered: Sequence[float], fraction: float) -> float:
 
 
 def wait(seconds: float) -> float:
-    """Sleeps; the moment at which it began."""
+    """Sleeps, and returns the time at which it began."""
     began = time.monotonic()
     time.sleep(seconds)
     return began

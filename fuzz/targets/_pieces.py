@@ -1,4 +1,4 @@
-"""The pieces in which a text may arrive, decided by the input itself."""
+"""Splits a text into pieces, as decided by the input itself."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 
 def headed(data: bytes) -> tuple[int, bytes]:
-    """The input's first byte, which decides the pieces, and the rest."""
+    """Returns the input's first byte, which decides the pieces, and the rest."""
     return (data[0], data[1:]) if data else (0, b"")
 
 
 def pieces(seed: int, text: bytes) -> Iterator[bytes]:
-    """`text` in pieces of one byte for seed 0, else of sizes that follow from the seed."""
+    """Returns `text` in pieces of one byte for seed 0, else of sizes that follow from the seed."""
     at = 0
     while at < len(text):
         size = 1

@@ -1,4 +1,4 @@
-"""A JSON request body: we read in it what json.loads reads, and our edits change what they should."""
+"""A JSON request body: the translator reads the same as json.loads, and its edits change only what they should."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from translator.errors import Refusal
 
 UNDER_TEST = ("translator.bodies.json_body",)
 NEW = "vendor/other"
-#: What decides where a request goes and what it costs; a server in Go would take other cases for them too.
+#: The members that decide about routing and cost; a server in Go would accept other cases for them too.
 DECIDING = frozenset({"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "user"})
 
 
 def check(data: bytes) -> bool:
-    """Refused, or read as any other parser reads it."""
+    """Checks that a body is refused, or read as any other parser reads it."""
     limit = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)  # the other parser takes numbers of any length
+    sys.set_int_max_str_digits(0)  # the other parser accepts numbers of any length
     try:
         return _check(data)
     finally:

@@ -1,4 +1,4 @@
-"""What a request may use: within bounds, and no text escapes it, whatever stands around the text."""
+"""The estimate of a request's usage: it is within bounds, and no text escapes it, whatever surrounds the text."""
 
 from __future__ import annotations
 
@@ -32,13 +32,15 @@ def check(data: bytes) -> bool:
     brace = body.index(b"{") + 1
     for more in (body[:brace] + b'"text":"%b",' % _TEXT.encode() + body[brace:], *_with_a_message(body)):
         estimated = _estimated(path, more)
-        # None where the body has no other members than it may.
+        # None if the body has only permitted members.
         assert estimated is None or estimated.prompt >= len(_TEXT) // BYTES_PER_TOKEN
     return True
 
 
 def _with_a_message(body: bytes) -> Iterator[bytes]:
-    """With the text in a message more: as it is, as a part, and where another medium has its own."""
+    """Returns the body with the text in another message: plain, as a part, and where another medium has its
+    own.
+    """
     document = json.loads(body)
     messages = document.get("messages")
     if not isinstance(messages, list):

@@ -14,7 +14,9 @@ NEW = "vendor/other"
 
 
 def check(data: bytes) -> bool:
-    """Refused, or: the model stands or can stand where we say, the node reads it so, and half a form is none."""
+    """Checks that a form is refused, or that the model is or can be at the reported position, the node agrees, and
+    half of the form is refused.
+    """
     content_type, _, body = data.partition(b"\n")
     try:
         form = FormBody(body, content_type)
@@ -39,7 +41,7 @@ def check(data: bytes) -> bool:
 
 
 def _takes_a_model(form: FormBody, body: bytes, content_type: bytes) -> bool:
-    """As the module in Envoy inserts it."""
+    """Inserts the model as the module in Envoy does."""
     assert form.model == ""
     assert _fields_named_model(body, content_type) == []
     offset, length = form.opening()
@@ -54,10 +56,10 @@ def _takes_a_model(form: FormBody, body: bytes, content_type: bytes) -> bool:
 
 
 def _fields_named_model(body: bytes, content_type: bytes) -> list[object]:
-    """As a mail reader finds them, which takes line feeds for line ends, and any case."""
+    """Finds the parts as a mail reader does, which accepts line feeds as line ends, and any case."""
     message = BytesParser().parsebytes(b"Content-Type: " + content_type.strip() + b"\r\n\r\n" + body)
     parts = message.get_payload()
-    if not isinstance(parts, list):  # a form may have none
+    if not isinstance(parts, list):  # a form may have no model
         return []
     return [
         part.get_payload(decode=True)

@@ -1,4 +1,4 @@
-"""What Envoy's module asks: the same checks, whatever pieces they arrive in."""
+"""Checks from Envoy's module: the same checks are read, whatever pieces they arrive in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_BODY = 256
 
 
 def check(data: bytes) -> bool:
-    """The same checks, and the same end."""
+    """Checks that both ways read the same checks, and end in the same way."""
     seed, text = headed(data)
     whole, broken = _read([text])
     split, also_broken = _read(pieces(seed, text))

@@ -1,4 +1,4 @@
-"""HTTP/2 from the gateway to a node: the same requests, whatever pieces they arrive in."""
+"""HTTP/2 from the gateway to a node: the same requests are read, whatever pieces they arrive in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 def check(data: bytes) -> bool:
-    """Both fail, or both say the same; nothing is said after a failure."""
+    """Checks that both ways fail, or read the same; and that nothing follows a failure."""
     seed, text = headed(data)
     whole, written = _read([PREFACE + text])
     split, also_written = _read(pieces(seed, PREFACE + text))

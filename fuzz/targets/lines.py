@@ -1,4 +1,4 @@
-"""A line of Envoy's access log: whatever stands before it, it is found."""
+"""A line of Envoy's access log: it is found, whatever precedes it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from translator.ledger import lines
 
 UNDER_TEST = ("translator.ledger.lines", "translator.log_context")
 _RESERVATION = reservation("whole")
-#: As Envoy writes it.
+#: A line as Envoy writes it.
 _WHOLE = orjson.dumps(orjson.loads(request_line("whole")))
 
 
 def check(data: bytes) -> bool:
-    """The line alone, and torn, in front of a whole one."""
+    """Checks the line alone, and torn in front of a whole one."""
     line = data.replace(b"\n", b"")
     found = lines.parse(line)
     glued = lines.parse(line + _WHOLE)

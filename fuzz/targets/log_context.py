@@ -1,4 +1,4 @@
-"""What Envoy's log carries for us: what is read of it is written again as it was."""
+"""The log context in Envoy's log: what is read from it is written back unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNDER_TEST = ("translator.log_context",)
 
 
 def check(data: bytes) -> bool:
-    """No log context, or one that a second writing and reading leaves as it is."""
+    """Checks that there is no log context, or one that a second writing and reading leaves unchanged."""
     # The reader of the log drops null characters too.
     reservation = log_context.read(data.decode("utf-8", "replace").replace("\0", ""))
     if reservation is None:

@@ -14,7 +14,7 @@ UNDER_TEST = ("node_sidecar.serving.model", "translator.bodies.json_body")
 
 
 def check(data: bytes) -> bool:
-    """What the gateway lets through, the node reads as the gateway did."""
+    """Checks that the node reads the same model as the gateway in admitted bodies."""
     try:
         found: str | None = requested_model(BodyKind.JSON, data, b"application/json")
     except node.Refusal as refusal:
@@ -26,5 +26,5 @@ def check(data: bytes) -> bool:
         ours: str | None = JsonBody(data).model
     except Refusal:
         ours = None
-    assert not ours or found == ours  # where it is empty, the node gets the target's
+    assert not ours or found == ours  # if it is empty, the node gets the target's
     return bool(ours)

@@ -1,4 +1,4 @@
-"""The record of a request: whatever its line says, the control plane can store it."""
+"""The record of a request: the control plane can store it, whatever its line contains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TARGET = orjson.loads(request_line("whole"))["target"]
 
 
 def _dear() -> PriceBook:
-    """The highest prices that there can be."""
+    """Returns the highest possible prices."""
     prices = PriceBook()
     most = (1 << 63) - 1
     price = policy_pb2.Price(input=most, output=most, cached_input=most, request=most, version=1)
@@ -36,7 +36,7 @@ _PRICES = _dear()
 
 
 def check(data: bytes) -> bool:
-    """As the line says it; and of a request whose reservation is in order, at the highest price."""
+    """Checks the record of the line, and that of a request with a valid reservation at the highest price."""
     found = lines.parse(data.replace(b"\n", b""))
     if found is None:
         return False

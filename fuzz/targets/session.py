@@ -1,4 +1,4 @@
-"""A node's connection with its tasks: whatever the peer sends, nothing is left open, unbounded or unhandled."""
+"""A node's connection with its tasks: nothing is left open, unbounded or unhandled, whatever the peer sends."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from node_sidecar.http2.exchange import Exchange
 from node_sidecar.http2.session import Session
 
 UNDER_TEST = ("node_sidecar.http2.session", "node_sidecar.http2.exchange", "node_sidecar.http2.connection")
-#: Bytes that a connection writes before it has read anything; an answer is more.
+#: Bytes that a connection writes before it has read anything; an answer has more.
 _GREETING = 100
-#: Above what a session may ever hold for a peer that reads nothing: 1 MiB, and the answers of the last turn.
+#: More than a session may ever hold for a peer that reads nothing: 1 MiB, and the answers of the last turn.
 _MOST_BUFFERED = 2 * 1024 * 1024
 
 
 class _Transport(asyncio.Transport):
-    """Of a peer that never reads: all that is written stays in its buffer."""
+    """A peer that never reads: all output stays in its buffer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class _Transport(asyncio.Transport):
 
 
 def check(data: bytes) -> bool:
-    """Feeds the session, lets its handlers run, and takes the connection away."""
+    """Feeds the session, lets its handlers run, and closes the connection."""
     return asyncio.run(_check(data))
 
 

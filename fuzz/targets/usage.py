@@ -1,4 +1,4 @@
-"""A target's report: what is billed adds up, within reason, however the report is written."""
+"""A target's usage report: the billed amounts add up within bounds, whatever its format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ assert _LINE is not None
 
 
 def check(data: bytes) -> bool:
-    """Counts within bounds, and the same ones for the same report written in another way."""
+    """Checks that counts are within bounds, and the same for the same report in another format."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -38,7 +38,7 @@ def check(data: bytes) -> bool:
     assert tokens.claimed_prompt == 0 or tokens.claimed_prompt > tokens.prompt
     assert tokens.claimed_completion == 0 or tokens.claimed_completion > tokens.completion
     try:
-        orjson.loads(text)  # refuses numbers that json.loads takes for infinite
+        orjson.loads(text)  # refuses numbers that json.loads reads as infinite
         rewritten = json.dumps(json.loads(text), indent=1, allow_nan=False)
     except (ValueError, RecursionError):
         return False
