@@ -38,15 +38,15 @@ Examples:
 )
 @control_options
 def apply(*, control: Control, file: Path, dry_run: bool, take_over: bool, prune: bool, wait: int) -> None:
-    """Make the gateway what a file says.
+    """Apply a file to the gateway.
 
     Prints the difference (+ created, ~ updated, - removed, ! left as it is) or `no changes`, then which Envoys and
-    translators took it. Exit code 2: a client refused it, and the last good configuration keeps serving there; or
-    something is not as the file says.
+    translators run it. Exit code 2: a client rejected it and keeps its last good configuration, or something
+    differs from the file.
 
-    A file manages the objects that it made. What was made or changed by other verbs is left alone unless
-    --take-over is given; what the file no longer names stays unless --prune is given, and sections (providers,
-    routes, organisations) that are not in the file are never pruned.
+    A file manages the objects that it created. Objects created or changed by other commands are left alone without
+    --take-over. Objects that the file no longer names stay without --prune, and sections (providers, routes,
+    organisations) that are not in the file are never pruned.
     """
     given, positions = loader.read(file)
     request = document.request(given)

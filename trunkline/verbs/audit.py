@@ -95,7 +95,7 @@ Examples:
 @output_option
 @control_options
 def list_events(*, control: Control, event_filter: AuditFilter, count: int, before: int, output: str) -> None:
-    """Who changed what, newest first; json and csv include the object before and after."""
+    """List who changed what, newest first; json and csv include the object before and after."""
     with control.connect() as api:
         rows = [_row(each) for each in islice(_events(api, event_filter, before, count), count)]
         if output == "table":
@@ -123,7 +123,7 @@ Examples:
 @filter_options
 @control_options
 def export(*, control: Control, event_filter: AuditFilter, form: str, file: Path | None) -> None:
-    """Every event with the object before and after, newest first."""
+    """Export every event with the object before and after, newest first."""
     with control.connect() as api:
         text = render([_row(each) for each in _events(api, event_filter, 0, _PAGE)], _COLUMNS, form)
     if file is None:
@@ -145,10 +145,10 @@ Examples:
 @click.option("--json", "in_json", is_flag=True, help="As a JSON object.")
 @control_options
 def verify(*, control: Control, in_json: bool) -> None:
-    """Check the audit log's hash chain; exit code 1 if an event was changed, added or taken out.
+    """Verify the audit log's hash chain; exit code 1 if an event was changed, added or removed.
 
-    Each event's hash follows from its content and the hash before it. Events cut off at the end leave an intact
-    chain: keep the head that is printed somewhere else, and compare.
+    Each event's hash depends on its content and the previous hash. Removing events at the end leaves an intact
+    chain: store the printed head elsewhere, and compare it.
     """
     with control.connect() as api:
         found = api.VerifyAudit(admin.VerifyAuditRequest())
@@ -224,7 +224,7 @@ class _ListByDefault(SuggestingGroup):
 
 @click.group(cls=_ListByDefault)
 def audit() -> None:
-    """Who changed what, newest first; `trunkline audit` alone is `trunkline audit list`."""
+    """Show who changed what; `trunkline audit` alone is `trunkline audit list`."""
 
 
 audit.add_command(list_events)

@@ -18,8 +18,8 @@ Examples:
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(*, shell: str) -> None:
-    """Print what SHELL needs to complete commands, flags, and the names of objects.
+    """Print the script with which SHELL completes commands, flags, and names of objects.
 
-    Names come from the control plane, if it answers within a second.
+    Names come from the control plane if it answers within a second.
     """
     say(script(shell), lines=True)

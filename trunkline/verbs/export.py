@@ -28,7 +28,7 @@ Examples:
 def export(*, control: Control, managed_by: str) -> None:
     """Print the gateway's state as a file for `apply`.
 
-    Credentials and key values are never in it; where they are left out, `apply` keeps the stored ones.
+    The file never contains credentials or key values; where they are left out, `apply` keeps the stored ones.
     """
     with control.connect() as api:
         say(text(api.Export(admin.ExportRequest(managed_by=managed_by)).document), lines=True, nl=False)

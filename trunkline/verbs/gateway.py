@@ -20,7 +20,7 @@ from trunkline.text import say
 
 @click.group(cls=SuggestingGroup)
 def gateway() -> None:
-    """What concerns the clients' listener as a whole."""
+    """Show and change settings of the whole gateway."""
 
 
 @gateway.command(
@@ -31,8 +31,8 @@ Examples:
 )
 @control_options
 def show(*, control: Control) -> None:
-    """Browsers' origins (`cors`), default models (`defaults`), where answers are kept (`cache`) and where alerts
-    are sent (`alerts`), as in trunkline.yaml.
+    """Show browsers' origins (`cors`), default models (`defaults`), the store of cached answers (`cache`) and the
+    webhook of alerts (`alerts`), as in trunkline.yaml.
     """
     with control.connect() as api:
         found = api.GetGateway(admin.GetGatewayRequest()).gateway
@@ -84,7 +84,7 @@ def set_gateway(
     alert_webhook: str | None,
     alert_secret: str | None,
 ) -> None:
-    """Change what is given, and leave the rest as it is."""
+    """Change the given settings; all others stay."""
     if no_cors and (origins or max_age is not None):
         raise UsageError("--no-cors goes with neither --cors-origin nor --cors-max-age")
     if no_cache_password and cache_password is not None:

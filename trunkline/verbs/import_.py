@@ -18,7 +18,7 @@ _COLUMNS = ("grade", "setting", "what_becomes_of_it")
 
 @click.group("import", cls=SuggestingGroup)
 def import_() -> None:
-    """Configurations of other gateways as trunkline.yaml: litellm."""
+    """Import configurations of other gateways as trunkline.yaml: litellm."""
 
 
 @import_.command(
@@ -39,9 +39,9 @@ Examples:
     help="Print only what becomes of each setting, in this form.  [default: the file, and a table on stderr]",
 )
 def litellm(config: Path, org: str, write: Path | None, force: bool, report: str | None) -> None:
-    """Make a trunkline.yaml of LiteLLM's CONFIG, and say what becomes of each of its settings.
+    """Convert LiteLLM's CONFIG to a trunkline.yaml, and report the result for each of its settings.
 
-    A setting comes along exact or approximate, needs something done by hand (manual), or has no counterpart
+    A setting is imported exactly or approximately, needs manual work (manual), or has no counterpart
     (unsupported). Keys are never copied: the file refers to environment variables. Try it with `trunkline apply -f
     trunkline.yaml --dry-run`.
     """

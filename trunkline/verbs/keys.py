@@ -57,7 +57,7 @@ _IMPORTANT = (
 
 @click.group(cls=SuggestingGroup)
 def keys() -> None:
-    """API keys: create, list, update, rotate, revoke."""
+    """Create, list, update, rotate and revoke API keys."""
 
 
 @keys.command(
@@ -97,7 +97,7 @@ def create(
     pins_targets: bool,
     value: str,
 ) -> None:
-    """Make a key. Its value is printed once, alone on stdout, and stored as a hash."""
+    """Create a key. Its value is printed once, alone on stdout, and stored as a hash."""
     secret = _secret(value)
     key = admin.Key(
         organisation=org,
@@ -129,7 +129,7 @@ Examples:
 @output_option
 @control_options
 def list_keys(*, control: Control, org: str, revoked: bool, output: str) -> None:
-    """Every key by its public id; values are not stored and cannot be shown."""
+    """List all keys by public id. Their values are not stored and cannot be shown."""
     with control.connect() as api:
         found = api.ListKeys(admin.ListKeysRequest(organisation=org, include_revoked=revoked)).keys
     rows = [
@@ -185,9 +185,9 @@ def update(
     priority: str | None,
     end_grace: bool,
 ) -> None:
-    """Change what the KEY (its public id, ORG/NAME, or a NAME that is unique) is called and may do.
+    """Change the name and permissions of the KEY (its public id, ORG/NAME, or a NAME that is unique).
 
-    What is not given stays, and so do its secrets.
+    Values that are not given stay, and so do its secrets.
     """
     given_any = name is not None or expires is not None or max_price is not None or priority is not None
     if not (given_any or models or given or no_limits or end_grace):
@@ -238,7 +238,7 @@ Examples:
 def rotate(*, control: Control, key: str, grace: int | None, ends: str | None, value: str) -> None:
     """Give the KEY (its public id, ORG/NAME, or a NAME that is unique) a new secret, which is printed once.
 
-    The one before works until the end of the grace time. Both are one key: its id, limits, usage and nodes stay.
+    The old secret works until the end of the grace time. Both are one key: its id, limits, usage and nodes stay.
     """
     request = admin.RotateKeyRequest(
         id=key,

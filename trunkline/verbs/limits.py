@@ -41,13 +41,13 @@ _SHORT = ("holder", "limit", "use", "managed_by")
 
 @click.group(cls=SuggestingGroup)
 def limits() -> None:
-    """Upper bounds of what organisations, keys and routes use.
+    """Show and change the limits of organisations, keys and routes.
 
     A limit is METRIC[/WINDOW[/TIME_ZONE]][:EACH][@MODEL]=AMOUNT[,alerts=SHARE/…][,soft]. METRIC is requests,
-    tokens, cost_usd (in USD) or concurrency, which has no window; WINDOW a duration (60s, 1h, 30d) or day, week or
-    month, in TIME_ZONE or UTC. With :user or :tag, every end user or every x-trunkline-tag has the whole AMOUNT.
-    With @MODEL, only an organisation's or key's requests for that model count. An alert goes out at each SHARE of
-    the AMOUNT (0.8 for 80 %); a limit that is soft refuses nothing.
+    tokens, cost_usd (in USD) or concurrency, which has no window. WINDOW is a duration (60s, 1h, 30d) or day, week
+    or month, in TIME_ZONE or UTC. With :user or :tag, every end user or every x-trunkline-tag has the full AMOUNT.
+    With @MODEL, only an organisation's or key's requests for that model count. An alert is sent at each SHARE of
+    the AMOUNT (0.8 for 80 %). A soft limit refuses nothing.
     """
 
 
@@ -62,11 +62,11 @@ Examples:
 @output_option
 @control_options
 def list_limits(*, control: Control, output: str) -> None:
-    """Every limit of every organisation, key and route, as `limits set` takes it, and what of it is used or
-    reserved now; json and csv have its parts.
+    """List the limits of all organisations, keys and routes in the syntax of `limits set`, and how much of each is
+    used or reserved; json and csv have the parts of a limit.
 
-    Of several translators, which count for themselves, the one that has counted most is shown; with :user or :tag,
-    the end user or tag with most, and how many there are. USE is empty where nothing counts.
+    Each translator counts for itself; the highest count is shown. With :user or :tag, the end user or tag with the
+    highest count is shown, and the number of them. USE is empty if nothing is counted.
     """
     with control.connect() as api:
         found = holders.every(api)

@@ -45,10 +45,10 @@ Examples:
     help=f"CAs (PEM) to trust where URL is https://.  [default: ${CA_VARIABLE}, or public ones]",
 )
 def login(*, url: str | None, data_dir: Path, control_ca_file: Path | None) -> None:
-    """Sign in to the gateway at URL, as somebody who approves it in the console.
+    """Sign in to the gateway at URL by approval in the console.
 
-    Prints a link and a code, and waits. The token is stored for this user of this machine alone, and verbs use it
-    where neither a data directory nor TRUNKLINE_ADMIN_TOKEN has another. It works for 90 days, with your role.
+    Prints a link and a code, and waits. The token is stored only for this user of this machine. Commands use it if
+    neither a data directory nor TRUNKLINE_ADMIN_TOKEN has another one. It is valid for 90 days, with your role.
     """
     address = url or Control.address_of(data_dir)
     client = f"trunkline login of {getpass.getuser()} on {socket.gethostname()}"[:100]

@@ -19,7 +19,7 @@ from trunkline.verbs.nodes_invite import invite
 
 @click.group(cls=SuggestingGroup)
 def nodes() -> None:
-    """Own machines: invite, list, drain, remove.
+    """Invite, list, drain and remove your own machines.
 
     A NODE is an id (nd-…), a name that is unique, or ORGANISATION/NAME.
     """
@@ -42,11 +42,11 @@ Examples:
 @output_option
 @control_options
 def list_nodes(*, control: Control, org: str, output: str) -> None:
-    """Every node: what it serves, and how it does.
+    """List all nodes with their models and state.
 
-    The state is `pending` (to be approved), `online`, `owner-only`, `closed`, `draining`, `drained`, `refused`
-    (the gateway does not accept its report, or its direct address), `unhealthy` (no report, or no local server
-    that works) or `offline` (for longer). json and csv have what was measured (GPUs, idleness) with --wide.
+    The state is `pending` (awaiting approval), `online`, `owner-only`, `closed`, `draining`, `drained`, `refused`
+    (the gateway does not accept its report or its direct address), `unhealthy` (no report, or no working local
+    server) or `offline` (for longer). With --wide, json and csv have measurements (GPUs, idleness).
     """
     with control.connect() as api:
         found = api.ListNodes(admin.ListNodesRequest(organisation=org)).nodes
@@ -67,9 +67,9 @@ Examples:
 @output_option
 @control_options
 def describe(*, control: Control, node: str, output: str) -> None:
-    """Everything about NODE, with what it offers; prices are USD per million tokens.
+    """Show everything about NODE and its offers; prices are USD per million tokens.
 
-    csv has the offers alone.
+    csv has only the offers.
     """
     with control.connect() as api:
         found = find(api.ListNodes(admin.ListNodesRequest()).nodes, node)
@@ -92,7 +92,7 @@ Examples:
 @click.argument("node", shell_complete=completion.NODES)
 @control_options
 def drain(*, control: Control, node: str) -> None:
-    """Let NODE finish what runs and give it nothing new, until `resume`."""
+    """Let NODE finish its running requests, and send it no new ones until `resume`."""
     _decide(control, admin.UpdateNodeRequest(node_id=node, drained=True), "drained")
 
 
@@ -105,7 +105,7 @@ Examples:
 @click.argument("node", shell_complete=completion.NODES)
 @control_options
 def resume(*, control: Control, node: str) -> None:
-    """Give NODE requests again after `drain`."""
+    """Send NODE requests again after `drain`."""
     _decide(control, admin.UpdateNodeRequest(node_id=node, drained=False), "not drained")
 
 
@@ -118,7 +118,7 @@ Examples:
 @click.argument("node", shell_complete=completion.NODES)
 @control_options
 def approve(*, control: Control, node: str) -> None:
-    """Let NODE serve, which was invited with --require-approval."""
+    """Approve NODE, which was invited with --require-approval."""
     _decide(control, admin.UpdateNodeRequest(node_id=node, approved=True), "approved")
 
 
@@ -135,7 +135,7 @@ Examples:
 @click.option("--boost", type=click.IntRange(10, 1000), default=None, help="Weight beside others; 100 is neutral.")
 @control_options
 def update(*, control: Control, node: str, name: str | None, visibility: str | None, boost: int | None) -> None:
-    """Change what is decided about NODE."""
+    """Change the settings of NODE."""
     if name is None and visibility is None and boost is None:
         raise UsageError("say what to change: --name, --visibility or --boost")
     request = admin.UpdateNodeRequest(
@@ -156,7 +156,7 @@ Examples:
 @click.argument("node", shell_complete=completion.NODES)
 @control_options
 def remove(*, control: Control, node: str) -> None:
-    """Remove NODE for good: its certificate is worth nothing afterwards. With a new token it may join again."""
+    """Remove NODE for good: its certificate becomes invalid. With a new token it may join again."""
     with control.connect() as api, names.suggesting(api, "node", node):
         answer = api.RemoveNode(admin.RemoveNodeRequest(node_id=node))
     say(f"- node {node}")

@@ -40,10 +40,10 @@ Examples:
 def contributions(
     *, control: Control, by: tuple[str, ...], since: int, until: int | None, org: str, output: str
 ) -> None:
-    """What nodes served and earned, by their owners' own prices, and for how long they were there.
+    """Report what nodes served and earned, at their owners' prices, and how long they were online.
 
-    By day where --by has it, otherwise the highest earnings first. Whole hours: --since and --until are rounded
-    outward. Uptime is there by node or owner, not by model; json and csv have it in seconds.
+    By day if --by has it, otherwise the highest earnings first. Whole hours: --since and --until are rounded
+    outward. Uptime is per node or owner, not per model; json and csv have it in seconds.
     """
     request = admin.ReportContributionsRequest(by=by, since=since, until=until or 0, organisation=org)
     with control.connect() as api:

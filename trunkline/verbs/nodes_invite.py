@@ -60,9 +60,9 @@ def invite(
     image: str,
     output: str,
 ) -> None:
-    """Make a token with which one machine joins, once, and print the command to run there.
+    """Create a single-use token with which one machine joins, and print the command to run there.
 
-    The token is on stdout alone, and nowhere else: it is stored as a hash.
+    The token is printed only on stdout, and stored as a hash.
     """
     url = url.rstrip("/")
     if url and not TUNNEL_URL.fullmatch(url):

@@ -24,7 +24,7 @@ _weight_option = click.option(
 
 @click.group(cls=SuggestingGroup)
 def orgs() -> None:
-    """Organisations, which own keys and limits."""
+    """Manage organisations, which own keys and limits."""
 
 
 @orgs.command(
@@ -38,7 +38,7 @@ Examples:
 @output_option
 @control_options
 def list_orgs(*, control: Control, output: str) -> None:
-    """Every organisation with its limits."""
+    """List all organisations with their limits."""
     with control.connect() as api:
         found = api.ListOrganisations(admin.ListOrganisationsRequest()).organisations
     rows = [
@@ -85,7 +85,7 @@ Examples:
 @_weight_option
 @change_options
 def set_org(*, control: Control, name: str, weight: int | None) -> None:
-    """Change the organisation NAME; what is not given stays. Its limits: `trunkline limits set`."""
+    """Change the organisation NAME; values that are not given stay. For its limits, use `trunkline limits set`."""
     if weight is None:
         raise UsageError("give what is to change, such as --weight 2")
     with control.connect() as api:

@@ -48,7 +48,7 @@ _stream_usage = click.option(
 
 @click.group(cls=SuggestingGroup)
 def providers() -> None:
-    """Where models are: base URLs and credentials."""
+    """Manage providers: base URLs and credentials."""
 
 
 @providers.command(
@@ -62,7 +62,7 @@ Examples:
 @output_option
 @control_options
 def list_providers(*, control: Control, output: str) -> None:
-    """Every provider, with the number of its credentials."""
+    """List all providers, with the number of their credentials."""
     with control.connect() as api:
         found = api.ListProviders(admin.ListProvidersRequest()).providers
     rows = [
@@ -150,7 +150,7 @@ def update(
     stream_usage: bool | None,
     **more: Any,
 ) -> None:
-    """Change what is given of the provider NAME; --credential replaces all its credentials."""
+    """Change the given values of the provider NAME; --credential replaces all its credentials."""
     with control.connect() as api:
         found = api.ListProviders(admin.ListProvidersRequest()).providers
         provider = next((each for each in found if each.name == name), None)
@@ -195,10 +195,10 @@ Examples:
 @click.option("--wait", type=Seconds(), default=0, help="How long to wait for a control plane that is starting.")
 @control_options
 def discover(*, control: Control, wait: int) -> None:
-    """Add the providers that the environment names, and a local Ollama or vLLM, with a route for every model.
+    """Add the providers in the environment, and a local Ollama or vLLM, with a route for every model.
 
-    Asks each for its list of models, which costs nothing. What is stored already is left alone; a model that
-    several of them have is served by the first, with the others as fallbacks.
+    Queries the list of models of each, which costs nothing. Stored objects are left alone. If several providers
+    have a model, the first one serves it, with the others as fallbacks.
     """
     # Importing an HTTP client takes a third of a second, and only this command needs it.
     from trunkline import discovery  # noqa: PLC0415

@@ -31,10 +31,11 @@ Examples:
 @output_option
 @control_options
 def quota(*, control: Control, name: str, output: str) -> None:
-    """What is left of each credential's quotas, of all providers or of NAME, and what rests until when and why.
+    """Show the remainder of each credential's quotas, of all providers or of NAME, and what rests, until when and
+    why.
 
-    A credential is shown by its position and a digest. The source is `quota` for what is configured, `headers` for
-    what the provider's answers said last, `rest` for what rests and has no quota.
+    A credential is shown by its position and a digest. The source is `quota` for configured quotas, `headers` for
+    the last headers of the provider, `rest` for anything that rests without a quota.
     """
     with control.connect() as api, names.suggesting(api, "provider", name):
         found = api.ListQuotas(admin.ListQuotasRequest(provider=name))

@@ -37,9 +37,9 @@ _PAGE = 1_000
 
 @click.group(cls=SuggestingGroup)
 def requests() -> None:
-    """Clients' requests one by one: list, show, cancel. Never a prompt or an answer.
+    """List, show and cancel single requests of clients. Prompts and answers are never shown.
 
-    An ID is what the client got as `x-request-id`.
+    An ID is the one in the client's header `x-request-id`.
     """
 
 
@@ -97,10 +97,10 @@ def list_requests(
     limit: int,
     output: str,
 ) -> None:
-    """The requests that run or wait, oldest first.
+    """List running and waiting requests, oldest first.
 
-    With --finished, --since, --until or --id those that have ended, newest first. `tokens` are a stream's events
-    so far. json and csv have durations in microseconds.
+    With --finished, --since, --until or --id, list those that have ended, newest first. `tokens` are a stream's
+    events so far. json and csv have durations in microseconds.
     """
     ended = finished or since is not None or until is not None or bool(id_prefix)
     if not ended and status and status not in _STATES:
@@ -142,10 +142,10 @@ Examples:
 @output_option
 @control_options
 def show(*, control: Control, id: str, output: str) -> None:  # noqa: A002  # as it is called
-    """One request, running or ended: every attempt and why it moved on, times, tokens, costs.
+    """Show one request, running or ended: every attempt and why it moved on, times, tokens, costs.
 
-    ID may be the beginning of an id. The last table is what it would have cost at each target of its route, at the
-    prices that were in force. csv has the attempts alone.
+    ID may be the beginning of an id. The last table has the cost at each target of its route, at the prices of
+    that time. csv has only the attempts.
     """
     with control.connect() as api:
         found = api.GetRequest(admin.GetRequestRequest(id=id))
@@ -173,10 +173,10 @@ Examples:
 @click.argument("id", metavar="ID")
 @control_options
 def cancel(*, control: Control, id: str) -> None:  # noqa: A002  # as it is called
-    """End a request that runs or waits.
+    """Cancel a running or waiting request.
 
-    Its client gets an error (499 `request_cancelled`) or, in the middle of an answer, a stream that breaks off.
-    The target is not asked any longer; what it has answered so far is billed.
+    Its client gets an error (499 `request_cancelled`) or, in the middle of an answer, a broken stream. The
+    target's connection is closed; the answer so far is billed.
     """
     with control.connect() as api:
         cancelled = api.CancelRequest(admin.CancelRequestRequest(id=id)).request

@@ -37,9 +37,9 @@ Examples:
 def restart(*, data_dir: Path, wait: int) -> None:
     """Restart `trunkline up` on this machine in place, without refusing a request.
 
-    The same process becomes what is installed now, with the command line that it was started with, and starts
-    the control plane and the translator anew, while requests wait. Envoy and what runs in it goes on; where Envoy
-    has changed, a new one listens before the old one drains. The same as SIGUSR2.
+    The same process executes the installed program, with its original command line, and restarts the control plane
+    and the translator while requests wait. Envoy and its requests continue; if Envoy has changed, a new one
+    listens before the old one drains. Same as SIGUSR2.
     """
     layout = Layout(data_dir.absolute())
     pid = lock.holder(layout.lock)

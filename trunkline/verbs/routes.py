@@ -26,7 +26,7 @@ _COLUMNS = ("model", "organisation", "strategy", "targets", "privacy", "managed_
 
 @click.group(cls=SuggestingGroup)
 def routes() -> None:
-    """What clients ask for, and which targets serve it."""
+    """Manage routes: the models that clients request, and the targets that serve them."""
 
 
 @routes.command(
@@ -40,7 +40,7 @@ Examples:
 @output_option
 @control_options
 def list_routes(*, control: Control, output: str) -> None:
-    """Every route, with its targets as TARGET*WEIGHT, tier by tier."""
+    """List all routes, with their targets as TARGET*WEIGHT, tier by tier."""
     with control.connect() as api:
         found = api.ListRoutes(admin.ListRoutesRequest()).routes
     rows = [
@@ -70,7 +70,7 @@ Examples:
 @click.option("--json", "in_json", is_flag=True, help="The same fields as JSON.")
 @control_options
 def show(*, control: Control, model_name: str, org: str, in_json: bool) -> None:
-    """One route, as it stands in trunkline.yaml."""
+    """Show one route in the notation of trunkline.yaml."""
     with control.connect() as api:
         stored = api.ListRoutes(admin.ListRoutesRequest()).routes
     found = _find(stored, model_name, org)
@@ -185,12 +185,11 @@ def set_route(
     reserved_output_tokens: int | None,
     balance: int | None,
 ) -> None:
-    """Create the route MODEL, or change what is given of it; --target replaces all its targets.
+    """Create the route MODEL, or change the given values; --target replaces all its targets.
 
-    A target that is given without a price or a context keeps the one it has; price=0:0 makes it free, and
-    context=0 takes the context off. A paused one stays paused until `routes resume`. Another price holds from now
-    on, or from the date after from=; what was charged before does not change. Prints what differs:
-    also targets and limits that are gone.
+    A target without a price or a context keeps the stored one; price=0:0 makes it free, and context=0 removes the
+    context. A paused target stays paused until `routes resume`. A new price applies from now on, or from the date
+    after from=; past charges do not change. Prints the difference, including removed targets and limits.
     """
     with control.connect() as api:
         stored = _find(api.ListRoutes(admin.ListRoutesRequest()).routes, model_name, org)
@@ -326,10 +325,10 @@ Examples:
 @output_option
 @control_options
 def explain(*, control: Control, model_name: str, org: str, key: str, output: str) -> None:
-    """Which target of MODEL would be chosen now, and why.
+    """Explain which target of MODEL would be chosen now, and why.
 
-    Seconds and dollars are those of the route's typical request: what it was used for in the last minutes. Below a
-    target whose provider has several credentials, TARGET#1, TARGET#2 … are the measurements with each of them.
+    Seconds and dollars are those of the route's typical request of the last minutes. Below a target whose provider
+    has several credentials, TARGET#1, TARGET#2 … are the measurements with each of them.
     """
     with control.connect() as api, names.suggesting(api, "route", names.route_label(model_name, org)):
         if key:

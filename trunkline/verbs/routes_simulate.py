@@ -70,12 +70,12 @@ Examples:
 def simulate(
     *, control: Control, file: Path, model_name: str, since: int, until: int | None, org: str, output: str
 ) -> None:
-    """Replay past requests against the routes of a file, and change nothing.
+    """Replay past requests against the routes of a file, without applying it.
 
-    For each target, and in total: its share of the requests, what they cost, how long they took from beginning to
-    end, and to the first byte of streams (half and 95 % of them had it sooner); as recorded, as replayed with the
-    route that there is now, and as replayed with the proposed one. Costs of the replays are at the prices in force
-    now. Below the table stands what the figures do not know. Credentials of the file are neither read nor sent.
+    For each target, and in total: the share of requests, the cost, the total time, and the time to the first byte
+    of streams (median and 95th percentile); as recorded, as replayed with the current route, and as replayed with
+    the proposed one. Costs of the replays are at current prices. Notes below the table list unknowns. Credentials
+    of the file are neither read nor sent.
     """
     given, positions = loader.read_without_secrets(file)
     request = admin.SimulateRoutesRequest(

@@ -59,11 +59,11 @@ def smoke(
     base_url_ca_file: str | None,
     output: str,
 ) -> None:
-    """Try a running gateway: every target of every route, failover, costs, cache, limits.
+    """Test a running gateway: every target of every route, failover, costs, cache, limits.
 
-    Sends a few tiny requests per target, which are billed as any other, with keys and routes of its own that it
-    removes at the end. Nothing that serves anybody is changed, and no provider is made to fail: for the failover
-    the target is paused in a copy of the route. Exits with 1 if a check fails.
+    Sends a few tiny requests per target, which are billed like any other, with its own keys and routes, which it
+    removes at the end. It changes nothing in use, and makes no provider fail: for the failover, the target is
+    paused in a copy of the route. Exits with 1 if a check fails.
     """
     url = base_url or control.base_url
     if not url:

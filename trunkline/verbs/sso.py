@@ -39,7 +39,7 @@ Examples:
 @output_option
 @control_options
 def list_providers(*, control: Control, output: str) -> None:
-    """Every identity provider; never its client secret."""
+    """List all identity providers, without their client secrets."""
     with control.connect() as api:
         found = api.GetGateway(admin.GetGatewayRequest()).gateway
     say(render([_row(each) for each in found.oidc], _COLUMNS, output, important=_IMPORTANT), lines=True)
@@ -67,7 +67,7 @@ Examples:
 @click.option("--sign-up-role", type=click.Choice(list(ROLES)), help="As what.  [default: member]")
 @change_options
 def set_provider(*, control: Control, name: str, **given: Any) -> None:
-    """Add the identity provider NAME, or change what is given of it."""
+    """Add the identity provider NAME, or change the given values."""
     with control.connect() as api:
         stored = api.GetGateway(admin.GetGatewayRequest()).gateway
         wanted = changes.copied(stored)
@@ -88,7 +88,7 @@ Examples:
 @click.argument("name")
 @change_options
 def remove(*, control: Control, name: str) -> None:
-    """Remove the identity provider NAME. Those who came through it stay; `trunkline users` removes them."""
+    """Remove the identity provider NAME. Its users stay; `trunkline users` removes them."""
     with control.connect() as api:
         stored = api.GetGateway(admin.GetGatewayRequest()).gateway
         wanted = changes.copied(stored)

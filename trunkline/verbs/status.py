@@ -33,12 +33,12 @@ Examples:
 @output_option
 @control_options
 def status(*, control: Control, output: str) -> None:
-    """Every Envoy and translator: what it runs, what it refused. Every node, and why if it serves nobody.
+    """Show what every Envoy and translator runs and has rejected, and why a node serves nobody.
 
-    One line per client and resource type; the state is `in sync`, `pending`, `refused` or `away`. What clients do
-    wrong follows, refusals with the resource and the client's own reason, and addresses whose xDS streams were
-    refused; then alerts and the nodes. Alerts tell of credentials that a provider refuses, quotas that are used
-    up, targets that rest, and limits. csv has the clients alone.
+    One line per client and resource type; the state is `in sync`, `pending`, `refused` or `away`. Errors of
+    clients follow: rejections with the resource and the client's reason, and addresses whose xDS streams were
+    refused; then alerts and the nodes. Alerts report credentials that a provider refuses, exhausted quotas,
+    resting targets, and limits. csv has only the clients.
     """
     with control.connect() as api:
         found = api.GetStatus(admin.GetStatusRequest())

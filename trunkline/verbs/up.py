@@ -157,9 +157,9 @@ def up(
 ) -> None:
     """Run the gateway on this machine until Ctrl-C.
 
-    Starts Envoy, the control plane and the translator, and restarts what crashes. Prints one line that begins with
-    `ready` once a request would pass. The first API key and the admin token are in DATA_DIR/credentials.json, logs
-    below DATA_DIR/log.
+    Starts Envoy, the control plane and the translator, and restarts any that crash. Prints one line that begins
+    with `ready` once requests are served. The first API key and the admin token are in DATA_DIR/credentials.json,
+    logs below DATA_DIR/log.
 
     Without a config file, the first start takes providers from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY,
     GEMINI_API_KEY, …) and from a local Ollama or vLLM.

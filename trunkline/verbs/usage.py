@@ -103,7 +103,7 @@ def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(cls=SuggestingGroup)
 def usage() -> None:
-    """What was used and what it cost: report, top, compare, export, refused."""
+    """Report usage and cost: report, top, compare, export, refused."""
 
 
 @usage.command(
@@ -122,10 +122,10 @@ Examples:
 @output_option
 @control_options
 def report(*, control: Control, wanted: admin.UsageFilter, by: tuple[str, ...], output: str) -> None:
-    """Requests, tokens and cost, summed; in tables with a line of totals.
+    """Report sums of requests, tokens and cost; tables have a line of totals.
 
-    By time where --by has hour or day, otherwise the highest cost first. Whole hours: --since and --until are
-    rounded outward. Tokens of `cached` are part of `prompt`, and `cached_percent` of it; those of `reasoning` are
+    By time if --by has hour or day, otherwise the highest cost first. Whole hours: --since and --until are rounded
+    outward. Tokens of `cached` are part of `prompt`, and `cached_percent` is their share; those of `reasoning` are
     part of `completion`.
     """
     with control.connect() as api:
@@ -157,7 +157,7 @@ Examples:
 @output_option
 @control_options
 def top(*, control: Control, wanted: admin.UsageFilter, order: str, limit: int, output: str) -> None:
-    """The heaviest single requests.
+    """List the heaviest single requests.
 
     json and csv have durations in microseconds, and ids where the table has names.
     """
@@ -182,7 +182,7 @@ Examples:
 @output_option
 @control_options
 def compare(*, control: Control, wanted: admin.UsageFilter, output: str) -> None:
-    """The targets of one route (--model) side by side.
+    """Compare the targets of one route (--model).
 
     What a million tokens really cost, the time to the first byte (half and 95 % of the requests had it sooner;
     within 5 %), the speed of answering, the share of requests that ended in an error, and the share of attempts
@@ -213,7 +213,7 @@ Examples:
 @filter_options
 @control_options
 def export(*, control: Control, wanted: admin.UsageFilter, form: str, file: Path | None) -> None:
-    """Single requests, oldest first, as stored: microseconds, nano-USD and, rounded, micro-USD."""
+    """Export single requests, oldest first, as stored: microseconds, nano-USD and, rounded, micro-USD."""
     with control.connect() as api:
         wanted.key_id = _key(api, wanted)
 
@@ -240,9 +240,9 @@ Examples:
 @output_option
 @control_options
 def refused(*, control: Control, limit: int, output: str) -> None:
-    """Records that could not be stored, the newest first, and why.
+    """List records that could not be stored, newest first, with the reasons.
 
-    They are in none of the other verbs' figures. json has each record in full.
+    They are not included in the figures of other commands. json has each record in full.
     """
     with control.connect() as api:
         found = api.ListRefusedUsage(admin.ListRefusedUsageRequest(limit=limit))

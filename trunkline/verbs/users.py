@@ -23,7 +23,7 @@ _role_option = click.option("--role", type=click.Choice(list(ROLES)), help="What
 
 @click.group(cls=SuggestingGroup)
 def users() -> None:
-    """People who sign in to the console, and what they may do."""
+    """Manage people who sign in to the console, and their roles."""
 
 
 @users.command(
@@ -37,7 +37,7 @@ Examples:
 @click.option("--expires", type=Seconds(), default=None, help="How long it works.  [default: 1d; at most 7d]")
 @control_options
 def setup_link(*, control: Control, expires: int | None) -> None:
-    """Print a link with which one person becomes the installation's admin. Earlier ones end."""
+    """Print a link with which one person becomes the installation's admin. Earlier links become invalid."""
     with control.connect() as api:
         made = api.CreateSetupLink(admin.CreateSetupLinkRequest(ttl_seconds=expires or 0))
     _say_link(made.url, made.expires_at)
@@ -55,7 +55,7 @@ Examples:
 @output_option
 @control_options
 def list_users(*, control: Control, org: str, output: str) -> None:
-    """Every user with what they belong to, and invitations that nobody has accepted yet."""
+    """List all users with their memberships, and pending invitations."""
     with control.connect() as api:
         found = api.ListUsers(admin.ListUsersRequest(organisation=org)).users
         invited = api.ListInvitations(admin.ListInvitationsRequest(organisation=org)).invitations
@@ -82,7 +82,7 @@ Examples:
 def invite(
     *, control: Control, email: str, org: str, role: str | None, as_admin: bool, expires: int | None
 ) -> None:
-    """Print a link with which EMAIL joins. Nothing is sent: hand it over yourself."""
+    """Print a link with which EMAIL joins. Nothing is sent: pass the link on yourself."""
     wanted = ROLES[role] if role else admin.ROLE_UNSPECIFIED
     request = admin.InviteUserRequest(
         email=email, organisation=org, admin=as_admin, ttl_seconds=expires or 0, role=wanted
@@ -101,7 +101,7 @@ Examples:
 @click.argument("invitation")
 @control_options
 def withdraw(*, control: Control, invitation: str) -> None:
-    """End the INVITATION with this id, which `trunkline users list` shows."""
+    """Withdraw the INVITATION with this id, which `trunkline users list` shows."""
     with control.connect() as api:
         api.RevokeInvitation(admin.RevokeInvitationRequest(id=invitation))
     say(f"- invitation {invitation}")
@@ -123,7 +123,7 @@ Examples:
 @click.option("--admin/--no-admin", "as_admin", default=None, help="Of the installation.")
 @control_options
 def role(*, control: Control, user: str, org: str, role: str | None, leaves: bool, as_admin: bool | None) -> None:
-    """Say what USER may do: in an organisation, or as an admin of the installation."""
+    """Set the role of USER in an organisation, or as an admin of the installation."""
     if bool(org) != (role is not None or leaves) or (role is not None and leaves):
         raise UsageError("give --org with --role or with --none, such as --org acme --role operator")
     if not org and as_admin is None:
@@ -149,7 +149,7 @@ Examples:
 @click.argument("user", shell_complete=completion.USERS)
 @control_options
 def disable(*, control: Control, user: str) -> None:
-    """End the sessions and tokens of USER, revoke their own keys, and let them sign in no more."""
+    """Disable USER: end their sessions and tokens, revoke their own keys, and refuse sign-in."""
     _change(control, user, disabled=True)
     say(f"~ user {user}: disabled")
 
@@ -163,7 +163,7 @@ Examples:
 @click.argument("user", shell_complete=completion.USERS)
 @control_options
 def enable(*, control: Control, user: str) -> None:
-    """Let USER sign in again. Keys that were revoked stay so."""
+    """Let USER sign in again. Revoked keys stay revoked."""
     _change(control, user, disabled=False)
     say(f"~ user {user}: enabled")
 
