@@ -1,7 +1,8 @@
 """Builds the documentation's site from docs/*.md, with Sphinx in its own environment: `make docs`.
 
-A page without an entry in a table of contents, or a link to a page or section that does not exist, is an error. The
-gateway serves the site under the policy of the console: it has nothing inline, and no script turns text into HTML.
+A page without an entry in a table of contents, or a link to a page or section that does not exist, is an error.
+The gateway serves the site under the policy of the console: it has nothing inline, and no script turns text into
+HTML.
 """
 
 from __future__ import annotations
