@@ -199,7 +199,9 @@ def change_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Like control_options, for a command that changes objects that a file may manage: also adds --take-over."""
 
     @click.option(
-        "--take-over", is_flag=True, help="Also change what a file manages; the file leaves it alone afterwards."
+        "--take-over",
+        is_flag=True,
+        help="Also change objects that a file manages; the file leaves them alone afterwards.",
     )
     def with_take_over(*, control: Control, take_over: bool, **given: Any) -> Any:
         return verb(control=dataclasses.replace(control, take_over=take_over), **given)
@@ -215,7 +217,7 @@ def control_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(path_type=Path),
         default=Path("data"),
         show_default=True,
-        help="Where `trunkline up` keeps credentials.json.",
+        help="The directory in which `trunkline up` keeps credentials.json.",
     )
     @click.option(
         "--control-ca-file",

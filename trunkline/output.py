@@ -42,10 +42,19 @@ def output_option(verb: Callable[..., Any]) -> Callable[..., Any]:
 
     for option in (
         click.option(
-            "--wide", is_flag=True, expose_value=False, callback=_is_wide, help="All columns, however wide."
+            "--wide",
+            is_flag=True,
+            expose_value=False,
+            callback=_is_wide,
+            help="Show all columns, regardless of the width.",
         ),
         click.option(
-            "--json", is_flag=True, expose_value=False, is_eager=True, callback=_is_json, help="As --output json."
+            "--json",
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_is_json,
+            help="Same as --output json.",
         ),
         click.option(
             "--output",
@@ -54,7 +63,7 @@ def output_option(verb: Callable[..., Any]) -> Callable[..., Any]:
             default="table",
             show_default=True,
             callback=chosen,
-            help="How to print it.",
+            help="Output format.",
         ),
     ):
         verb = option(verb)

@@ -27,14 +27,14 @@ Examples:
 )
 @click.option("--file", "-f", type=click.Path(path_type=Path), required=True, help="The trunkline.yaml to apply.")
 @click.option("--dry-run", is_flag=True, help="Print the difference and change nothing.")
-@click.option("--take-over", is_flag=True, help="Make the file the manager of all that it names.")
-@click.option("--prune", is_flag=True, help="Remove what the file manages and no longer names.")
+@click.option("--take-over", is_flag=True, help="Make the file the manager of every object that it names.")
+@click.option("--prune", is_flag=True, help="Remove objects that the file manages but no longer names.")
 @click.option(
     "--wait",
     type=Seconds(),
     default="10s",
     show_default=True,
-    help="How long to wait for a control plane that is starting, or that has crashed and is restarted.",
+    help="How long to wait for a control plane that is starting or being restarted after a crash.",
 )
 @control_options
 def apply(*, control: Control, file: Path, dry_run: bool, take_over: bool, prune: bool, wait: int) -> None:

@@ -58,12 +58,14 @@ class AuditFilter:
 def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the flags that filter events, and passes `event_filter` to the command."""
 
-    @click.option("--by", "actor", default="", help="Only what this actor did.")
-    @click.option("--type", "object_type", type=_TYPES, default=None, help="Only events about these.")
-    @click.option("--name", default="", help="Only events about the object of this name.")
-    @click.option("--since", type=Timestamp(), default=None, help="Ago (7d), or a date (UTC).")
+    @click.option("--by", "actor", default="", help="Only events of this actor.")
     @click.option(
-        "--org", default="", shell_complete=completion.ORGS, help="Only what belongs to this organisation."
+        "--type", "object_type", type=_TYPES, default=None, help="Only events about objects of this type."
+    )
+    @click.option("--name", default="", help="Only events about the object of this name.")
+    @click.option("--since", type=Timestamp(), default=None, help="How long ago (7d), or a date (UTC).")
+    @click.option(
+        "--org", default="", shell_complete=completion.ORGS, help="Only events of this organisation."
     )
     def with_filter(
         *, actor: str, object_type: str | None, name: str, since: int | None, org: str, **given: Any
@@ -89,7 +91,9 @@ Examples:
   trunkline audit list --org acme
 """,
 )
-@click.option("--count", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most this many.")
+@click.option(
+    "--count", type=click.IntRange(1, 1000), default=100, show_default=True, help="Maximum number of events."
+)
 @click.option("--before", type=click.IntRange(min=0), default=0, help="Only events older than this id.")
 @filter_options
 @output_option
@@ -117,7 +121,7 @@ Examples:
     type=click.Choice(["json", "csv"]),
     default="json",
     show_default=True,
-    help="What to write.",
+    help="Output format.",
 )
 @click.option("--file", type=click.Path(path_type=Path, dir_okay=False), default=None, help="[default: stdout]")
 @filter_options

@@ -24,7 +24,7 @@ Examples:
 """
 )
 @click.argument("page", default="index")
-@click.option("--print", "only_print", is_flag=True, help="Print where the page is instead of opening it.")
+@click.option("--print", "only_print", is_flag=True, help="Print the page's location instead of opening it.")
 def docs(*, page: str, only_print: bool) -> None:
     """Open the documentation of this version in a browser, without the internet."""
     site = next((each for each in _SITES if (each / "index.html").is_file()), None)

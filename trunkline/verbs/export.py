@@ -22,7 +22,7 @@ Examples:
     "--managed-by",
     metavar="api|file|file:NAME",
     default="",
-    help="Only what the API manages, or files, or one of them.  [default: everything]",
+    help="Only objects managed by the API, by files, or by one file.  [default: everything]",
 )
 @control_options
 def export(*, control: Control, managed_by: str) -> None:

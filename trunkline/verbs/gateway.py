@@ -55,19 +55,28 @@ Examples:
   trunkline gateway set --cache-store rediss://trunkline@cache.internal --cache-password env:CACHE_PASSWORD
 """,
 )
-@click.option("--cors-origin", "origins", multiple=True, help="A page's origin; all of them replace those before.")
-@click.option("--cors-max-age", "max_age", type=Seconds(), help="How long browsers may keep a preflight's answer.")
-@click.option("--no-cors", is_flag=True, help="Browsers' pages of other origins may not call the gateway.")
-@click.option("--default", "defaults", multiple=True, help="ENDPOINT=MODEL for requests that name no model.")
-@click.option("--cache-store", help="Where answers are kept: memory, or redis://[USER@]HOST:PORT/NUMBER.")
+@click.option("--cors-origin", "origins", multiple=True, help="An origin of pages; they replace the present ones.")
 @click.option(
-    "--cache-most-bytes", type=click.IntRange(min=0), help="Bytes of memory that they may take; 0: 256 MiB."
+    "--cors-max-age", "max_age", type=Seconds(), help="How long browsers may cache a preflight's answer."
 )
-@click.option("--cache-password", help="That of the store, as env:NAME or file:PATH.")
+@click.option("--no-cors", is_flag=True, help="Forbid pages of other origins to call the gateway.")
+@click.option("--default", "defaults", multiple=True, help="ENDPOINT=MODEL for requests that name no model.")
+@click.option("--cache-store", help="Store of cached answers: memory, or redis://[USER@]HOST:PORT/NUMBER.")
+@click.option(
+    "--cache-most-bytes",
+    type=click.IntRange(min=0),
+    help="Maximum bytes of memory for cached answers; 0: 256 MiB.",
+)
+@click.option("--cache-password", help="Password of the store, as env:NAME or file:PATH.")
 @click.option("--no-cache-password", is_flag=True, help="Remove the stored password.")
-@click.option("--cache-ca-file", help="PEM file with the CAs to trust for rediss://, as translators see the path.")
-@click.option("--alert-webhook", help="Where alerts of limits are sent: https://HOST/PATH; empty: nowhere.")
-@click.option("--alert-secret", metavar="env:NAME|file:PATH", help="Signs them.")
+@click.option(
+    "--cache-ca-file",
+    help="PEM file with the CAs to trust for rediss://, by its path on the translators' machines.",
+)
+@click.option("--alert-webhook", help="URL to which alerts of limits are sent: https://HOST/PATH; empty: none.")
+@click.option(
+    "--alert-secret", metavar="env:NAME|file:PATH", help="Secret that signs alerts, as env:NAME or file:PATH."
+)
 @change_options
 def set_gateway(
     *,

@@ -30,13 +30,15 @@ Examples:
 """
 )
 @click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--org", default="default", show_default=True, help="Whose its keys and budgets become.")
-@click.option("--write", type=click.Path(path_type=Path), help="The file to make.  [default: stdout]")
-@click.option("--force", is_flag=True, help="Replace the file of --write if there is one.")
+@click.option(
+    "--org", default="default", show_default=True, help="The organisation that gets its keys and budgets."
+)
+@click.option("--write", type=click.Path(path_type=Path), help="The file to write.  [default: stdout]")
+@click.option("--force", is_flag=True, help="Replace an existing file of --write.")
 @click.option(
     "--report",
     type=click.Choice(["table", "json", "csv"]),
-    help="Print only what becomes of each setting, in this form.  [default: the file, and a table on stderr]",
+    help="Print only the result for each setting, in this format.  [default: the file, and a table on stderr]",
 )
 def litellm(config: Path, org: str, write: Path | None, force: bool, report: str | None) -> None:
     """Convert LiteLLM's CONFIG to a trunkline.yaml, and report the result for each of its settings.

@@ -29,16 +29,16 @@ _max_price_option = click.option(
     "--max-price",
     type=Usd(),
     default=None,
-    help="USD that one request may cost by its estimate; 0: any amount.  [default: 0]",
+    help="Maximum estimated cost of a request in USD; 0: no maximum.  [default: 0]",
 )
 _expiry_option = click.option(
-    "--expires", type=Expiry(), default=None, help="When it ends: 90d, 2027-01-01, or never.  [default: never]"
+    "--expires", type=Expiry(), default=None, help="Expiry: 90d, 2027-01-01, or never.  [default: never]"
 )
 _priority_option = click.option(
     "--priority",
     type=click.Choice(list(PRIORITIES)),
     default=None,
-    help="Beside the organisation's other keys where requests wait.",
+    help="Priority over the organisation's other keys while requests wait.",
 )
 #: The columns that a narrow terminal keeps longest.
 _IMPORTANT = (
@@ -70,19 +70,21 @@ Examples:
   trunkline keys create --org acme --name trial --pins-targets --expires 1d
 """
 )
-@click.option("--org", shell_complete=completion.ORGS, required=True, help="The organisation that owns it.")
+@click.option("--org", shell_complete=completion.ORGS, required=True, help="The organisation that owns the key.")
 @click.option("--name", required=True, help="Unique among the organisation's keys.")
-@click.option("--model", "models", multiple=True, help="Pattern of models it may use.  [default: *]")
-@click.option("--limit", "given", type=LimitFlag(), multiple=True, help="An upper bound; may be repeated.")
+@click.option(
+    "--model", "models", multiple=True, help="Pattern of models that it may use; may be repeated.  [default: *]"
+)
+@click.option("--limit", "given", type=LimitFlag(), multiple=True, help="A limit; may be repeated.")
 @_expiry_option
 @_max_price_option
 @_priority_option
 @click.option(
     "--pins-targets",
     is_flag=True,
-    help="Its requests may name one target: model MODEL@TARGET. Needs --expires within a day, and an admin.",
+    help="Let its requests name one target: model MODEL@TARGET. Needs --expires within a day, and an admin.",
 )
-@click.option("--value", default="", help="For migration: an existing key, as env:NAME or file:PATH.")
+@click.option("--value", default="", help="For migration: the value of an existing key, as env:NAME or file:PATH.")
 @control_options
 def create(
     *,
@@ -124,8 +126,8 @@ Examples:
   trunkline keys list --org acme --revoked --output json
 """,
 )
-@click.option("--org", shell_complete=completion.ORGS, default="", help="Only this organisation's.")
-@click.option("--revoked", is_flag=True, help="Revoked ones too.")
+@click.option("--org", shell_complete=completion.ORGS, default="", help="Only those of this organisation.")
+@click.option("--revoked", is_flag=True, help="Include revoked keys.")
 @output_option
 @control_options
 def list_keys(*, control: Control, org: str, revoked: bool, output: str) -> None:
@@ -161,16 +163,16 @@ Examples:
 """
 )
 @click.argument("key", metavar="KEY", shell_complete=completion.KEYS)
-@click.option("--name", default=None, help="Another name, unique among the organisation's keys.")
-@click.option("--model", "models", multiple=True, help="Pattern of models, in place of those it has.")
-@click.option(
-    "--limit", "given", type=LimitFlag(), multiple=True, help="An upper bound, in place of those it has."
-)
+@click.option("--name", default=None, help="New name, unique among the organisation's keys.")
+@click.option("--model", "models", multiple=True, help="Pattern of models, replacing the present ones.")
+@click.option("--limit", "given", type=LimitFlag(), multiple=True, help="A limit, replacing the present ones.")
 @click.option("--no-limits", is_flag=True, help="Remove every limit.")
-@click.option("--expires", type=Expiry(), default=None, help="When it ends: 90d, 2027-01-01, or never.")
-@click.option("--max-price", type=Usd(), default=None, help="USD that one request may cost; 0: any amount.")
+@click.option("--expires", type=Expiry(), default=None, help="Expiry: 90d, 2027-01-01, or never.")
+@click.option(
+    "--max-price", type=Usd(), default=None, help="Maximum estimated cost of a request in USD; 0: no maximum."
+)
 @_priority_option
-@click.option("--end-grace", is_flag=True, help="Refuse the secret before the last rotation from now on.")
+@click.option("--end-grace", is_flag=True, help="Refuse the previous secret from now on.")
 @change_options
 def update(
     *,
@@ -225,7 +227,7 @@ Examples:
 )
 @click.argument("key", metavar="KEY", shell_complete=completion.KEYS)
 @click.option(
-    "--grace", type=Seconds(), default=None, help="How long the secret before works too.  [default: 24h]"
+    "--grace", type=Seconds(), default=None, help="How long the previous secret keeps working.  [default: 24h]"
 )
 @click.option(
     "--ends",

@@ -121,7 +121,7 @@ Examples:
 )
 @click.argument("holder", type=HolderFlag(), metavar="HOLDER")
 @click.argument("given", type=LimitName(), metavar="LIMIT...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every limit that it has.")
+@click.option("--all", "everything", is_flag=True, help="All limits of the holder.")
 @change_options
 def remove(*, control: Control, holder: Holder, given: tuple[model.Limit, ...], everything: bool) -> None:
     """Remove each LIMIT, named without its amount, from the HOLDER."""

@@ -37,7 +37,7 @@ Examples:
     type=click.Path(path_type=Path),
     default=Path("data"),
     show_default=True,
-    help="Whose gateway, where neither URL nor TRUNKLINE_CONTROL says it.",
+    help="The data directory of the gateway, if neither URL nor TRUNKLINE_CONTROL names one.",
 )
 @click.option(
     "--control-ca-file",

@@ -38,7 +38,7 @@ Examples:
   trunkline nodes list --org acme --output json
 """,
 )
-@click.option("--org", shell_complete=completion.ORGS, default="", help="Only this organisation's.")
+@click.option("--org", shell_complete=completion.ORGS, default="", help="Only those of this organisation.")
 @output_option
 @control_options
 def list_nodes(*, control: Control, org: str, output: str) -> None:
@@ -130,9 +130,11 @@ Examples:
 """
 )
 @click.argument("node", shell_complete=completion.NODES)
-@click.option("--name", default=None, help="Another name, unique within the organisation.")
-@click.option("--visibility", type=click.Choice(list(VISIBILITIES)), default=None, help="Who may use it.")
-@click.option("--boost", type=click.IntRange(10, 1000), default=None, help="Weight beside others; 100 is neutral.")
+@click.option("--name", default=None, help="New name, unique within the organisation.")
+@click.option("--visibility", type=click.Choice(list(VISIBILITIES)), default=None, help="Who may use the node.")
+@click.option(
+    "--boost", type=click.IntRange(10, 1000), default=None, help="Weight relative to other nodes; 100 is neutral."
+)
 @control_options
 def update(*, control: Control, node: str, name: str | None, visibility: str | None, boost: int | None) -> None:
     """Change the settings of NODE."""

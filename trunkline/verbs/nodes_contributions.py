@@ -27,8 +27,10 @@ Examples:
 @click.option(
     "--by", type=Names(_DIMENSIONS), default="node", show_default=True, help=f"Any of {', '.join(_DIMENSIONS)}."
 )
-@click.option("--since", type=Timestamp(), default="30d", show_default=True, help="Ago, or a date (UTC).")
-@click.option("--until", type=Timestamp(), default=None, help="The same.  [default: now]")
+@click.option(
+    "--since", type=Timestamp(), default="30d", show_default=True, help="How long ago (7d), or a date (UTC)."
+)
+@click.option("--until", type=Timestamp(), default=None, help="The end, in the same form.  [default: now]")
 @click.option(
     "--org",
     shell_complete=completion.ORGS,

@@ -33,18 +33,16 @@ Examples:
     required=True,
     help="The organisation that the machine belongs to.",
 )
-@click.option("--owner-key", default="", help="Its owner's API key, by name.  [default: the organisation]")
-@click.option(
-    "--ttl", type=Seconds(), default="1h", show_default=True, help="For how long it admits; at most 30d."
-)
+@click.option("--owner-key", default="", help="Name of the owner's API key.  [default: the organisation]")
+@click.option("--ttl", type=Seconds(), default="1h", show_default=True, help="Validity of the token; at most 30d.")
 @click.option(
     "--visibility", type=click.Choice(list(VISIBILITIES)), default="organisation", show_default=True,
-    help="Who may use it: its owner's key, its organisation, or everybody.",
+    help="Who may use the node: its owner's key, its organisation, or everybody.",
 )  # fmt: skip
-@click.option("--require-approval", is_flag=True, help="It serves nobody before `trunkline nodes approve`.")
-@click.option("--name", default="", help="What to call it.  [default: the machine's own name]")
-@click.option("--url", default="", help="Where it reaches the gateway.  [default: as --tunnel-url says]")
-@click.option("--image", default=IMAGE, show_default=True, help="For the docker command.")
+@click.option("--require-approval", is_flag=True, help="The node serves nobody before `trunkline nodes approve`.")
+@click.option("--name", default="", help="Name of the node.  [default: the machine's own name]")
+@click.option("--url", default="", help="URL at which it reaches the gateway.  [default: the one of --tunnel-url]")
+@click.option("--image", default=IMAGE, show_default=True, help="Image for the docker command.")
 @output_option
 @control_options
 def invite(

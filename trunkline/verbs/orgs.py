@@ -18,7 +18,7 @@ _weight_option = click.option(
     "--weight",
     type=click.IntRange(min=0, max=100),
     default=None,
-    help="Its share of the places beside other organisations where requests wait; 0: 1.",
+    help="Its share of places relative to other organisations while requests wait; 0: 1.",
 )
 
 
@@ -62,7 +62,7 @@ Examples:
 """
 )
 @click.argument("name")
-@click.option("--limit", "given", type=LimitFlag(), multiple=True, help="An upper bound; may be repeated.")
+@click.option("--limit", "given", type=LimitFlag(), multiple=True, help="A limit; may be repeated.")
 @_weight_option
 @control_options
 def add(*, control: Control, name: str, given: tuple[model.Limit, ...], weight: int | None) -> None:

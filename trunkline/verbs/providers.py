@@ -35,14 +35,18 @@ _COLUMNS = (
     "managed_by",
 )
 
-_base_url = click.option("--base-url", help="The part before /chat/completions.")
+_base_url = click.option("--base-url", help="The base URL, up to but without /chat/completions.")
 _credential = click.option(
-    "--credential", "given", multiple=True, metavar="env:NAME|file:PATH", help="An API key; may be repeated."
+    "--credential",
+    "given",
+    multiple=True,
+    metavar="env:NAME|file:PATH",
+    help="An API key, as env:NAME or file:PATH; may be repeated.",
 )
-_dialect = click.option("--dialect", help="What it speaks.  [default: openai]")
-_ca_file = click.option("--ca-file", help="PEM file with the CAs to trust, as Envoy sees the path.")
+_dialect = click.option("--dialect", help="The dialect that it speaks.  [default: openai]")
+_ca_file = click.option("--ca-file", help="PEM file with the CAs to trust, by its path on Envoy's machine.")
 _stream_usage = click.option(
-    "--stream-usage/--no-stream-usage", default=None, help="Ask for usage on streams whose client did not."
+    "--stream-usage/--no-stream-usage", default=None, help="Request usage on streams whose client did not."
 )
 
 

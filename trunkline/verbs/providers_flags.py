@@ -20,14 +20,14 @@ _OPTIONS = (
         "--quota",
         type=QuotaFlag(),
         multiple=True,
-        help="What each credential may be used for; may be repeated. Replaces those there are.",
+        help="Quota of each credential; may be repeated. They replace the present quotas.",
     ),
     click.option(
         "--credential-quota",
         "own_quota",
         type=CredentialQuotaFlag(),
         multiple=True,
-        help="The same for one credential, by its position, instead of --quota; may be repeated.",
+        help="Quota of one credential, by its position, instead of --quota; may be repeated.",
     ),
     click.option("--no-quota", is_flag=True, help="Remove all quotas."),
     click.option(
@@ -36,13 +36,13 @@ _OPTIONS = (
         default=None,
         help='A path that Envoy asks to see whether the server lives; it must cost nothing. "": none.',
     ),
-    click.option("--health-every", type=Seconds(), default=None, help="How often; 0s: every 10s."),
+    click.option("--health-every", type=Seconds(), default=None, help="Interval of the checks; 0s: 10s."),
     click.option(
         "--health-status",
         "health_statuses",
         type=click.IntRange(100, 599),
         multiple=True,
-        help="A status of a server that lives; may be repeated.  [default: 200]",
+        help="A status of a healthy server; may be repeated.  [default: 200]",
     ),
 )
 

@@ -55,29 +55,40 @@ Examples:
   trunkline requests list --since 2026-11-01 --until 2026-11-02 --tag nightly --limit 1000 --output csv
 """,
 )
-@click.option("--finished", is_flag=True, help="Those that have ended, newest first, instead of those that run.")
+@click.option(
+    "--finished", is_flag=True, help="List requests that have ended, newest first, instead of running ones."
+)
 @click.option(
     "--since",
     type=Timestamp(),
     default=None,
-    help="Of ended ones: ago, or a date (UTC).  [default: 24h; with --id any time]",
+    help="For ended requests: how long ago, or a date (UTC).  [default: 24h; with --id any time]",
 )
-@click.option("--until", type=Timestamp(), default=None, help="The same.  [default: now]")
-@click.option("--id", "id_prefix", default="", help="Ended ones whose id begins so; 4 characters or more.")
-@click.option("--org", shell_complete=completion.ORGS, default="", help="Only this organisation's, by name.")
+@click.option("--until", type=Timestamp(), default=None, help="The end, in the same form.  [default: now]")
 @click.option(
-    "--key", shell_complete=completion.KEYS, default="", help="Only this API key's: ORG/NAME, NAME or public id."
+    "--id", "id_prefix", default="", help="Ended requests whose id begins with this; at least 4 characters."
+)
+@click.option(
+    "--org", shell_complete=completion.ORGS, default="", help="Only requests of this organisation, by name."
+)
+@click.option(
+    "--key",
+    shell_complete=completion.KEYS,
+    default="",
+    help="Only requests with this API key: ORG/NAME, NAME or public id.",
 )
 @click.option("--model", shell_complete=completion.ROUTES, default="", help="Only requests for this model.")
-@click.option("--target", default="", help="Only at this target.")
+@click.option("--target", default="", help="Only requests at this target.")
 @click.option("--tag", default="", help="Only requests with this x-trunkline-tag.")
 @click.option("--user", default="", help="Only requests with this `user`.")
 @click.option(
     "--status",
     default="",
-    help="queued or running; of ended ones failed, cancelled, expired, a status (429) or a class (5xx).",
+    help="queued or running; for ended requests failed, cancelled, expired, a status (429) or a class (5xx).",
 )
-@click.option("--limit", type=click.IntRange(1, _MOST), default=100, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, _MOST), default=100, show_default=True, help="Maximum number of rows."
+)
 @output_option
 @control_options
 def list_requests(

@@ -29,10 +29,10 @@ Examples:
     type=click.Path(path_type=Path),
     default=Path("data"),
     show_default=True,
-    help="Of the `trunkline up` that is restarted.",
+    help="Data directory of the `trunkline up` to restart.",
 )
 @click.option(
-    "--wait", type=click.IntRange(min=1), default=120, show_default=True, help="Seconds until it is ready."
+    "--wait", type=click.IntRange(min=1), default=120, show_default=True, help="Maximum seconds until it is ready."
 )
 def restart(*, data_dir: Path, wait: int) -> None:
     """Restart `trunkline up` on this machine in place, without refusing a request.

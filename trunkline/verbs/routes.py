@@ -103,7 +103,7 @@ Examples:
     type=TargetFlag(),
     metavar=TargetFlag.name,
     multiple=True,
-    help="Where it is served; may be repeated.",
+    help="A target that serves it; may be repeated.",
 )
 @click.option("--strategy", type=click.Choice(list(STRATEGIES)), default=None)
 @click.option("--privacy", type=click.Choice(list(PRIVACIES)), default=None)
@@ -111,55 +111,57 @@ Examples:
     "--affinity",
     type=click.Choice(list(AFFINITIES)),
     default=None,
-    help="What keeps its place from one request to the next (docs/affinity.md).",
+    help="What stays the same from one request to the next (docs/affinity.md).",
 )
-@click.option("--first-byte", type=Milliseconds(), default=None, help="Limit to the first byte, per attempt.")
-@click.option("--idle", type=Milliseconds(), default=None, help="Limit of silence in a running answer.")
-@click.option("--connect", type=Milliseconds(), default=None, help="Limit of connecting to a target.")
-@click.option("--cache-ttl", type=Seconds(), default=None, help="How long a cached answer lives; 0s: no cache.")
+@click.option("--first-byte", type=Milliseconds(), default=None, help="Time limit to the first byte, per attempt.")
+@click.option("--idle", type=Milliseconds(), default=None, help="Time limit of silence in a running answer.")
+@click.option("--connect", type=Milliseconds(), default=None, help="Time limit for connecting to a target.")
+@click.option("--cache-ttl", type=Seconds(), default=None, help="Lifetime of a cached answer; 0s: no cache.")
 @click.option("--cache-scope", type=click.Choice(list(CACHE_SCOPES)), default=None, help="Who shares an answer.")
 @click.option(
     "--cache-most-bytes",
     type=click.IntRange(min=0),
     default=None,
-    help="Bytes that its kept answers may take of the cache; 0: as much as all.",
+    help="Maximum bytes of its cached answers; 0: no separate bound.",
 )
 @click.option(
     "--queue-longest",
     type=Milliseconds(),
     default=None,
-    help="How long a request waits for a place; 0s: not at all.",
+    help="Maximum wait of a request for a place; 0s: no waiting.",
 )
-@click.option("--queue-size", type=click.IntRange(min=0), default=None, help="How many wait at once; 0: 200.")
+@click.option(
+    "--queue-size", type=click.IntRange(min=0), default=None, help="Maximum number of waiting requests; 0: 200."
+)
 @click.option(
     "--prompt-cache-key",
     type=click.Choice(list(PROMPT_CACHE_KEYS)),
     default=None,
-    help="What a prompt_cache_key is made of where a request has none (docs/routing.md).",
+    help="Source of the prompt_cache_key for requests without one (docs/routing.md).",
 )
 @click.option(
     "--prompt-cache-stable-order/--no-prompt-cache-stable-order",
     default=None,
-    help="Put members of tools and schemas into a stable order.",
+    help="Sort members of tools and schemas into a stable order.",
 )
 @click.option(
     "--limit",
     "limits",
     type=LimitFlag(),
     multiple=True,
-    help="An upper bound of all that goes through it; may be repeated. Replaces those there are.",
+    help="A limit for all requests of the route; may be repeated. They replace the present limits.",
 )
 @click.option(
     "--reserved-output-tokens",
     type=click.IntRange(min=0),
     default=None,
-    help="Completion tokens reserved for a request that states no maximum; 0: 1,024.",
+    help="Completion tokens to reserve for a request that states no maximum; 0: 1,024.",
 )
 @click.option(
     "--balance",
     type=click.IntRange(0, 99),
     default=None,
-    help="For the strategy balanced: what time weighs beside money, in percent; 0: 50.",
+    help="For the strategy balanced: the weight of time relative to cost, in percent; 0: 50.",
 )
 @change_options
 def set_route(
@@ -320,8 +322,10 @@ Examples:
 """
 )
 @click.argument("model_name", metavar="MODEL", shell_complete=completion.ROUTES)
-@click.option("--org", shell_complete=completion.ORGS, default="", help="As this organisation's keys see it.")
-@click.option("--key", shell_complete=completion.KEYS, default="", help="As this key sees it.")
+@click.option(
+    "--org", shell_complete=completion.ORGS, default="", help="From the view of this organisation's keys."
+)
+@click.option("--key", shell_complete=completion.KEYS, default="", help="From the view of this key.")
 @output_option
 @control_options
 def explain(*, control: Control, model_name: str, org: str, key: str, output: str) -> None:

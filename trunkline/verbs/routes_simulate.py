@@ -57,13 +57,15 @@ Examples:
     help="The trunkline.yaml with the proposed routes.",
 )
 @click.option("--model", "model_name", shell_complete=completion.ROUTES, default="", help="Only this route.")
-@click.option("--since", type=Timestamp(), default="24h", show_default=True, help="Ago, or a date (UTC).")
-@click.option("--until", type=Timestamp(), default=None, help="The same.  [default: now]")
+@click.option(
+    "--since", type=Timestamp(), default="24h", show_default=True, help="How long ago (7d), or a date (UTC)."
+)
+@click.option("--until", type=Timestamp(), default=None, help="The end, in the same form.  [default: now]")
 @click.option(
     "--org",
     shell_complete=completion.ORGS,
     default="",
-    help="As this organisation's keys see it, and only its requests.",
+    help="From the view of this organisation's keys, with only its requests.",
 )
 @output_option
 @control_options

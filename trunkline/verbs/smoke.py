@@ -30,7 +30,7 @@ Examples:
   trunkline smoke --json | jq '.[] | select(.outcome == "FAILED")'
 """
 )
-@click.option("--demo", is_flag=True, help="Bring two providers and a node along, and try these instead.")
+@click.option("--demo", is_flag=True, help="Test two simulated providers and a node instead.")
 @click.option(
     "--model", "models", multiple=True, shell_complete=completion.ROUTES, help="Only this route; may be repeated."
 )
@@ -38,9 +38,11 @@ Examples:
     "--org",
     default="",
     shell_complete=completion.ORGS,
-    help="Whose routes and nodes to try; pays for the requests.  [default: default, or the first]",
+    help="Organisation whose routes and nodes to test, and which is billed.  [default: default, or the first]",
 )
-@click.option("--base-url", default="", help="Of the OpenAI listener.  [default: as credentials.json says]")
+@click.option(
+    "--base-url", default="", help="Base URL of the OpenAI listener.  [default: the one in credentials.json]"
+)
 @click.option(
     "--base-url-ca-file",
     type=click.Path(exists=True, dir_okay=False),

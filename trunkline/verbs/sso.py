@@ -55,16 +55,21 @@ Examples:
 """,
 )
 @click.argument("name")
-@click.option("--issuer", help="As in the provider's metadata, to the letter.")
-@click.option("--client-id", help="As the provider has registered the gateway.")
-@click.option("--client-secret", metavar="env:NAME|file:PATH", help="Its secret, if it has one.")
-@click.option("--title", help="What the button says; empty: the name.")
-@click.option("--scope", "scopes", multiple=True, help="Beside `openid`; all of them replace those before.")
-@click.option("--groups-claim", help="The claim that has the groups; empty: groups.")
-@click.option("--group", "groups", multiple=True, metavar=_GROUP, help="All of them replace those before.")
-@click.option("--sign-up-domain", "domains", multiple=True, help="May come uninvited; all replace those before.")
-@click.option("--sign-up-org", shell_complete=completion.ORGS, help="What those who sign up join.")
-@click.option("--sign-up-role", type=click.Choice(list(ROLES)), help="As what.  [default: member]")
+@click.option("--issuer", help="Exactly as in the provider's metadata.")
+@click.option("--client-id", help="The id under which the provider has registered the gateway.")
+@click.option("--client-secret", metavar="env:NAME|file:PATH", help="The client secret, if there is one.")
+@click.option("--title", help="Text of the button; empty: the name.")
+@click.option("--scope", "scopes", multiple=True, help="Scopes besides `openid`; they replace the present ones.")
+@click.option("--groups-claim", help="The claim with the groups; empty: groups.")
+@click.option("--group", "groups", multiple=True, metavar=_GROUP, help="They replace the present ones.")
+@click.option(
+    "--sign-up-domain",
+    "domains",
+    multiple=True,
+    help="Users with these e-mail domains may join without an invitation; they replace the present ones.",
+)
+@click.option("--sign-up-org", shell_complete=completion.ORGS, help="The organisation that they join.")
+@click.option("--sign-up-role", type=click.Choice(list(ROLES)), help="Their role.  [default: member]")
 @change_options
 def set_provider(*, control: Control, name: str, **given: Any) -> None:
     """Add the identity provider NAME, or change the given values."""
@@ -109,7 +114,7 @@ Examples:
 """
 )
 @click.argument("url", required=False)
-@click.option("--only/--not-only", default=None, help="Passwords open nothing.")
+@click.option("--only/--not-only", default=None, help="Refuse sign-in with passwords.")
 @change_options
 def console(*, control: Control, url: str | None, only: bool | None) -> None:
     """Say at which URL people reach the console ("": the admin listener's address), and how they sign in."""

@@ -35,42 +35,46 @@ Examples:
     type=click.Path(path_type=Path),
     default=Path("data"),
     show_default=True,
-    help="All it keeps.",
+    help="The directory for all of the gateway's data.",
 )
 @click.option(
     "--config",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Applied at the start.  [default: ./trunkline.yaml if there is one]",
+    help="The file to apply at the start.  [default: ./trunkline.yaml if it exists]",
 )
 @click.option(
-    "--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="The OpenAI-compatible API."
+    "--listen",
+    default="127.0.0.1:8080",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Address of the OpenAI-compatible API.",
 )
 @click.option(
     "--admin-listen",
     default="127.0.0.1:8081",
     show_default=True,
     metavar="HOST:PORT",
-    help="Health, metrics, admin API.",
+    help="Address of health, metrics, admin API and console.",
 )
 @click.option(
     "--control-listen",
     default="127.0.0.1:18000",
     show_default=True,
     metavar="HOST:PORT",
-    help="The control plane's gRPC.",
+    help="Address of the control plane's gRPC.",
 )
 @click.option(
     "--tunnel-listen",
     default="127.0.0.1:8443",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where nodes join and open their tunnels (TLS).",
+    help="Address at which nodes join and open their tunnels (TLS).",
 )
 @click.option(
     "--tunnel-url",
     metavar="https://HOST:PORT",
     envvar="TRUNKLINE_TUNNEL_URL",
-    help="Where nodes reach --tunnel-listen.  [default: that address, or this machine's name]",
+    help="URL at which nodes reach --tunnel-listen.  [default: that address, or this machine's name]",
 )
 @click.option(
     "--tls-cert",
@@ -83,13 +87,13 @@ Examples:
 @click.option(
     "--tls-client-ca",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="CAs (PEM): clients and operators then need a certificate of one of them.",
+    help="CAs (PEM): clients and operators then need a certificate issued by one of them.",
 )
 @click.option(
     "--database-url",
     metavar="URL",
     envvar="TRUNKLINE_DATABASE_URL",
-    help="PostgreSQL, for example.  [default: SQLite in the data directory]",
+    help="URL of the database, for example PostgreSQL.  [default: SQLite in the data directory]",
 )
 @click.option(
     "--envoy-concurrency",
@@ -100,33 +104,33 @@ Examples:
 @click.option(
     "--envoy-memory",
     metavar="SIZE",
-    help="Above it Envoy refuses requests, e.g. 4GiB.  [default: half of the machine's or container's]",
+    help="Memory above which Envoy refuses requests, e.g. 4GiB.  [default: half of the machine's or container's]",
 )
 @click.option(
     "--allow-direct",
     multiple=True,
     metavar="NETWORK[,NETWORK…]",
-    help="Nodes may have direct addresses here although they are refused by default (loopback, link-local, …).",
+    help="Networks in which nodes may have direct addresses despite the default (loopback, link-local, …).",
 )
 @click.option(
     "--drain-seconds",
     type=click.IntRange(min=0, max=86_400),
     default=30,
     show_default=True,
-    help="How long running requests may go on after SIGTERM or Ctrl-C; a second signal ends them at once.",
+    help="How long running requests may continue after SIGTERM or Ctrl-C; a second signal ends them at once.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["trace", "debug", "info", "warning", "error", "critical"]),
     default="info",
     show_default=True,
-    help="Of Envoy, the control plane and the translator, in their files below DATA_DIR/log.",
+    help="Log level of Envoy, the control plane and the translator, whose files are below DATA_DIR/log.",
 )
 @click.option(
     "--usage-retention",
     type=Seconds(),
     metavar="DURATION",
-    help="How long single requests are kept; 0s: for ever.  [default: 30d]",
+    help="How long records of single requests are kept; 0s: for ever.  [default: 30d]",
 )
 @click.option(
     "--rollup-retention",

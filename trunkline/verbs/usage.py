@@ -75,25 +75,31 @@ def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option(
-                "--since", type=Timestamp(), default="24h", show_default=True, help="Ago, or a date (UTC)."
+                "--since",
+                type=Timestamp(),
+                default="24h",
+                show_default=True,
+                help="How long ago (7d), or a date (UTC).",
             ),
-            click.option("--until", type=Timestamp(), default=None, help="The same.  [default: now]"),
+            click.option(
+                "--until", type=Timestamp(), default=None, help="The end, in the same form.  [default: now]"
+            ),
             click.option(
                 "--org",
                 shell_complete=completion.ORGS,
                 default="",
-                help="Only this organisation's, by name; a deleted one's by id.",
+                help="Only requests of this organisation, by name; for a deleted one by id.",
             ),
             click.option(
                 "--key",
                 shell_complete=completion.KEYS,
                 default="",
-                help="Only this API key's: ORG/NAME, NAME or public id.",
+                help="Only requests with this API key: ORG/NAME, NAME or public id.",
             ),
             click.option(
                 "--model", shell_complete=completion.ROUTES, default="", help="Only requests for this model."
             ),
-            click.option("--target", default="", help="Only what this target answered."),
+            click.option("--target", default="", help="Only requests that this target answered."),
             click.option("--tag", default="", help="Only requests with this x-trunkline-tag."),
         )
     ):
@@ -151,8 +157,10 @@ Examples:
   trunkline usage top --order duration --limit 50 --since 1h --model gpt-4.1
 """
 )
-@click.option("--order", type=click.Choice(list(ORDERS)), default="cost", show_default=True, help="By what.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@click.option("--order", type=click.Choice(list(ORDERS)), default="cost", show_default=True, help="The order.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Maximum number of rows."
+)
 @filter_options
 @output_option
 @control_options
@@ -236,7 +244,9 @@ Examples:
   trunkline usage refused --limit 1000 --output json > refused.json
 """
 )
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="Maximum number of rows."
+)
 @output_option
 @control_options
 def refused(*, control: Control, limit: int, output: str) -> None:

@@ -18,7 +18,7 @@ from trunkline.text import say
 
 _COLUMNS = ("id", "email", "name", "memberships", "admin", "disabled", "created_at")
 _IMPORTANT = ("email", "memberships", "admin", "disabled")
-_role_option = click.option("--role", type=click.Choice(list(ROLES)), help="What they may do in it.")
+_role_option = click.option("--role", type=click.Choice(list(ROLES)), help="Their role in the organisation.")
 
 
 @click.group(cls=SuggestingGroup)
@@ -34,7 +34,7 @@ Examples:
   trunkline users setup-link --expires 1h
 """,
 )
-@click.option("--expires", type=Seconds(), default=None, help="How long it works.  [default: 1d; at most 7d]")
+@click.option("--expires", type=Seconds(), default=None, help="Validity of the link.  [default: 1d; at most 7d]")
 @control_options
 def setup_link(*, control: Control, expires: int | None) -> None:
     """Print a link with which one person becomes the installation's admin. Earlier links become invalid."""
@@ -51,7 +51,7 @@ Examples:
   trunkline users list --org acme --json
 """,
 )
-@click.option("--org", default="", shell_complete=completion.ORGS, help="Members of this organisation alone.")
+@click.option("--org", default="", shell_complete=completion.ORGS, help="Only members of this organisation.")
 @output_option
 @control_options
 def list_users(*, control: Control, org: str, output: str) -> None:
@@ -76,8 +76,8 @@ Examples:
 @click.argument("email")
 @click.option("--org", default="", shell_complete=completion.ORGS, help="The organisation that they join.")
 @_role_option
-@click.option("--admin", "as_admin", is_flag=True, help="As an admin of the installation.")
-@click.option("--expires", type=Seconds(), default=None, help="How long it works.  [default: 7d; at most 30d]")
+@click.option("--admin", "as_admin", is_flag=True, help="Make them an admin of the installation.")
+@click.option("--expires", type=Seconds(), default=None, help="Validity of the link.  [default: 7d; at most 30d]")
 @control_options
 def invite(
     *, control: Control, email: str, org: str, role: str | None, as_admin: bool, expires: int | None
@@ -117,10 +117,14 @@ Examples:
 """
 )
 @click.argument("user", shell_complete=completion.USERS)
-@click.option("--org", default="", shell_complete=completion.ORGS, help="In this organisation.")
+@click.option("--org", default="", shell_complete=completion.ORGS, help="The organisation of the role.")
 @_role_option
-@click.option("--none", "leaves", is_flag=True, help="They leave the organisation; their own keys are revoked.")
-@click.option("--admin/--no-admin", "as_admin", default=None, help="Of the installation.")
+@click.option(
+    "--none", "leaves", is_flag=True, help="Remove them from the organisation; their own keys are revoked."
+)
+@click.option(
+    "--admin/--no-admin", "as_admin", default=None, help="Make them an admin of the installation, or no longer."
+)
 @control_options
 def role(*, control: Control, user: str, org: str, role: str | None, leaves: bool, as_admin: bool | None) -> None:
     """Set the role of USER in an organisation, or as an admin of the installation."""
@@ -190,7 +194,7 @@ Examples:
 """
 )
 @click.argument("user", shell_complete=completion.USERS)
-@click.option("--expires", type=Seconds(), default=None, help="How long it works.  [default: 1d; at most 7d]")
+@click.option("--expires", type=Seconds(), default=None, help="Validity of the link.  [default: 1d; at most 7d]")
 @control_options
 def reset(*, control: Control, user: str, expires: int | None) -> None:
     """Print a link with which USER sets another password, which ends their sessions."""

@@ -208,4 +208,4 @@ def test_what_was_meant_is_suggested(trunkline: Trunkline, arguments: tuple[str,
 def test_help_fits_80_columns(trunkline: Trunkline) -> None:
     shown = trunkline("--help", COLUMNS="80").stdout
     assert max(map(width_of, shown.splitlines())) <= 80
-    assert re.search(r"Exit\s+codes:\s+0\s+done", shown)
+    assert re.search(r"Exit\s+codes:\s+0\s+success", shown)
