@@ -1,9 +1,10 @@
 """`python -m bench.reports`: measures how long reports take on a year of 100 requests a second.
 
 The year is generated as roll-ups (20 keys, 10 models and 2 targets, all active in every hour: 3.5 million rows and
-as many histograms), written hour by hour as appending does it, plus one scaled-down day of raw records. The control
-plane sums them up by day, as after an upgrade. Then the ledger's own reader and the console's usage view are timed,
-on SQLite and PostgreSQL or on the given empty database. Prints a table and writes JSON to bench/results/.
+as many histograms), written hour by hour as appending does it, plus one scaled-down day of raw records. The
+control plane sums them up by day, as after an upgrade. Then the ledger's own reader and the console's usage view
+are timed, on SQLite and PostgreSQL or on the given empty database. Prints a table and writes JSON to
+bench/results/.
 """
 
 from __future__ import annotations

@@ -64,9 +64,7 @@ def filter_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option("--name", default="", help="Only events about the object of this name.")
     @click.option("--since", type=Timestamp(), default=None, help="How long ago (7d), or a date (UTC).")
-    @click.option(
-        "--org", default="", shell_complete=completion.ORGS, help="Only events of this organisation."
-    )
+    @click.option("--org", default="", shell_complete=completion.ORGS, help="Only events of this organisation.")
     def with_filter(
         *, actor: str, object_type: str | None, name: str, since: int | None, org: str, **given: Any
     ) -> Any:
