@@ -104,7 +104,7 @@ class ControlPlane:
             try:
                 sink.publish(await self._reconcile())
             except DatabaseUnavailableError as error:
-                _log.error("state not read, trying again", reason=str(error), seconds=_RETRY)
+                _log.error("the state cannot be read; trying again", reason=str(error), seconds=_RETRY)
                 await asyncio.sleep(_RETRY)
                 self._changed.set()
             except Exception as error:  # noqa: BLE001  # whatever it is: what is published serves on
@@ -151,7 +151,7 @@ class ControlPlane:
         try:
             snapshot = self._builder.build(state.revision, state, pools, self._rankings)
         except Exception as failed:  # noqa: BLE001  # one object's, which is found below
-            _log.error("state not built, looking for the object", exc_info=failed)
+            _log.error("the state cannot be built; searching for the object", exc_info=failed)
         else:
             self._built = state
             self._troubles.set("builder", "")

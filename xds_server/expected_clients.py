@@ -92,7 +92,7 @@ class RunningClients:
         except FileNotFoundError:
             return
         except (OSError, ValueError, AttributeError, TypeError) as error:
-            _log.warning("running clients not known", path=str(self._path), reason=type(error).__name__)
+            _log.warning("running clients cannot be read", path=str(self._path), reason=type(error).__name__)
             return
         self._written = known
         self._clients.expect(known)
@@ -113,4 +113,4 @@ class RunningClients:
             new.write_text(text)
             new.replace(self._path)
         except OSError as error:
-            _log.warning("running clients not stored", path=str(self._path), reason=error.strerror)
+            _log.warning("running clients cannot be stored", path=str(self._path), reason=error.strerror)

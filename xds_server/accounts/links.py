@@ -21,7 +21,7 @@ class Purpose(StrEnum):
         """Says where to get another link."""
         return {
             Purpose.SETUP: "`trunkline users setup-link` prints another",
-            Purpose.INVITE: "ask whoever invited you for another",
+            Purpose.INVITE: "ask the person who invited you for another",
             Purpose.RESET: "ask an admin for another (`trunkline users reset`)",
         }[self]
 

@@ -114,7 +114,7 @@ class Authenticator:
 
 
 _WRONG_TOKEN = UnauthenticatedError(
-    "this is no personal token, and not the admin token, which is in credentials.json of the data directory"
+    "this is neither a personal token nor the admin token, which is in credentials.json of the data directory"
 )
 
 

@@ -48,7 +48,7 @@ def _provider(message: pb.IdentityProvider, problems: Problems) -> IdentityProvi
     for index, scope in enumerate(message.scopes):
         if not _WORD.fullmatch(scope):
             problems.at("scopes", index).note(
-                f"{values.quoted(scope)} is no scope; accepted: a word such as email"
+                f"{values.quoted(scope)} is not a scope; accepted: a word such as email"
             )
     values.at_most(message.groups, _GROUPS, problems.at("groups"))
     if not message.issuer:
@@ -73,7 +73,7 @@ def _group(message: pb.GroupRole, problems: Problems) -> GroupRole:
     if bool(message.organisation) != (role is not None):
         problems.note("accepted: `organisation` and `role` together")
     elif not message.organisation and not message.admin:
-        problems.note("gives nothing; accepted: `organisation` and `role`, or `admin`")
+        problems.note("grants nothing; accepted: `organisation` and `role`, or `admin`")
     return GroupRole(message.group, message.organisation, role, message.admin)
 
 
@@ -82,10 +82,10 @@ def _sign_up(message: pb.SignUp, problems: Problems) -> SignUp:
     for index, domain in enumerate(message.domains):
         if not _DOMAIN.fullmatch(domain):
             shown = values.quoted(domain)
-            problems.at("domains", index).note(f"{shown} is no domain; accepted: one such as example.org")
+            problems.at("domains", index).note(f"{shown} is not a domain; accepted: one such as example.org")
     role = _role(message, problems)
     if not message.domains and (message.organisation or role is not None):
-        problems.at("domains").note("missing; accepted: the domains of those who may come")
+        problems.at("domains").note("missing; accepted: the domains of people who may sign up")
     if role is not None and not message.organisation:
         problems.at("organisation").note("missing; accepted: the organisation that the role is in")
     return SignUp(tuple(message.domains), message.organisation, role)

@@ -155,7 +155,7 @@ def _note(transaction: Transaction, cancelled: pb.RunningRequest) -> None:
 
 def _check_id(text: str, problems: Problems) -> None:
     if not _MIN_ID <= len(text) <= _MAX_ID or not text.isprintable():
-        problems.note(f"{values.quoted(text)} is no id; accepted: {_MIN_ID} to {_MAX_ID} printable characters")
+        problems.note(f"{values.quoted(text)} is not an id; accepted: {_MIN_ID} to {_MAX_ID} printable characters")
 
 
 def _cursor(token: str, problems: Problems) -> Cursor:

@@ -98,7 +98,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
     async def SignIn(self, request: pb.SignInRequest, context: Context) -> pb.SignInResponse:
         email = people.email(request.email)
         if (await self._store.load()).gateway.accounts.sso_only:
-            raise SignInError("passwords open nothing here: sign in through an identity provider")
+            raise SignInError("passwords are not accepted here: sign in through an identity provider")
         user = await self.check_password(email, request.password, context)
 
         def work(transaction: Transaction) -> tuple[User, str]:
@@ -215,5 +215,5 @@ def require_session(caller: Caller) -> tuple[User, bytes]:
     Raises UnauthenticatedError for a token: a leaked token must not become more than it is.
     """
     if caller.user is None or not caller.session_hash:
-        raise UnauthenticatedError("this needs a user who is signed in; no token is enough")
+        raise UnauthenticatedError("this needs a user who is signed in; a token is not enough")
     return caller.user, caller.session_hash

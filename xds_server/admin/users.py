@@ -116,7 +116,7 @@ def _member(transaction: Transaction, caller: Caller, organisation: str, referen
     organisation_id = transaction.organisation_id(organisation)
     if caller.is_admin:
         return writing.users.of_reference(transaction, reference)
-    hidden = NotFoundError(f"no member {quoted(reference)} of {organisation}: others join by invitation")
+    hidden = NotFoundError(f"no member {quoted(reference)} of {organisation}: other users join by invitation")
     try:
         user = writing.users.of_reference(transaction, reference)
     except NotFoundError:

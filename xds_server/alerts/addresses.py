@@ -29,7 +29,7 @@ def problem(url: str) -> str:
         "not an https URL": parts.scheme not in {"https", "http"} or not host,
         "a URL with a user, a password or a fragment": "@" in parts.netloc or bool(parts.fragment),
         "plain http to another machine": parts.scheme == "http" and not local,
-        "an address that is never a webhook": not local and is_address(host) and is_forbidden(host, local=False),
+        "an address that may not be a webhook": not local and is_address(host) and is_forbidden(host, local=False),
     }
     return next((why for why, broken in rules.items() if broken), "")
 

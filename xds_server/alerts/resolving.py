@@ -32,7 +32,7 @@ class _Guarded(AbstractResolver):
         found = await self._inner.resolve(host, port, family)
         allowed = [each for each in found if not addresses.is_forbidden(each["host"], local=self._local)]
         if not allowed:
-            raise OSError(None, "the name stands for an address that is never a webhook")
+            raise OSError(None, "the name resolves to an address that may not be a webhook")
         return allowed
 
     async def close(self, *_: Any) -> None:

@@ -143,7 +143,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
             async for report in reports:
                 await self._registry.report(stream, report)
         except DecodeError as error:
-            raise InvalidFieldError(["message: these bytes are no NodeReport"]) from error
+            raise InvalidFieldError(["message: these bytes are not a NodeReport"]) from error
 
     async def _caller(self, context: Context) -> tuple[Node, int]:
         """Returns the calling node, and the revision of a state that has it.

@@ -116,5 +116,5 @@ def _bindings(service: ServiceDescriptor) -> Iterator[Binding]:
             continue  # gRPC only
         understood = verb in _VERBS and rule.body in {"", "*"} and not rule.additional_bindings
         if not understood or method.server_streaming or method.client_streaming:
-            raise TypeError(f"{method.full_name}: a binding that is not understood")
+            raise TypeError(f"{method.full_name}: a binding that is not supported")
         yield Binding(verb.upper(), getattr(rule, verb), rule.body == "*", method)

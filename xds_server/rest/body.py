@@ -39,7 +39,7 @@ def parse(content: bytes) -> Any:
     except RecursionError as error:
         raise MalformedBodyError("the body is nested too deeply") from error
     except ValueError as error:  # a number of thousands of digits, NaN
-        raise MalformedBodyError("the body has a number that is none in JSON, or too long") from error
+        raise MalformedBodyError("the body has a number that is not valid in JSON, or too long") from error
 
 
 def fill(message: Message, given: Any, problems: Problems, bound: Collection[str] = ()) -> None:

@@ -103,7 +103,7 @@ class CertificateWatch:
         """Logs a refusal once it has lasted for two checks: between the two files of a pair it is normal."""
         if self._refused and self._refused != self._complained:
             self._complained = self._refused
-            _log.error("certificate not taken, the one before stays", reason=self._refused)
+            _log.error("certificate not accepted; the one in use stays", reason=self._refused)
 
     def _report(self, certificate: Certificate) -> None:
         age = _age(certificate, self._clock())

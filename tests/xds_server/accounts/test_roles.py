@@ -262,7 +262,7 @@ async def test_an_owner_decides_about_their_own_organisation_alone(gateway: Gate
     for user in ("neighbour@other.example", "alice@example.org", "nobody@nowhere.example"):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await owner.PutMember(pb.PutMemberRequest(organisation="acme", user=user, role=pb.ROLE_OWNER))
-        assert caught.value.details() == f'no member "{user}" of acme: others join by invitation'
+        assert caught.value.details() == f'no member "{user}" of acme: other users join by invitation'
     changed = await owner.PutMember(
         pb.PutMemberRequest(organisation="acme", user="viewer@acme.example", role=pb.ROLE_OPERATOR)
     )

@@ -95,7 +95,7 @@ async def test_pages(admin: Admin, ledger: Ledger) -> None:
     ("wanted", "told"),
     [
         ({"status": "blue"}, 'status: "blue" is not known; accepted: failed, cancelled, expired'),
-        ({"id": "abc"}, 'id: "abc" is no id; accepted: 4 to 128'),
+        ({"id": "abc"}, 'id: "abc" is not an id; accepted: 4 to 128'),
         ({"page_token": "x"}, "page_token: accepted: `next_page_token`"),
         ({"page_size": 1_001}, "page_size"),
         ({"filter": {"organisation": "nobody"}}, "no organisation"),

@@ -43,9 +43,9 @@ async def ask(
     try:
         said = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ProviderError(f"{shown(url)} answers with something else than JSON") from error
+        raise ProviderError(f"{shown(url)} answers with something other than JSON") from error
     if not isinstance(said, dict):
-        raise ProviderError(f"{shown(url)} answers with something else than an object")
+        raise ProviderError(f"{shown(url)} answers with something other than an object")
     return said
 
 

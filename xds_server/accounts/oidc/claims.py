@@ -46,7 +46,7 @@ def check_id_token(claims: Mapping[str, Any], *, issuer: str, client_id: str, no
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if claims.get("iss") != issuer:
-        raise _wrong("its issuer is another one")
+        raise _wrong("it has another issuer")
     if client_id not in audiences:
         raise _wrong("it is for another client")
     if claims.get("azp", client_id) != client_id or (len(audiences) > 1 and "azp" not in claims):
@@ -57,7 +57,7 @@ def check_id_token(claims: Mapping[str, Any], *, issuer: str, client_id: str, no
         raise _wrong("it has expired")
     never = now + 2 * LEEWAY
     if max(_time(claims.get("iat"), never), _time(claims.get("nbf", 0), never)) > now + LEEWAY:
-        raise _wrong("it is of the future: compare the clocks")
+        raise _wrong("its time is in the future: compare the clocks")
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 1 <= len(subject) <= _MAX_LENGTH:
         raise _wrong("it names nobody")

@@ -86,7 +86,7 @@ class OidcClient:
             bearer = {"authorization": f"Bearer {access}"}
             more = await asking.ask("GET", known.userinfo_endpoint, headers=bearer)
             if more.get("sub") != found["sub"]:
-                raise SignInError("the identity provider's answers are about two people")
+                raise SignInError("the identity provider's answers are about two different people")
             found = {**more, **found}
         return claims.person(found, provider, email_rule)
 

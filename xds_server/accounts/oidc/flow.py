@@ -81,7 +81,9 @@ def unseal(sealed: str, key: bytes, *, provider: str, state: str) -> Flow:
     try:
         found = Flow(**json.loads(Fernet(base64.urlsafe_b64encode(key)).decrypt(sealed.encode(), ttl=SECONDS)))
     except (InvalidToken, ValueError, TypeError) as error:
-        raise SignInError(f"this browser has begun no sign-in, or too long ago: {_BEGIN_AGAIN}") from error
+        raise SignInError(
+            f"this browser has begun no sign-in, or began it too long ago: {_BEGIN_AGAIN}"
+        ) from error
     if found.provider != provider or not secrets.compare_digest(found.state.encode(), state.encode()):
-        raise SignInError(f"this is the answer to another sign-in than this browser's: {_BEGIN_AGAIN}")
+        raise SignInError(f"this is the answer to a sign-in of another browser: {_BEGIN_AGAIN}")
     return found

@@ -105,7 +105,7 @@ def poll_device(transaction: Transaction, value: str) -> DeviceLogin | None:
     """Returns an approved program once; None while nobody has decided. Raises LinkError."""
     row = transaction.session.get(DeviceLoginRow, tokens.hash_of(value))
     if row is None or row.expires_at <= transaction.now:
-        raise LinkError("this was refused, has expired, or has had its token: begin again with `trunkline login`")
+        raise LinkError("this was refused, has expired, or was used already: begin again with `trunkline login`")
     if not row.user_id:
         return None
     login = accounts.DEVICE_LOGIN.decode_row(row)
@@ -118,7 +118,7 @@ def _waiting(transaction: Transaction, user_code: str) -> DeviceLoginRow:
     code = user_code.strip().upper()
     row = transaction.session.exec(select(DeviceLoginRow).where(DeviceLoginRow.user_code == code)).first()
     if row is None or row.user_id or row.expires_at <= transaction.now:
-        raise NotFoundError("nothing waits with this code: it was mistyped, has expired, or was decided")
+        raise NotFoundError("no program waits with this code: it was mistyped, has expired, or was decided")
     return row
 
 
