@@ -360,17 +360,17 @@ class AdminServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Apply(self, request, context):
-        """Creates and changes what the document names, for the manager that the request names. What another manager has is
-        left alone and told as a conflict, unless the request takes it over. What the document no longer names stays,
-        unless the request prunes. Atomic and idempotent.
+        """Creates and changes what the document names, on behalf of the manager that the request names. Objects of another
+        manager stay unchanged and are reported as conflicts, unless the request takes them over. Objects that the
+        document no longer names stay, unless the request prunes. Atomic and idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Export(self, request, context):
-        """The state, or what one manager has of it, as a document that `Apply` accepts; secrets are left out (an empty
-        credential keeps the stored one).
+        """Returns the state, or what one manager has of it, as a document that `Apply` accepts; secrets are left out (an
+        empty credential keeps the stored one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -397,8 +397,8 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListQuotas(self, request, context):
-        """What is left of the quotas of providers' credentials, configured ones and those that providers tell of, and which
-        rest: of all gateways whose translators are connected to this control plane.
+        """What is left of the quotas of providers' credentials, both configured ones and those that providers report, and
+        which credentials rest. Covers all gateways whose translators are connected to this control plane.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -430,7 +430,7 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PutOrganisation(self, request, context):
-        """Creates (`version` 0) or replaces (`version` as last read) an organisation; its keys are left alone.
+        """Creates (`version` 0) or replaces (`version` as last read) an organisation; its keys stay unchanged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -444,14 +444,14 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetGateway(self, request, context):
-        """What concerns the clients' listener as a whole.
+        """Returns the settings of the clients' listener as a whole.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PutGateway(self, request, context):
-        """Replaces it, `version` as last read; 0 if it never was written.
+        """Replaces these settings, `version` as last read; 0 if they were never written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -464,22 +464,22 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateKey(self, request, context):
-        """Makes a key; its value is in this answer and nowhere else, ever.
+        """Creates a key; its value is in this answer and never shown again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateKey(self, request, context):
-        """Changes what a key is called and may do; what is not given stays. Its secrets stay too.
+        """Changes a key's name and permissions; fields that are not given stay, and so do its secrets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateKey(self, request, context):
-        """Gives the key another secret, which is in this answer and nowhere else, ever. The one before works until the end
-        of the grace time. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
+        """Gives the key another secret, which is in this answer and never shown again. The previous secret works until the
+        end of the grace time. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
         FAILED_PRECONDITION during the grace time of an earlier rotation, unless `ends` says which of them ends, or
         `grace_seconds` is 0, which ends both.
         """
@@ -489,14 +489,14 @@ class AdminServicer(object):
 
     def RevokeKey(self, request, context):
         """Refuses the key from now on; the record stays for the reports. Its nodes become the organisation's; the private
-        ones among them serve nobody until they are approved anew.
+        ones among them serve nobody until they are approved again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListLimitUses(self, request, context):
-        """What of each limit is used, as the translators that are connected to this control plane have counted it.
+        """The use of each limit, as the translators that are connected to this control plane have counted it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -509,7 +509,7 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAudit(self, request, context):
-        """Walks the audit log's hash chain; the answer names the first event that was tampered with.
+        """Verifies the audit log's hash chain; the answer names the first event that was tampered with.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -551,7 +551,7 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def InviteNode(self, request, context):
-        """Makes a single-use join token; its value is in this answer and nowhere else, ever. FAILED_PRECONDITION without a
+        """Creates a single-use join token; its value is in this answer and never shown again. FAILED_PRECONDITION without a
         tunnel listener.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -572,7 +572,7 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RemoveNode(self, request, context):
-        """Removes it; its certificate is worth nothing afterwards.
+        """Removes a node; its certificate is no longer accepted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -593,7 +593,7 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListRequests(self, request, context):
-        """Requests that run or wait now, of all translators that are connected to this control plane.
+        """Running and waiting requests of all translators that are connected to this control plane.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -614,64 +614,65 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelRequest(self, request, context):
-        """Ends a request that runs or waits: its client gets an error or a stream that breaks off, its target is not asked
-        any longer, and what it has used so far is billed. NOT_FOUND where no such request is running or waiting.
+        """Ends a running or waiting request: its client gets an error or a stream that breaks off, its target is no longer
+        asked, and what it has used so far is billed. NOT_FOUND if no such request is running or waiting.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SimulateRoutes(self, request, context):
-        """Replays past requests against routes that are proposed, and changes nothing.
+        """Replays past requests against proposed routes, and changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """Every Envoy and translator: connected or not, what it runs, what it refused and why.
+        """The state of every Envoy and translator: whether it is connected, what it runs, what it refused and why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSignInOptions(self, request, context):
-        """How one can sign in. For everybody.
+        """The ways to sign in. For everybody.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateSetupLink(self, request, context):
-        """Makes a link with which one person becomes the installation's admin; earlier ones end.
+        """Creates a link with which one person becomes the installation's admin; earlier links end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RedeemSetupLink(self, request, context):
-        """Makes the installation's admin, and signs them in. For whoever holds the link.
+        """Creates the installation's admin, and signs them in. For the holder of the link.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SignIn(self, request, context):
-        """RESOURCE_EXHAUSTED after too many wrong passwords, with the seconds to wait. For everybody.
+        """Signs in with a password. RESOURCE_EXHAUSTED after too many wrong passwords, with the seconds to wait. For
+        everybody.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BeginOidc(self, request, context):
-        """Begins to sign in through an identity provider: the browser goes to the answer's URL. For everybody.
+        """Begins a sign-in through an identity provider: the browser goes to the answer's URL. For everybody.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FinishOidc(self, request, context):
-        """Ends what BeginOidc began in the same browser, once. The provider sends browsers to
+        """Finishes what BeginOidc began in the same browser, once. The provider sends browsers to
         `GET /admin/v1/oidc/{provider}:callback`, which makes this call. For everybody.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -686,28 +687,28 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetMe(self, request, context):
-        """Who the caller is, and what they belong to.
+        """The caller, and their memberships.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ChangePassword(self, request, context):
-        """Ends the user's other sessions.
+        """Changes the password, and ends the user's other sessions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListUsers(self, request, context):
-        """Who belongs to an organisation, or to the installation.
+        """The users of an organisation, or of the installation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def InviteUser(self, request, context):
-        """Makes a link with which one person joins. Nothing is sent: the link is yours to hand over.
+        """Creates a link with which one person joins. Nothing is sent: handing over the link is up to you.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -728,21 +729,21 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ShowLink(self, request, context):
-        """Whom a link is for. For whoever holds it.
+        """The person and organisation that a link is for. For the holder of the link.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AcceptInvitation(self, request, context):
-        """Makes the user, or adds to what they belong to, and signs them in. For whoever holds the link.
+        """Creates the user, or adds a membership, and signs them in. For the holder of the link.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PutMember(self, request, context):
-        """Says what a member may do. An owner changes those who are members; others join by invitation.
+        """Sets what a member may do. An owner changes existing members; other users join by invitation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -756,7 +757,7 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Changes a user; what is not given stays. FAILED_PRECONDITION for the only admin.
+        """Changes a user; fields that are not given stay. FAILED_PRECONDITION for the only admin.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -770,14 +771,14 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResetUser(self, request, context):
-        """Makes a link with which a user sets another password; earlier ones end.
+        """Creates a link with which a user sets another password; earlier links end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RedeemReset(self, request, context):
-        """Sets another password, ends the user's sessions, and signs them in. For whoever holds the link.
+        """Sets another password, ends the user's sessions, and signs them in. For the holder of the link.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -791,42 +792,42 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateToken(self, request, context):
-        """Makes a personal token. For users who are signed in: no token makes another.
+        """Creates a personal token. For users who are signed in: no token creates another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
-        """Ends a personal token of the caller's.
+        """Revokes one of the caller's personal tokens.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BeginDeviceLogin(self, request, context):
-        """Asks for a personal token, which somebody approves in the console. For everybody.
+        """Requests a personal token, which a user approves in the console. For everybody.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PollDeviceLogin(self, request, context):
-        """Gives the token, once, after it was approved. For the program that asked.
+        """Returns the token, once, after it was approved. For the program that requested it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ShowDeviceLogin(self, request, context):
-        """What asks for a token.
+        """The program that requests a token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DecideDeviceLogin(self, request, context):
-        """Approves or refuses it. For users who are signed in.
+        """Approves or refuses the request. For users who are signed in.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

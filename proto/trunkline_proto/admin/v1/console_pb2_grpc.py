@@ -65,14 +65,14 @@ class ConsoleServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def GetDoor(self, request, context):
-        """Who is signed in, if anybody is, and how one signs in. Needs no token.
+        """The signed-in user, if there is one, and the ways to sign in. Needs no token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetOverview(self, request, context):
-        """Where the gateway is, what it has, and what it has done lately.
+        """Where the gateway is, what it has, and what it has done recently.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,7 +85,7 @@ class ConsoleServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetModelsView(self, request, context):
-        """Routes with what would be chosen now, for the catalogue and for the routes' own pages.
+        """Routes with the targets that would be chosen now, for the catalogue and for the routes' own pages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +104,7 @@ class ConsoleServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetMembersView(self, request, context):
-        """Who belongs to which organisation, as far as the caller decides about it.
+        """The members of organisations, as far as the caller decides about them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,7 +118,7 @@ class ConsoleServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetUsageView(self, request, context):
-        """Usage of a time beside that of the same length before it.
+        """Usage in a time range, and in the range of the same length before it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

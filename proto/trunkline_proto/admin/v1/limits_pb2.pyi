@@ -37,7 +37,7 @@ class _AlertDeliveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertDe
     """Given up after many attempts."""
 
 class AlertDelivery(_AlertDelivery, metaclass=_AlertDeliveryEnumTypeWrapper):
-    """What became of an alert."""
+    """The outcome of an alert."""
 
 ALERT_DELIVERY_UNSPECIFIED: AlertDelivery.ValueType  # 0
 ALERT_DELIVERY_NONE: AlertDelivery.ValueType  # 1
@@ -51,7 +51,7 @@ Global___AlertDelivery: _TypeAlias = AlertDelivery  # noqa: Y015
 
 @_typing.final
 class Alerting(_message.Message):
-    """Where alerts are sent to."""
+    """Where alerts are sent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -59,9 +59,9 @@ class Alerting(_message.Message):
     SECRET_FIELD_NUMBER: _builtins.int
     SIGNED_FIELD_NUMBER: _builtins.int
     webhook: _builtins.str
-    """`https://host/path`; `http://` to this machine alone. Empty: nowhere."""
+    """`https://host/path`; `http://` only to this machine. Empty: nowhere."""
     secret: _builtins.str
-    """Signs what is sent, 16 to 256 characters. Goes in and never comes out; empty keeps the stored one."""
+    """Signs what is sent, 16 to 256 characters. Input only, never returned; empty keeps the stored one."""
     signed: _builtins.bool
     """A secret is stored."""
     def __init__(
@@ -90,7 +90,7 @@ class LimitAlert(_message.Message):
     DELIVERY_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     holder: _builtins.str
-    """Whose the limit is: `org:acme`, `key:acme/ci` or `route:gpt-4.1`; an id where it does not exist any more."""
+    """The holder of the limit: `org:acme`, `key:acme/ci` or `route:gpt-4.1`; by its id if it no longer exists."""
     delivery: Global___AlertDelivery.ValueType
     error: _builtins.str
     """Why the last attempt to send it failed; empty if it did not."""
@@ -114,7 +114,7 @@ Global___LimitAlert: _TypeAlias = LimitAlert  # noqa: Y015
 
 @_typing.final
 class LimitUse(_message.Message):
-    """What of a limit is used or reserved in its present window."""
+    """How much of a limit is used or reserved in its present window."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -125,11 +125,11 @@ class LimitUse(_message.Message):
     holder: _builtins.str
     """As in LimitAlert."""
     taken: _builtins.int
-    """In the unit of the amount. Of several translators, the one that has counted most; with `each`, the end user or tag
-    with most.
+    """In the unit of the amount. Of several translators, the highest count; with `each`, that of the end user or tag
+    with the most.
     """
     values: _builtins.int
-    """End users or tags that are counted apart."""
+    """End users or tags that are counted separately."""
     @_builtins.property
     def limit(self) -> _policy_pb2.Limit: ...
     def __init__(
@@ -170,7 +170,7 @@ class ListLimitUsesResponse(_message.Message):
     USES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitUse]:
-        """Those of which translators have counted something, by holder."""
+        """Limits of which translators have counted something, by holder."""
 
     def __init__(
         self,

@@ -31,9 +31,9 @@ class _RestAlertKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RestAle
     REST_ALERT_KIND_CREDENTIAL_REFUSED: _RestAlertKind.ValueType  # 1
     """A provider refuses a credential (401, 402, 403, 498)."""
     REST_ALERT_KIND_QUOTA_USED_UP: _RestAlertKind.ValueType  # 2
-    """A credential has used up its quota, configured or told by the provider."""
+    """A credential has used up its quota, configured or reported by the provider."""
     REST_ALERT_KIND_TARGET_RESTS: _RestAlertKind.ValueType  # 3
-    """A target failed or is limited, and others are asked instead."""
+    """A target failed or is limited, and others are used instead."""
 
 class RestAlertKind(_RestAlertKind, metaclass=_RestAlertKindEnumTypeWrapper):
     """What an operator should look at."""
@@ -42,14 +42,14 @@ REST_ALERT_KIND_UNSPECIFIED: RestAlertKind.ValueType  # 0
 REST_ALERT_KIND_CREDENTIAL_REFUSED: RestAlertKind.ValueType  # 1
 """A provider refuses a credential (401, 402, 403, 498)."""
 REST_ALERT_KIND_QUOTA_USED_UP: RestAlertKind.ValueType  # 2
-"""A credential has used up its quota, configured or told by the provider."""
+"""A credential has used up its quota, configured or reported by the provider."""
 REST_ALERT_KIND_TARGET_RESTS: RestAlertKind.ValueType  # 3
-"""A target failed or is limited, and others are asked instead."""
+"""A target failed or is limited, and others are used instead."""
 Global___RestAlertKind: _TypeAlias = RestAlertKind  # noqa: Y015
 
 @_typing.final
 class Quota(_message.Message):
-    """An upper bound on what one credential is used for in every window of a length."""
+    """The maximum use of one credential in every window of a length."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -132,7 +132,7 @@ class ListQuotasResponse(_message.Message):
     def credentials(self) -> _containers.RepeatedCompositeFieldContainer[Global___CredentialHeadroom]: ...
     @_builtins.property
     def silent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Translators that did not answer in time; what they know is missing."""
+        """Translators that did not answer in time; their data are missing."""
 
     def __init__(
         self,
@@ -170,13 +170,15 @@ class CredentialHeadroom(_message.Message):
     REASON_CODE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     credential: _builtins.int
-    """Its position among its provider's, from 1; 1 also where the provider has none."""
+    """Its position among its provider's, from 1; also 1 if the provider has none."""
     digest: _builtins.str
-    """Stands for the credential and says nothing of it; another credential has another one."""
+    """Stands for the credential and reveals nothing about it; another credential has another digest."""
     target_id: _builtins.str
-    """As in `x-trunkline-target`, where it is about one model; empty: all models of the provider."""
+    """As in `x-trunkline-target`, for a quota of one model; empty: all models of the provider."""
     source: _builtins.str
-    """`quota`: configured; `headers`: told by the provider's answers; `rest`: nothing but that it rests."""
+    """`quota`: configured; `headers`: reported by the provider's answers; `rest`: the credential rests, and no quota is
+    known.
+    """
     metric: _builtins.str
     """Such as `requests`, `tokens` or `requests-day`."""
     per_seconds: _builtins.int
@@ -191,7 +193,7 @@ class CredentialHeadroom(_message.Message):
     reason: _builtins.str
     """Why it rests; empty: it does not."""
     translator: _builtins.str
-    """Whose Envoy counts this."""
+    """The translator whose Envoy counts this."""
     @_builtins.property
     def reason_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(
@@ -236,10 +238,10 @@ class RestAlert(_message.Message):
     """The target as in `x-trunkline-target`, or the provider; a credential after the first follows with `#2`."""
     reason: _builtins.str
     since: _builtins.int
-    """Unix seconds; `until` 0: until it is found to be over."""
+    """Unix seconds; `until` 0: until a request shows that it is over."""
     until: _builtins.int
     translator: _builtins.str
-    """Whose Envoy knows."""
+    """The translator whose Envoy reports this."""
     @_builtins.property
     def reason_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(

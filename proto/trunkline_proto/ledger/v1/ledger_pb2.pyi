@@ -28,7 +28,7 @@ class AppendRequest(_message.Message):
     source: _builtins.str
     """The sender, e.g. `translator-edge-1`."""
     keeps_refused: _builtins.bool
-    """The sender keeps what is refused and not acknowledged. Otherwise everything is acknowledged that is refused."""
+    """The sender keeps records that are refused and not acknowledged. Otherwise every refused record is acknowledged."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRecord]:
         """At most 1,000."""
@@ -56,11 +56,11 @@ class AppendResponse(_message.Message):
     REFUSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def acknowledged_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids that are durable now, whether by this call or an earlier one, those set aside among them."""
+        """Ids that are durable now, whether by this call or an earlier one, including those set aside."""
 
     @_builtins.property
     def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedRecord]:
-        """Records of this call that are not in the books and will not be if they are sent again."""
+        """Records of this call that the ledger does not have, and will not have if they are sent again."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ Global___AppendResponse: _TypeAlias = AppendResponse  # noqa: Y015
 
 @_typing.final
 class RefusedRecord(_message.Message):
-    """Why a record is not in the books."""
+    """Why the ledger does not have a record."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -87,7 +87,7 @@ class RefusedRecord(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     field: _builtins.str
-    """The field that cannot be stored; empty where it is not one field."""
+    """The field that cannot be stored; empty if it is not a single field."""
     reason: _builtins.str
     def __init__(
         self,
@@ -172,13 +172,13 @@ class UsageRecord(_message.Message):
     route_id: _builtins.str
     model: _builtins.str
     target_id: _builtins.str
-    """The target that answered, empty if none did."""
+    """The target that answered; empty if none did."""
     attempts: _builtins.int
     """Attempts, first one included."""
     status: _builtins.int
     """HTTP status sent to the client."""
     response_flags: _builtins.str
-    """Envoy's response flags, e.g. `DC` for a client that left."""
+    """Envoy's response flags, e.g. `DC` for a client that disconnected."""
     request_bytes: _builtins.int
     response_bytes: _builtins.int
     first_byte_us: _builtins.int
@@ -187,12 +187,12 @@ class UsageRecord(_message.Message):
     """Whole request, microseconds."""
     prompt_tokens: _builtins.int
     cached_tokens: _builtins.int
-    """Of the prompt tokens, those the provider read from its cache."""
+    """Of the prompt tokens, those that the provider read from its cache."""
     completion_tokens: _builtins.int
     reasoning_tokens: _builtins.int
     """Of the completion tokens, those spent on reasoning."""
     cost_micro_usd: _builtins.int
-    """`cost_nano_usd` in micro-USD, rounded half up. Alone, without nano-USD, it is an older translator's."""
+    """`cost_nano_usd` in micro-USD, rounded half up. An older translator sends only this, without nano-USD."""
     cache_hit: _builtins.bool
     """Answered from the gateway's cache."""
     estimated: _builtins.bool
@@ -211,46 +211,46 @@ class UsageRecord(_message.Message):
     stream: _builtins.bool
     """The client asked for a stream."""
     earned_micro_usd: _builtins.int
-    """`earned_nano_usd` in micro-USD, rounded half up; alone as `cost_micro_usd`."""
+    """`earned_nano_usd` in micro-USD, rounded half up; sent alone like `cost_micro_usd`."""
     cost_nano_usd: _builtins.int
     """Nano-USD: price times units, rounded half up once for the whole request. At most 10,000 USD."""
     earned_nano_usd: _builtins.int
     """What the node that answered earns by its owner's own price, nano-USD; rounded and bounded as the cost."""
     upstream_request_id: _builtins.str
-    """The provider's own id of this request, from its answer's headers; empty where it named none."""
+    """The provider's own id of this request, from its answer's headers; empty if it gave none."""
     capped: _builtins.bool
     """The target claimed more than this request could have used. Tokens, units, cost and earnings are what was
-    believed; the two claims below are what the target said.
+    believed; the two claims below are what the target claimed.
     """
     claimed_prompt_tokens: _builtins.int
     """Prompt and completion tokens as the target claimed them; 0 unless `capped`."""
     claimed_completion_tokens: _builtins.int
     cache_write_tokens: _builtins.int
-    """Of the prompt tokens, those the provider wrote into its cache for five minutes, or for its usual time."""
+    """Of the prompt tokens, those that the provider wrote into its cache for five minutes, or for its usual time."""
     cache_write_1h_tokens: _builtins.int
-    """Of the prompt tokens, those the provider wrote into its cache for an hour."""
+    """Of the prompt tokens, those that the provider wrote into its cache for an hour."""
     audio_prompt_tokens: _builtins.int
-    """Of the prompt and of the completion tokens, those of sound."""
+    """Of the prompt and of the completion tokens, those of audio."""
     audio_completion_tokens: _builtins.int
     images: _builtins.int
-    """Images made."""
+    """Images generated."""
     audio_in_ms: _builtins.int
-    """Sound heard and sound made, milliseconds, where the endpoint is billed by time."""
+    """Audio input and generated audio, milliseconds, if the endpoint is billed by time."""
     audio_out_ms: _builtins.int
     characters: _builtins.int
-    """Characters spoken, where speech is billed by them."""
+    """Characters of generated speech, if speech is billed by them."""
     search_units: _builtins.int
     """Searches of a rerank."""
     service_tier: _builtins.str
-    """The tier of service that the provider says it billed: `flex`, `priority`, `batch`; empty for the usual one."""
+    """The service tier that the provider says it billed: `flex`, `priority`, `batch`; empty for the usual one."""
     plain: _builtins.bool
-    """None of the fields from 35 to 47 is set, nor those from 49 on, so a reader need not ask for them. For the way
-    only: not stored.
+    """None of the fields from 35 to 47 is set, nor those from 49 on, so a reader need not ask for them. Only for
+    transport: not stored.
     """
     saved_nano_usd: _builtins.int
     """With `cache_hit`: what the answer had cost when a target gave it, nano-USD."""
     credential_index: _builtins.int
-    """Which of its provider's credentials the target that answered was asked with: 0 is the first or only one."""
+    """The index of the credential that the answering target was used with: 0 is the first or only one."""
     cancelled: _builtins.bool
     """An operator ended it: see trunkline.admin.v1.Admin.CancelRequest."""
     @_builtins.property
@@ -337,7 +337,7 @@ class FailedAttempt(_message.Message):
     reason: _builtins.str
     """Envoy's response flags and details, e.g. `UF` or `UT`."""
     credential_index: _builtins.int
-    """As of a record."""
+    """As in a record."""
     duration_us: _builtins.int
     """Microseconds from the attempt before, or from the beginning, until it had failed; 0: not known."""
     def __init__(

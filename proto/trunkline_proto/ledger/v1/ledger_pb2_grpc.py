@@ -6,7 +6,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as trunkline__proto_dot_ledger_
 
 
 class LedgerStub(object):
-    """Kept by the control plane; called by translators.
+    """Served by the control plane; called by translators.
     """
 
     def __init__(self, channel):
@@ -23,12 +23,12 @@ class LedgerStub(object):
 
 
 class LedgerServicer(object):
-    """Kept by the control plane; called by translators.
+    """Served by the control plane; called by translators.
     """
 
     def Append(self, request, context):
-        """Stores the records it does not know yet and acknowledges every id it holds durably afterwards. A record that
-        cannot be stored is set aside in full, named in the answer, and delays no other.
+        """Stores new records and acknowledges every id that it holds durably afterwards. A record that cannot be stored is
+        set aside in full, named in the answer, and delays no other.
         Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT for more than 1,000 records.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -51,7 +51,7 @@ def add_LedgerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Ledger(object):
-    """Kept by the control plane; called by translators.
+    """Served by the control plane; called by translators.
     """
 
     @staticmethod

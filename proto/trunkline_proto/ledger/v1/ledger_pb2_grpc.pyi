@@ -27,31 +27,31 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LedgerStub:
-    """Kept by the control plane; called by translators."""
+    """Served by the control plane; called by translators."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LedgerAsyncStub: ...
     Append: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.AppendRequest, _ledger_pb2.AppendResponse]
-    """Stores the records it does not know yet and acknowledges every id it holds durably afterwards. A record that
-    cannot be stored is set aside in full, named in the answer, and delays no other.
+    """Stores new records and acknowledges every id that it holds durably afterwards. A record that cannot be stored is
+    set aside in full, named in the answer, and delays no other.
     Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT for more than 1,000 records.
     """
 
 @_typing.type_check_only
 class LedgerAsyncStub(LedgerStub):
-    """Kept by the control plane; called by translators."""
+    """Served by the control plane; called by translators."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Append: _aio.UnaryUnaryMultiCallable[_ledger_pb2.AppendRequest, _ledger_pb2.AppendResponse]  # type: ignore[assignment]
-    """Stores the records it does not know yet and acknowledges every id it holds durably afterwards. A record that
-    cannot be stored is set aside in full, named in the answer, and delays no other.
+    """Stores new records and acknowledges every id that it holds durably afterwards. A record that cannot be stored is
+    set aside in full, named in the answer, and delays no other.
     Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT for more than 1,000 records.
     """
 
 class LedgerServicer(metaclass=_abc_1.ABCMeta):
-    """Kept by the control plane; called by translators."""
+    """Served by the control plane; called by translators."""
 
     @_abc_1.abstractmethod
     def Append(
@@ -59,8 +59,8 @@ class LedgerServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_pb2.AppendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.AppendResponse, _abc.Awaitable[_ledger_pb2.AppendResponse]]:
-        """Stores the records it does not know yet and acknowledges every id it holds durably afterwards. A record that
-        cannot be stored is set aside in full, named in the answer, and delays no other.
+        """Stores new records and acknowledges every id that it holds durably afterwards. A record that cannot be stored is
+        set aside in full, named in the answer, and delays no other.
         Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT for more than 1,000 records.
         """
 

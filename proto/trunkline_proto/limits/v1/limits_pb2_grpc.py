@@ -6,7 +6,7 @@ from trunkline_proto.limits.v1 import limits_pb2 as trunkline__proto_dot_limits_
 
 
 class LimitsStub(object):
-    """Kept by the control plane; called by translators.
+    """Served by the control plane; called by translators.
     """
 
     def __init__(self, channel):
@@ -23,12 +23,12 @@ class LimitsStub(object):
 
 
 class LimitsServicer(object):
-    """Kept by the control plane; called by translators.
+    """Served by the control plane; called by translators.
     """
 
     def Report(self, request, context):
-        """Takes in what limits have counted and the alerts of a translator. An alert that is known already (from another
-        translator, or from an earlier call) is acknowledged and goes out once.
+        """Takes a translator's counts of limits, and its alerts. An alert that is known already (from another translator,
+        or from an earlier call) is acknowledged and goes out once.
         Errors: UNAUTHENTICATED without a valid token; INVALID_ARGUMENT for more than 1,000 of either.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -51,7 +51,7 @@ def add_LimitsServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Limits(object):
-    """Kept by the control plane; called by translators.
+    """Served by the control plane; called by translators.
     """
 
     @staticmethod

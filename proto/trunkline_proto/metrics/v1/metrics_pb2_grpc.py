@@ -7,7 +7,7 @@ from trunkline_proto.metrics.v1 import metrics_pb2 as trunkline__proto_dot_metri
 
 
 class MetricsStub(object):
-    """Kept by the control plane, whose REST server has it on the admin listener.
+    """Served by the control plane, whose REST server offers the metrics on the admin listener.
     """
 
     def __init__(self, channel):
@@ -24,7 +24,7 @@ class MetricsStub(object):
 
 
 class MetricsServicer(object):
-    """Kept by the control plane, whose REST server has it on the admin listener.
+    """Served by the control plane, whose REST server offers the metrics on the admin listener.
     """
 
     def Scrape(self, request, context):
@@ -51,7 +51,7 @@ def add_MetricsServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Metrics(object):
-    """Kept by the control plane, whose REST server has it on the admin listener.
+    """Served by the control plane, whose REST server offers the metrics on the admin listener.
     """
 
     @staticmethod

@@ -6,7 +6,7 @@ from trunkline_proto.node.v1 import registry_pb2 as trunkline__proto_dot_node_do
 
 
 class NodeRegistryStub(object):
-    """Served by the control plane behind Envoy, which says who calls by the client certificate.
+    """Served by the control plane behind Envoy, which identifies the caller by the client certificate.
     """
 
     def __init__(self, channel):
@@ -38,12 +38,12 @@ class NodeRegistryStub(object):
 
 
 class NodeRegistryServicer(object):
-    """Served by the control plane behind Envoy, which says who calls by the client certificate.
+    """Served by the control plane behind Envoy, which identifies the caller by the client certificate.
     """
 
     def Enrol(self, request, context):
         """Trades a single-use join token and a certificate request for an identity; the only call without a certificate.
-        Asked again soon with the same token and key, it answers with the same node and a fresh certificate.
+        Called again soon with the same token and key, it answers with the same node and a fresh certificate.
         Errors: UNAUTHENTICATED (token unknown, used or expired), INVALID_ARGUMENT (bad CSR), FAILED_PRECONDITION
         (protocol too old: the message says which version is needed).
         """
@@ -60,16 +60,16 @@ class NodeRegistryServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Report(self, request_iterator, context):
-        """Heartbeats and reports up, instructions down. The node's lease ends `lease_ms` after its last report.
-        Errors: as Renew; INVALID_ARGUMENT names what in a report is out of bounds; ABORTED (a newer stream of the same
-        node took over).
+        """Carries heartbeats and reports up, instructions down. The node's lease ends `lease_ms` after its last report.
+        Errors: as for Renew; INVALID_ARGUMENT names what in a report is out of bounds; ABORTED (a newer stream of the
+        same node took over).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Leave(self, request, context):
-        """The node's owner wants it removed for good; its certificate is worth nothing afterwards.
+        """Removes the node for good at its owner's request; its certificate is no longer accepted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,7 +106,7 @@ def add_NodeRegistryServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NodeRegistry(object):
-    """Served by the control plane behind Envoy, which says who calls by the client certificate.
+    """Served by the control plane behind Envoy, which identifies the caller by the client certificate.
     """
 
     @staticmethod

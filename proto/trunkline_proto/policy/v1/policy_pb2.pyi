@@ -85,19 +85,19 @@ class _EachEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Each.ValueType],
     EACH_UNSPECIFIED: _Each.ValueType  # 0
     """For everything together."""
     EACH_USER: _Each.ValueType  # 1
-    """For every end user, by the request's `user`, or its `safety_identifier` where it has no `user`."""
+    """Separately for every end user: the request's `user`, or its `safety_identifier` if it has no `user`."""
     EACH_TAG: _Each.ValueType  # 2
-    """For every `x-trunkline-tag`, such as the run of an agent."""
+    """Separately for every `x-trunkline-tag`, such as the run of an agent."""
 
 class Each(_Each, metaclass=_EachEnumTypeWrapper):
-    """For each of what a Limit holds separately."""
+    """The values that a Limit counts separately."""
 
 EACH_UNSPECIFIED: Each.ValueType  # 0
 """For everything together."""
 EACH_USER: Each.ValueType  # 1
-"""For every end user, by the request's `user`, or its `safety_identifier` where it has no `user`."""
+"""Separately for every end user: the request's `user`, or its `safety_identifier` if it has no `user`."""
 EACH_TAG: Each.ValueType  # 2
-"""For every `x-trunkline-tag`, such as the run of an agent."""
+"""Separately for every `x-trunkline-tag`, such as the run of an agent."""
 Global___Each: _TypeAlias = Each  # noqa: Y015
 
 class _Priority:
@@ -112,7 +112,7 @@ class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.Val
     PRIORITY_LOW: _Priority.ValueType  # 3
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-    """How a key's requests stand beside those of its organisation's other keys where requests wait for a place."""
+    """The priority of a key's waiting requests among those of its organisation's other keys."""
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
 PRIORITY_HIGH: Priority.ValueType  # 1
@@ -127,7 +127,7 @@ class _Affinity:
 class _AffinityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Affinity.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     AFFINITY_UNSPECIFIED: _Affinity.ValueType  # 0
-    """Of a policy resource: as AFFINITY_NONE."""
+    """In a policy resource: as AFFINITY_NONE."""
     AFFINITY_POOL: _Affinity.ValueType  # 1
     """A conversation keeps its machine within a pool; targets are chosen by weight alone."""
     AFFINITY_CONVERSATION: _Affinity.ValueType  # 2
@@ -140,7 +140,7 @@ class Affinity(_Affinity, metaclass=_AffinityEnumTypeWrapper):
     """What keeps the requests of one conversation or user together."""
 
 AFFINITY_UNSPECIFIED: Affinity.ValueType  # 0
-"""Of a policy resource: as AFFINITY_NONE."""
+"""In a policy resource: as AFFINITY_NONE."""
 AFFINITY_POOL: Affinity.ValueType  # 1
 """A conversation keeps its machine within a pool; targets are chosen by weight alone."""
 AFFINITY_CONVERSATION: Affinity.ValueType  # 2
@@ -162,10 +162,10 @@ class _PromptCacheKeyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Prompt
     PROMPT_CACHE_KEY_CONVERSATION: _PromptCacheKey.ValueType  # 2
     """By the conversation."""
     PROMPT_CACHE_KEY_USER: _PromptCacheKey.ValueType  # 3
-    """By the end user; by the conversation where a request names none."""
+    """By the end user; by the conversation if a request names none."""
 
 class PromptCacheKey(_PromptCacheKey, metaclass=_PromptCacheKeyEnumTypeWrapper):
-    """By what a provider is told which requests share their beginning."""
+    """What identifies requests that share their beginning to a provider."""
 
 PROMPT_CACHE_KEY_UNSPECIFIED: PromptCacheKey.ValueType  # 0
 PROMPT_CACHE_KEY_NONE: PromptCacheKey.ValueType  # 1
@@ -173,7 +173,7 @@ PROMPT_CACHE_KEY_NONE: PromptCacheKey.ValueType  # 1
 PROMPT_CACHE_KEY_CONVERSATION: PromptCacheKey.ValueType  # 2
 """By the conversation."""
 PROMPT_CACHE_KEY_USER: PromptCacheKey.ValueType  # 3
-"""By the end user; by the conversation where a request names none."""
+"""By the end user; by the conversation if a request names none."""
 Global___PromptCacheKey: _TypeAlias = PromptCacheKey  # noqa: Y015
 
 class _CacheScope:
@@ -186,22 +186,22 @@ class _CacheScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheScope
     CACHE_SCOPE_ORGANISATION: _CacheScope.ValueType  # 1
     CACHE_SCOPE_KEY: _CacheScope.ValueType  # 2
     CACHE_SCOPE_USER: _CacheScope.ValueType  # 3
-    """Requests of one organisation with the same `user`; one without is not answered from the cache."""
+    """Requests of one organisation with the same `user`; a request without one is not answered from the cache."""
 
 class CacheScope(_CacheScope, metaclass=_CacheScopeEnumTypeWrapper):
-    """Who shares a kept answer; organisations never do."""
+    """Who shares a cached answer; organisations never share one."""
 
 CACHE_SCOPE_UNSPECIFIED: CacheScope.ValueType  # 0
 CACHE_SCOPE_ORGANISATION: CacheScope.ValueType  # 1
 CACHE_SCOPE_KEY: CacheScope.ValueType  # 2
 CACHE_SCOPE_USER: CacheScope.ValueType  # 3
-"""Requests of one organisation with the same `user`; one without is not answered from the cache."""
+"""Requests of one organisation with the same `user`; a request without one is not answered from the cache."""
 Global___CacheScope: _TypeAlias = CacheScope  # noqa: Y015
 
 @_typing.final
 class Limit(_message.Message):
-    """An upper bound on one metric in one window, of everything that its holder (organisation, key or route) does; or,
-    with `model`, of what an organisation or a key does with that model.
+    """An upper bound on one metric in one window, for everything that its holder (organisation, key or route) does; or,
+    with `model`, for what an organisation or a key does with that model.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -228,13 +228,13 @@ class Limit(_message.Message):
     time_zone: _builtins.str
     """IANA name, e.g. `Europe/Berlin`; empty: UTC. Only with `calendar`."""
     model: _builtins.str
-    """Of an organisation's or key's limit: only requests for this model count. Empty: all do."""
+    """For a limit of an organisation or key: only requests for this model count. Empty: all do."""
     managed_by: _builtins.str
-    """Who manages it, as trunkline.admin.v1.Provider.managed_by. Of the admin API alone; translators are not told."""
+    """The manager, as trunkline.admin.v1.Provider.managed_by. Only in the admin API; translators do not get it."""
     each: Global___Each.ValueType
     """Every value has the whole `amount`; requests without a value share one."""
     soft: _builtins.bool
-    """It refuses nothing, and is there for its alerts and for the count."""
+    """The limit refuses nothing; it exists for its alerts and its count."""
     @_builtins.property
     def alerts_permille(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Shares of the amount, in per mille and ascending, at which an alert goes out, once in a window."""
@@ -263,8 +263,8 @@ Global___Limit: _TypeAlias = Limit  # noqa: Y015
 
 @_typing.final
 class Price(_message.Message):
-    """What a target costs. Micro-USD per million of each unit (2.00 USD per million tokens = 2000000; 0.0001 USD per second
-    = 100000000), except where micro-USD each are said. A unit without a price costs nothing.
+    """What a target costs, in micro-USD per million of each unit (2.00 USD per million tokens = 2000000; 0.0001 USD per
+    second = 100000000), except for the fields in micro-USD each. A unit without a price costs nothing.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -293,7 +293,7 @@ class Price(_message.Message):
     cached_input: _builtins.int
     """Prompt tokens that the provider read from its cache; absent: as `input`."""
     request: _builtins.int
-    """Micro-USD each: requests, beside all else."""
+    """Micro-USD each: requests, in addition to everything else."""
     valid_from: _builtins.int
     """Unix seconds from which it holds; 0: since ever."""
     version: _builtins.int
@@ -309,24 +309,24 @@ class Price(_message.Message):
     audio_output: _builtins.int
     """Completion tokens that are audio; absent: as `output`."""
     audio_second_input: _builtins.int
-    """Seconds of audio that were heard."""
+    """Seconds of audio input."""
     audio_second_output: _builtins.int
-    """Seconds of audio that were made."""
+    """Seconds of generated audio."""
     character: _builtins.int
-    """Characters that were spoken."""
+    """Characters of generated speech."""
     search_unit: _builtins.int
     """Micro-USD each: search units of a rerank."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImagePrice]:
-        """Micro-USD each, by what was asked for; with any, one of them is `default`."""
+        """Micro-USD each, by the requested form; if there are any, one of them is `default`."""
 
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextTier]:
-        """By the length of the prompt, the shortest first: other rates for all tokens of a request."""
+        """By the length of the prompt, shortest first: other rates for all tokens of a request."""
 
     @_builtins.property
     def service_tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceTier]:
-        """By the service tier that the target says it used."""
+        """By the service tier that the target reports."""
 
     def __init__(
         self,
@@ -465,7 +465,7 @@ Global___Rates: _TypeAlias = Rates  # noqa: Y015
 
 @_typing.final
 class ContextTier(_message.Message):
-    """Of requests with more than `above` prompt tokens, and no more than the next tier's."""
+    """For requests with more than `above` prompt tokens, and no more than the next tier's."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -490,7 +490,7 @@ Global___ContextTier: _TypeAlias = ContextTier  # noqa: Y015
 
 @_typing.final
 class ServiceTier(_message.Message):
-    """Instead of the price's own rates and tiers."""
+    """Replaces the price's own rates and tiers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -520,7 +520,7 @@ Global___ServiceTier: _TypeAlias = ServiceTier  # noqa: Y015
 
 @_typing.final
 class ImagePrice(_message.Message):
-    """The first of `SIZE/QUALITY`, `SIZE`, `QUALITY` and `default` that there is counts."""
+    """The first existing one of `SIZE/QUALITY`, `SIZE`, `QUALITY` and `default` applies."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -546,7 +546,7 @@ Global___ImagePrice: _TypeAlias = ImagePrice  # noqa: Y015
 
 @_typing.final
 class DefaultModel(_message.Message):
-    """The model of requests that name none."""
+    """The model of requests that do not name one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -586,12 +586,12 @@ class Organisation(_message.Message):
     name: _builtins.str
     """Unique name, as operators write it."""
     weight: _builtins.int
-    """Its share of the places beside other organisations whose requests wait; 0: 1."""
+    """Its share of places when requests of several organisations wait; 0: 1."""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Limit]: ...
     @_builtins.property
     def defaults(self) -> _containers.RepeatedCompositeFieldContainer[Global___DefaultModel]:
-        """One for an endpoint at most; they are the gateway's."""
+        """At most one for an endpoint; they are the gateway's."""
 
     def __init__(
         self,
@@ -693,18 +693,18 @@ class JwtIssuer(_message.Message):
     id: _builtins.str
     """Its name, e.g. `corp`."""
     issuer: _builtins.str
-    """The tokens' `iss`, to the letter."""
+    """The tokens' exact `iss`."""
     keys: _builtins.str
-    """The issuer's public keys, a JWK set as JSON (RFC 7517); empty: they have not been read yet."""
+    """The issuer's public keys, a JWK set as JSON (RFC 7517); empty: not read yet."""
     user_claim: _builtins.str
-    """The claim that says who sends the request; empty: `sub`."""
+    """The claim that identifies the end user; empty: `sub`."""
     @_builtins.property
     def audiences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """A token's `aud` has to have one of them."""
+        """A token's `aud` must contain one of them."""
 
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___JwtGrant]:
-        """The first that fits a token decides."""
+        """The first grant that matches a token decides."""
 
     def __init__(
         self,
@@ -726,7 +726,7 @@ Global___JwtIssuer: _TypeAlias = JwtIssuer  # noqa: Y015
 
 @_typing.final
 class JwtGrant(_message.Message):
-    """Which API key a token acts as."""
+    """The API key as which a token acts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -736,7 +736,7 @@ class JwtGrant(_message.Message):
     claim: _builtins.str
     """A claim, or its path, as `realm_access.roles`; empty: every token."""
     value: _builtins.str
-    """What the claim is, or has among its items or words."""
+    """The claim's value, or one of its items or words."""
     key_id: _builtins.str
     """The Key's id; empty: there is no such key, and the token is refused."""
     def __init__(
@@ -756,7 +756,7 @@ Global___JwtGrant: _TypeAlias = JwtGrant  # noqa: Y015
 
 @_typing.final
 class Target(_message.Message):
-    """Where a route's requests can be served, as far as policy is concerned."""
+    """A place where a route's requests can be served, as far as policy is concerned."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -766,7 +766,7 @@ class Target(_message.Message):
     id: _builtins.str
     """As in the response header `x-trunkline-target`, e.g. `openai/gpt-4.1` or `nodes/llama3:70b`."""
     context: _builtins.int
-    """Tokens that a prompt and its answer may have there together; 0: not known."""
+    """Tokens that a prompt and its answer may have there together; 0: unknown."""
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]:
         """The price in force and those to come, by `valid_from`; empty: free."""
@@ -824,16 +824,16 @@ class Route(_message.Message):
     reserved_output_tokens: _builtins.int
     """Completion tokens that are reserved for a request that states no maximum; 0: the default of 1,024."""
     cache_ttl_seconds: _builtins.int
-    """Seconds a kept answer lives; 0: no answer is kept. Who shares one, and the bytes that all of them may take of the
-    cache's memory; 0: as much as all.
+    """Seconds that a cached answer lives; 0: no answer is cached. Who shares a cached answer, and the bytes that all of
+    them may take of the cache's memory; 0: as much as all.
     """
     cache_scope: Global___CacheScope.ValueType
     cache_most_bytes: _builtins.int
     affinity: Global___Affinity.ValueType
-    """AFFINITY_POOL only where the route has a pool of machines."""
+    """AFFINITY_POOL only if the route has a pool of machines."""
     cache_store: _builtins.str
-    """Where the gateway keeps answers, with user, password and the file of CAs (`?ssl_ca_certs=PATH`); empty: in memory,
-    of which they may take so many bytes (0: 256 MiB). Only of a route that keeps any.
+    """Where the gateway caches answers, with user, password and the file of CAs (`?ssl_ca_certs=PATH`); empty: in
+    memory, of which they may take this many bytes (0: 256 MiB). Only for a caching route.
     """
     cache_memory_bytes: _builtins.int
     queue_longest_ms: _builtins.int
@@ -841,25 +841,25 @@ class Route(_message.Message):
     queue_size: _builtins.int
     """How many requests wait at once; 0: the default of 200."""
     prompt_cache_key: Global___PromptCacheKey.ValueType
-    """What a `prompt_cache_key` is made of where a request of a client has none. UNSPECIFIED: as NONE."""
+    """The source of a `prompt_cache_key` for a client's request without one. UNSPECIFIED: as NONE."""
     prompt_cache_stable_order: _builtins.bool
-    """Members of tools and schemas are put into a stable order."""
+    """Puts members of tools and schemas into a stable order."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]: ...
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Limit]:
-        """Of everything that goes through the route."""
+        """Limits of everything that goes through the route."""
 
     @_builtins.property
     def audiences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of keys and organisations for which own machines give the route another shape: requests of the first that
-        applies (the key, then its organisation) take `<id>@<audience>` instead of `<id>`.
+        """Ids of keys and organisations for which own machines give the route a variant of its own. Requests of the first
+        one that applies (the key, then its organisation) take `<id>@<audience>` instead of `<id>`.
         """
 
     @_builtins.property
     def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoolSlots]:
-        """Of a route with a queue whose targets are all pools of machines: how many requests these run at once. Live state;
-        empty where no machine is there.
+        """For a route with a queue whose targets are all pools of machines: how many requests these run at once. Live
+        state; empty if there are no machines.
         """
 
     def __init__(
@@ -895,7 +895,7 @@ Global___Route: _TypeAlias = Route  # noqa: Y015
 
 @_typing.final
 class PoolSlots(_message.Message):
-    """The slots of those machines of a pool that an audience may use and nobody else, or that everybody may use."""
+    """The slots of a pool's machines that only one audience may use, or that everybody may use."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -907,7 +907,7 @@ class PoolSlots(_message.Message):
     audience: _builtins.str
     """Id of an organisation or a key; empty: everybody."""
     slots: _builtins.int
-    """2^32 - 1 where a machine has no limit."""
+    """2^32 - 1 if a machine has no limit."""
     def __init__(
         self,
         *,

@@ -27,8 +27,8 @@ class RequestsServicer(object):
     """
 
     def Attend(self, request_iterator, context):
-        """A translator keeps one call open, for as long as it serves, and answers every inquiry that comes through it. Its
-        first message has no answer and says who it is.
+        """A translator keeps one call open for as long as it serves, and answers every inquiry that comes through it. Its
+        first message names the translator and answers nothing.
         Errors: UNAUTHENTICATED without a valid token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

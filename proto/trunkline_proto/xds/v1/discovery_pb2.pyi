@@ -27,7 +27,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Node(_message.Message):
-    """Who is asking. Sent only in the first request of a stream (xDS protocol, "Node identifier")."""
+    """The client. Sent only in the first request of a stream (xDS protocol, "Node identifier")."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -39,11 +39,11 @@ class Node(_message.Message):
     id: _builtins.str
     """Unique among the control plane's clients, e.g. `envoy-edge-1` or `translator-edge-1`."""
     cluster: _builtins.str
-    """What kind of client it is: `envoy` or `translator`."""
+    """The kind of client: `envoy` or `translator`."""
     user_agent_name: _builtins.str
     """The client's own build, e.g. `envoy`; shown by `trunkline status`."""
     user_agent_version: _builtins.str
-    """The client's own version text, where it has one; Envoy sends the next field instead."""
+    """The client's own version text, if it has one; Envoy sends the next field instead."""
     @_builtins.property
     def user_agent_build_version(self) -> Global___BuildVersion: ...
     def __init__(
@@ -302,7 +302,7 @@ class DeltaDiscoveryResponse(_message.Message):
     def resources(self) -> _containers.RepeatedCompositeFieldContainer[Global___Resource]: ...
     @_builtins.property
     def removed_resources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names that exist no longer, or never did."""
+        """Names that no longer exist, or never did."""
 
     def __init__(
         self,
