@@ -46,6 +46,7 @@ _VERSION = len("/v1")
 _STORED = b"/v1/responses/"
 #: Visible ASCII, not too long.
 _USABLE_ID = re.compile(rb"[!-~]{1,128}").fullmatch
+_ENCODING = b"content-encoding"
 #: The byte that ends a path.
 _QUERY = ord("?")
 _SERVED_BELOW = "/v1/"
@@ -115,7 +116,7 @@ class Authoriser:
         Raises:
             Refusal: the client's answer.
         """
-        endpoint = endpoints.find(check.target)
+        endpoint = endpoints.BY_PATH.get(check.target)
         if endpoint is None or check.method != endpoint.method:
             if check.target.startswith(_STORED) and (stored := _stored(check)):
                 return self._of_stored(check, stored)
@@ -123,7 +124,8 @@ class Authoriser:
         key = self._key(check.headers)
         if endpoint.body is _NO_BODY:
             return Allowed(TRANSLATOR_ROUTE, key.id, headers={"x-request-id": _id(check.headers)})
-        _check_content(check, endpoint)
+        if _ENCODING in check.headers:
+            _check_content(check)
         self._refused_work.check(key.id, self._clock)
         if self._body_reader is None or (not check.pieces and is_light(endpoint.body, check.body)):
             return self._decide_now(check, endpoint, key)
@@ -139,7 +141,8 @@ class Authoriser:
             return Admitted(self._key(head.headers).id)
         endpoint = _endpoint(head)
         key = self._key(head.headers)
-        _check_content(head, endpoint)
+        if _ENCODING in head.headers:
+            _check_content(head)
         if endpoint.body is BodyKind.FORM:
             multipart.boundary(head.headers.get(b"content-type", b""))
         self._refused_work.check(key.id, self._clock)
@@ -452,10 +455,9 @@ def _stored(request: Request) -> str:
     return responses.named(request.method, request.target.partition(b"?")[0])
 
 
-def _check_content(request: Request, endpoint: Endpoint) -> None:
+def _check_content(request: Request) -> None:
     """Refuses a body that could not be read, by the headers alone."""
-    encoding = request.headers.get(b"content-encoding")
-    if encoding and encoding.lower() != b"identity":
+    if request.headers[_ENCODING].lower() not in {b"identity", b""}:
         message = "The request body must not be compressed: send it without content-encoding."
         raise Refusal(400, "unsupported_content_encoding", message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -55,12 +56,12 @@ ENDPOINTS = (
 MODEL_PREFIX = b"/v1/models/"
 MODEL = Endpoint("GET", "/v1/models/{model}", BodyKind.NONE)
 
-_BY_PATH = {endpoint.path.encode(): endpoint for endpoint in ENDPOINTS}
+BY_PATH: Mapping[bytes, Endpoint] = {endpoint.path.encode(): endpoint for endpoint in ENDPOINTS}
 
 
 def find(path: bytes) -> Endpoint | None:
     """Returns the endpoint at exactly this path, without query; each path has one method."""
-    endpoint = _BY_PATH.get(path)
+    endpoint = BY_PATH.get(path)
     if endpoint is None and path.startswith(MODEL_PREFIX) and len(path) > len(MODEL_PREFIX):
         return MODEL
     return endpoint

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from translator.bodies.json_body import JsonBody
+from translator.bodies.json_body import parse
 from translator.errors import Refusal
 
 UNDER_TEST = ("translator.bodies.json_body",)
@@ -27,7 +27,7 @@ def check(data: bytes) -> bool:
 
 def _check(data: bytes) -> bool:
     try:
-        body = JsonBody(data)
+        body = parse(data)
         usage = body.usage_edit()
     except Refusal as refusal:
         assert refusal.status in {400, 413}

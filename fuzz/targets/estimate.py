@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fuzz.targets._pieces import headed
 from translator.bodies import estimate
 from translator.bodies.estimate import BYTES_PER_TOKEN, MOST_TOKENS, Estimate
-from translator.bodies.json_body import JsonBody
+from translator.bodies.json_body import parse
 from translator.errors import Refusal
 
 UNDER_TEST = ("translator.bodies.estimate",)
@@ -59,7 +59,7 @@ def _with_a_message(body: bytes) -> Iterator[bytes]:
 
 def _estimated(path: str, body: bytes) -> Estimate | None:
     try:
-        values = JsonBody(body).values
+        values = parse(body).values
     except Refusal:
         return None
     return estimate.of_json(path, body, values)

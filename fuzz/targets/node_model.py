@@ -7,7 +7,7 @@ import json
 from node_sidecar.serving import refusal as node
 from node_sidecar.serving.endpoints import BodyKind
 from node_sidecar.serving.model import requested_model
-from translator.bodies.json_body import JsonBody
+from translator.bodies.json_body import parse
 from translator.errors import Refusal
 
 UNDER_TEST = ("node_sidecar.serving.model", "translator.bodies.json_body")
@@ -23,7 +23,7 @@ def check(data: bytes) -> bool:
     else:
         assert found == json.loads(data)["model"]
     try:
-        ours: str | None = JsonBody(data).model
+        ours: str | None = parse(data).model
     except Refusal:
         ours = None
     assert not ours or found == ours  # if it is empty, the node gets the target's

@@ -14,7 +14,7 @@ import msgspec
 from translator.bodies import estimate, requested_units
 from translator.bodies.estimate import Estimate
 from translator.bodies.form import FormBody
-from translator.bodies.json_body import JsonBody
+from translator.bodies.json_body import parse
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import Refusal
 
@@ -82,7 +82,7 @@ def _named(user: str) -> str:
 
 
 def _json(body: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
-    parsed = JsonBody(body)
+    parsed = parse(body)
     values = parsed.values
     previous = None
     if endpoint.background:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import msgspec
 import orjson
 
 from translator.bodies.names import FAMILIAR, INTERPRETED, ambiguous, duplicate, taken_for
@@ -77,68 +78,38 @@ class Edit:
     text: str
 
 
-class JsonBody:
-    """A body that is a JSON object with members. Any other body raises Refusal (400).
+class JsonBody(msgspec.Struct, gc=False):
+    """A body that is a JSON object with members, as `parse` finds it. `keys` are the ends of the keys that are
+    interpreted, where they are not obvious.
 
     `model` is empty if it is missing, null or empty. `escapes` says that some characters may be written as
     `\\uXXXX`.
     """
 
-    __slots__ = ("_body", "_keys", "escapes", "model", "streams", "values")
+    body: bytes
+    keys: Mapping[str, int] | None
+    values: dict[str, Any]
+    model: str
+    streams: bool
+    escapes: bool
 
-    def __init__(self, body: bytes) -> None:
-        if len(body) > _MAX_VALUES:
-            _check_values(body)
-        try:
-            values = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            message = f"The request body is not valid JSON: {_place(body, error)}."
-            raise Refusal(400, "invalid_json", message) from None  # the error contains the whole body
-        if type(values) is not dict:
-            raise Refusal(400, "invalid_json", "The request body must be a JSON object.")
-        if len(values) > _MAX_MEMBERS:
-            message = f"The request body has more than {_MAX_MEMBERS} members."
-            raise Refusal(400, "body_too_complex", message)
-        if not values.keys() <= FAMILIAR:
-            _check_names(values)
-        options = values.get("stream_options")
-        inner = options if options and type(options) is dict else _NO_OPTIONS
-        if inner:
-            _check_names(inner)
-        # Searching for one byte is much cheaper, and most short bodies have no escapes at all.
-        escape = _ESCAPE.search(body) if _BACKSLASH in body else None
-        escaped = escape is not None and _ESCAPED_LETTER.search(body, escape.start()) is not None
-        self._keys = _located(body) if escaped or not _is_obvious(body, values, inner) else None
-        if not values:
-            raise _wrong("model", "missing_model", "a non-empty string")
-        model = values.get("model")
-        if model is None:
-            model = ""
-        elif type(model) is not str:
-            raise _wrong("model", "invalid_type", "a non-empty string")
-        stream = values.get("stream")
-        # Servers disagree about what else means true, and streams are billed differently.
-        if stream is not None and type(stream) is not bool:
-            raise _wrong("stream", "invalid_type", "true or false")
-        self._body = body
-        self.escapes = escape is not None
-        self.values: dict[str, Any] = values
-        self.model = model
-        self.streams = stream is True
+    def __repr__(self) -> str:
+        """Says nothing of what is in it: no log may show a prompt."""
+        return "JsonBody()"
 
     def model_value(self) -> tuple[int, int]:
         """Returns offset and length in bytes of the model's JSON string, including its quotes, or of the null in
         its place.
         """
-        keys = self._keys
-        value = _MODEL.search(self._body) if keys is None else _STRING.match(self._body, keys["model"])
+        keys = self.keys
+        value = _MODEL.search(self.body) if keys is None else _STRING.match(self.body, keys["model"])
         assert value is not None  # noqa: S101 - orjson has validated it
         start, end = value.span(1)
         return start, end - start
 
     def opening(self) -> tuple[int, int]:
         """Returns offset and length in bytes of the opening brace, after which a missing model can be inserted."""
-        return self._body.index(b"{"), 1
+        return self.body.index(b"{"), 1
 
     def usage_edit(self) -> Edit | None:
         """Returns the edit that requests usage at the end of a stream. None if the client requests it, or sent
@@ -150,7 +121,7 @@ class JsonBody:
             Refusal: 400 if `include_usage` is neither true nor false: servers disagree about what it means then.
         """
         if "stream_options" not in self.values:
-            return Edit(self._body.index(b"{") + 1, 0, '"stream_options":{"include_usage":true},')
+            return Edit(self.body.index(b"{") + 1, 0, '"stream_options":{"include_usage":true},')
         options = self.values["stream_options"]
         start = self._value_of("stream_options")
         if options is None:
@@ -168,17 +139,55 @@ class JsonBody:
 
     def _end_of(self, key: str) -> int:
         """Returns the end offset of an interpreted key that exists."""
-        if self._keys is not None:
-            return self._keys[key]
-        found = _PLACES[key].search(self._body)
+        if self.keys is not None:
+            return self.keys[key]
+        found = _PLACES[key].search(self.body)
         assert found is not None  # noqa: S101 - the key exists and has no other spelling
         return found.end()
 
     def _value_of(self, key: str) -> int:
         """Returns the offset of a located key's value."""
-        colon = _COLON.match(self._body, self._end_of(key))
+        colon = _COLON.match(self.body, self._end_of(key))
         assert colon is not None  # noqa: S101 - orjson has validated it
         return colon.end()
+
+
+def parse(body: bytes) -> JsonBody:
+    """Raises Refusal (400) for a body that is no JSON object with members."""
+    if len(body) > _MAX_VALUES:
+        _check_values(body)
+    try:
+        values = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        message = f"The request body is not valid JSON: {_place(body, error)}."
+        raise Refusal(400, "invalid_json", message) from None  # the error contains the whole body
+    if type(values) is not dict:
+        raise Refusal(400, "invalid_json", "The request body must be a JSON object.")
+    if len(values) > _MAX_MEMBERS:
+        message = f"The request body has more than {_MAX_MEMBERS} members."
+        raise Refusal(400, "body_too_complex", message)
+    if not values.keys() <= FAMILIAR:
+        _check_names(values)
+    options = values.get("stream_options")
+    inner = options if options and type(options) is dict else _NO_OPTIONS
+    if inner:
+        _check_names(inner)
+    # Searching for one byte is much cheaper, and most short bodies have no escapes at all.
+    escape = _ESCAPE.search(body) if _BACKSLASH in body else None
+    escaped = escape is not None and _ESCAPED_LETTER.search(body, escape.start()) is not None
+    keys = _located(body) if escaped or not _is_obvious(body, values, inner) else None
+    if not values:
+        raise _wrong("model", "missing_model", "a non-empty string")
+    model = values.get("model")
+    if model is None:
+        model = ""
+    elif type(model) is not str:
+        raise _wrong("model", "invalid_type", "a non-empty string")
+    stream = values.get("stream")
+    # Servers disagree about what else means true, and streams are billed differently.
+    if stream is not None and type(stream) is not bool:
+        raise _wrong("stream", "invalid_type", "true or false")
+    return JsonBody(body, keys, values, model, stream is True, escape is not None)
 
 
 def _check_values(body: bytes) -> None:

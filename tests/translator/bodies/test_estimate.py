@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from translator.bodies import estimate
 from translator.bodies.estimate import Estimate
 from translator.bodies.form import FormBody
-from translator.bodies.json_body import JsonBody
+from translator.bodies.json_body import parse
 from translator.endpoints import ENDPOINTS, BodyKind
 
 CHAT = "/v1/chat/completions"
@@ -23,7 +23,7 @@ def body_of(**values: Any) -> bytes:
 
 
 def of(body: bytes, path: str = CHAT) -> Estimate:
-    return estimate.of_json(path, body, JsonBody(body).values)
+    return estimate.of_json(path, body, parse(body).values)
 
 
 def prompt(path: str = CHAT, **values: Any) -> int:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from hypothesis import example, given, strategies as st
 
-from translator.bodies.json_body import JsonBody
+from translator.bodies.json_body import parse
 from translator.bodies.names import INTERPRETED, taken_for
 from translator.errors import Refusal
 
@@ -19,12 +19,12 @@ NEW = "vendor/other"
 
 def renamed(body: bytes) -> Any:
     """The body with another model spliced in, parsed."""
-    offset, length = JsonBody(body).model_value()
+    offset, length = parse(body).model_value()
     return json.loads(body[:offset] + json.dumps(NEW).encode() + body[offset + length :])
 
 
 def asked_for_usage(body: bytes) -> Any:
-    edit = JsonBody(body).usage_edit()
+    edit = parse(body).usage_edit()
     assert edit is not None
     return json.loads(body[: edit.offset] + edit.text.encode() + body[edit.offset + edit.length :])
 
@@ -100,7 +100,7 @@ def documents(draw: st.DrawFn) -> tuple[bytes, str]:
 @given(documents())
 def test_only_the_model_changes(document: tuple[bytes, str]) -> None:
     body, model = document
-    assert JsonBody(body).model == model
+    assert parse(body).model == model
     expected = json.loads(body)
     assert renamed(body) == {**expected, "model": NEW}
     assert list(renamed(body)) == list(expected)
@@ -112,7 +112,7 @@ def test_only_the_wish_for_usage_is_added(document: tuple[bytes, str]) -> None:
     expected = json.loads(body)
     options = expected.get("stream_options") if expected.get("stream_options") is not None else {}
     if isinstance(options, list):
-        assert JsonBody(body).usage_edit() is None
+        assert parse(body).usage_edit() is None
     else:
         assert asked_for_usage(body) == {**expected, "stream_options": {**options, "include_usage": True}}
 
@@ -126,7 +126,7 @@ def test_a_duplicate_in_any_spelling_is_refused(
     again = "".join(f",{data.draw(spelt(name))}:{values[name]}" for _ in range(2))
     position = body.rindex(b"}")
     with pytest.raises(Refusal) as caught:
-        JsonBody(body[:position] + again.encode() + body[position:])
+        parse(body[:position] + again.encode() + body[position:])
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, "duplicate_parameter", name)
 
 
@@ -141,7 +141,7 @@ def test_a_duplicate_in_any_spelling_is_refused(
 @example(b"")
 def test_anything_else_is_a_refusal(body: bytes) -> None:
     with suppress(Refusal):
-        assert JsonBody(body).model == (orjson.loads(body).get("model") or "")
+        assert parse(body).model == (orjson.loads(body).get("model") or "")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_anything_else_is_a_refusal(body: bytes) -> None:
 )
 def test_the_refusal_says_where(body: bytes, text: str) -> None:
     with pytest.raises(Refusal) as caught:
-        JsonBody(body)
+        parse(body)
     assert text in caught.value.message
 
 
@@ -172,7 +172,7 @@ def test_the_refusal_says_where(body: bytes, text: str) -> None:
 )
 def test_the_refusal_names_the_parameter(body: bytes, param: str, code: str) -> None:
     with pytest.raises(Refusal) as caught:
-        JsonBody(body)
+        parse(body)
     assert (caught.value.param, caught.value.code) == (param, code)
 
 
@@ -181,7 +181,7 @@ def options(include_usage: bytes) -> bytes:
 
 
 def test_a_client_that_asks_for_usage_itself_needs_no_edit() -> None:
-    assert JsonBody(options(b"true")).usage_edit() is None
+    assert parse(options(b"true")).usage_edit() is None
 
 
 def test_a_client_that_declines_usage_has_the_target_asked_all_the_same() -> None:
@@ -192,7 +192,7 @@ def test_a_client_that_declines_usage_has_the_target_asked_all_the_same() -> Non
 @pytest.mark.parametrize("value", [b'"yes"', b"0", b'"false"', b"[]"])
 def test_a_wish_about_usage_that_servers_may_read_either_way_is_refused(value: bytes) -> None:
     with pytest.raises(Refusal) as caught:
-        JsonBody(options(value)).usage_edit()
+        parse(options(value)).usage_edit()
     assert (caught.value.status, caught.value.param) == (400, "stream_options.include_usage")
 
 
@@ -209,9 +209,9 @@ def test_the_work_of_looking_closely_is_bounded() -> None:
     def body(places: int) -> bytes:
         return b'{"x":[' + b'{"model":0},' * places + b'1],"model":"gpt-4.1"}'
 
-    assert JsonBody(body(99_999)).model == "gpt-4.1"
+    assert parse(body(99_999)).model == "gpt-4.1"
     with pytest.raises(Refusal) as caught:
-        JsonBody(body(100_000))
+        parse(body(100_000))
     assert (caught.value.status, caught.value.code) == (400, "body_too_complex")
 
 
@@ -242,7 +242,7 @@ def test_a_name_that_another_parser_reads_as_ours_is_refused(name: str, *, escap
     members = [f'"{spelt}":"expensive"', '"model":"cheap"']
     body = f"{{{','.join(members if first else reversed(members))}}}".encode()
     with pytest.raises(Refusal) as caught:
-        JsonBody(body)
+        parse(body)
     assert (caught.value.status, caught.value.code) == (400, "ambiguous_parameter")
     assert caught.value.param in INTERPRETED
 
@@ -251,14 +251,14 @@ def test_a_name_that_another_parser_reads_as_ours_is_refused(name: str, *, escap
 def test_so_is_one_in_the_stream_options(name: str) -> None:
     body = json.dumps({"model": "m", "stream": True, "stream_options": {"include_usage": True, name: False}})
     with pytest.raises(Refusal) as caught:
-        JsonBody(body.encode())
+        parse(body.encode())
     assert (caught.value.code, caught.value.param) == ("ambiguous_parameter", "include_usage")
 
 
 def test_include_usage_twice_is_refused() -> None:
     body = b'{"model":"m","stream_options":{"include_usage":true,"include\\u005fusage":false}}'
     with pytest.raises(Refusal) as caught:
-        JsonBody(body)
+        parse(body)
     assert (caught.value.code, caught.value.param) == ("duplicate_parameter", "include_usage")
 
 
@@ -269,7 +269,7 @@ def test_every_interpreted_name_twice_is_refused(name: str, *, letter: bool) -> 
     value = {"model": '"m"', "stream": "true"}.get(name, "null")
     body = f'{{"model":"m","x":[{{"{name}":1}}],"{name}":{value},"{again}":{value}}}'
     with pytest.raises(Refusal) as caught:
-        JsonBody(body.encode())
+        parse(body.encode())
     assert (caught.value.code, caught.value.param) == ("duplicate_parameter", name)
 
 
@@ -284,9 +284,9 @@ def test_more_members_than_any_request_has_are_refused() -> None:
     def body(members: int) -> bytes:
         return json.dumps({"model": "m", **{f"a{number}": 0 for number in range(members - 1)}}).encode()
 
-    assert JsonBody(body(1_000)).model == "m"
+    assert parse(body(1_000)).model == "m"
     with pytest.raises(Refusal) as caught:
-        JsonBody(body(1_001))
+        parse(body(1_001))
     assert caught.value.code == "body_too_complex"
 
 
@@ -295,7 +295,7 @@ def test_the_model_at_the_end_of_ten_megabytes(key: bytes) -> None:
     prompt = json.dumps('say "model": \\ "x" \n' * 500_000).encode()
     body = b'{"messages":[{"role":"user","content":' + prompt + b"}]," + key + b':"gpt-4.1"}'
     assert len(body) > 10_000_000
-    assert JsonBody(body).model_value() == (len(body) - 10, 9)
+    assert parse(body).model_value() == (len(body) - 10, 9)
     assert renamed(body) == {**json.loads(body), "model": NEW}
 
 
@@ -305,15 +305,15 @@ def test_more_values_than_any_request_has_are_refused_and_text_with_commas_is_no
 
     for unit in (b"[],", b"1,", b'"a",', b"{},"):
         with pytest.raises(Refusal) as caught:
-            JsonBody(body(unit))
+            parse(body(unit))
         assert (caught.value.status, caught.value.code) == (400, "body_too_complex")
     text = b'{"model":"gpt-4.1","x":"' + b'1,[{\\"' * 1_000_001 + b'"}'
-    assert JsonBody(text).model == "gpt-4.1"
+    assert parse(text).model == "gpt-4.1"
 
 
 @pytest.mark.parametrize("end", [b"", b"\\", b"\\\n"])
 def test_to_count_the_values_takes_no_longer_than_it_must(end: bytes) -> None:
     """With each quote looked at again, it would be hours."""
     with pytest.raises(Refusal) as caught:
-        JsonBody(b"[," * 1_000_001 + b'"' + b'\\"' * 1_000_000 + end)
+        parse(b"[," * 1_000_001 + b'"' + b'\\"' * 1_000_000 + end)
     assert caught.value.code in {"body_too_complex", "invalid_json"}
