@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xds_server.reasons import Reason
+
 
 @dataclass(frozen=True, slots=True)
 class BackgroundTask:
     """`done` of `total` are counted in `unit`, such as days."""
 
-    description: str
+    description: Reason
     done: int
     total: int
     unit: str

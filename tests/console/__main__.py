@@ -45,11 +45,12 @@ def main() -> None:
         _picture(page, gateway, "models/gpt-4.1", "route")
         page.goto(f"{gateway.admin_url}/#/playground")
         page.get_by_role("button", name="Make a key for a day").click()
-        page.get_by_role("button", name="Compare another model").click()
+        page.get_by_role("button", name="Compare the targets of gpt-4.1").click()
         page.get_by_label("Question").fill("What is a trunk line?")
         page.get_by_role("button", name="Send").click()
-        page.get_by_text("Explain this request").nth(1).wait_for()
+        page.get_by_text("Explain this request").nth(2).wait_for()
         page.locator(".announcement").wait_for(state="detached")
+        page.evaluate("scrollTo(0, 0)")
         page.screenshot(path=IMAGES / "console-playground.png")
         _picture(_signed_in(browser, gateway, PHONE, "dark"), gateway, "keys", "phone")
         browser.close()
@@ -131,7 +132,7 @@ def _signed_in(browser: Browser, gateway: GatewayProcess, size: dict[str, int], 
 
 def _picture(page: Page, gateway: GatewayProcess, address: str, name: str) -> None:
     page.goto(f"{gateway.admin_url}/#/{address}")
-    page.wait_for_selector(".skeleton", state="detached")
+    page.wait_for_selector(f"main[data-view='#/{address}']:not([aria-busy='true'])")
     if address.startswith("usage"):
         page.wait_for_selector(".chart canvas")
     page.wait_for_load_state("networkidle")

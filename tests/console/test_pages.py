@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
 
 from tests.console.conftest import Window
@@ -47,6 +49,27 @@ def test_every_page_is_accessible_and_fits(admin: Window) -> None:
         assert findings(admin) == [], name
         assert admin.page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert not admin.page.locator(".notice.bad").count(), name
+
+
+@pytest.mark.parametrize("options", [SEEN["light"], SEEN["phone"]], ids=["desk", "phone"])
+def test_long_names_fit(admin: Window) -> None:
+    """Of models, targets and providers: they wrap, and no table is wider than its place."""
+    gateway, name = (
+        admin.gateway,
+        "a-model-with-a-long-name/and-a-vendor/and-a-date-2026-11-27-preview-instruct" * 2,
+    )
+    headers = {"authorization": f"Bearer {gateway.credentials['admin_token']}"}
+    api = f"{gateway.admin_url}/admin/v1"
+    targets = [{"provider": "a", "model": name}, {"nodes": name, "tier": 1}]
+    route = {"model": name, "targets": targets}
+    assert httpx.post(f"{api}/routes", json={"route": route}, headers=headers).status_code == 200
+    wider = """[...document.querySelectorAll("main, .table-frame, .card, .badge")]
+        .filter(each => each.scrollWidth > each.clientWidth + 1 || each.getBoundingClientRect().right > innerWidth)
+        .map(each => each.className + ": " + each.textContent.slice(0, 80))"""
+    for view in ("models", f"models/{quote(name, safe='')}", "providers", "playground", "start"):
+        admin.open(view)
+        assert admin.page.evaluate(wider) == [], view
+    assert httpx.post(f"{api}/routes:delete", json={"model": name}, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("options", SEEN.values(), ids=SEEN)

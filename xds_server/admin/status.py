@@ -59,7 +59,13 @@ def status(
         alerts=alerts,
         rests=rests,
         tasks=[
-            pb.BackgroundTask(description=each.description, done=each.done, total=each.total, unit=each.unit)
+            pb.BackgroundTask(
+                description=each.description,
+                done=each.done,
+                total=each.total,
+                unit=each.unit,
+                description_code=each.description.coded,
+            )
             for each in tasks
         ],
         ledger=[

@@ -14,6 +14,7 @@ from xds_server.errors import DatabaseUnavailableError
 from xds_server.ledger import daily
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention_periods import DAY
+from xds_server.reasons import Reason
 
 #: Seconds between two checks whether a day has ended.
 _INTERVAL = 60.0
@@ -23,7 +24,7 @@ BATCH = 200
 _REST = 0.5
 #: Days left from which progress is reported: after an upgrade, or a long time without a control plane.
 _MANY = 3
-_DESCRIPTION = "sums usage by day; reports on long times take longer until it is done"
+_DESCRIPTION = Reason.of("task.daily_sums")
 
 _log = structlog.get_logger(__name__)
 

@@ -91,6 +91,7 @@ export interface BackgroundTask {
   done?: string;
   total?: string;
   unit?: string;
+  description_code?: ReasonCode;
 }
 
 export interface BeginDeviceLoginRequest {

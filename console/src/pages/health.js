@@ -25,7 +25,7 @@ function Shown({ status }) {
   const clients = status.clients ?? [];
   const rejections = status.recent_rejections ?? [];
   const peers = status.refused_peers ?? [];
-  const { certificate, rests = [], alerts = [], ledger = [] } = status;
+  const { certificate, rests = [], alerts = [], ledger = [], tasks = [] } = status;
   const connected = (kind) => clients.filter((each) => each.kind === kind && each.connected).length;
   const isWell = !status.problems?.length && !clients.some((each) => isRefusing(each) || each.problem) && connected("envoy") > 0;
   return html`
@@ -41,6 +41,7 @@ function Shown({ status }) {
         ${certificate && html`<${Figure} label=${t("health.certificate")} value=${day(num(certificate.expires_at) * 1000)} note=${certificate.problem || certificate.names?.join(", ")} />`}
       </dl>
     <//>
+    ${tasks.length > 0 && html`<${Card} title=${t("health.tasks")}><${Tasks} tasks=${tasks} /><//>`}
     <${Card} title=${t("health.clients")}><${Clients} clients=${clients} revision=${num(status.revision)} /><//>
     ${ledger.length > 0 && html`<${Card} title=${t("health.ledger")}><${Ledger} sources=${ledger} /><//>`}
     ${rests.length > 0 && html`<${Card} title=${t("health.rests")}><${Rests} rests=${rests} /><//>`}
@@ -76,6 +77,22 @@ function ClientState({ client }) {
   if (client.problem) return html`<span><${Badge} tone="warn">${t("health.trouble")}<//><span class="sub">${client.problem}</span></span>`;
   return html`<${Badge} tone="ok">${t("health.connected")}<//>`;
 }
+
+/** What the control plane works at for long, as after an upgrade. */
+const Tasks = ({ tasks }) => html`
+  <ul class="plain-list">
+    ${tasks.map((each) => {
+      const part = num(each.total) ? num(each.done) / num(each.total) : 0;
+      return html`
+        <li class="used">
+          <span>${reason(each.description_code, each.description)}</span>
+          <span class="meter"><span style=${{ width: `${Math.min(100, 100 * part)}%` }}></span></span>
+          <span class="sub">${t("health.progress", { done: count(each.done), total: count(each.total), share: percent(part) })}</span>
+        </li>
+      `;
+    })}
+  </ul>
+`;
 
 /** How usage records arrive. */
 function Ledger({ sources }) {

@@ -67,7 +67,7 @@ function Prices({ targets }) {
   const priced = targets.map((each) => each.price).filter((each) => each?.input);
   if (!priced.length) return html`<span class="muted">${t("models.no_price")}</span>`;
   const cheapest = priced.reduce((a, b) => (num(a.input) + num(a.output) <= num(b.input) + num(b.output) ? a : b));
-  return html`${usd(num(cheapest.input) / 1e6)} / ${usd(num(cheapest.output) / 1e6)}${priced.length > 1 && html`<span class="sub">${t("models.from")}</span>`}`;
+  return html`<span>${usd(num(cheapest.input) / 1e6)} / ${usd(num(cheapest.output) / 1e6)}${priced.length > 1 && html`<span class="sub">${t("models.from")}</span>`}</span>`;
 }
 
 function Speed({ targets }) {

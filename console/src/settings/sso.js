@@ -35,7 +35,7 @@ export function SignInSettings(props) {
       <${CheckField} label=${t("sso.only")} hint=${t("sso.only_hint")} checked=${only} onValue=${setOnly} />
     <//>
     <h3 class="after">${t("sso.providers")}</h3>
-    <ul class="plain-list">
+    <ul class="plain-list after">
       ${providers.map((each, index) => html`<${Provider} provider=${each} isFixed=${isFixed} onEdit=${() => setDialog({ at: index })} onRemove=${() => remove(index)} />`)}
     </ul>
     ${!providers.length && html`<p class="muted">${t("sso.none")}</p>`}

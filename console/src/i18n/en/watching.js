@@ -61,6 +61,8 @@ export default {
   "health.peers": "Refused connections",
   "health.peer": "Address",
   "health.count": "Times",
+  "health.tasks": "Work in the background",
+  "health.progress": "{done} of {total} ({share})",
   "health.ledger": "Usage records",
   "health.last_records": "Last records",
   "health.ledger_lag": "Behind the request's end",

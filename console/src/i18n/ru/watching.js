@@ -61,6 +61,8 @@ export default {
   "health.peers": "Отклонённые подключения",
   "health.peer": "Адрес",
   "health.count": "Раз",
+  "health.tasks": "Работа в фоне",
+  "health.progress": "{done} из {total} ({share})",
   "health.ledger": "Записи об использовании",
   "health.last_records": "Последние записи",
   "health.ledger_lag": "Позже конца запроса на",

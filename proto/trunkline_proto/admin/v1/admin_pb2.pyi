@@ -2766,11 +2766,14 @@ class BackgroundTask(_message.Message):
     DONE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_CODE_FIELD_NUMBER: _builtins.int
     description: _builtins.str
     done: _builtins.int
     total: _builtins.int
     unit: _builtins.str
     """What `done` and `total` count, such as `days`."""
+    @_builtins.property
+    def description_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(
         self,
         *,
@@ -2778,10 +2781,11 @@ class BackgroundTask(_message.Message):
         done: _builtins.int = ...,
         total: _builtins.int = ...,
         unit: _builtins.str = ...,
+        description_code: _reasons_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["description_code", b"description_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "done", b"done", "total", b"total", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "description_code", b"description_code", "done", b"done", "total", b"total", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
