@@ -56,6 +56,7 @@ TEXTS: Mapping[str, str] = {
     "node.draining_owner": "by its owner: {} running",
     "node.drained_owner": "by its owner",
     "task.daily_sums": "sums usage by day; reports on long times take longer until it is done",
+    "task.request_ids": "indexes requests by their ids; searches by id take longer until it is done",
     "note.no_route": "there is no such route now: nothing to compare with",
     "note.no_request": ("no request that a target answered is recorded of this time: there is nothing to replay"),
     "note.no_price": "{}: it has no price, so its requests count as free of charge",

@@ -13,6 +13,7 @@ from xds_server.background import BackgroundTask
 from xds_server.errors import DatabaseUnavailableError
 from xds_server.ledger import request_ids
 from xds_server.ledger.ledger import Ledger
+from xds_server.reasons import Reason
 
 #: Seconds between two looks.
 _INTERVAL = 600.0
@@ -23,7 +24,7 @@ _REST = 0.5
 _HOUR_US = 3_600_000_000
 #: Hours to index from which on it is worth reporting: after an upgrade.
 _MANY = 3
-_DESCRIPTION = "indexes requests by their ids; searches by id take longer until it is done"
+_DESCRIPTION = Reason.of("task.request_ids")
 
 _log = structlog.get_logger(__name__)
 

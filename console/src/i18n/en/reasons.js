@@ -47,6 +47,7 @@ export default {
   "reason.node.draining_owner": "by its owner: {0} running",
   "reason.node.drained_owner": "by its owner",
   "reason.task.daily_sums": "sums usage by day; reports on long times take longer until it is done",
+  "reason.task.request_ids": "indexes requests by their ids; searches by id take longer until it is done",
   "reason.note.no_route": "there is no such route now: nothing to compare with",
   "reason.note.no_request": "no request that a target answered is recorded of this time: there is nothing to replay",
   "reason.note.no_price": "{0}: it has no price, so its requests count as free of charge",
