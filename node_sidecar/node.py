@@ -18,8 +18,9 @@ from node_sidecar.direct_address import DirectAddress
 from node_sidecar.identity import Identity, utc_now
 from node_sidecar.machine import Machine
 from node_sidecar.offers import offers
-from node_sidecar.preferences.availability import Availability, Serves, decide
+from node_sidecar.preferences.availability import Availability, Serves, cut, decide
 from node_sidecar.preferences.model import Preferences
+from node_sidecar.preferences.schedule import Schedule
 from node_sidecar.preferences.store import PreferenceStore
 from node_sidecar.probes.watch import Watch
 from node_sidecar.serving_parts import Serving
@@ -77,7 +78,9 @@ class Node:
                 "models that cannot be offered: too many, or a name that is too long or cannot be printed",
                 count=left_out,
             )
-        facts_now = _facts(self._machine, self._direct_address.address, self._limits.source)
+        facts_now = _facts(
+            self._machine, self._direct_address.address, self._limits.source, self._preferences.schedule
+        )
         return NodeState(
             facts_now,
             made,
@@ -255,7 +258,7 @@ class Node:
             gate.open()
 
 
-def _facts(machine: Machine, direct: str, concurrency_source: str) -> wire.NodeFacts:
+def _facts(machine: Machine, direct: str, concurrency_source: str, schedule: Schedule | None) -> wire.NodeFacts:
     return wire.NodeFacts(
         sidecar_version=version("trunkline"),
         operating_system=machine.facts.operating_system,
@@ -265,4 +268,5 @@ def _facts(machine: Machine, direct: str, concurrency_source: str) -> wire.NodeF
         protocol=channel.PROTOCOL,
         cpus=machine.facts.cpus,
         concurrency_source=concurrency_source,
+        schedule=cut(str(schedule)) if schedule is not None else "",
     )

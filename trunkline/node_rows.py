@@ -69,6 +69,7 @@ def details(node: admin.Node) -> dict[str, Any]:
         "queued": load.queued,
         "concurrency_limit": load.concurrency_limit or None,
         "concurrency_source": facts.concurrency_source or None,
+        "schedule": facts.schedule or None,
         "kv_cache_percent": load.kv_cache_permille / 10 if _known_cache(node) else None,
     }
 

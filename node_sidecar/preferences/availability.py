@@ -42,7 +42,7 @@ def decide(preferences: Preferences, moment: datetime, idle: State | None) -> Av
         return Availability(Serves.CLOSED, "paused by its owner")
     limited = Serves.OWNER_ONLY if preferences.owner_always or preferences.maintenance else Serves.CLOSED
     if preferences.schedule is not None and not preferences.schedule.open_at(moment):
-        return Availability(limited, _cut(f"outside {preferences.schedule}"))
+        return Availability(limited, cut(f"outside {preferences.schedule}"))
     if idle in _NOT_IDLE:
         # During a measurement the gateway sends no more; requests that still arrive are served.
         return Availability(
@@ -53,7 +53,8 @@ def decide(preferences: Preferences, moment: datetime, idle: State | None) -> Av
     return Availability(Serves.OPEN)
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Returns `text` in at most 256 bytes of UTF-8, which is what the gateway accepts of a sentence."""
     encoded = text.encode()
     if len(encoded) <= _REASON_LIMIT:
         return text

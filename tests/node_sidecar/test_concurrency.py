@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import structlog
 from structlog.testing import capture_logs
 
@@ -10,6 +12,7 @@ from node_sidecar.direct_address import DirectAddress
 from node_sidecar.machine import Machine
 from node_sidecar.node import Node
 from node_sidecar.preferences.model import Preferences, UpstreamPreference
+from node_sidecar.preferences.schedule import Hours, Schedule
 from node_sidecar.probes.kind import Model, Observation
 from node_sidecar.probes.watch import Server, Watch
 from node_sidecar.serving.gate import Gate
@@ -111,3 +114,11 @@ async def test_an_owners_number_stays_whatever_the_server_tells() -> None:
     node.servers_changed()
     assert gate.limit == 3
     assert node.state().facts.concurrency_source == "set by the owner"
+
+
+async def test_the_gateway_is_told_when_the_machine_is_shared() -> None:
+    nights = Schedule(UTC, "UTC", (Hours(frozenset(range(7)), 22 * 60, 6 * 60),))
+    node, _, _ = _node(Preferences(upstreams=(LLAMA,), schedule=nights))
+    assert node.state().facts.schedule == "22:00-06:00 (UTC)"
+    node, _, _ = _node(Preferences(upstreams=(LLAMA,)))
+    assert not node.state().facts.schedule

@@ -97,6 +97,7 @@ def _facts(facts: pb.NodeFacts) -> Iterator[str]:
     yield from _text("facts.sidecar_version", facts.sidecar_version)
     yield from _text("facts.operating_system", facts.operating_system)
     yield from _text("facts.concurrency_source", facts.concurrency_source)
+    yield from _text("facts.schedule", facts.schedule)
     if len(facts.gpus) > MAX_GPUS:
         yield f"facts.gpus: {len(facts.gpus)}; accepted: at most {MAX_GPUS}"
     else:

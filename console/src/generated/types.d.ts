@@ -1522,6 +1522,7 @@ export interface NodeFacts {
   protocol?: number;
   cpus?: number;
   concurrency_source?: string;
+  schedule?: string;
 }
 
 export interface Offer {

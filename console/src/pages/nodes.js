@@ -94,6 +94,7 @@ const Facts = ({ facts }) => html`
   <span>
     ${(facts.gpus ?? []).map((each) => html`<span class="sub">${each.name} ${bytes(each.memory_bytes)}</span>`)}
     ${num(facts.memory_bytes) > 0 && html`<span class="sub">${t("node.facts", { cpus: facts.cpus ?? 0, memory: bytes(facts.memory_bytes) })}</span>`}
+    ${facts.schedule && html`<span class="sub">${t("node.schedule", { hours: facts.schedule })}</span>`}
     ${facts.sidecar_version && html`<span class="sub">${facts.operating_system} · ${facts.sidecar_version}</span>`}
   </span>
 `;

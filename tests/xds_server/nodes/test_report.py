@@ -43,6 +43,7 @@ def facts(**values: Any) -> pb.NodeFacts:
         (first(availability=9), "availability: 9 is unknown"),
         (first(availability_reason="r" * 257), "availability_reason: 257 bytes"),
         (first(facts=facts(operating_system="o" * 257)), "facts.operating_system: 257 bytes"),
+        (first(facts=facts(schedule="s" * 257)), "facts.schedule: 257 bytes"),
         (first(facts=facts(gpus=[pb.Gpu(name="g")] * 65)), "facts.gpus: 65; accepted: at most 64"),
         (first(facts=facts(gpus=[pb.Gpu(name="g" * 257)])), r"facts.gpus\[0\].name: 257 bytes"),
         (first(direct="node.example:8443"), "facts.direct_address: 'node.example:8443' is not an IP address"),

@@ -254,6 +254,7 @@ export default {
   "node.running": "{n} running",
   "node.queued": "{n} waiting",
   "node.kv": "KV cache {n} %",
+  "node.schedule": "Shared {hours}",
   "node.facts": "{cpus} CPUs, {memory}",
   "node.idle.idle": "idle",
   "node.idle.busy": "its owner is using it",

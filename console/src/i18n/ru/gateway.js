@@ -254,6 +254,7 @@ export default {
   "node.running": "выполняется {n}",
   "node.queued": "ожидает {n}",
   "node.kv": "KV-кэш {n} %",
+  "node.schedule": "Отдаётся {hours}",
   "node.facts": "процессоров {cpus}, {memory}",
   "node.idle.idle": "простаивает",
   "node.idle.busy": "занята владельцем",

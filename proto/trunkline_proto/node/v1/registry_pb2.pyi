@@ -262,6 +262,7 @@ class NodeFacts(_message.Message):
     PROTOCOL_FIELD_NUMBER: _builtins.int
     CPUS_FIELD_NUMBER: _builtins.int
     CONCURRENCY_SOURCE_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
     sidecar_version: _builtins.str
     operating_system: _builtins.str
     memory_bytes: _builtins.int
@@ -271,6 +272,8 @@ class NodeFacts(_message.Message):
     cpus: _builtins.int
     concurrency_source: _builtins.str
     """The source of `Load.concurrency_limit`, for people: the owner, or what the local servers can batch."""
+    schedule: _builtins.str
+    """When the owner shares the machine, for people: `mon-fri 22:00-06:00 (Europe/Berlin)`. Empty: at all times."""
     @_builtins.property
     def gpus(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gpu]: ...
     def __init__(
@@ -284,10 +287,11 @@ class NodeFacts(_message.Message):
         protocol: _builtins.int = ...,
         cpus: _builtins.int = ...,
         concurrency_source: _builtins.str = ...,
+        schedule: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency_source", b"concurrency_source", "cpus", b"cpus", "direct_address", b"direct_address", "gpus", b"gpus", "memory_bytes", b"memory_bytes", "operating_system", b"operating_system", "protocol", b"protocol", "sidecar_version", b"sidecar_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency_source", b"concurrency_source", "cpus", b"cpus", "direct_address", b"direct_address", "gpus", b"gpus", "memory_bytes", b"memory_bytes", "operating_system", b"operating_system", "protocol", b"protocol", "schedule", b"schedule", "sidecar_version", b"sidecar_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
