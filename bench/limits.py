@@ -25,11 +25,11 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
 from translator.authorise import Authoriser
-from translator.http.message import Request
 from translator.ledger.journal import Journal as JournalFile
 from translator.ledger.segments import START
 from translator.ledger.state import encode_part
 from translator.limits import Limiter, Reservation
+from translator.message import Request
 from translator.metering import Journal, Meter
 from translator.policy.store import PolicyStore, type_url
 

@@ -26,11 +26,11 @@ from bench.limits import TARGET, at, body, store, value_of
 from translator import logs
 from translator.authorise import Authoriser
 from translator.checks.frames import Allowed
-from translator.http.message import Request
 from translator.ledger import lines, records
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
 from translator.limits import Limiter
+from translator.message import Request
 from translator.metering import Meter
 from translator.policy.store import PolicyStore
 from translator.service import Service

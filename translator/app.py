@@ -19,6 +19,7 @@ from translator.cache.answer_cost import AnswerCost
 from translator.cache.gate import CacheGate
 from translator.cache.stores import Stores
 from translator.checks.session import PROTOCOL, CheckSession
+from translator.control_plane import ControlPlane
 from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
 from translator.ledger.ledger import Ledger
@@ -206,7 +207,7 @@ async def _follow(policy: PolicyStore, settings: Settings, log: FilteringBoundLo
         user_agent_name="trunkline-translator",
         user_agent_version=version("trunkline"),
     )
-    control = ads.ControlPlane(settings.control, settings.control_token)
+    control = ControlPlane(settings.control, settings.control_token)
     await ads.follow(control, lambda: Subscription(policy, node), log)
 
 
@@ -214,9 +215,8 @@ async def _attend(
     settings: Settings, limiter: Limiter, waiting: WaitingRoom, commander: Commander, log: FilteringBoundLogger
 ) -> None:
     await asyncio.to_thread(importlib.import_module, "grpc.aio")
-    from translator.policy import ads  # noqa: PLC0415
     from translator.running import attend, listing  # noqa: PLC0415
 
     listings = listing.Listings(settings.id, limiter, waiting, commander)
-    control = ads.ControlPlane(settings.control, settings.control_token)
+    control = ControlPlane(settings.control, settings.control_token)
     await attend.attend(control, settings.id, listings.answer, log)

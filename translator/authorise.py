@@ -26,7 +26,7 @@ from translator.checks.frames import Admitted, Allowed, Answered, Copied
 from translator.checks.waits import Waits
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import NoPlace, Refusal, policy_unavailable
-from translator.http.message import Request
+from translator.message import Request
 from translator.metering import TAG, Meter, label
 from translator.policy.grant import Grant
 from translator.policy.index import Key, Route

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from translator.http.message import Response
+from translator.message import Response
 
 #: Most seconds that OpenAI's clients wait by `retry-after`; told to wait longer, they try again at once.
 LONGEST_WAIT = 60
@@ -105,6 +105,12 @@ class MalformedHttpError(TranslatorError):
     def response(self) -> Response:
         refusal = Refusal(self.status, self.code, str(self), headers={"connection": "close"})
         return refusal.response()
+
+
+def body_too_large(max_body: int) -> MalformedHttpError:
+    """Returns the refusal of a body of more than `max_body` bytes."""
+    message = f"The request body is larger than this gateway's limit of {max_body} bytes."
+    return MalformedHttpError(413, "request_too_large", message)
 
 
 class MalformedFrameError(TranslatorError):

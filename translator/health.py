@@ -9,7 +9,7 @@ from typing import Protocol
 
 import orjson
 
-from translator.http.message import Response
+from translator.message import Response
 
 
 class Policy(Protocol):

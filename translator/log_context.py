@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from translator import money
+from translator import bounds, money
 from translator.bodies import requested_units
-from translator.ledger import bounds
 from translator.limits import Reservation
 
 _ABSENT = "-"

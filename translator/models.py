@@ -10,7 +10,7 @@ import orjson
 from translator.authorise import model_not_found
 from translator.credentials import refused
 from translator.endpoints import MODEL_PREFIX
-from translator.http.message import Request, Response
+from translator.message import Request, Response
 from translator.policy.index import Key, Route
 
 

@@ -14,7 +14,7 @@ from translator.checks.session import Later
 from translator.checks.waits import Waits
 from translator.endpoints import MODEL_PREFIX
 from translator.errors import Refusal
-from translator.http.message import Request, Response
+from translator.message import Request, Response
 from translator.metrics import Metrics
 from translator.models import Models
 from translator.policy.store import PolicyStore

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fuzz.targets._pieces import headed, pieces
 from translator.checks.frames import Frame, FrameReader
 from translator.errors import MalformedFrameError
-from translator.http.message import Request
+from translator.message import Request
 
 UNDER_TEST = ("translator.checks.frames",)
 MAX_BODY = 256

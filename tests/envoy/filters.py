@@ -13,7 +13,7 @@ import pytest
 from tests.envoy.native import Driver, program
 from tests.envoy.peer import Peer, admitted, allowed, denied, serving
 from translator.checks.frames import Allowed, Answered, Copied, refused
-from translator.http.message import Request, Response
+from translator.message import Request, Response
 
 REQUEST, _, RESPONSE, _ = range(4)
 CONTINUE, STOP = 0, 1

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from translator.checks.frames import Admitted, Allowed, Copied, FrameReader, Kind, Queued, ResponseCreated, refused
-from translator.http.message import Request, Response
+from translator.message import Request, Response
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"
 PATIENCE = 20.0  # seconds; for what must come

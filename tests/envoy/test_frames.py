@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from tests.envoy.native import Driver
 from translator.checks.frames import ASKED, Admitted, Allowed, FrameReader, Kind, refused
-from translator.http.message import Request, Response
+from translator.message import Request, Response
 
 LONGEST = 1 << 20
 numbers = st.integers(1, 2**59)

@@ -24,7 +24,7 @@ from tests.envoy.filters import (
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, Peer, serving
 from translator.checks.frames import Allowed
-from translator.http.message import Request
+from translator.message import Request
 
 PROVIDER = 'u - key target "m"'
 NODE = 'n - node-7 target "m"'

@@ -11,6 +11,7 @@ import grpc.aio
 import structlog
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
+from translator.control_plane import ControlPlane
 from translator.policy import ads
 from translator.policy.store import PolicyStore
 from translator.policy.subscription import Subscription
@@ -47,7 +48,7 @@ async def test_50_000_keys_arrive_and_one_less_after_a_restart_of_the_control_pl
     store.on_change = changed.set
     node = discovery.Node(id="t1", cluster="translator")
     following = asyncio.create_task(
-        ads.follow(ads.ControlPlane(address, ""), lambda: Subscription(store, node), structlog.get_logger())
+        ads.follow(ControlPlane(address, ""), lambda: Subscription(store, node), structlog.get_logger())
     )
     server = await serve(xds, address)
     try:

@@ -15,8 +15,8 @@ from translator.authorise import Authoriser
 from translator.checks.frames import Admitted, Allowed
 from translator.endpoints import ENDPOINTS, BodyKind
 from translator.errors import Refusal
-from translator.http.message import Request
 from translator.limits import Limiter
+from translator.message import Request
 from translator.metering import Meter
 from translator.policy.store import PolicyStore
 

@@ -15,8 +15,8 @@ from tests.translator.policies import VALUE
 from translator.authorise import Authoriser
 from translator.checks.frames import Allowed
 from translator.errors import Refusal
-from translator.http.message import Request
 from translator.limits import Limiter
+from translator.message import Request
 from translator.metering import Meter
 from translator.policy.store import PolicyStore
 from translator.reading import budget

@@ -16,8 +16,8 @@ from translator.authorise import Authoriser
 from translator.checks.frames import Allowed
 from translator.endpoints import ENDPOINTS, MODEL, BodyKind, Endpoint
 from translator.errors import Refusal
-from translator.http.message import Request
 from translator.limits import Limiter, Reservation
+from translator.message import Request
 from translator.metering import Meter, label
 from translator.policy.store import PolicyStore
 

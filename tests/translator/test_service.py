@@ -10,8 +10,8 @@ import structlog
 
 from tests.translator import policies
 from translator.authorise import Authoriser
-from translator.http.message import Request, Response
 from translator.limits import Limiter
+from translator.message import Request, Response
 from translator.metering import Meter
 from translator.policy.store import PolicyStore
 from translator.service import Service

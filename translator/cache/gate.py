@@ -20,8 +20,8 @@ from translator.checks.frames import Allowed, Answered, Copied, Passed, Queued
 from translator.checks.waits import Waits
 from translator.endpoints import Endpoint
 from translator.errors import NoPlace
-from translator.http.message import Request
 from translator.limits import Reservation
+from translator.message import Request
 from translator.metrics import Sample
 
 HEADER = "x-trunkline-cache"

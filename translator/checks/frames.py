@@ -35,7 +35,7 @@ from itertools import compress
 import msgspec
 
 from translator.errors import MalformedFrameError
-from translator.http.message import Request, Response
+from translator.message import Request, Response
 
 #: The request headers that a check carries.
 ASKED = (

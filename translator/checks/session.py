@@ -21,9 +21,8 @@ from translator.checks.frames import (
     refused,
 )
 from translator.checks.waits import Waits
-from translator.errors import MalformedFrameError
-from translator.http.chunked import too_large
-from translator.http.message import Request, Response
+from translator.errors import MalformedFrameError, body_too_large
+from translator.message import Request, Response
 
 #: The value of the `upgrade` header that Envoy's module sends.
 PROTOCOL = b"trunkline-authorise"
@@ -84,7 +83,7 @@ class CheckSession:
         self._decider = decider
         self._flush = flush
         self._reader = FrameReader(max_body)
-        self._too_large = too_large(max_body)
+        self._too_large = body_too_large(max_body)
         self._log = log
         self._write = write
         self._commander = commander

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from translator.errors import MalformedHttpError
+from translator.errors import MalformedHttpError, body_too_large
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[^\r\n]*)?")
 _MAX_LINE = 4096
@@ -55,7 +55,7 @@ class ChunkedBody:
             raise MalformedHttpError(400, "bad_request", "A chunk's size is not a hexadecimal number.")
         size = int(match[1], 16)
         if len(self._body) + size > self._max_body:
-            raise too_large(self._max_body)
+            raise body_too_large(self._max_body)
         data = end + 2
         if size == 0:
             self._in_trailers = True
@@ -77,9 +77,3 @@ class ChunkedBody:
         self._trailers += end - start
         self.finished = end == start
         return end + 2
-
-
-def too_large(max_body: int) -> MalformedHttpError:
-    """Returns the refusal of a body of more than `max_body` bytes."""
-    message = f"The request body is larger than this gateway's limit of {max_body} bytes."
-    return MalformedHttpError(413, "request_too_large", message)

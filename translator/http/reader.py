@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from translator.errors import MalformedHttpError
-from translator.http.chunked import ChunkedBody, too_large
-from translator.http.message import Request
+from translator.errors import MalformedHttpError, body_too_large
+from translator.http.chunked import ChunkedBody
+from translator.message import Request
 
 #: Envoy limits a client's headers to 60 KiB and adds a few of its own.
 MAX_HEAD = 96 * 1024
@@ -62,7 +62,7 @@ class RequestReader:
             return self._feed_body(request, data[start:])
         length = _length(request)
         if length > self._max_body:
-            raise too_large(self._max_body)
+            raise body_too_large(self._max_body)
         there = len(data) - start
         if there < length:
             self._request = request

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from translator.errors import MalformedFrameError, MalformedHttpError
-from translator.http.message import Request, Response
 from translator.http.reader import RequestReader
+from translator.message import Request, Response
 
 _BACKLOG = 4096
 

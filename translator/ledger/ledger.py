@@ -62,13 +62,13 @@ from translator.ledger.journal import Journal
 from translator.ledger.outbox import Outbox
 from translator.ledger.prices import Price, PriceBook
 from translator.ledger.quarantine import Quarantine
+from translator.ledger.request_histograms import RequestHistograms
 from translator.ledger.segments import Segments
 from translator.ledger.settlement import Settlement
 from translator.ledger.state import LedgerSnapshot, encode_checkpoint, encode_part, load_checkpoint
 from translator.ledger.tail import Tail
 from translator.limits import Reservation
 from translator.metrics import Sample
-from translator.metrics.requests import RequestHistograms
 from translator.settings import Settings
 
 LOG_NAME = "access"

@@ -9,8 +9,7 @@ from urllib.parse import unquote
 import msgspec
 import orjson
 
-from translator import log_context
-from translator.ledger import bounds
+from translator import bounds, log_context
 from translator.limits import Reservation
 
 FORMAT_VERSION = 2

@@ -7,8 +7,7 @@ from functools import lru_cache
 import msgspec
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
-from translator import money
-from translator.ledger import bounds
+from translator import bounds, money
 from translator.ledger.lines import CANCELLED, RequestLine, attempted, decoded, number
 from translator.ledger.prices import PriceBook
 from translator.ledger.usage import NOTHING, Tokens, used

@@ -10,9 +10,9 @@ import grpc.aio
 from structlog.typing import FilteringBoundLogger
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger, ledger_pb2_grpc as ledger_grpc
 
+from translator.control_plane import CHANNEL_OPTIONS
 from translator.ledger.outbox import Outbox
 from translator.ledger.quarantine import Quarantine
-from translator.policy.ads import CHANNEL_OPTIONS
 
 BATCH = 500
 #: Most bytes of one call, unless a single record is larger: a quarter of what the control plane accepts.

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 from collections.abc import Callable, Iterable, Iterator
 
-from translator.http.message import Response
+from translator.message import Response
 from translator.metrics.part import Part, Sample
 
 

@@ -5,42 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 import grpc
 import grpc.aio
 from structlog.typing import FilteringBoundLogger
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
+from translator.control_plane import CHANNEL_OPTIONS, ControlPlane
 from translator.policy.subscription import Subscription
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 _FIRST_DELAY = 0.1
 _MAX_DELAY = 2.0
-CHANNEL_OPTIONS = [
-    # Detects a control plane that hangs, within the ping rate that its server allows.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    # gRPC must not back off by itself: the delays here are short and have jitter, for a control plane that
-    # restarts on the same machine.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    # A response may contain all routes. The control plane is trusted, so its size is not bounded.
-    ("grpc.max_receive_message_length", -1),
-]
 
 
 Stream = grpc.aio.StreamStreamCall[discovery.DeltaDiscoveryRequest, discovery.DeltaDiscoveryResponse]
-
-
-@dataclass(frozen=True, slots=True)
-class ControlPlane:
-    """`address` is `unix:PATH` or `host:port`; `token` is empty if the socket's permissions suffice."""
-
-    address: str
-    token: str
 
 
 async def follow(control: ControlPlane, subscribe: Callable[[], Subscription], log: FilteringBoundLogger) -> None:

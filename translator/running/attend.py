@@ -11,7 +11,7 @@ import grpc.aio
 from structlog.typing import FilteringBoundLogger
 from trunkline_proto.requests.v1 import requests_pb2 as pb, requests_pb2_grpc
 
-from translator.policy.ads import CHANNEL_OPTIONS, ControlPlane
+from translator.control_plane import CHANNEL_OPTIONS, ControlPlane
 
 _FIRST_DELAY, _MAX_DELAY = 0.1, 2.0
 #: For a control plane of an earlier version, which does not have this call.

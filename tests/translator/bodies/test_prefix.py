@@ -17,8 +17,8 @@ from translator.bodies import prefix
 from translator.bodies.facts import read
 from translator.checks.frames import Allowed
 from translator.endpoints import find
-from translator.http.message import Request
 from translator.limits import Limiter
+from translator.message import Request
 from translator.metering import Meter
 from translator.policy.store import PolicyStore
 

@@ -21,8 +21,8 @@ from translator.cache.stores import Stores
 from translator.checks.frames import Allowed, Answered, Copied, Passed
 from translator.checks.waits import Waits
 from translator.errors import Refusal
-from translator.http.message import Request
 from translator.limits import Limiter
+from translator.message import Request
 from translator.metering import Meter
 
 NOW = 1_800_000_000.0

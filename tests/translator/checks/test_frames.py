@@ -22,7 +22,7 @@ from translator.checks.frames import (
     refused,
 )
 from translator.errors import MalformedFrameError
-from translator.http.message import Request, Response
+from translator.message import Request, Response
 
 MAX_BODY = 1000
 LONGEST = MAX_BODY + 96 * 1024

@@ -13,7 +13,7 @@ from tests.translator.checks.test_frames import check, encoded, notice
 from translator.checks.frames import ASKED, Admitted, Allowed, Kind, refused
 from translator.checks.session import CheckSession, Later
 from translator.errors import MalformedFrameError
-from translator.http.message import Request, Response
+from translator.message import Request, Response
 
 NO_HEADERS = [b""] * len(ASKED)
 

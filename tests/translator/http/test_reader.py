@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from translator.errors import MalformedHttpError
-from translator.http.message import Request
 from translator.http.reader import MAX_HEAD, RequestReader
+from translator.message import Request
 
 SIZED = b"POST /a?b=1 HTTP/1.1\r\nHost: x\r\nX-A:  1 \r\nx-a: 2\r\ncontent-length: 5\r\n\r\nhello"
 CHUNKED = (

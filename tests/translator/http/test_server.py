@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from translator.errors import MalformedFrameError
-from translator.http.message import Request, Response
 from translator.http.server import Server
+from translator.message import Request, Response
 
 UPGRADE = b"GET /up HTTP/1.1\r\nconnection: upgrade\r\nupgrade: shout\r\n\r\n"
 

@@ -8,8 +8,8 @@ from hypothesis import example, given, settings, strategies as st
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator.ledger.writing import request_line, reservation
-from translator import money
-from translator.ledger import bounds, records
+from translator import bounds, money
+from translator.ledger import records
 from translator.ledger.lines import parse
 from translator.ledger.prices import PriceBook
 from translator.limits import Reservation

@@ -9,7 +9,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.translator.ledger.edge import prices, settings
-from tests.translator.metrics.test_requests import ended
+from tests.translator.ledger.test_request_histograms import ended
 from translator.cache.gate import CacheGate
 from translator.cache.stores import Stores
 from translator.ledger.ledger import Ledger

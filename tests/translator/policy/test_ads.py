@@ -13,6 +13,7 @@ from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 from tests.translator import policies
 from tests.translator.control_plane import ControlPlane
 from tests.translator.policies import JWT_ISSUER, KEY, ORGANISATION, ROUTE
+from translator import control_plane
 from translator.policy import ads
 from translator.policy.store import PolicyStore
 from translator.policy.subscription import Subscription
@@ -25,7 +26,7 @@ async def following(address: str, store: PolicyStore, token: str = "") -> AsyncI
     """An event that is set whenever the policy has changed."""
     changed = asyncio.Event()
     store.on_change = changed.set
-    control = ads.ControlPlane(address, token)
+    control = control_plane.ControlPlane(address, token)
     task = asyncio.create_task(ads.follow(control, lambda: Subscription(store, NODE), structlog.get_logger()))
     try:
         yield changed

@@ -14,7 +14,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb, requests_pb2_grpc
 
 from tests.xds_server.admin.conftest import TOKEN, Authorised, Clients
 from tests.xds_server.store.databases import database, key_file, open_store, store
-from translator.policy.ads import ControlPlane
+from translator.control_plane import ControlPlane
 from translator.running.attend import attend
 from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.ledger.reader import LedgerReader

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from translator.http.message import Response
+from translator.message import Response
 
 
 def test_a_response_with_a_body() -> None:

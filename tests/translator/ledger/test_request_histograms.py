@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from translator.ledger import request_histograms
 from translator.ledger.lines import RequestLine
 from translator.ledger.records import Bill
+from translator.ledger.request_histograms import RequestHistograms, outcome
 from translator.ledger.usage import Tokens
 from translator.limits import Reservation
-from translator.metrics import Metrics, requests
+from translator.metrics import Metrics
 from translator.metrics.histograms import MOST_SERIES, OTHER
-from translator.metrics.requests import RequestHistograms, outcome
 
 GEN_AI = {
     "gen_ai_operation_name": "chat",
@@ -140,7 +141,7 @@ def test_an_outcome_is_one_of_few_words(status: int, flags: str, reached: bool) 
 
 async def test_nothing_is_lost_in_batches() -> None:
     of = RequestHistograms()
-    many = requests._FULL // requests._FIELDS * 3 + 17
+    many = request_histograms._FULL // request_histograms._FIELDS * 3 + 17
     for number in range(many):
         ended(of, duration_ms=number, cost=10**15)
     told = await scraped(of)
@@ -165,7 +166,7 @@ async def test_names_that_anybody_chose_make_no_more_series_than_the_bound_and_l
     costs = [each for (name, _), each in told.items() if name == "trunkline_request_cost_usd_total"]
     assert len(costs) == MOST_SERIES + 1
     assert sum(costs) == pytest.approx(2_000 * 1.5e-6)
-    assert len(of._kinds) <= requests._MOST_KINDS
+    assert len(of._kinds) <= request_histograms._MOST_KINDS
 
 
 async def test_what_was_refused_is_counted_by_outcome_alone() -> None:
