@@ -62,7 +62,7 @@ void refusal_pass_on(envoy_filter filter, struct reply reply) {
   pass_on(filter, reply.status, reply.head, reply.body, SPAN("trunkline_refused"));
 }
 
-void kept_pass_on(envoy_filter filter, struct reply reply) {
+void cached_pass_on(envoy_filter filter, struct reply reply) {
   struct span head = reply.head, context = span_next(&head, '\n');
   CALLBACK(http_set_filter_state_bytes)(filter, SPAN("trunkline.note"), context);
   pass_on(filter, 200, head, reply.body, SPAN("trunkline_kept"));

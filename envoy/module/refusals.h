@@ -20,6 +20,6 @@ void refusal_cancel(envoy_filter filter, bool answered);
 // Sends the translator's refusal to the client.
 void refusal_pass_on(envoy_filter filter, struct reply reply);
 // Sends a cached answer of the translator to the client.
-void kept_pass_on(envoy_filter filter, struct reply reply);
+void cached_pass_on(envoy_filter filter, struct reply reply);
 // Rewrites the headers of an answer for `word`, whose body will replace the answer's.
 void refusal_replace_headers(envoy_filter filter, const struct word *word);

@@ -222,7 +222,7 @@ static bool settle(struct attempt *attempt, bool last) {
 }
 
 // Tells the translator about a created response, before the client can see its id.
-static void tell_made(const struct attempt *attempt) {
+static void report_response_created(const struct attempt *attempt) {
   struct request *request = attempt->request;
   struct span id = buffer_span(&request->facts.id);
   if (id.size && !request->response_created)
@@ -242,7 +242,7 @@ static bool pass(struct attempt *attempt, struct span chunk, bool last, struct b
     if (attempt->answer.kind == ANSWER_EVENTS) {
       replaced = answer_events(&attempt->answer, attempt->request, chunk, last, &followed);
     }
-    tell_made(attempt);
+    report_response_created(attempt);
     struct span text = replaced ? buffer_span(&followed) : chunk;
     if (redact(&attempt->redactor, text, last, passed)) {
       buffer_free(&followed);
