@@ -328,7 +328,10 @@ class PolicyIndex:
         return Flow(key.organisation_id, weight, key.id, key.weight)
 
     def grant(self, key: Key, model: str) -> Grant | None:
-        """Returns what is decided for requests of `key` for `model`; None if it has no route that it may use."""
+        """Returns what is decided for requests of `key` for `model`; None if it has no route that it may use.
+
+        Keys of one id have one grant: a former secret and a token differ from the key in nothing that it is made of.
+        """
         found = self._grants.get((key.id, model))
         if found is None and (route := self.route(key, model)) is not None:
             organisation = self._organisations.get(key.organisation_id)
