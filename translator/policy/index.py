@@ -330,7 +330,7 @@ class PolicyIndex:
     def grant(self, key: Key, model: str) -> Grant | None:
         """Returns what is decided for requests of `key` for `model`; None if it has no route that it may use.
 
-        Keys of one id have one grant: a former secret and a token differ from the key in nothing that it is made of.
+        Keys of one id have one grant: former secrets and tokens differ from the key in nothing that it is made of.
         """
         found = self._grants.get((key.id, model))
         if found is None and (route := self.route(key, model)) is not None:
