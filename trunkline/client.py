@@ -14,9 +14,10 @@ import click
 import grpc
 from trunkline_proto.admin.v1 import admin_pb2_grpc
 
-from trunkline import credentials, login_file
+from trunkline import credentials, login_file, migration
 from trunkline.channel import CA_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE, Trust, opened
 from trunkline.errors import ControlError, UsageError
+from trunkline.layout import Layout
 from trunkline.text import say
 
 #: Seconds of waiting after which a line says so.
@@ -51,6 +52,8 @@ class Control:
     limit: float = _CALL_SECONDS
     take_over: bool = False
     base_url: str = ""
+    #: Where the control plane of the data directory says how far its migrations are.
+    migration: Path | None = None
 
     @classmethod
     def find(
@@ -87,7 +90,9 @@ class Control:
         if not (token.isascii() and token.isprintable()):
             raise UsageError("TRUNKLINE_ADMIN_TOKEN holds characters that no token has: copy it anew")
         base_url = stored.base_url if address == stored.control else ""
-        return cls(address, token, trust=Trust.of(environment, ca_file), limit=limit, base_url=base_url)
+        progress = Layout(data_dir).migration if address == stored.control else _beside(address)
+        trust = Trust.of(environment, ca_file)
+        return cls(address, token, trust=trust, limit=limit, base_url=base_url, migration=progress)
 
     @staticmethod
     def address_of(data_dir: Path, environment: Mapping[str, str] = os.environ) -> str:
@@ -142,16 +147,28 @@ class _Details(grpc.ClientCallDetails):
 
 def _wait_for(channel: grpc.Channel, control: Control) -> None:
     """Returns when the channel is ready or its time is over; in the latter case the first call reports the
-    reason.
+    reason. While the control plane migrates its database, the time does not pass.
     """
     ready = grpc.channel_ready_future(channel)
-    with suppress(grpc.FutureTimeoutError):
-        ready.result(timeout=min(control.wait, _SAY_AFTER_SECONDS))
-    if ready.done() or control.wait <= _SAY_AFTER_SECONDS:
-        return
-    say(f"waiting for the control plane at {control.address}, up to {control.wait:g} s", err=True)
-    with suppress(grpc.FutureTimeoutError):
-        ready.result(timeout=control.wait - _SAY_AFTER_SECONDS)
+    left, said = control.wait, False
+    while left > 0:
+        step = min(left, _SAY_AFTER_SECONDS)
+        with suppress(grpc.FutureTimeoutError):
+            ready.result(timeout=step)
+        if ready.done():
+            return
+        left -= step
+        if migration.read(control.migration) is not None:
+            left = control.wait
+        elif left > 0 and not said:
+            say(f"waiting for the control plane at {control.address}, up to {control.wait:g} s", err=True)
+            said = True
+
+
+def _beside(address: str) -> Path | None:
+    """Returns the file with the progress of migrations beside a control plane's socket."""
+    socket = address.removeprefix("unix:")
+    return Path(socket).parent / Layout(Path()).migration.name if socket != address else None
 
 
 def _explain(error: grpc.RpcError, control: Control) -> str:
@@ -160,6 +177,9 @@ def _explain(error: grpc.RpcError, control: Control) -> str:
     code, details, address = error.code(), error.details() or "", control.address
     if of_tls := _explain_tls(code, details, address):
         return of_tls
+    running = migration.read(control.migration)
+    if code is grpc.StatusCode.UNAVAILABLE and running is not None:
+        return f"the control plane migrates its database and answers afterwards: {running}"
     said = {
         grpc.StatusCode.UNAVAILABLE: (
             f"cannot reach the control plane at {address}: is `trunkline up` running? Another one is chosen with "

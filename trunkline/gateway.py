@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from trunkline import address, child_environment, credentials, envoy, handover, lock
+from trunkline import address, child_environment, credentials, envoy, handover, lock, migration
 from trunkline.address import Address
 from trunkline.credentials import Credentials
 from trunkline.errors import StartError, UsageError
@@ -159,9 +159,14 @@ class _Gateway:
         failed = asyncio.create_task(running.failed())
         ready = asyncio.create_task(self._until_ready(known, nursery))
         try:
-            done, _ = await asyncio.wait(
-                {failed, ready}, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
+            done: set[asyncio.Task[None]] = set()
+            while not done:
+                done, _ = await asyncio.wait(
+                    {failed, ready}, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                # A large database takes as long as it takes.
+                if not done and migration.read(self._settings.layout.migration) is None:
+                    break
             if not done:
                 logs = self._settings.layout.log("envoy").parent
                 raise StartError(f"not ready after {_START_SECONDS:g} s: the reason should be in {logs}/*.log")
@@ -175,6 +180,13 @@ class _Gateway:
             await asyncio.gather(failed, ready, return_exceptions=True)
 
     async def _until_ready(self, known: Credentials, nursery: Nursery) -> None:
+        shown = asyncio.create_task(migration.show(self._settings.layout.migration, notice))
+        try:
+            await self._until_served(known, nursery)
+        finally:
+            shown.cancel()
+
+    async def _until_served(self, known: Credentials, nursery: Nursery) -> None:
         settings = self._settings
         wait = ("--wait", f"{_START_SECONDS:g}s")
         if settings.config is not None:

@@ -68,6 +68,11 @@ class Layout:
         return self.run / "trouble"
 
     @property
+    def migration(self) -> Path:
+        """There while the control plane migrates the database; holds the progress."""
+        return self.run / "migration"
+
+    @property
     def ready(self) -> Path:
         """Written whenever a gateway has become ready, with different content each time."""
         return self.run / "ready"
@@ -124,7 +129,7 @@ class Layout:
 
     def clear_run(self) -> None:
         """Removes leftovers of an earlier run. Call it only with the lock held."""
-        for path in (*self._sockets, self.draining, self.starting, self.trouble, self.ready):
+        for path in (*self._sockets, self.draining, self.starting, self.trouble, self.migration, self.ready):
             path.unlink(missing_ok=True)
 
     @property

@@ -114,6 +114,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *_retention("--usage-retention", settings.usage_retention),
                 *_retention("--rollup-retention", settings.rollup_retention),
                 *("--trouble-file", str(layout.trouble)),
+                *("--migration-file", str(layout.migration)),
                 *("--bootstrap-key-file", str(layout.first_key)),
                 *("--setup-link-file", str(layout.setup_link)),
                 *("--log-level", level),

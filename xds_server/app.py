@@ -60,6 +60,7 @@ from xds_server.resources.settings import GatewayTls, ListenerTls
 from xds_server.rpc.authorise import Authorise, bearer_token
 from xds_server.settings import Settings
 from xds_server.store import AsyncStore, Store, writing
+from xds_server.store.migration_report import MigrationReport
 from xds_server.store.notify import RevisionListener
 from xds_server.tls.watch import CertificateWatch
 from xds_server.tokens import service as tokens_service
@@ -284,10 +285,11 @@ async def _watch(store: Store, troubles: Troubles) -> None:
 
 
 def _open_store(settings: Settings) -> Store:
+    report = MigrationReport(settings.migration_file)
     if settings.secret_key:
-        store = Store.open(settings.database, key=settings.secret_key)
+        store = Store.open(settings.database, key=settings.secret_key, report=report)
     else:
-        store = Store.open(settings.database, key_file=settings.secret_key_file)
+        store = Store.open(settings.database, key_file=settings.secret_key_file, report=report)
     key_file = settings.bootstrap_key_file
     if key_file is not None:
         link_file = settings.setup_link_file

@@ -56,6 +56,8 @@ class Settings:
     #: The file that says why the gateway is not ready while the control plane cannot store anything. None: nobody
     #: reads it.
     trouble_file: Path | None = None
+    #: Holds the progress of migrations while they run at the start. None: nobody reads it.
+    migration_file: Path | None = None
     secret_key: str = field(default="", repr=False)
     bootstrap_key_file: Path | None = None
     setup_link_file: Path | None = None
@@ -130,6 +132,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         parser.add_argument(flag, type=Path, metavar="FILE", help=of_what)
     parser.add_argument(
         "--trouble-file", type=Path, metavar="FILE", help="there while nothing can be stored; says why"
+    )
+    parser.add_argument(
+        "--migration-file", type=Path, metavar="FILE", help="there while the database is migrated; says how far"
     )
     parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
     parser.add_argument(
@@ -217,6 +222,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         allow_direct=tuple(given.allow_direct),
         tls_files=None if given.tls_cert is None else TlsFiles(given.tls_cert, given.tls_key, given.tls_client_ca),
         trouble_file=given.trouble_file,
+        migration_file=given.migration_file,
         bootstrap_key_file=given.bootstrap_key_file,
         setup_link_file=given.setup_link_file,
         log_level=given.log_level,

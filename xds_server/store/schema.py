@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xds_server.errors import SchemaError
 from xds_server.store.connection import DatabaseSnapshot, Reader
+from xds_server.store.migration_report import MigrationStep, Report
 from xds_server.store.url import DatabaseUrl
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -16,12 +18,12 @@ HEAD = max(path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v*.py"))
 _ADVISORY_LOCK = 0x7472756E6B
 
 
-def bring_to_head(reader: Reader, url: DatabaseUrl) -> None:
-    """Migrates if needed. Raises SchemaError for a schema of a newer version."""
+def bring_to_head(reader: Reader, url: DatabaseUrl, report: Report) -> None:
+    """Migrates if needed; `report` gets the progress. Raises SchemaError for a schema of a newer version."""
     with reader.snapshot() as snapshot:
         version = current(snapshot)
     if version != HEAD:
-        upgrade(url)
+        upgrade(url, version, report)
 
 
 def current(snapshot: DatabaseSnapshot) -> str | None:
@@ -35,8 +37,8 @@ def current(snapshot: DatabaseSnapshot) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
-def upgrade(url: DatabaseUrl) -> None:
-    """Runs the missing migrations in one transaction, behind a lock."""
+def upgrade(url: DatabaseUrl, version: str | None, report: Report) -> None:
+    """Runs the migrations after `version` in one transaction, behind a lock. `report` gets each step."""
     # Alembic and SQLAlchemy take most of a second to import; a database at head never gets here.
     from alembic import command  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
@@ -52,6 +54,11 @@ def upgrade(url: DatabaseUrl) -> None:
             config = alembic_config()
             config.attributes["connection"] = connection
             try:
+                scripts = ScriptDirectory.from_config(config).walk_revisions()
+                # A new database has nothing that would take long.
+                missing = [each.doc for each in scripts if version is not None and each.revision > version]
+                steps = _Steps(missing[::-1], report)
+                config.attributes |= {"applied": [steps.applied], "within": steps.within}
                 command.upgrade(config, "head")
             except CommandError as error:
                 newest = ScriptDirectory.from_config(config).get_current_head()
@@ -61,6 +68,28 @@ def upgrade(url: DatabaseUrl) -> None:
                 ) from error
     finally:
         engine.dispose()
+        report(None)
+
+
+class _Steps:
+    """Tells `report` of the migrations with these titles, of which the first is about to run."""
+
+    def __init__(self, titles: Sequence[str], report: Report) -> None:
+        self._titles = titles
+        self._report = report
+        self._done = 0
+        self.within(0.0)
+
+    def applied(self, **_: object) -> None:
+        """Alembic has run one."""
+        self._done += 1
+        self.within(0.0)
+
+    def within(self, share: float) -> None:
+        """The one that runs is done by this share."""
+        if self._done < len(self._titles):
+            title = self._titles[self._done].partition("\n")[0].rstrip(".")
+            self._report(MigrationStep(self._done + 1, len(self._titles), title, share))
 
 
 def alembic_config() -> Any:

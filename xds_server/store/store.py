@@ -15,6 +15,7 @@ from xds_server.model import Alerting, State
 from xds_server.store import audit_chain, codec, reading, schema, writing
 from xds_server.store.connection import DatabaseSnapshot, Reader, open_reader
 from xds_server.store.crypto import Cipher
+from xds_server.store.migration_report import MigrationReport, Report
 from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
 from xds_server.store.settings import KeySettings
 from xds_server.store.url import DatabaseUrl
@@ -62,8 +63,17 @@ class Store:
         self._loaded: reading.LoadedState | None = None
 
     @classmethod
-    def open(cls, url: DatabaseUrl, *, key_file: Path | None = None, key: str | None = None) -> Store:
+    def open(
+        cls,
+        url: DatabaseUrl,
+        *,
+        key_file: Path | None = None,
+        key: str | None = None,
+        report: Report | None = None,
+    ) -> Store:
         """Opens the database, creates or migrates its schema, and checks the secret key.
+
+        `report` gets the progress of migrations, the log without one.
 
         Give either `key`, 32 bytes in base64, or `key_file`, which is created (mode 0600) for a database without a
         key. Raises DatabaseUnavailableError, SchemaError, SecretKeyError.
@@ -72,7 +82,7 @@ class Store:
             raise ValueError("give either key_file or key")
         reader = open_reader(url)
         try:
-            schema.bring_to_head(reader, url)
+            schema.bring_to_head(reader, url, report if report is not None else MigrationReport())
             with reader.snapshot() as snapshot:
                 rows = snapshot.rows("SELECT value FROM setting WHERE name = ?", _KEY_SETTING)
             if key is not None:

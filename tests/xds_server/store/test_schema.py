@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from xds_server.model import Limit, Metric, TargetPrice
 from xds_server.store import AuditQuery, DatabaseUrl, Store, account_tables, schema, usage_tables, writing
 from xds_server.store.connection import open_reader
 from xds_server.store.engine import make_engine
+from xds_server.store.migration_report import MigrationReport, MigrationStep
 
 __all__ = ["database"]
 
@@ -72,6 +74,40 @@ def test_prices_of_the_second_schema_begin_their_histories(
     ]
     assert (route.limits, route.reserved_output_tokens) == ((), 0)
     assert state.organisations["org_1"].limits == (Limit(Metric.REQUESTS, 60, 5),)
+
+
+def test_migrations_report_how_far_they_are(database: DatabaseUrl, tmp_path: Path) -> None:
+    """One after the other, also within one that takes long; the file is there only meanwhile."""
+    open_reader(database).close()
+    engine = make_engine(database)
+    with engine.begin() as connection:
+        config = schema.alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0030")
+        blob = "x'01'" if database.is_sqlite else "'\\x01'::bytea"
+        connection.exec_driver_sql(
+            "INSERT INTO usage_series "
+            "(digest, organisation_id, key_id, route_id, model, target_id, provider, tag, last_hour) "
+            f"VALUES ({blob}, 'o', 'k', 'r', 'm', 't', 'p', '', 1)"
+        )
+    engine.dispose()
+    file, steps, written = tmp_path / "migration", [], []
+    report = MigrationReport(file)
+
+    def note(step: MigrationStep | None) -> None:
+        report(step)
+        steps.append(step)
+        written.append(file.read_text() if file.exists() else "")
+
+    Store.open(database, key_file=tmp_path / "secret.key", report=note).close()
+    total = int(schema.HEAD) - 30
+    assert [(each.number, each.share) for each in steps if each] == [
+        (1, 0.0),
+        *[(n, 0.0) for n in range(1, total + 1)],
+    ]
+    assert steps[0].title.startswith("Sums by day")
+    assert json.loads(written[0]) == {"number": 1, "total": total, "title": steps[0].title, "share": 0.0}
+    assert (steps[-1], written[-1]) == (None, "")
 
 
 def test_a_newer_schema_is_refused(open_store: OpenStore, database: DatabaseUrl) -> None:

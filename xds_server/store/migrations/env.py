@@ -8,5 +8,9 @@ from sqlalchemy import Connection
 connection = context.config.attributes["connection"]
 if not isinstance(connection, Connection):
     raise TypeError("run migrations through xds_server.store.migrate")
-context.configure(connection=connection, transactional_ddl=False)
+context.configure(
+    connection=connection,
+    transactional_ddl=False,
+    on_version_apply=context.config.attributes.get("applied", ()),
+)
 context.run_migrations()

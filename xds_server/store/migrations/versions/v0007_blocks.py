@@ -10,6 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from xds_server.store.migrations.progress import report
+
 revision = "0007"
 down_revision = "0006"
 
@@ -73,8 +75,11 @@ def upgrade() -> None:
         f"SELECT {', '.join(_COLUMNS)} FROM usage_record WHERE (started_at_us, id) > (:at, :id) "  # noqa: S608
         f"ORDER BY started_at_us, id LIMIT {_SIZE}"
     )
-    number, last = 0, {"at": -1, "id": ""}
+    number, moved, last = 0, 0, {"at": -1, "id": ""}
+    total = connection.execute(sa.text("SELECT COUNT(*) FROM usage_record")).scalar_one()
     while rows := [dict(row._mapping) for row in connection.execute(page, last)]:
+        report(moved, total)
+        moved += len(rows)
         last = {"at": rows[-1]["started_at_us"], "id": rows[-1]["id"]}
         for hour, of_hour in groupby(rows, lambda row: row["started_at_us"] // 3_600_000_000):
             number += 1

@@ -8,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from xds_server.store.migrations.progress import report
+
 revision = "0031"
 down_revision = "0030"
 
@@ -27,6 +29,8 @@ _SUMS = (
     "answer_us",
 )
 _NEVER_OLD = 2**31 - 1
+#: Series of one statement.
+_PORTION = 1_000
 
 
 def upgrade() -> None:
@@ -76,10 +80,15 @@ def _group() -> None:
         )
         found = connection.execute(sa.select(series.c.id).where(series.c.digest == digest)).scalar_one()
         ids[organisation_id, model] = found
-    if rows:
+    update = series.update().where(series.c.id == sa.bindparam("of")).values(group_id=sa.bindparam("group"))
+    for start in range(0, len(rows), _PORTION):
+        report(start, len(rows))
         connection.execute(
-            series.update().where(series.c.id == sa.bindparam("of")).values(group_id=sa.bindparam("group")),
-            [{"of": each.id, "group": ids[each.organisation_id, each.model]} for each in rows],
+            update,
+            [
+                {"of": each.id, "group": ids[each.organisation_id, each.model]}
+                for each in rows[start : start + _PORTION]
+            ],
         )
 
 
