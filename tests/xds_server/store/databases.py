@@ -67,7 +67,7 @@ def _migrated_postgres() -> str:
 
 def _migrate(url: DatabaseUrl) -> None:
     reader = open_reader(url)
-    schema.bring_to_head(reader, url)
+    schema.bring_to_head(reader, url, lambda step: None)
     reader.close()
 
 
