@@ -23,6 +23,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").g
 PROGRAMS: dict[str, click.Command] = {"trunkline": trunkline, "trunkline-node": node}
 #: Flags of other programs that the documentation speaks of.
 FOREIGN = {
+    "--hypothesis-profile",  # pytest
     "--parallel",  # llama.cpp
     "--max-num-seqs",  # vLLM
     "--max-running-requests",  # SGLang
