@@ -50,7 +50,7 @@ HELPERS = {
 }
 
 #: Any marker permits these: what a test with Envoy compiles, or starts beside it, goes without saying.
-_INCIDENTAL = {"compiler", "packages", "processes"}
+INCIDENTAL = {"compiler", "packages", "processes"}
 
 #: The name of a program, and what starting it needs.
 PROGRAMS = {
@@ -110,7 +110,7 @@ class Guard:
             return
         found = {str(arguments[0])} if event == NEEDS else needs(_words(arguments[1]))
         marked = {mark.name for mark in self._item.iter_markers()}
-        self.unmarked |= found - marked - (_INCIDENTAL if marked.intersection(MARKERS) else set())
+        self.unmarked |= found - marked - (INCIDENTAL if marked.intersection(MARKERS) else set())
 
 
 def _words(command: object) -> list[str]:

@@ -117,7 +117,7 @@ def test_the_run_fails_for_an_unmarked_test(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n0", "-c", str(ROOT / "pyproject.toml")]
     done = subprocess.run(
-        [*command, "--rootdir", str(tmp_path), str(tmp_path)],
+        [*command, "-m", "not slow", "--rootdir", str(tmp_path), str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import grpc.aio
+import pytest
 import structlog
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
@@ -31,6 +32,7 @@ def state() -> State:
     return State(1, organisations={ACME.id: ACME}, keys=keys)
 
 
+@pytest.mark.slow
 async def test_50_000_keys_arrive_and_one_less_after_a_restart_of_the_control_plane(tmp_path: Path) -> None:
     """All keys in one response, which is twice gRPC's own limit of 4 MiB; all their versions in one request."""
     address, first, builder = f"unix:{tmp_path}/xds", state(), Builder(EdgeSettings())

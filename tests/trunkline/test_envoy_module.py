@@ -14,6 +14,8 @@ from trunkline import envoy_module
 from trunkline.envoy_module import LIBRARY, compiled, compiler, platform_name
 from trunkline.errors import UsageError
 
+pytestmark = pytest.mark.compiler
+
 SOURCES = Path(envoy_module.__file__).parents[1] / "envoy" / "module"
 
 

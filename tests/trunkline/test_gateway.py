@@ -12,6 +12,8 @@ import pytest
 
 from tests.trunkline.fakes.processes import FakeGateway, wait_for_end
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_everything(tmp_path: Path, number: signal.Signals) -> None:

@@ -14,6 +14,7 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[round(share * (len(values) - 1))]
 
 
+@pytest.mark.slow
 async def test_organisations_share_a_pool_by_weight_and_wait_as_predicted() -> None:
     pool = Pool(WEIGHTS, slots=SLOTS, size=120)
     outcome = await pool.run(each=10 * SLOTS / len(WEIGHTS), seconds=300.0, warm=60.0)

@@ -88,6 +88,7 @@ def test_a_secret_without_an_end() -> None:
         Secrets({}, Path()).credential("file:/dev/zero")
 
 
+@pytest.mark.slow
 def test_as_much_as_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "t.yaml"
     file.write_text("version: 1\n" + "#" * (loader.MAX_BYTES - 11))

@@ -100,6 +100,7 @@ def _pointed(control: FakeAdmin, **more: str) -> dict[str, str]:
     return {"TRUNKLINE_CONTROL": control.address, "TRUNKLINE_ADMIN_TOKEN": TOKEN, **more}
 
 
+@pytest.mark.processes
 def test_a_terminal_is_asked_for_its_width(control: FakeAdmin) -> None:
     control.answers[admin.ListRoutesRequest] = ROUTES
     shown = InTerminal(60, _pointed(control), "routes", "list")
@@ -111,12 +112,14 @@ def test_a_terminal_is_asked_for_its_width(control: FakeAdmin) -> None:
     assert "privacy" in whole.lines[0]
 
 
+@pytest.mark.processes
 def test_columns_overrules_the_terminal(control: FakeAdmin) -> None:
     control.answers[admin.ListRoutesRequest] = ROUTES
     shown = InTerminal(60, _pointed(control, COLUMNS="100"), "routes", "list")
     assert 60 < max(map(width_of, shown.lines)) <= 100
 
 
+@pytest.mark.processes
 def test_no_escape_sequence_reaches_a_terminal(control: FakeAdmin) -> None:
     control.answers[admin.ListRoutesRequest] = ROUTES
     for arguments in (("routes", "list"), ("routes", "lst"), ("--help",)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings, strategies as st
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
@@ -110,6 +111,7 @@ def admitted(node: Node, availability: int, audience: str) -> bool:
     return organisation == node.organisation_id
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(nodes(), STEPS)
 def test_no_pool_ever_holds_a_node_that_its_audience_may_not_use(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pytest
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 from envoy_data_plane.envoy.config.route.v3 import Route as EnvoyRoute, RouteConfiguration
 from envoy_data_plane.xds.type.matcher.v3 import Matcher
@@ -133,6 +134,7 @@ def check(snapshot: ResourceSnapshot, state: State) -> None:
             assert hosts(snapshot, cluster) <= owned(state, cluster.partition("@")[2])
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(states(), st.lists(states(), max_size=2), st.sampled_from(["empty", "full"]))
 def test_nothing_else_can_be_reached(first: State, later: list[State], live: str) -> None:

@@ -68,6 +68,7 @@ def test_a_target_that_fails_is_left_within_5_seconds(strategy: Strategy, seed: 
     assert run.first_second_of("b/m", 60) <= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("rate", [5, 50])
 @EVERY_CASE
