@@ -1,4 +1,4 @@
-"""What `envoy/module/{answers,scanner,facts}.c` shall find, plainly: whole texts, parsed into trees, and paths."""
+"""A simple model of `envoy/module/{answers,scanner,facts}.c`: whole texts, parsed into trees, and paths."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 
 @dataclass(slots=True)
 class Node:
-    """`path` has the keys to it, `ANY` for an element of a list."""
+    """A value. `path` has the keys that lead to it, and `ANY` for an element of a list."""
 
     path: Path
     kind: str
@@ -75,7 +75,7 @@ class Node:
     members: list[Node] = field(default_factory=list)
 
     def walk(self) -> Iterator[Node]:
-        """In the order in which they end."""
+        """Yields the values in the order in which they end."""
         for member in self.members:
             yield from member.walk()
         yield self
@@ -126,7 +126,7 @@ class Facts:
         self.id = ""
 
     def take(self, text: bytes, *, event: bool) -> tuple[bool, bool]:
-        """Whether the document has a report, and something else that its client would miss."""
+        """Returns whether the document has a report, and whether it has anything else that a client would miss."""
         self.documents += 1
         if not text.strip().startswith(b"{"):
             return False, False
@@ -172,7 +172,7 @@ class Facts:
         return False
 
     def _name(self, node: Node) -> None:
-        """The first one that can stand in a path as it is written."""
+        """Keeps the first id that can stand in a path unchanged."""
         if node.kind == "string" and not self.id:
             found = re.fullmatch(r"(?!\.)[0-9A-Za-z_.=:+~-]+", node.raw[1:-1])
             self.id = found[0] if found and len(found[0]) <= LONGEST_RESPONSE_ID else ""
@@ -204,7 +204,7 @@ class Facts:
             self.items += bool(kinds) and re.search(r".\.completed\Z", json.loads(kinds[-1].raw)) is not None
 
     def written(self) -> bytes:
-        """As the access log has it."""
+        """Returns the facts as in the access log."""
         usage = self.reports.get("usage")
         pieces = [f'"usage":{usage.text if usage else "null"}']
         has_usage = bool(usage or self.choices)
@@ -227,7 +227,7 @@ class Facts:
 
 
 def _letters(node: Node) -> int:
-    """Bytes of the strings in it, keys included, as text; an escape of four digits counts three."""
+    """Returns the bytes of all strings, keys included, as text; an escape of four digits counts three."""
     total = 0
     for found in _STRING.finditer(node.raw):
         text = re.sub(r"\\u[0-9a-fA-F]{4}", "...", found[1])
@@ -236,14 +236,14 @@ def _letters(node: Node) -> int:
 
 
 def plain(text: bytes) -> tuple[bytes, str]:
-    """The facts of a whole answer, as the access log has them, and the id of the response that it makes."""
+    """Returns the facts of a whole answer as in the access log, and the id of the response that it creates."""
     facts = Facts()
     facts.take(text, event=False)
     return facts.written(), facts.id
 
 
 class Stream(NamedTuple):
-    """What an access log is told of a stream, and what its client gets."""
+    """What the access log gets of a stream, and what its client gets."""
 
     events: int
     event_bytes: int
@@ -253,7 +253,9 @@ class Stream(NamedTuple):
 
 
 def stream(text: bytes, *, asked: bool, ends: bool) -> Stream:
-    """`asked`: the gateway asked for usage, its client did not. `ends`: it is all there is."""
+    """Reads a stream. `asked` says that the gateway requested usage and the client did not; `ends` that the stream
+    is complete.
+    """
     facts = Facts()
     count, client, events = 0, b"", _events(text)
     unfinished = b""
@@ -276,14 +278,14 @@ def stream(text: bytes, *, asked: bool, ends: bool) -> Stream:
 
 
 def _data(event: bytes) -> bytes | None:
-    """The lines of data, joined; None without one."""
+    """Returns the joined lines of data; None if there are none."""
     lines = [line.removesuffix(b"\n").removesuffix(b"\r") for line in _LINE.findall(event)]
     values = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
     return b"\n".join(values) if values else None
 
 
 def _events(text: bytes) -> list[tuple[bytes, bool]]:
-    """Up to and with each empty line, and whether that is there."""
+    """Returns each event up to and with its empty line, and whether that line is there."""
     events, event = [], b""
     for line in _LINE.findall(text):
         event += line
@@ -294,7 +296,7 @@ def _events(text: bytes) -> list[tuple[bytes, bool]]:
 
 
 def _compared(digits: str) -> int:
-    """The number as reports are compared by it: from 2^64 / 100 on, further digits do not count."""
+    """Returns the number by which reports are compared: from 2^64 / 100 on, further digits do not count."""
     number = 0
     for digit in digits:
         number = number * 10 + int(digit) if number < ((1 << 64) - 1) // 100 else number

@@ -1,6 +1,6 @@
-"""A compiler for Envoy's module that has each call of one of Envoy's callbacks counted.
+"""A compiler for Envoy's module that counts the calls of each of Envoy's callbacks.
 
-As a program: compiles like `cc` with the same arguments. The module made then counts in a file, see `counts`.
+As a program, it compiles like `cc` with the same arguments. The module then counts in a file, see `counts`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 ABI = ROOT / "envoy" / "module" / "abi.h"
 BUILD = Path(__file__).parent / "build"
 PREFIX = "envoy_dynamic_module_callback_"
-#: Called for nodes alone, some only where they fail: tests/integration/nodes/test_callbacks.py.
+#: Callbacks that are called only for nodes, some only after failures: tests/integration/nodes/test_callbacks.py.
 OF_NODES = {
     *("http_filter_get_attribute_string", "http_send_response_headers"),
     *("lb_get_hosts_count", "lb_get_healthy_hosts_count", "lb_get_host_address", "lb_get_host_weight"),
@@ -26,7 +26,7 @@ OF_NODES = {
 }
 _PAGE = 65_536  # the largest of any system
 
-#: Counts, and goes on where the call was meant to go, with all registers that hold arguments as they are.
+#: Counts, and continues at the original callback with all argument registers intact.
 _TRAMPOLINE = """
 #define TEXT(number) #number
 #define COUNTED(name, number) TRAMPOLINE(name, TEXT(number))
@@ -66,12 +66,12 @@ __attribute__((constructor)) static void map(void) {
 
 
 def callbacks() -> list[str]:
-    """The callbacks that `abi.h` declares."""
+    """Returns the callbacks that `abi.h` declares."""
     return re.findall(r"\bCALLBACK\((\w+)\)\(", ABI.read_text())
 
 
 def compiler() -> Path:
-    """This program, as a path that is another one for other contents: modules are kept by their compiler."""
+    """Returns this program under a path that depends on its contents, because modules are cached by compiler."""
     digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
     made = BUILD / f"counting-{digest}"
     if not made.exists():
@@ -84,7 +84,7 @@ def compiler() -> Path:
 
 
 def counts(pid: int) -> dict[str, int]:
-    """How often the module in this process has called each callback so far."""
+    """Returns how often the module in this process has called each callback."""
     content = Path(f"{compiler()}.{pid}").read_bytes()
     names = callbacks()
     return dict(zip(names, struct.unpack_from(f"<{len(names)}Q", content), strict=True))

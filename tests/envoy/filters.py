@@ -1,4 +1,4 @@
-"""The module's filters with as much of Envoy around them as they see: fixtures, and what drives a filter."""
+"""The module's filters with the part of Envoy that they see: fixtures, and a driver of a filter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS = f"10000 {MAX_BODY} {MAX_OF_STRANGERS} {MAX_OF_KEY} {MAX_IN_ALL}"
 SMALL = 64 * 1024
 UNCHECKED = 16 * 1024
 AUTHORISE, ATTEMPT, PLAN = 0, 1, 3
-#: What Envoy is shown in place of an answer that failed.
+#: The statuses that Envoy sees in place of a failed answer.
 FINAL, RETRY, EJECT = "496", "497", "503"
 BODY = b'{"stream":true,"model":"gpt","messages":[]}'
 USAGE_EDIT = '1:0:"stream_options":{"include_usage":true},'
@@ -38,19 +38,19 @@ REPORT = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
 
 @pytest.fixture(scope="module")
 def decisions() -> dict[bytes, Allowed | Answered | bytes]:
-    """What is answered about each path; an answer in bytes is a refusal's body."""
+    """The answer for each path; an answer in bytes is a refusal's body."""
     return {}
 
 
 @pytest.fixture(scope="module")
 def asked() -> list[Request]:
-    """What was checked whole."""
+    """The whole checks."""
     return []
 
 
 @pytest.fixture(scope="module")
 def heads() -> list[Request]:
-    """What was checked before its body was read."""
+    """The head checks."""
     return []
 
 
@@ -76,7 +76,7 @@ def driver(
     copies: queue.Queue[Copied],
 ) -> Iterator[Driver]:
     path = tmp_path_factory.mktemp("translator") / "socket"
-    program("address")  # first, for it may take longer to build than the peer waits for a connection
+    program("address")  # first: building may take longer than the peer waits for a connection
 
     def decide(number: int, check: Request) -> bytes:
         asked.append(check)
@@ -88,7 +88,7 @@ def driver(
         return denied(number, decision) if decision else allowed(number)
 
     def admit(number: int, head: Request) -> bytes:
-        """By the key, which is the value of the header."""
+        """Admits the key that the header names."""
         heads.append(head)
         key = head.headers.get(b"authorization", b"").decode()
         return admitted(number, key) if key else denied(number, b"who?")
@@ -130,7 +130,7 @@ class Filter:
         return dict(zip(texts[::2], texts[1::2], strict=True))
 
     def call(self, hook: str, *arguments: int | bytes) -> tuple[int, bytes]:
-        """What the hook said, and the body that goes on."""
+        """Calls a hook. Returns its status, and the body that goes on."""
         status, *body = self.driver.ask(hook, self.slot, *arguments)
         return int(status), b"".join(body)
 
@@ -139,30 +139,30 @@ class Filter:
         return found[0] if found else None
 
     def response(self) -> list[bytes]:
-        """Status, details, body and headers of what was sent instead."""
+        """Returns status, details, body and headers of an answer that was sent instead."""
         return self.driver.ask("response", self.slot)
 
     def scheduled(self) -> bool:
-        """Waits for the answer; whether the request goes on."""
+        """Waits for the answer. Returns whether the request goes on."""
         event = LOOK
         while event == LOOK:
             event, continued = self.step()
         return continued
 
     def step(self) -> tuple[int, bool]:
-        """Waits for one event; which it is, and whether the request goes on then."""
+        """Waits for one event. Returns which one it is, and whether the request goes on."""
         came, continued, event = self.driver.ask("scheduled", self.slot)
         assert came == b"1"
         return int(event), continued == b"1"
 
     def limit(self) -> int:
-        """Bytes that Envoy buffers."""
+        """Returns the bytes that Envoy buffers at most."""
         (limit,) = self.driver.ask("limit", self.slot)
         return int(limit)
 
 
 def authorised(driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], decision: Allowed) -> Filter:
-    """A request that the translator has let through."""
+    """Returns a request that the translator has let through."""
     decisions[b"/v1/x"] = decision
     request = Filter(driver, AUTHORISE)
     request.add(REQUEST, **{":method": "POST", ":path": "/v1/x", "authorization": "Bearer sk-client"})
@@ -189,7 +189,7 @@ def is_number(text: str) -> bool:
 
 
 def begun(driver: Driver, path: str, *, key: str = "k", length: int | None = None, request_id: str = "") -> Filter:
-    """A request whose head has been received."""
+    """Returns a request whose head has been received."""
     request = Filter(driver, AUTHORISE)
     request.add(REQUEST, **{":method": "POST", ":path": path})
     if key:
@@ -203,13 +203,13 @@ def begun(driver: Driver, path: str, *, key: str = "k", length: int | None = Non
 
 
 def looked(request: Filter) -> Filter:
-    """After Envoy has read what there was."""
+    """Lets Envoy read what has arrived."""
     assert request.step() == (LOOK, False)
     return request
 
 
 def reading(driver: Driver, path: str, **options: Any) -> Filter:
-    """A request whose head has been checked, and whose body is read."""
+    """Returns a request whose head has been checked and whose body is being read."""
     request = looked(begun(driver, path, **options))
     assert request.step() == (ANSWERED, False)
     return request
@@ -221,8 +221,8 @@ plans = itertools.count(8)
 
 
 class Attempts:
-    """One request that a plan leads from target to target; without one, to `one` and `two`, which no other request
-    has met.
+    """One request that a plan leads from target to target; without a plan, to `one` and `two`, which no other
+    request has used.
     """
 
     numbers = itertools.count()
@@ -247,7 +247,7 @@ class Attempts:
         return cluster.decode().removesuffix(self.own) if self.own else cluster.decode()
 
     def attempt(self, status: str | None = None, **headers: str) -> str | None:
-        """The status that Envoy is shown; None without an answer."""
+        """Returns the status that Envoy sees; None without an answer."""
         with attempt(self.request, 'u - key target "there"') as made:
             made.call("request_headers", 1)
             if status is None:

@@ -1,4 +1,4 @@
-"""The module's sources and the drivers beside these tests as one program, without Envoy and with sanitizers."""
+"""The module's sources and the drivers of these tests as one program, without Envoy and with sanitizers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Argument = bytes | str | int | Path
 
 
 def program(sanitizer: Literal["address", "thread"]) -> Path:
-    """The path of the executable made of exactly these sources. Fails with the compiler's words."""
+    """Returns the executable of exactly these sources. Fails with the compiler's output."""
     sys.audit(marking.NEEDS, "compiler")
     files = sorted(file for sources in SOURCES for file in sources.glob("*.[ch]"))
     digest = hashlib.sha256(" ".join((*FLAGS, SANITIZERS[sanitizer])).encode())
@@ -44,7 +44,7 @@ def program(sanitizer: Literal["address", "thread"]) -> Path:
     if shutil.which(compiler) is None:
         raise RuntimeError(f"these tests need a C compiler ({compiler} was not found): {INSTALL}")
     BUILD.mkdir(exist_ok=True)
-    fresh = BUILD / f".{made.name}.{os.getpid()}"  # renamed when whole: two runs may compile at once
+    fresh = BUILD / f".{made.name}.{os.getpid()}"  # renamed when complete: two runs may compile at once
     command = [compiler, *FLAGS, f"-fsanitize={SANITIZERS[sanitizer]}", "-o", str(fresh)]
     command += [f"-I{sources}" for sources in SOURCES]
     command += [str(file) for file in files if file.suffix == ".c"]
@@ -56,13 +56,15 @@ def program(sanitizer: Literal["address", "thread"]) -> Path:
 
 
 def _fixed_addresses() -> list[str]:
-    """The command in front of a driver where addresses are more random than ThreadSanitizer expects."""
+    """Returns the command that runs a driver without the address randomisation that ThreadSanitizer cannot
+    handle.
+    """
     bits = Path("/proc/sys/vm/mmap_rnd_bits")
     return ["setarch", "-R"] if bits.exists() and int(bits.read_text()) > MOST_RANDOM_BITS else []
 
 
 class Driver:
-    """One driver as a process of its own. What a sanitizer says ends it, and fails whoever asks next."""
+    """One driver as a process of its own. A sanitizer's report ends it, and fails the next call."""
 
     def __init__(self, name: str, sanitizer: Literal["address", "thread"] = "address", **environment: str) -> None:
         self._process = subprocess.Popen(
@@ -73,12 +75,12 @@ class Driver:
         )
 
     def ask(self, *command: Argument) -> list[bytes]:
-        """The answer's texts."""
+        """Sends a command. Returns the texts of its answer."""
         self.send(*command)
         return self.receive()
 
     def send(self, *command: Argument) -> None:
-        """Without waiting for the answer, which `receive` must take."""
+        """Sends a command without waiting for the answer, which `receive` must take."""
         assert self._process.stdin is not None
         texts = [text if isinstance(text, bytes) else str(text).encode() for text in command]
         message = b"".join(struct.pack("<I", len(text)) + text for text in texts)

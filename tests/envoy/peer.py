@@ -1,4 +1,4 @@
-"""The translator's end of the line, as each test wants it to behave."""
+"""The translator's end of the connection, with the behaviour that each test needs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from translator.checks.frames import Admitted, Allowed, Copied, FrameReader, Kin
 from translator.message import Request, Response
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"
-PATIENCE = 20.0  # seconds; for what must come
+PATIENCE = 20.0  # seconds; for an event that must happen
 MAX_BODY = 33 << 20
 
 
 class Connection:
-    """One connection that was accepted."""
+    """An accepted connection."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -27,7 +27,7 @@ class Connection:
         sock.settimeout(PATIENCE)
 
     def upgrade(self, answer: bytes = SWITCHING) -> None:
-        """Reads the request for the upgrade, and answers it."""
+        """Reads the request for the upgrade and answers it."""
         while b"\r\n\r\n" not in self._rest:
             self._rest += self._receive()
         head, _, self._rest = self._rest.partition(b"\r\n\r\n")
@@ -36,15 +36,15 @@ class Connection:
         self.sock.sendall(answer)
 
     def check(self) -> tuple[int, Request]:
-        """The next one, a whole check."""
+        """Returns the next frame, which is a whole check."""
         number, kind, content = self.next()
         assert kind == Kind.WHOLE
         assert isinstance(content, Request)
         return number, content
 
     def next(self) -> tuple[int, int, Request | str | Copied | ResponseCreated]:
-        """The next frame of any kind: number, kind, and a request, the id in an end notice, a copy, or a note of
-        what was made.
+        """Returns the next frame of any kind: number, kind, and a request, the id in an end notice, a copy, or a
+        created response.
         """
         while not self._read:
             data = self._rest or self._receive()
@@ -57,14 +57,14 @@ class Connection:
         return self._read.pop(0)
 
     def checks(self, count: int) -> dict[str, int]:
-        """Their numbers by the methods of their heads, each asked once."""
+        """Returns the numbers of the next checks by the methods of their heads, each of which is sent once."""
         asked = [self.check() for _ in range(count)]
         numbers = {check.method: number for number, check in asked}
         assert len(numbers) == count
         return numbers
 
     def is_closed(self) -> bool:
-        """By the other side; waits for it."""
+        """Waits until the other side closes the connection."""
         with contextlib.suppress(ConnectionResetError):
             while self.sock.recv(1 << 20):
                 pass
@@ -94,13 +94,13 @@ class Peer:
         return Connection(sock)
 
     def connected(self) -> Connection:
-        """Accepted and upgraded."""
+        """Returns the next connection, accepted and upgraded."""
         connection = self.accept()
         connection.upgrade()
         return connection
 
     def shut(self) -> None:
-        """Ends what waits for a connection, or for what one says."""
+        """Ends what waits for a connection, or for its frames."""
         self.shutting = True
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as waker:
             waker.connect(self._listening.getsockname())
@@ -114,12 +114,12 @@ class Peer:
 
 
 def allowed(number: int) -> bytes:
-    """The answer to check `number`; its route tells which it was."""
+    """Returns the answer to check `number`, whose route contains the number."""
     return Allowed(f"route-{number}").encode(number)
 
 
 def queued(number: int, longest: float = 60.0, key: str = "key-1") -> bytes:
-    """The request of check `number` waits for a place."""
+    """Returns the frame that says that the request of check `number` waits."""
     return Queued(longest, key).encode(number)
 
 
@@ -140,7 +140,7 @@ def serving(
     copied: Callable[[Copied], object] = lambda _: None,
     made: Callable[[str], object] = lambda _: None,
 ) -> Iterator[None]:
-    """Answers all that is asked, in a thread for each connection, which an OSError of `decide` ends."""
+    """Answers all checks, in a thread for each connection, which an OSError of `decide` ends."""
 
     def answer(number: int, kind: int, content: Request | str | Copied | ResponseCreated) -> bytes:
         if isinstance(content, Copied):

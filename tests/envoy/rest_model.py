@@ -1,4 +1,4 @@
-"""What `envoy/module/rest.h` says, as a plain class."""
+"""A simple model of `envoy/module/rest.h`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def common(one: Caller, other: Caller) -> int:
 
 @dataclass
 class Rest:
-    """One host's. Times are milliseconds; 0 is never."""
+    """The rest of one host. Times are milliseconds; 0 is never."""
 
     confirmed: int = 0
     unreachable: int = 0

@@ -1,4 +1,4 @@
-"""`abi.h` and the module's exports against the Envoy that is pinned."""
+"""`abi.h` and the module's exports against the pinned Envoy."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ static_resources:
 
 
 def exported(file: Path, prefix: str) -> set[str]:
-    """The names that `file` gives to others, without `prefix`."""
+    """Returns the symbols that `file` exports, without `prefix`."""
     options = ["-gU"] if sys.platform == "darwin" else ["-D", "--defined-only"]
     listed = subprocess.run(["nm", *options, file], capture_output=True, text=True, check=True).stdout
     names = (line.split()[-1].lstrip("_") for line in listed.splitlines() if line)
@@ -101,7 +101,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def validate(library: Path, directory: Path) -> subprocess.CompletedProcess[str]:
-    """Has Envoy load the module of `library` and make a filter's configuration with it."""
+    """Has Envoy load the module of `library` and configure a filter with it."""
     (directory / LIBRARY).write_bytes(library.read_bytes())
     return subprocess.run(
         [binary(), "--mode", "validate", "--config-yaml", CONFIG],
@@ -113,7 +113,7 @@ def validate(library: Path, directory: Path) -> subprocess.CompletedProcess[str]
 
 
 def without(library: Path, hook: str, into: Path) -> Path:
-    """A copy of the module in which `hook` cannot be found."""
+    """Copies the module without the symbol `hook`."""
     name = f"\0{HOOK}{hook}\0".encode()
     content = library.read_bytes()
     assert name in content
@@ -142,7 +142,7 @@ def test_envoy_accepts_the_module_and_its_version(library: Path, tmp_path: Path)
 
 
 def test_python_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a C compiler the one in the wheel ziglang makes a module that Envoy takes."""
+    """Without a C compiler, the one in the wheel ziglang builds a module that Envoy loads."""
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     made = envoy_module.compiled(ABI.parent, tmp_path / "builds") / LIBRARY

@@ -1,4 +1,4 @@
-"""`envoy/module/advice.c`: when to come back, in all the ways in which providers say it."""
+"""`envoy/module/advice.c`: when to come back, in all wordings of providers."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_of_two_the_later_one(driver: Driver) -> None:
 def test_what_is_left_has_to_suffice(
     driver: Driver, metric: str, limit: str, remaining: str, *, exhausted: bool
 ) -> None:
-    """For eight requests that run, and a request of a thousand tokens if less than a twentieth is left."""
+    """For eight running requests, and for a request of a thousand tokens if less than a twentieth is left."""
     sent = {"limit": limit, "remaining": remaining, "reset": "12s"}
     for headers in (
         [(f"x-ratelimit-{word}-{metric}", value) for word, value in sent.items()],

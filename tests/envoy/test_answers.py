@@ -1,6 +1,6 @@
 """`envoy/module/{answers,scanner,facts}.c`: what a target's answer used, and what of it its client gets.
 
-It is about money.
+Money depends on it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _NUMBERS = st.integers(0, 3) | st.sampled_from([-1, 0.25, 12.5, 1e30, 10**18, 10
 
 
 class Members(list[tuple[str, Any]]):
-    """A JSON object, in which a name may stand twice."""
+    """A JSON object in which a name may occur twice."""
 
 
 def _values(depth: int = 2) -> st.SearchStrategy[Any]:
@@ -113,7 +113,7 @@ documents = st.one_of(
 
 @st.composite
 def written(draw: st.DrawFn, values: st.SearchStrategy[Any] = documents) -> bytes:
-    """A document as some server might write it: any space, any spelling."""
+    """A document as some server might write it: any white space, any spelling."""
 
     def text(value: str) -> str:
         said = json.dumps(value, ensure_ascii=draw(st.booleans()))
@@ -137,7 +137,7 @@ def written(draw: st.DrawFn, values: st.SearchStrategy[Any] = documents) -> byte
 
 @st.composite
 def events(draw: st.DrawFn) -> bytes:
-    """Like a real stream: mostly one line end, and events that are whole."""
+    """Resembles a real stream: mostly one kind of line end, and complete events."""
     end = draw(st.sampled_from([b"\n", b"\r\n"]))
 
     def event() -> bytes:
@@ -179,7 +179,7 @@ def driver() -> Iterator[Driver]:
 
 
 def plain(driver: Driver, parts: Sequence[bytes]) -> tuple[bytes, str]:
-    """The facts, and the id of the response that the answer makes."""
+    """Returns the facts, and the id of the response that the answer creates."""
     _, _, facts, _, made = driver.ask("plain", *parts)
     return facts, made.decode()
 
@@ -220,7 +220,7 @@ _ENDINGS = [
     *(b'"]}}]}', b'"}}],"usage":{"total_tokens":3}}', b'"}],"service_tier":"other"}', b'","size":"1x1"}', b""),
     b'","delta":"a","usage":{"total_tokens":9}}',
 ]
-#: A few beginnings, each of which stands in front of several texts.
+#: A few beginnings, each of which precedes several texts.
 repeating = st.lists(st.sampled_from(_BEGINNINGS), min_size=1, max_size=3).flatmap(
     lambda few: st.lists(
         st.tuples(st.sampled_from(few), st.sampled_from(_ENDINGS)).map(b"data: %b%b\n\n".__mod__), max_size=12
@@ -231,7 +231,7 @@ repeating = st.lists(st.sampled_from(_BEGINNINGS), min_size=1, max_size=3).flatm
 @settings(max_examples=600, deadline=None)
 @given(pieces(repeating), st.booleans())
 def test_events_that_begin_alike_are_read_alike(driver: Driver, parts: list[bytes], asked: bool) -> None:
-    """As they are in single bytes, of which no beginning is ever remembered."""
+    """The same facts result from single bytes, of which no beginning is ever remembered."""
     single = [bytes([byte]) for byte in b"".join(parts)]
     assert streamed(driver, parts, asked=asked) == streamed(driver, single, asked=asked)
 
@@ -336,14 +336,14 @@ def test_the_last_of_several_reports_counts_unless_it_counts_less(driver: Driver
     assert reported(b'{"total_tokens":1}', b'{"total_tokens":2}', b"null") == {"total_tokens": 2}
     assert reported(b'{"total_tokens":2,"x":1}', b'{"total_tokens":2,"x":2}') == {"total_tokens": 2, "x": 2}
     assert reported(b'{"total_tokens":2}', b"{}", b'{"total_tokens":0}') == {"total_tokens": 2}
-    # In one text, a parser of JSON would take the last one.
+    # In one text, a JSON parser would take the last one.
     assert plain_usage(driver, b'{"usage":{"total_tokens":2},"usage":{"total_tokens":1}}') == {"total_tokens": 1}
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("piece", [1, 2, 100])
 def test_keep_alives_are_no_events(driver: Driver, end: bytes, piece: int) -> None:
-    """Some servers send comments while a model thinks, and each event may have to be paid for as a token."""
+    """Some servers send comments while a model thinks, and each event may be billed as a token."""
     said = b": OPENROUTER PROCESSING" + end + end
     text = said + TOKEN + end + end + said * 3 + b":" + end + TOKEN + end + end + said
     parts = [text[at : at + piece] for at in range(0, len(text), piece)]

@@ -1,4 +1,4 @@
-"""The filter of each attempt: what reaches a target, and what comes back of its answer."""
+"""The filter of each attempt: what reaches a target, and what passes of its answer."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from translator.checks.frames import Allowed, Answered
 
 __all__ = ["asked", "attempts", "copies", "decisions", "driver", "ends", "heads", "request_"]
 
-#: As they are escaped in JSON, and not in a form.
+#: Names that are escaped in JSON but not in a form.
 NAMES = 'речь-1 D:\\models\\w "q"\\'
-#: What stands in a body for the model `m`, by the kind of its place; the text there is `--b`.
+#: The replacement of the model `m`, by the kind of its place; the original text is `--b`.
 INSERTED = {
     "j": b'"m"',
     "f": b"m",
@@ -51,7 +51,7 @@ lengths = st.integers(0, 4)
 
 
 def failed(request: Filter) -> bytes:
-    """What the log is told of the attempts that failed, but for how long each took."""
+    """Returns what the log gets about failed attempts, except how long each took."""
     return re.sub(rb":\d+", b"", request.state("trunkline.failed") or b"")
 
 
@@ -213,7 +213,7 @@ class TestAnswerOfTarget:
         assert request_.state("trunkline.failed") is None
 
     def test_a_report_is_hidden_also_if_its_target_was_not_asked_for_it(self, request_: Filter) -> None:
-        """Some report usage always, and refuse to be asked."""
+        """Some targets always report usage and refuse to be asked for it."""
         with attempt(request_, '- - key target "there"') as first:
             first.call("request_headers", 0)
             first.add(RESPONSE, **{":status": "200", "content-type": "text/event-stream"})
@@ -403,7 +403,7 @@ class TestAnswerOfTarget:
 
 
 class TestNoAnswer:
-    """What is none is retried, and if it is the last word the client is told so in words of our own."""
+    """An invalid answer is retried; if it is the last one, the client gets words of our own."""
 
     @pytest.mark.parametrize(
         ("status", "kind", "body", "end"),

@@ -1,4 +1,4 @@
-"""The filter that has requests checked: what it asks and when, what it holds, and what it tells at the end."""
+"""The filter that has requests checked: what it sends and when, what it holds, and its end notices."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class TestAuthorise:
 
 
 class TestHeadFirst:
-    """What is asked when, and what is held meanwhile."""
+    """When each check is sent, and what is held meanwhile."""
 
     def test_a_small_body_costs_one_check(
         self, driver: Driver, asked: list[Request], heads: list[Request]
@@ -371,7 +371,7 @@ class TestHeadFirst:
 
 
 class TestEnd:
-    """When the translator is told that a request is over."""
+    """When the translator gets an end notice."""
 
     @pytest.fixture(autouse=True)
     def _decision(self, decisions: dict[bytes, Allowed | Answered | bytes]) -> None:
@@ -379,7 +379,7 @@ class TestEnd:
         decisions[b"/v1/barrier"] = Allowed("route", end="barrier")
 
     def ended(self, driver: Driver, ends: queue.Queue[tuple[int, str]]) -> list[str]:
-        """The ids in the notices so far."""
+        """Returns the ids in the notices so far."""
         with begun(driver, "/v1/barrier", length=1, request_id="barrier") as last:
             last.call("request_body", 1, b"x")
             assert last.scheduled()

@@ -1,4 +1,4 @@
-"""Which targets a request takes one after the other, and who is to blame for what fails."""
+"""Which targets a request uses one after the other, and which of them is at fault for failures."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def ask(
     of: str = "key_1",
     **headers: str,
 ) -> list[str]:
-    """One request by an API key whose attempts end so; the clusters that it took."""
+    """Sends one request of an API key whose attempts end like this. Returns the clusters that it used."""
     decision = Allowed("route", "", f"id 1 org {of} rt m 1 1n 1 p - -", "/chat", "-", MODEL, {})
     with authorised(driver, decisions, decision) as request, Attempts(request, plan) as attempts:
         living = "\n".join(f"{line.split(' ')[-1]}=1" for line in plan.splitlines())
@@ -122,7 +122,7 @@ def ask(
 
 
 class TestFault:
-    """Whose it is."""
+    """Which host a failure is counted against."""
 
     names = itertools.count()
 
@@ -168,7 +168,7 @@ class TestFault:
 
 
 class TestPause:
-    """A target says that it takes no more for a while."""
+    """A target says that it accepts no more for a while."""
 
     names = itertools.count()
 
@@ -252,7 +252,7 @@ class TestPause:
     def test_a_machine(
         self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], after: str, moves_on: bool
     ) -> None:
-        """One that is busy for a moment goes on being asked, and none is ejected for being busy."""
+        """A machine that is busy for a moment is asked again, and is not ejected for being busy."""
         plan = f"0 0 1 2 m - pool-{after}\n0 1 0 1 t key two\n"
         decision = Allowed("route", "", "id 1 org key_1 rt m 1 1n 1 p - -", "/chat", "-", MODEL, {})
         living = f"pool-{after}=2\ntwo=1"
@@ -272,7 +272,7 @@ class TestPause:
 
 
 def test_busy_machines_go_on_being_asked_where_requests_wait_for_them(request_: Filter) -> None:
-    """However often they are; what else fails counts."""
+    """They are asked again however often they are busy; other failures count."""
     with Attempts(request_, "0 0 1 2 m w nodes/m\n") as attempts:
 
         def shown(status: str) -> str:

@@ -141,7 +141,7 @@ def test_an_answer_to_a_dropped_check_is_passed_over(client: Client, peer: Peer)
 
 
 def half_written(client: Client, peer: Peer) -> Connection:
-    """Check 1 is, for nobody reads; 2 waits behind it."""
+    """Sends check 1, which is half written because the peer does not read; check 2 waits behind it."""
     client.open()
     connection = peer.connected()
     client.ask(1, body=LONG)

@@ -1,4 +1,4 @@
-"""The copy of an answer that the translator asked for, and the answer that it had kept."""
+"""The copy of an answer for the translator, and cached answers."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ Decisions = dict[bytes, Allowed | Answered | bytes]
 
 @pytest.fixture
 def request_(driver: Driver, decisions: Decisions) -> Iterator[Filter]:
-    """One whose answer is copied."""
+    """A request whose answer is copied."""
     decision = Allowed("route", "", "note", "/chat", "-", MODEL, copy="token-1")
     with authorised(driver, decisions, decision) as request:
         yield request
 
 
 def passing(request: Filter, *pieces: bytes, **headers: str) -> None:
-    """The answer's head and these pieces, without its end."""
+    """Passes the answer's head and these pieces, without its end."""
     request.add(RESPONSE, **(headers or JSON))
     assert request.call("response_headers", 0)[0] == CONTINUE
     for piece in pieces:

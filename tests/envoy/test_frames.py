@@ -1,4 +1,4 @@
-"""`envoy/module/frames.c` and `translator.checks.frames` are two halves of one thing."""
+"""`envoy/module/frames.c` and `translator.checks.frames` read what the other one writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`envoy/module/held.c`: what is counted for each key and for all, against a plain sum."""
+"""`envoy/module/held.c`: the counts of each key and of all keys, against a plain sum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEYS = ("a", "b", "key-with-a-longer-name", "")
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 7), st.sampled_from(KEYS), st.integers(0, 120)), max_size=60))
 def test_each_key_and_all_of_them_have_a_bound(moves: list[tuple[int, str, int]]) -> None:
-    """A move holds bytes in a slot, or gives back what the slot holds."""
+    """A move holds bytes in a slot, or returns those of the slot."""
     holding: dict[int, tuple[str, int]] = {}
     with Driver("held") as driver:
         for slot, key, size in moves:

@@ -12,7 +12,7 @@ from tests.envoy.rest_model import AGAIN, ENOUGH, OPEN, PAUSED, PROBE, RECOVERY,
 
 HOSTS = range(1, 6)
 HALF = 32 << 32
-#: Later than any rest of an earlier example.
+#: Later than the end of any rest in an earlier example.
 FOREVER = 10_000_000
 
 
@@ -28,7 +28,7 @@ def clock() -> list[int]:
 
 
 class Both:
-    """Does the same to the table and to the dictionary, and collects what each answers."""
+    """Applies each operation to the table and to the dictionary, and collects their results."""
 
     def __init__(self, now: int) -> None:
         self.now = now
@@ -78,7 +78,7 @@ class Both:
             self.known.setdefault(host, Rest()).confirm(self.now)
 
     def forget(self) -> None:
-        """Ends whatever the last example has left."""
+        """Ends everything that the last example left."""
         for _ in range(2):
             for host in HOSTS:
                 self.command += ("served", host, self.now, 0, 0, 1)
@@ -87,7 +87,7 @@ class Both:
 
 hosts = st.sampled_from(HOSTS)
 flags = st.integers(0, 1)
-#: Two of one organisation, and two of others.
+#: Two callers of one organisation, and two of others.
 keys = st.sampled_from([0, 1, 100, 101])
 randoms = st.integers(0, 63).map(lambda part: part << 32)
 steps = st.one_of(
@@ -118,7 +118,7 @@ def test_it_is_what_it_says(
 
 
 class Host:
-    """One host whose clock stands still unless host."""
+    """One host, whose clock moves only when a test moves it."""
 
     hosts = iter(range(100, 10_000))
 
@@ -215,7 +215,7 @@ def test_what_health_checks_bring_back_has_a_growing_share(driver: Driver) -> No
 
 
 def test_it_is_bounded_and_forgets_the_longest_unused_first(driver: Driver) -> None:
-    """Hosts that share a place of the table."""
+    """Uses hosts that share a place of the table."""
     same = [7 + 1024 * number for number in range(1, 6)]
     command: list[Argument] = []
     for host in same:

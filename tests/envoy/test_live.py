@@ -1,4 +1,4 @@
-"""The requests that run, as the module tells of them, and how it ends one: with every connection commanded."""
+"""The running requests, as the module reports them, and how a command ends one over any connection."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Envoy:
         self.connections = connections
 
     def begin(self, request_id: str) -> Filter:
-        """A request that is let through."""
+        """Returns a request that was let through."""
         request = Filter(self.driver, AUTHORISE)
         request.add(REQUEST, **{":method": "POST", ":path": "/v1/x", "x-request-id": request_id})
         request.call("request_headers", 1)
@@ -91,7 +91,7 @@ def test_one_is_cancelled_before_it_is_answered(envoy: Envoy) -> None:
         assert two.response()[:1] in ([], [b"0"], [b""])
         envoy.driver.ask("complete", one.slot)
         assert one.state("trunkline.failed") == b"cancelled"
-        # It is over, and so no other is ended in its place.
+        # The request is over, so no other one is ended in its place.
         assert envoy.command(Order.CANCEL, "one") == []
     assert envoy.command(Order.CANCEL, "absent") == []
 

@@ -1,4 +1,4 @@
-"""Asks the translator as Envoy's module does, over its socket."""
+"""Sends checks to the translator like Envoy's module does, over its socket."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check(
     kind: Kind = Kind.WHOLE,
     **headers: str,
 ) -> bytes:
-    """The frame of a check; `body` as JSON unless it is bytes already."""
+    """Returns the frame of a check; `body` is sent as JSON unless it is bytes already."""
     sent = {"authorization": f"Bearer {value}", **{k.replace("_", "-"): v for k, v in headers.items()}}
     assert set(sent) <= {name.decode() for name in ASKED}
     head = "\n".join([method, target, *(sent.get(name.decode(), "") for name in ASKED)]).encode("latin-1")
@@ -38,7 +38,7 @@ def check(
 
 
 def end_notice(number: int, request_id: str) -> bytes:
-    """The frame that tells the end of a request. It has no answer."""
+    """Returns the frame of an end notice, which has no answer."""
     return _frame(number, Kind.END, request_id.encode(), b"")
 
 
@@ -48,7 +48,7 @@ def _frame(number: int, kind: Kind, head: bytes, body: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Answer:
-    """`lines` is the head: of `Allowed`, or headers."""
+    """An answer. `lines` is the head: that of `Allowed`, or headers."""
 
     number: int
     status: int
@@ -61,7 +61,7 @@ class Answer:
 
     @property
     def log_context(self) -> str:
-        """What Envoy's log is told."""
+        """Returns the log context."""
         return self.lines[5]
 
     @property
@@ -70,7 +70,7 @@ class Answer:
 
 
 class Peer:
-    """A connection that has been upgraded."""
+    """An upgraded connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -93,7 +93,7 @@ class Peer:
         return peer
 
     async def ask(self, checks: Sequence[bytes]) -> list[Answer]:
-        """Sends them at once; the answers in the order in which they come."""
+        """Sends the checks at once. Returns the answers in the order in which they arrive."""
         self._writer.write(b"".join(checks))
         return [await self._answer() for _ in checks]
 

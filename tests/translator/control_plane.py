@@ -1,4 +1,4 @@
-"""A small control plane: real delta ADS over gRPC, with versions kept across its own restarts."""
+"""A small control plane: real delta ADS over gRPC, with versions that survive its own restarts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Message = policy.Organisation | policy.Key | policy.Route
 
 
 class ControlPlane:
-    """Sends what `put` and `remove` changed to every stream; keeps every request in `requests`."""
+    """Sends to every stream what `put` and `remove` changed; keeps every request in `requests`."""
 
     def __init__(self, address: str, *messages: Message) -> None:
         self._address = address
@@ -64,7 +64,7 @@ class ControlPlane:
         await self._server.start()
 
     async def stop(self) -> None:
-        """At once, as if killed."""
+        """Stops at once, as if killed."""
         if self._server is not None:
             await self._server.stop(None)
             self._server = None
@@ -104,7 +104,7 @@ class ControlPlane:
                     ours = self._resources.get(url, {})
                     new = [each for name, each in ours.items() if theirs.get(name) != each.version]
                     gone = [name for name in theirs if name not in ours]
-                    # A client that holds everything is told so behind the last type, as the real one does.
+                    # A client that has everything is told so after the last type, like the real one does.
                     is_asked = url not in answered and (not theirs or url == type_url(policy.Route))
                     if new or gone or is_asked:
                         await context.write(

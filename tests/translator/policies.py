@@ -33,7 +33,7 @@ def key(
     former: str = "",
     former_until: int = 0,
 ) -> policy.Key:
-    """`former` is the secret before the last rotation."""
+    """Returns a key; `former` is the secret before the last rotation."""
     digest = hashlib.sha256(value.encode()).digest()
     return policy.Key(
         id=key_id,
@@ -72,7 +72,7 @@ def response(
 
 
 def store(*messages: policy.Organisation | policy.Key | policy.Route) -> PolicyStore:
-    """A store that has received `messages`, and every type."""
+    """Returns a store that has received `messages`, and every type."""
     filled = PolicyStore()
     for url in filled.type_urls:
         filled.apply(response(url, *(each for each in messages if type_url(type(each)) == url)))

@@ -1,4 +1,4 @@
-"""The decision, and what Envoy is told of it."""
+"""The decision, and the answer to Envoy."""
 
 from __future__ import annotations
 

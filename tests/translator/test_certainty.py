@@ -1,4 +1,4 @@
-"""What is not held is refused for good only once the control plane has said that there is no more."""
+"""Missing objects are refused for good only once the control plane has said that there are no more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NODE = discovery.Node(id="t1", cluster="translator")
 
 
 def restored() -> PolicyStore:
-    """What a translator holds when it starts: the policy of last time."""
+    """Returns what a translator has when it starts: the policy that was stored last."""
     store = PolicyStore()
     store.restore(policies.default_store().contents())
     return store

@@ -1,4 +1,4 @@
-"""Where a key may stand, and what is said when there is none."""
+"""Where a key may stand, and the error if there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that do not fit everywhere: their tokens, and their price."""
+"""Requests that do not fit every target: their tokens, and their price."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_what_is_written_is_read(
 
 @given(at=st.floats(min_value=0, max_value=4e9))
 def test_the_start_is_that_of_the_reservation_to_the_microsecond(at: float) -> None:
-    """By it, the line's record and that of the reservation, if it had expired, are known as the same request's."""
+    """It identifies the request: the line's record, and the record of the expired reservation."""
     reservation = Reservation("id", at, "org_1", "key_1", "rt_1", "m", 1, 2, 3, stream=False, user="", tag="")
     read = log_context.read(noted(reservation, "m"))
     assert read is not None

@@ -27,7 +27,7 @@ FORM = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\ngpt-4.1\r\n-
 
 
 class Memory:
-    """A journal in memory, that fails while it is `full`."""
+    """A journal in memory that fails while it is `full`."""
 
     def __init__(self) -> None:
         self.entries: list[Reservation] = []
@@ -41,7 +41,7 @@ class Memory:
 
 
 class Edge:
-    """An authoriser with limits, and what it journals."""
+    """An authoriser with limits, and its journal."""
 
     def __init__(self, store: PolicyStore) -> None:
         self.now = NOW
@@ -82,7 +82,7 @@ class Edge:
 
 
 def reserved(allowed: Allowed) -> Reservation:
-    """As Envoy's log is told."""
+    """Returns the reservation in the log context."""
     reservation = log_context.read(allowed.log_context)
     assert reservation is not None
     return reservation
@@ -336,7 +336,7 @@ def test_every_end_user_has_the_whole_amount() -> None:
     tried = edge(org=(limit(REQUESTS, 1, 60, each=policy.EACH_USER),), key=(limit(REQUESTS, 9, 60),))
     allowed = tried.ask(user="alice")
     assert allowed.headers["x-ratelimit-remaining-requests"] == "0"
-    # The two names that OpenAI has for it are one.
+    # OpenAI's two names for it are equivalent.
     assert "for the end user 'alice'" in tried.refused(safety_identifier="alice").message
     assert "for the end user 'alice'" in tried.refused(user="alice", safety_identifier="bob").message
     tried.ask(user="bob")
@@ -382,13 +382,13 @@ def test_a_soft_limit_is_not_told() -> None:
         ("100%", "100%25"),
         ("-", "%2D"),
         ("--", "--"),
-        # What cannot be printed is replaced (U+FFFD).
+        # Unprintable characters are replaced (U+FFFD).
         ("line\r\nbreak", "line%EF%BF%BD%EF%BF%BDbreak"),
         ("\x1b[2J", "%EF%BF%BD%5B2J"),
         ("a\x00\x7f\x9b", "a%EF%BF%BD%EF%BF%BD%EF%BF%BD"),
         ("a\u202e\u2028\u200b", "a%EF%BF%BD%EF%BF%BD%EF%BF%BD"),
         ("é", "%C3%A9"),
-        # Two long names stay two.
+        # Two long names stay different.
         ("x" * 200, "x" * 200),
         ("x" * 300, "x" * 183 + "~12b539c1cad94615"),
         ("x" * 299 + "y", "x" * 183 + "~4362bc79253a549d"),

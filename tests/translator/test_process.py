@@ -24,7 +24,7 @@ from tests.translator.policies import OTHER_VALUE, VALUE
 pytestmark = pytest.mark.processes
 
 PROMPT = "the-secret-of-the-prompt"
-#: What a supervisor does after the fork: the socket at descriptor 3, and the pid that only the child knows.
+#: What a supervisor does after the fork: the socket gets descriptor 3, and only the child knows the pid.
 INHERIT = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -45,7 +45,7 @@ class Translator:
     async def ask(
         self, target: str, body: object = None, value: str = VALUE, **headers: str
     ) -> tuple[int, Any, str]:
-        """Status, JSON and head of an answer."""
+        """Returns status, JSON and head of an answer."""
         content = b"" if body is None else json.dumps(body).encode()
         lines = {"authorization": f"Bearer {value}", "content-length": str(len(content)), "connection": "close"}
         lines |= {name.replace("_", "-"): text for name, text in headers.items()}
@@ -60,7 +60,7 @@ class Translator:
         return int(answered[9:12]), json.loads(rest) if rest else None, answered.decode()
 
     async def decide(self, body: object, **options: str) -> Answer:
-        """As Envoy's module asks, over a connection for this check alone."""
+        """Sends a check like Envoy's module, over a connection of its own."""
         peer = await Peer.upgrade(*await self._connected())
         try:
             (answer,) = await peer.ask([check(1, body, **options)])
@@ -69,7 +69,7 @@ class Translator:
         return answer
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Tries again until the socket is there."""
+        """Retries until the socket exists."""
         while True:
             try:
                 return await asyncio.open_unix_connection(str(self.path))
@@ -190,7 +190,7 @@ async def test_sigterm_lets_the_request_that_is_arriving_finish_and_saves_the_po
         await control.start()
         await translator.until_ready()
         reader, writer = await asyncio.open_unix_connection(str(translator.path))
-        # The first request's answer tells that the beginning of the second one has been read.
+        # The first request's answer shows that the beginning of the second one has been read.
         writer.write(b"GET /healthz HTTP/1.1\r\n\r\nGET /v1/models HTTP/1.1\r\n")
         await reader.readuntil(b'{"status":"ok"}')
         translator.process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Which place made a response."""
+"""Which place created a response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is answered directly, and that refusals have OpenAI's shape."""
+"""What the translator answers directly, and that refusals have OpenAI's format."""
 
 from __future__ import annotations
 

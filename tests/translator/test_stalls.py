@@ -1,4 +1,4 @@
-"""How long one request can keep others waiting: the CPU time of the loop's longest step, under every attack."""
+"""How long one request can delay others: the CPU time of the loop's longest step, under every attack."""
 
 from __future__ import annotations
 
@@ -29,19 +29,21 @@ from translator.service import Service
 pytestmark = pytest.mark.processes
 
 MAX_BODY = 32 << 20
-#: Seconds of CPU. On an idle machine the longest step takes a fifth of it.
+#: Seconds of CPU. On an idle machine, the longest step takes a fifth of that.
 LONGEST = 0.02
 
 
 class Steps:
-    """The longest step of the running loop, in seconds of its thread's CPU time: others need not leave it any."""
+    """Measures the longest step of the running loop, in seconds of its thread's CPU time, which other processes do
+    not affect.
+    """
 
     longest = 0.0
 
 
 @pytest.fixture(autouse=True)
 def _frozen() -> Iterator[None]:
-    """As in the application: the collector does not look at what was there before."""
+    """As in the application, the collector does not scan existing objects."""
     gc.collect()
     gc.freeze()
     yield
@@ -78,7 +80,7 @@ async def serving(path: Path) -> AsyncIterator[None]:
     sock.bind(str(path))
     await server.start(sock)
     try:
-        # The first process takes its time to start, which is nobody's attack.
+        # The first process takes time to start, which is not part of any attack.
         await asyncio.to_thread(
             ask, path, "/v1/chat/completions", "", b'{"model":"m","x":"' + b"x" * 300_000 + b'"}'
         )
@@ -89,7 +91,7 @@ async def serving(path: Path) -> AsyncIterator[None]:
 
 
 def ask(path: Path, target: str, content_type: str, body: bytes) -> int:
-    """The status that a request gets, from another thread."""
+    """Returns the status of a request that is sent from another thread."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(path))
         with sock.makefile("rb") as answers:
@@ -101,7 +103,7 @@ def ask(path: Path, target: str, content_type: str, body: bytes) -> int:
             return int(status)
 
 
-#: The largest that are read on the loop, of JSON and of forms; those that are looked at first; long ones.
+#: The largest bodies that are read on the loop, of JSON and of forms; those that are examined first; long ones.
 @pytest.mark.parametrize("size", [8_192, 24_576, 250_000, 5 << 20])
 async def test_no_body_keeps_others_waiting(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     longest = {}

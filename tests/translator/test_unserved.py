@@ -1,4 +1,4 @@
-"""What is served, what is not and what is unknown are told apart; docs/endpoints.md says the same."""
+"""Served, unserved and unknown paths are distinguished; docs/endpoints.md says the same."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_base_url_that_is_not_quite_right_is_recognised(path: bytes, meant: st
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the table below a heading of the docs."""
+    """Returns the cells of the table below a heading of the docs."""
     section = DOCS.read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines[2:]]

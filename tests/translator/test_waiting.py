@@ -38,7 +38,7 @@ def route(places: int = 1, *, longest_ms: int = LONGEST_MS, size: int = 0, **mor
 
 
 class Translator:
-    """One session, and the answers by the numbers of their checks."""
+    """One session, and its answers by the numbers of their checks."""
 
     def __init__(self, store: PolicyStore, room: WaitingRoom | None = None) -> None:
         self.store = store
@@ -69,13 +69,13 @@ class Translator:
         return self.answers[number]
 
     async def error(self, number: int) -> tuple[dict[str, str], dict[str, Any]]:
-        """The headers and the error of a refusal."""
+        """Returns the headers and the error of a refusal."""
         status, head, body = await self.answer(number)
         assert status == 429
         return dict(line.split(": ", 1) for line in head), orjson.loads(body)["error"]
 
     async def settled(self) -> dict[int, int]:
-        """The status of every answer when nothing moves any more."""
+        """Returns the status of every answer once nothing changes any more."""
         for _ in range(10):
             await asyncio.sleep(0)
         return {number: status for number, (status, *_) in self.answers.items()}
@@ -152,7 +152,7 @@ async def test_nobody_overtakes() -> None:
     one = translator(route())
     one.ask(1, 2)
     await one.settled()
-    # The notice and the next check come together: the place is for the one that waits.
+    # The notice and the next check arrive together: the place is for the waiting request.
     body = {"model": "gpt-4.1", "messages": []}
     data = end_notice(1, "id-1") + check(3, body, **{"x-request-id": "id-3"})
     one._written(one.session.receive(data))

@@ -12,12 +12,12 @@ from tests.translator.test_waiting import LONGEST_MS, Translator, concurrency
 from translator.policy.store import type_url
 from translator.reporting import LimitReporter
 
-#: Of the key that `Translator.ask` uses by default, and of another organisation's.
+#: The audiences: the key that `Translator.ask` uses by default, and another organisation.
 KEY, ORGANISATION, OTHER = "key_ci", "org_acme", "org_other"
 
 
 def route(slots: Mapping[str, int], route_id: str = "rt_gpt", model: str = "gpt-4.1") -> policy.Route:
-    """With so many slots for each audience."""
+    """Returns a route with this many slots for each audience."""
     made = policies.route(route_id, model)
     made.queue_longest_ms = LONGEST_MS
     made.slots.extend(
@@ -53,7 +53,7 @@ async def test_it_waits_until_a_machine_is_free() -> None:
 
 
 async def test_without_machines_nobody_waits() -> None:
-    """Envoy says that there is none."""
+    """Envoy answers that there is none."""
     one = translator(route({}))
     one.ask(1, 2, 3)
     assert await one.settled() == {1: 200, 2: 200, 3: 200}
@@ -73,7 +73,9 @@ async def test_a_machine_that_comes_lets_one_go_on_and_one_that_leaves_holds_oth
 
 
 async def test_own_machines_are_taken_first_and_are_nobody_elses() -> None:
-    """The other organisation waits for everybody's; behind it, one with machines of its own does not."""
+    """The other organisation waits for everybody's machines; behind it, one with machines of its own does not
+    wait.
+    """
     one = translator(route({"": 1, ORGANISATION: 1, KEY: 1}))
     one.ask(1, 2, 3, 4)
     assert await one.settled() == {1: 200, 2: 200, 3: 200, 4: 102}
@@ -108,7 +110,7 @@ async def test_a_limit_on_concurrency_counts_beside_them() -> None:
 
 
 async def test_places_are_kept_over_a_restart() -> None:
-    """What a request holds is in its reservation, which is journalled."""
+    """The places of a request are in its reservation, which is journalled."""
     one = translator(route({"": 1}))
     one.ask(1)
     await one.settled()
@@ -123,7 +125,7 @@ async def test_places_are_kept_over_a_restart() -> None:
 
 
 async def test_places_are_no_limit_that_is_reported() -> None:
-    """An operator has set none, and the control plane knows of none."""
+    """No operator has set them, and the control plane does not know them as limits."""
     one = translator(route({"": 1}))
     one.ask(1)
     await one.settled()

@@ -1,1 +1,1 @@
-"""What the bodies of requests say: read without I/O, so that any process can do it."""
+"""Reads what the bodies of requests say, without I/O, so that any process can do it."""

@@ -1,4 +1,4 @@
-"""Whether a JSON text can be written again from what was parsed of it."""
+"""Checks whether a JSON text can be written again from its parsed form."""
 
 from __future__ import annotations
 

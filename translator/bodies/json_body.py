@@ -79,8 +79,8 @@ class Edit:
 
 
 class JsonBody(msgspec.Struct, gc=False):
-    """A body that is a JSON object with members, as `parse` finds it. `keys` are the ends of the keys that are
-    interpreted, where they are not obvious.
+    """A body that is a JSON object with members, as `parse` returns it. `keys` are the ends of interpreted keys
+    that are not obvious.
 
     `model` is empty if it is missing, null or empty. `escapes` says that some characters may be written as
     `\\uXXXX`.
@@ -94,7 +94,7 @@ class JsonBody(msgspec.Struct, gc=False):
     escapes: bool
 
     def __repr__(self) -> str:
-        """Says nothing of what is in it: no log may show a prompt."""
+        """Leaves out all content: no log may show a prompt."""
         return "JsonBody()"
 
     def model_value(self) -> tuple[int, int]:
@@ -153,7 +153,7 @@ class JsonBody(msgspec.Struct, gc=False):
 
 
 def parse(body: bytes) -> JsonBody:
-    """Raises Refusal (400) for a body that is no JSON object with members."""
+    """Parses a body. Raises Refusal (400) for anything but a JSON object with members."""
     if len(body) > _MAX_VALUES:
         _check_values(body)
     try:

@@ -16,14 +16,15 @@ from translator.errors import Refusal
 #: Seconds by which clocks may differ.
 LEEWAY = 30
 _MAX_USER = 255
-#: What a token begins with in its base64: `{"`.
+#: The beginning of every token, the base64 of `{"`.
 _BEGINNING = b"eyJ"
-#: Types of token that are used like access tokens (RFC 9068, RFC 7519). Others, such as logout tokens, are not.
+#: Types of tokens that are used like access tokens (RFC 9068, RFC 7519). Others, such as logout tokens, are not
+#: accepted.
 _TYPES = frozenset({"", "jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 
 class Parts(NamedTuple):
-    """A token, taken apart and not yet verified."""
+    """The parts of a token that is not verified yet."""
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
@@ -34,7 +35,7 @@ class Parts(NamedTuple):
 
     @property
     def key_id(self) -> str:
-        """Compared with the ids of published keys, and used for nothing else."""
+        """The id that is compared with those of published keys, and used for nothing else."""
         return _word(self.header.get("kid"))
 
     @property
@@ -43,15 +44,15 @@ class Parts(NamedTuple):
 
 
 def looks_like_token(value: bytes) -> bool:
-    """Returns whether a credential can be a token at all. No API key of the gateway's own looks like one."""
+    """Returns whether a credential can be a token at all. The gateway's own API keys never look like one."""
     return value.startswith(_BEGINNING) and value.count(b".") == 2
 
 
 def parts(value: bytes) -> Parts:
-    """Takes a token apart. Raises Refusal (401)."""
+    """Splits a token into its parts. Raises Refusal (401)."""
     header, claims, _ = value.split(b".")
     found = Parts(_decoded(header), _decoded(claims))
-    # A critical extension has to be understood, and none is (RFC 7515, section 4.1.11).
+    # Critical extensions must be understood, and none is (RFC 7515, section 4.1.11).
     if "crit" in found.header or _word(found.header.get("typ")).lower() not in _TYPES:
         raise wrong("it is of a kind that is not accepted")
     return found
@@ -66,7 +67,9 @@ def has_audience(claims: Mapping[str, Any], audiences: frozenset[str]) -> bool:
 
 
 def expiry(claims: Mapping[str, Any], now: float) -> float:
-    """Returns the Unix seconds until which a token is accepted. Raises Refusal (401): that is over, or not yet."""
+    """Returns the Unix seconds until which a token is accepted. Raises Refusal (401) if that is over, or has not
+    begun.
+    """
     ends = _seconds(claims, "exp")
     if ends is None:
         raise wrong("it has no `exp`")
@@ -80,7 +83,7 @@ def expiry(claims: Mapping[str, Any], now: float) -> float:
 
 
 def user(claims: Mapping[str, Any], name: str) -> str:
-    """Returns who sends the request. Raises Refusal (401): the token does not say it."""
+    """Returns the sender of the request. Raises Refusal (401) if the token does not name one."""
     value = _claim(claims, name)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -90,7 +93,7 @@ def user(claims: Mapping[str, Any], name: str) -> str:
 
 
 def has_value(claims: Mapping[str, Any], name: str, value: str) -> bool:
-    """Returns whether a claim is `value`, or has it among its items or words."""
+    """Returns whether a claim equals `value`, or has it among its items or words."""
     given = _claim(claims, name)
     if isinstance(given, list):
         return value in [_text(each) for each in given]
@@ -104,7 +107,7 @@ def wrong(why: str) -> Refusal:
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:
-    """By its name, which may have dots in it, or else by its path."""
+    """Returns a claim by its name, which may contain dots, or else by its path."""
     if name in claims:
         return claims[name]
     found: Any = claims
@@ -114,7 +117,7 @@ def _claim(claims: Mapping[str, Any], name: str) -> Any:
 
 
 def _decoded(part: bytes) -> Mapping[str, Any]:
-    """Raises Refusal (401). As strict as a reader can be: two that disagree about a token would be worse."""
+    """Decodes a part strictly: two readers must not understand a token differently. Raises Refusal (401)."""
     try:
         found = orjson.loads(base64.b64decode(part + b"=" * (-len(part) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):
@@ -125,7 +128,7 @@ def _decoded(part: bytes) -> Mapping[str, Any]:
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
-    """None where there is no such claim. Raises Refusal (401): it is no number."""
+    """Returns a claim in seconds; None if it is missing. Raises Refusal (401) if it is not a number."""
     value = claims.get(name)
     if value is None:
         return None

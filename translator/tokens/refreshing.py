@@ -1,4 +1,4 @@
-"""Asks the control plane to read an issuer's keys again, where a token names one that is not held."""
+"""Has the control plane read an issuer's keys again if a token names a key that is unknown here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import grpc.aio
 from structlog.typing import FilteringBoundLogger
 from trunkline_proto.tokens.v1 import tokens_pb2 as pb, tokens_pb2_grpc
 
-#: Seconds between two calls, and of one call.
+#: Seconds between two calls, and for one call.
 _PAUSE, _TIMEOUT = 1.0, 10.0
 
 
 class KeyRefresher:
-    """`token` is empty where the socket's permissions are enough."""
+    """Requests fresh keys. `token` is empty if the socket's permissions suffice."""
 
     def __init__(self, token: str, log: FilteringBoundLogger) -> None:
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
@@ -23,14 +23,14 @@ class KeyRefresher:
         self._wanted = asyncio.Event()
 
     def want(self, issuer: str) -> None:
-        """Has the keys of the issuer with this name read again. The control plane does that every ten seconds at
-        most, however often it is asked.
+        """Has the keys of the issuer with this name read again. The control plane does that at most every ten
+        seconds, however often it is requested.
         """
         self._issuers.add(issuer)
         self._wanted.set()
 
     async def run(self, channel: grpc.aio.Channel) -> None:
-        """Asks until it is cancelled."""
+        """Sends requests until it is cancelled."""
         stub = tokens_pb2_grpc.TokensStub(channel)
         while True:
             await self._wanted.wait()
@@ -40,7 +40,7 @@ class KeyRefresher:
                 request = pb.RefreshKeysRequest(issuers=issuers)
                 await stub.RefreshKeys(request, timeout=_TIMEOUT, metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
-                # The next token that names such a key asks again.
+                # The next token with such a key triggers another request.
                 reason = f"{error.code().name}: {error.details()}"
                 self._log.warning("keys of token issuers are not refreshed", issuers=issuers, reason=reason)
             await asyncio.sleep(_PAUSE)

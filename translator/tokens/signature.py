@@ -8,19 +8,19 @@ from typing import Any
 
 import orjson
 
-#: What only an issuer's private key makes, by the kind of key that makes it. Never `none`, and no HMAC: its key
-#: would be one that others know.
+#: Algorithms whose signatures only an issuer's private key can make, by the kind of key. `none` and HMAC are
+#: excluded: others would know an HMAC's key.
 _KINDS = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
     **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
     **dict.fromkeys(("EdDSA", "Ed25519"), "OKP"),
 }
-#: Keys that are tried for a token that names none.
+#: Most keys that are tried for a token that names none.
 _MAX_TRIED = 4
 
 
 class KeySet:
-    """The keys of one issuer, from its JWK set as JSON; what cannot be read of it is left out."""
+    """The keys of one issuer, from its JWK set as JSON; unreadable keys are left out."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -30,7 +30,7 @@ class KeySet:
 
     @cached_property
     def _keys(self) -> list[tuple[str, str, str, Any]]:
-        """Kind, id, the algorithm that it is for (empty: any of its kind), and the key; read when first needed."""
+        """The kind, the id, the algorithm (empty: any of its kind) and the key, read when first needed."""
         from joserfc.errors import JoseError  # noqa: PLC0415  # only where tokens are accepted
         from joserfc.jwk import import_key  # noqa: PLC0415
 
@@ -44,8 +44,8 @@ class KeySet:
         return found
 
     def find(self, algorithm: str, key_id: str) -> list[Any]:
-        """Returns the keys that can have signed a token with this header. Nothing else of a header counts: neither
-        a key that it holds nor a URL.
+        """Returns the keys that can have signed a token with this header. Nothing else in a header is used,
+        neither an embedded key nor a URL.
         """
         kind = _KINDS.get(algorithm)
         found = [
@@ -57,12 +57,12 @@ class KeySet:
 
 
 def is_accepted(algorithm: str) -> bool:
-    """Returns whether signatures of this algorithm count."""
+    """Returns whether signatures of this algorithm are accepted."""
     return algorithm in _KINDS
 
 
 def holds(value: bytes, algorithm: str, keys: list[Any]) -> bool:
-    """Returns whether one of `keys` has signed the token."""
+    """Returns whether one of `keys` signed the token."""
     from joserfc import jws  # noqa: PLC0415
     from joserfc.errors import JoseError  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Which API key a token acts as, and on whose behalf. What was verified is remembered until it expires."""
+"""The API key that a token acts as, and its user. Verified tokens are remembered until they expire."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ from translator.reading.budget import RefusedWork
 from translator.tokens import claims, signature
 from translator.tokens.claims import Parts
 
-#: Tokens that are remembered; of more, those that came first are forgotten.
+#: Most tokens that are remembered; the oldest are forgotten first.
 _MAX_VERIFIED = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Issuer:
-    """Whose tokens are accepted, and which key a token acts as: the first grant that fits decides."""
+    """An issuer whose tokens are accepted, and its grants: the first matching one decides which key a token acts
+    as.
+    """
 
     name: str
     issuer: str
     audiences: frozenset[str]
     keys: signature.KeySet
     user_claim: str
-    #: Claim, value, and the key's id.
+    #: The claim, its value, and the key's id.
     grants: tuple[tuple[str, str, str], ...]
 
     @classmethod
@@ -47,7 +49,7 @@ class _Issuer:
         )
 
     def key_id(self, said: Mapping[str, Any]) -> str:
-        """Raises Refusal (401): no grant fits."""
+        """Returns the key's id by the first matching grant. Raises Refusal (401) if none matches."""
         for claim, value, key_id in self.grants:
             if not claim or claims.has_value(said, claim, value):
                 return key_id
@@ -56,7 +58,7 @@ class _Issuer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Verified:
-    """A token that was accepted. `of` is the key that it acts as, `key` the same on behalf of its user."""
+    """An accepted token. `of` is the key that it acts as, and `key` is the same key on behalf of its user."""
 
     of: Key
     key: Key
@@ -64,37 +66,37 @@ class _Verified:
 
 @cache
 def _preload() -> None:
-    """Loads the cryptography, some tenths of a second, while requests go on."""
+    """Imports the cryptography, which takes some tenths of a second, while requests go on."""
     threading.Thread(target=importlib.import_module, args=["joserfc.jws"], name="joserfc", daemon=True).start()
 
 
 class Tokens:
-    """`key_by_id` finds API keys; `clock` gives Unix seconds."""
+    """Accepts tokens. `key_by_id` finds API keys; `clock` gives Unix seconds."""
 
     def __init__(self, key_by_id: Callable[[str], Key | None], clock: Callable[[], float] = time.time) -> None:
         self._key_by_id = key_by_id
         self._clock = clock
         self._issuers: dict[str, _Issuer] = {}
-        #: By the SHA-256 of the token.
+        #: Verified tokens, by their SHA-256.
         self._verified: dict[bytes, _Verified] = {}
         self._wasted = RefusedWork()
-        #: Called with an issuer's name for a token whose key is not among those that the issuer had published.
+        #: Called with the name of a token's issuer if the token's key is not among the published keys.
         self.on_unknown_key: Callable[[str], None] = lambda name: None
 
     def put(self, message: policy.JwtIssuer) -> None:
-        """Takes in an issuer. Nothing that was verified before counts any longer."""
+        """Adds or replaces an issuer, which invalidates everything verified before."""
         _preload()
         self._issuers[message.id] = _Issuer.of(message)
         self._verified.clear()
 
     def remove(self, names: Iterable[str]) -> None:
-        """Forgets issuers, with every token of theirs."""
+        """Forgets issuers and all their tokens."""
         for name in names:
             self._issuers.pop(name, None)
         self._verified.clear()
 
     def key(self, digest: bytes, headers: Mapping[bytes, bytes]) -> Key | None:
-        """Returns the key that the token in `headers` acts as; None where no token was sent, or none is accepted
+        """Returns the key that the token in `headers` acts as; None if no token was sent, or none is accepted
         here. `digest` is the SHA-256 of the credential.
 
         Raises:
@@ -129,7 +131,9 @@ class Tokens:
         return key
 
     def _issuer_of(self, token: Parts) -> _Issuer:
-        """Raises Refusal (401): none whose tokens are accepted, or the token is for somebody else."""
+        """Returns the token's issuer. Raises Refusal (401) if it is not accepted, or the token is for another
+        audience.
+        """
         found = [each for each in self._issuers.values() if each.issuer == token.issuer]
         if not found:
             raise claims.wrong("its issuer is not one whose tokens this gateway accepts")
@@ -139,8 +143,8 @@ class Tokens:
         raise claims.wrong("its audience is not this gateway")
 
     def _check_wasted(self, issuer: _Issuer) -> None:
-        """Raises Refusal (429): forged tokens of this issuer have cost too much CPU. Those that were verified
-        before are accepted still.
+        """Raises Refusal (429) if forged tokens of this issuer cost too much CPU. Tokens that were verified before
+        are still accepted.
         """
         try:
             self._wasted.check(issuer.name, self._clock)
@@ -149,7 +153,7 @@ class Tokens:
             raise Refusal(spent.status, spent.code, message, kind=spent.kind, headers=spent.headers) from None
 
     def _check_signature(self, issuer: _Issuer, token: Parts, value: bytes) -> None:
-        """Raises Refusal: 401, 429 or 503."""
+        """Verifies the signature. Raises Refusal: 401, 429 or 503."""
         if not signature.is_accepted(token.algorithm):
             raise claims.wrong("its signature has an algorithm that is not accepted")
         if not issuer.keys:

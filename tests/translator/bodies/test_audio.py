@@ -43,7 +43,7 @@ def mp4(duration: int, scale: int, size: int, *, at_end: bool = False, long: boo
 
 
 def mp3(frames: int, *, tagged: bool = False, counted: int = 0) -> bytes:
-    """Of 128 kbit/s at 44.1 kHz."""
+    """Returns a sound of 128 kbit/s at 44.1 kHz."""
     frame = b"\xff\xfb\x90\x00" + bytes(413)
     first = b"\xff\xfb\x90\x00" + bytes(32) + b"Xing\x00\x00\x00\x01" + struct.pack(">I", counted) + bytes(369)
     head = b"ID3\x04\x00\x00\x00\x00\x02\x00" + bytes(256) if tagged else b""

@@ -1,4 +1,4 @@
-"""What a conversation is recognised by."""
+"""How a conversation is recognised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is reserved for a request before anyone has served it."""
+"""What is reserved for a request before it is served."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_text_that_a_later_member_of_the_same_name_replaces() -> None:
 
 
 def texts(value: Any) -> int:
-    """Bytes of all strings in a document, keys included."""
+    """Returns the bytes of all strings in a document, keys included."""
     if isinstance(value, str):
         return len(value.encode())
     if isinstance(value, dict):
@@ -240,7 +240,7 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.samp
         "data:image/png;base64,é",
     ]
 )
-#: No value of it is base64 of something that is not text.
+#: No value is the base64 of anything but text.
 DOCUMENTS = st.recursive(
     (WORDS.map(lambda word: word + " ") | st.booleans()),
     lambda inner: (
@@ -387,7 +387,7 @@ def test_whether_the_prompt_has_more_than_the_requests_bytes(
     "more", [{}, {"content": None}, {"content": [{"type": "image_url", "image_url": "http://x/y"}]}, [], "text", 1]
 )
 def test_one_message_that_is_not_text_has_all_looked_at(more: Any) -> None:
-    """Messages of text alone are told by all of them at once."""
+    """Messages that are all text are recognised together."""
     text = {"role": "user", "content": "hello"}
     media = isinstance(more, dict) and isinstance(more.get("content"), list)
     for messages in ([more, text], [text, more], [more]):

@@ -1,4 +1,4 @@
-"""Where the model is in a form, and which forms are refused."""
+"""Where the model stands in a form, and which forms are refused."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ FORMS = sorted((Path(__file__).parent / "forms").iterdir())
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
 def test_what_common_clients_send(path: Path) -> None:
-    """Their own bytes: the content-type, a line feed, the body."""
+    """The clients' own bytes: the content-type, a line feed, the body."""
     content_type, _, body = path.read_bytes().partition(b"\n")
     form = FormBody(body, content_type)
     assert form.model == "речь-1"
@@ -109,7 +109,7 @@ def test_a_models_name_stands_as_it_is(model: str) -> None:
 
 
 def lenient(body: bytes) -> list[bytes]:
-    """The models that a reader finds which splits at every boundary, and at every semicolon."""
+    """Returns the models found by a reader that splits at every boundary and at every semicolon."""
     models = []
     for piece in body.split(b"--XyZ")[1:]:
         head, _, content = re.sub(rb"^[ \t]*\r?\n", b"", piece).replace(b"\r\n", b"\n").partition(b"\n\n")
@@ -182,14 +182,14 @@ def test_anything_else_is_a_refusal(body: bytes) -> None:
         (b"preamble --XyZ\r\n" + field(b"model", b"a") + END, "invalid_form"),
         (field(b"model", b"a") + END + b"epilogue\r\n--XyZ", "invalid_form"),
         (field(b"model", b"a") + b"--XyZ--more\r\n", "invalid_form"),
-        # Some readers take a boundary wherever it stands.
+        # Some readers accept a boundary anywhere.
         (field(b"model", b"a") + field(b"x", b"b--XyZ\r\n" + named(b"model") + b"\r\n\r\nc") + END,
          "invalid_form"),
         (field(b"model", b"a") + field(b"x", b"b\n--XyZ\n" + named(b"model") + b"\n\nc\n") + END,
          "invalid_form"),
         (field(b"model", b"a--XyZ") + END, "invalid_form"),
         (field(b"model", b"a") + part(named(b'"x--XyZ"'), b"") + END, "invalid_form"),
-        # Others do not take one that follows upon the part's headers at once.
+        # Others do not accept a boundary directly after the part's headers.
         (b"--XyZ\r\n" + named(b"x") + b"\r\n\r\n" + field(b"model", b"a") + END, "invalid_form"),
         # Some split at every semicolon, some look for the first or the last `name=`.
         (part(named(b"file", b'; filename="a; name=model; b"'), b"a") + END, "invalid_form"),

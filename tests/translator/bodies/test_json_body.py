@@ -1,4 +1,4 @@
-"""Where things are in a JSON body: splicing at the place found must change what was meant, and nothing else."""
+"""Offsets in a JSON body: replacing what they point at must change what was meant, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEW = "vendor/other"
 
 
 def renamed(body: bytes) -> Any:
-    """The body with another model spliced in, parsed."""
+    """Returns the parsed body with another model in place."""
     offset, length = parse(body).model_value()
     return json.loads(body[:offset] + json.dumps(NEW).encode() + body[offset + length :])
 
@@ -58,7 +58,7 @@ SPACE = st.text(" \t\r\n", max_size=3)
 
 @st.composite
 def spelt(draw: st.DrawFn, text: str) -> str:
-    """A JSON string for `text`, any character of it escaped or not."""
+    """A JSON string for `text`, in which any character may be escaped."""
     pieces = []
     for character in text:
         must = character in '"\\' or ord(character) < 0x20
@@ -73,7 +73,7 @@ def spelt(draw: st.DrawFn, text: str) -> str:
 
 @st.composite
 def documents(draw: st.DrawFn) -> tuple[bytes, str]:
-    """A body with exactly one top-level model somewhere, and the model."""
+    """A body with exactly one top-level model, and that model."""
     others = draw(
         st.dictionaries(TEXT.filter(lambda key: key not in INTERPRETED and taken_for(key) is None), VALUES)
     )
@@ -185,7 +185,7 @@ def test_a_client_that_asks_for_usage_itself_needs_no_edit() -> None:
 
 
 def test_a_client_that_declines_usage_has_the_target_asked_all_the_same() -> None:
-    """It would be billed by an estimate otherwise, which a client could choose where that is cheaper."""
+    """Otherwise it would be billed by an estimate, and could choose that when it is cheaper."""
     assert asked_for_usage(options(b"false")) == json.loads(options(b"true"))
 
 
@@ -215,7 +215,7 @@ def test_the_work_of_looking_closely_is_bounded() -> None:
     assert (caught.value.status, caught.value.code) == (400, "body_too_complex")
 
 
-#: What a parser that ignores case, `_` and `-`, or that ends a name at a NUL, takes for one of ours.
+#: Names that a parser reads as one of ours if it ignores case, `_` and `-`, or ends a name at a NUL.
 LOOSE = [
     *("Model", "MODEL", "mODEL", "model\0x", "Stream", "\u017ftream", "\u017fTREAM", "stream-options"),
     *("streamOptions", "Stream_Options", "N", "Best_Of", "bestOf", "maxTokens", "Max_Tokens", "max_to\u212aens"),
@@ -313,7 +313,7 @@ def test_more_values_than_any_request_has_are_refused_and_text_with_commas_is_no
 
 @pytest.mark.parametrize("end", [b"", b"\\", b"\\\n"])
 def test_to_count_the_values_takes_no_longer_than_it_must(end: bytes) -> None:
-    """With each quote looked at again, it would be hours."""
+    """If every quote were examined again, this would take hours."""
     with pytest.raises(Refusal) as caught:
         parse(b"[," * 1_000_001 + b'"' + b'\\"' * 1_000_000 + end)
     assert caught.value.code in {"body_too_complex", "invalid_json"}

@@ -43,7 +43,7 @@ def ask(held: PolicyStore, body: bytes, path: str = CHAT) -> Allowed:
 
 
 def sent(allowed: Allowed, body: bytes, model: str = "m") -> bytes:
-    """What a target gets that understands everything, as Envoy's module makes it."""
+    """Returns what a target gets that supports everything, as Envoy's module would make it."""
     if allowed.replaced is not None:
         size, text = allowed.replaced
         body = text + body[size:]
@@ -188,7 +188,7 @@ def test_properties_stay_in_the_order_in_which_they_are_required() -> None:
     found = got["response_format"]["json_schema"]["schema"]
     assert list(found) == ["properties", "required", "type"]
     assert list(found["properties"]) == ["why", "answer", "b", "z"]
-    # The order of tools, and of all else, is the client's.
+    # The order of tools, and of everything else, is the client's.
     assert list(stable({"tools": [{"b": 1}, {"a": 1}], "user": "u"}))[-2:] == ["tools", "user"]
 
 

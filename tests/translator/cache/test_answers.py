@@ -1,4 +1,4 @@
-"""Which answers are kept, and what is made of them for who wants the other form."""
+"""Which answers are cached, and how they are converted to the other form."""
 
 from __future__ import annotations
 

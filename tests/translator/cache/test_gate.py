@@ -1,4 +1,4 @@
-"""What becomes of requests of a route that caches, one after the other and at once."""
+"""What happens to requests of a route that caches, one after the other and at once."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Edge:
         return self.authoriser.decide(Request("POST", b"/v1/chat/completions", sent, body))
 
     def pass_on(self, allowed: Allowed | Answered, body: bytes = ANSWER) -> None:
-        """The answer has passed Envoy."""
+        """Passes the answer through Envoy."""
         assert isinstance(allowed, Allowed)
         passed = Passed("application/json", "a/m", b"", body)
         self.authoriser.copied(Copied(allowed.copy, passed))
@@ -80,7 +80,7 @@ class Edge:
 
 
 async def waited(waits: Waits[Answered | Exception]) -> Allowed | Answered:
-    """What a request that waits comes to. Whoever is cancelled here has left."""
+    """Returns the outcome of a request that waits. A cancelled one stands for a client that left."""
     coming: asyncio.Future[Allowed | Answered | Exception] = asyncio.get_running_loop().create_future()
     waits.start(coming.set_result)
     assert not coming.done()

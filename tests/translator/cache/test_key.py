@@ -54,7 +54,7 @@ bodies = st.dictionaries(texts.map(lambda name: "x" + name), values, max_size=5)
 
 
 def written(value: Any, draw: random.Random) -> str:
-    """JSON that says the same: other white space, order of members and escapes."""
+    """Writes JSON with the same meaning: other white space, order of members and escapes."""
     space = draw.choice(["", " ", "\n\t"])
     if isinstance(value, dict):
         members = list(value.items())
@@ -69,7 +69,7 @@ def written(value: Any, draw: random.Random) -> str:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Equal as Python has it, and of one type: 1, 1.0 and true are three values."""
+    """Returns whether two values are equal and of one type: 1, 1.0 and true are three values."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):

@@ -1,4 +1,4 @@
-"""Answers in memory stay within their bytes, and the one not used for longest goes first."""
+"""Cached answers in memory stay within their bytes, and the least recently used goes first."""
 
 from __future__ import annotations
 

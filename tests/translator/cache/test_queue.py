@@ -1,4 +1,4 @@
-"""A route that keeps answers and lets requests wait for a place: what is kept needs none."""
+"""A route that caches answers and lets requests wait for a place: a cached answer needs none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATIENCE = 20
 
 
 class Full(Edge):
-    """With one place, and a line before it."""
+    """A translator with one place and a line before it."""
 
     def __init__(self) -> None:
         super().__init__(policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=1))
@@ -32,7 +32,7 @@ class Full(Edge):
         self.outcomes: dict[str, Allowed | Answered | Exception] = {}
 
     def waits(self, decision: Decision, name: str) -> Waits[Answered | Exception]:
-        """It waits; what comes of it is in `outcomes`."""
+        """Expects that the request waits; its result goes to `outcomes`."""
         assert isinstance(decision, Waits)
         decision.start(lambda outcome: self.outcomes.__setitem__(name, outcome))
         return decision
@@ -52,7 +52,7 @@ class Full(Edge):
 
 
 async def test_a_kept_answer_needs_no_place() -> None:
-    """Not even where others wait for one."""
+    """Not even if others wait for one."""
     edge = Full()
     edge.pass_on(await edge.ask("kept", request_id="a"))
     edge.end("a")
@@ -79,7 +79,7 @@ async def test_one_that_waited_is_kept() -> None:
 
 
 async def test_identical_ones_that_wait_take_one_place() -> None:
-    """The first of them goes when it has a place, the others have its answer."""
+    """The first of them runs when it has a place; the others get its answer."""
     edge = Full()
     await edge.ask("first", request_id="a")
     for name in ("b", "c", "d"):
@@ -88,7 +88,7 @@ async def test_identical_ones_that_wait_take_one_place() -> None:
     edge.end("a")
     (allowed,) = await edge.until("b")
     assert isinstance(allowed, Allowed)
-    # They do not wait for a place any more: the one that there is, is not for them.
+    # They no longer wait for a place: the free one is not for them.
     assert edge.in_line == 0
     edge.pass_on(allowed)
     for answered in await edge.until("c", "d"):

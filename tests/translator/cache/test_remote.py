@@ -1,4 +1,4 @@
-"""Answers in a real Redis, and in one that is away, slow or holds something else."""
+"""Cached answers in a real Redis, and in one that is away, slow or contains something else."""
 
 from __future__ import annotations
 
@@ -117,12 +117,12 @@ async def test_a_store_that_is_slow_is_waited_for_a_moment_and_then_left_alone(
 
 
 def signing_in(server: RedisServer, name: str, *, query: str = "") -> str:
-    """The address with a name and a password, as the control plane writes it."""
+    """Returns the address with a name and a password, as the control plane writes it."""
     return server.address.replace("://", f"://{name}@") + query
 
 
 async def kept_there(address: str) -> tuple[bool, int]:
-    """Whether an answer is there after it was put, and what failed."""
+    """Returns whether an answer is there after it was put, and the failures."""
     store = RemoteStore(address, structlog.get_logger(), patience=PATIENCE)
     await store.put(b"k", "rt", answer())
     found = await store.get(b"k")

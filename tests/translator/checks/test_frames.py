@@ -1,4 +1,4 @@
-"""Checks as bytes. That the C half writes and reads the same is in tests/envoy/test_frames.py."""
+"""Frames as bytes. tests/envoy/test_frames.py tests that the C half reads and writes the same."""
 
 from __future__ import annotations
 

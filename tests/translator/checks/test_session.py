@@ -1,4 +1,4 @@
-"""One connection's checks, decided in the order they come."""
+"""The checks of one connection, decided in the order in which they arrive."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NO_HEADERS = [b""] * len(ASKED)
 
 
 class Decider:
-    """Allows what has a body, admits what has a tag, and notes everything. A body that begins with `later` is
-    allowed when it is let go.
+    """Allows checks with a body, admits those with a tag, and records everything. A body that begins with `later`
+    is allowed when it is released.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Decider:
 
 
 def session_of(decider: Decider) -> CheckSession:
-    """What it writes later is noted as well."""
+    """Returns a session; what it writes later is recorded as well."""
     log = structlog.get_logger()
     return CheckSession(decider, lambda: decider.done.append(b"flushed"), 1000, log, decider.done.append)
 
@@ -130,7 +130,7 @@ async def test_what_is_decided_later_holds_up_nobody() -> None:
 
 
 async def test_what_nobody_waits_for_any_more_is_not_decided() -> None:
-    """A reservation would be for nobody, and stay until it expires."""
+    """Its reservation would be of no use, and would stay until it expires."""
     decider = Decider()
     session = session_of(decider)
     session.receive(check(1, NO_HEADERS, b"later 1")[0] + check(2, NO_HEADERS, b"later 2")[0])

@@ -1,4 +1,4 @@
-"""The rules of RFC 9112 that the reader keeps, however the bytes arrive."""
+"""The rules of RFC 9112 that the reader follows, however the bytes arrive."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ CLOSED: list[Shouting] = []
 
 
 class Shouting:
-    """A protocol to upgrade to; a question mark is malformed, and a tilde is answered later."""
+    """A protocol to upgrade to. A question mark is malformed, and a tilde is answered later."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write

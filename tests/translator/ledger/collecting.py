@@ -1,4 +1,4 @@
-"""A control plane that keeps usage records: real gRPC on a Unix socket."""
+"""A control plane that stores usage records: real gRPC on a Unix socket."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger, ledger_pb2_grpc as l
 
 
 class Collector(ledger_grpc.LedgerServicer):
-    """`records` has every record that ever arrived, by id. `failures` calls store, and then fail all the same.
+    """`records` has every record that ever arrived, by id. `failures` calls store their records and then fail
+    nevertheless.
 
-    What is in `refuse` is not taken: `named` among the answers, and with `keeps` as if it were set aside here; or,
-    as an earlier version did it, with the whole call.
+    Records in `refuse` are refused: `named` in the answer, with `keeps` as if the control plane stored them
+    elsewhere; or, like an earlier version, with the whole call.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +37,7 @@ class Collector(ledger_grpc.LedgerServicer):
         await self._server.start()
 
     async def stop(self) -> None:
-        """At once, as if killed."""
+        """Stops at once, as if killed."""
         if self._server is not None:
             await self._server.stop(None)
             self._server = None

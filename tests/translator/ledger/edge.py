@@ -1,6 +1,6 @@
-"""A process with a ledger in it, to be killed: `python -m tests.translator.ledger.edge DIR OPTIONS`.
+"""A process with a ledger, to be killed: `python -m tests.translator.ledger.edge DIR OPTIONS`.
 
-On DIR/edge.sock it answers, per line: `reserve ID` with `ok` once the reservation is made, `state` with JSON.
+On DIR/edge.sock it answers line by line: `reserve ID` with `ok` once the reservation is made, `state` with JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def settings(directory: Path, **options: object) -> Settings:
 
 
 def prices(prompt: int = 2_000_000) -> PriceBook:
-    """2 (`prompt`, micro-USD) and 8 USD per million tokens."""
+    """Returns a book with 2 (`prompt`, micro-USD) and 8 USD per million tokens."""
     book = PriceBook()
     price = policy.Price(input=prompt, output=8_000_000, version=1)
     book.put(policy.Route(id="rt_gpt", targets=[policy.Target(id="openai/gpt-4.1", prices=[price])]))
@@ -55,7 +55,7 @@ LIMITS = (
 
 
 def reserve(limiter: Limiter, request_id: str, at: float | None = None) -> Reservation:
-    """100 tokens and 500,000 nano-USD."""
+    """Reserves 100 tokens and 500,000 nano-USD."""
     at = time.time() if at is None else at
     whose = ("org_acme", "key_ci", "rt_gpt", "gpt-4.1")
     ids = tuple(limit.id for limit in LIMITS)
@@ -65,7 +65,7 @@ def reserve(limiter: Limiter, request_id: str, at: float | None = None) -> Reser
 
 
 def used(limiter: Limiter) -> list[int]:
-    """What each of LIMITS says is taken."""
+    """Returns what is taken of each of LIMITS."""
     counters = limiter._counters
     return [counters[limit.id].total if limit.id in counters else 0 for limit in LIMITS]
 

@@ -1,4 +1,4 @@
-"""Whatever a line, a target or a node says, the control plane takes the record that comes of it."""
+"""Whatever a line, a target or a node says, the control plane accepts the resulting record."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ USAGE = st.dictionaries(
 
 
 def book() -> PriceBook:
-    """Everything at the highest price that there may be."""
+    """Returns a book with everything at the highest possible price."""
     most = 10**15
     price = policy.Price(input=most, output=most, request=most, version=2**32 - 1)
     made = PriceBook()
@@ -45,7 +45,7 @@ def book() -> PriceBook:
 
 
 def refused(line: bytes) -> list[str]:
-    """What the control plane would say of the record, if the line gives one."""
+    """Returns the control plane's objections to the record, if the line gives one."""
     found = parse(line)
     if found is None or found.reservation is None:
         return []
@@ -77,7 +77,7 @@ def test_any_line_gives_a_record_that_is_taken(
 
 @given(fields=st.tuples(*[NUMBERS] * 3), at=st.floats(-1e30, 1e30))
 def test_any_reservation_gives_a_record_that_is_taken(fields: tuple[int, int, int], at: float) -> None:
-    """Of one without a line; read from a journal, which may be damaged."""
+    """A reservation without a line, read from a journal that may be damaged."""
     tokens, cost, prompt = fields
     made = Reservation("i" * 300, at, "o", "k\x00", "r", "m" * 600, tokens, cost, prompt, False, "%00", "t" * 900)
     assert checking.sort_out([records.expired(made)]).refused == []

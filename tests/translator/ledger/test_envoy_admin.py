@@ -1,4 +1,4 @@
-"""Since when the Envoy at the admin socket runs: what tells the requests of its predecessor from its own."""
+"""When the Envoy at the admin socket started, which separates its predecessor's requests from its own."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from translator.ledger.envoy_admin import EnvoyAdmin
 
 pytestmark = pytest.mark.processes
 
-#: Says when it could have served something at the earliest, and holds its connections until it is killed. It takes
-#: a while to start, as Envoy does.
+#: Reports the earliest time at which it could have served anything, and keeps its connections until it is killed.
+#: It takes a while to start, like Envoy.
 PROCESS = """
 import sys, time
 time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The log across rotations, the journal, and what is replaced whole."""
+"""The log across rotations, the journal, and files that are replaced atomically."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_journal_that_cannot_grow_says_so_once_and_goes_on(tmp_path: Path) -> 
         assert journal.append(["r", "first"])
         whole = journal.position
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        # Of the next entry, half fits: what there is of it is taken back.
+        # Half of the next entry fits; what was written of it is taken back.
         resource.setrlimit(resource.RLIMIT_FSIZE, (whole.offset + 5, before[1]))
         try:
             assert not journal.append(["r", "second"])

@@ -1,4 +1,4 @@
-"""kill -9 of a process with a ledger at any moment: no record is lost, no limit counts twice."""
+"""kill -9 of a process with a ledger at any moment: no record is lost, and no limit counts twice."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Edge:
                     return
 
     async def reserve(self, request_id: str) -> bool:
-        """Whether the child was there to answer."""
+        """Returns whether the child answered."""
         try:
             self._writer.write(f"reserve {request_id}\n".encode())
             return await self._reader.readline() == b"ok\n"
@@ -74,7 +74,7 @@ async def edge(directory: Path, **options: object) -> AsyncIterator[Edge]:
 
 
 def lines_of(request_id: str, number: int) -> tuple[bytes, int]:
-    """What Envoy writes of a request, and its completion tokens."""
+    """Returns what Envoy writes about a request, and its completion tokens."""
     completion = number % 7
     usage = json.dumps({"prompt_tokens": 10, "completion_tokens": completion, "total_tokens": 10 + completion})
     failed = {"failed": "other/gpt=503", "attempts": 2} if number % 5 == 0 else {}
@@ -129,11 +129,11 @@ async def test_killed_at_random_moments(tmp_path: Path) -> None:
     async with edge(tmp_path, **options) as child:
         await collector.until(set(written))
         async with asyncio.timeout(60):
-            # What was reserved and then killed before its answer may be held; nothing else is.
+            # A reservation that was killed before its answer may be outstanding; no other.
             while set((await child.state())["held"]) - unanswered:
                 await asyncio.sleep(0.05)
         state = await child.state()
-        # Once every line is acknowledged, the complete files go.
+        # Once every line is acknowledged, the complete files are deleted.
         async with asyncio.timeout(60):
             while len(list((tmp_path / "ledger").glob("access.*.log"))) > 0:
                 await asyncio.sleep(0.1)
@@ -143,7 +143,7 @@ async def test_killed_at_random_moments(tmp_path: Path) -> None:
 
     assert len(written) > 500
     assert log.reopened > 1
-    # What is held counts as it was reserved.
+    # Outstanding reservations count as reserved.
     held = len(state["held"])
     tokens = sum(10 + completion for completion in written.values()) + 100 * held
     cost = 1_000 * (sum(20 + 8 * completion for completion in written.values()) + 500 * held)

@@ -1,4 +1,6 @@
-"""One ledger in this process: what expires, what is shipped, what is held while nobody takes it."""
+"""One ledger in this process: what expires, what is shipped, and what is kept while no control plane accepts
+it.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,7 @@ async def test_reservations_are_known_to_the_next_process_once_they_are_flushed(
     assert known() == []
     ledger.flush()
     assert known() == ["a", "b"]
-    # What is in a snapshot is in the journal before the place that it names.
+    # What a snapshot contains is in the journal before the position that it names.
     ledger.reserved(reserve(limiter, "c"))
     await ledger.close()
     assert known() == ["a", "b", "c"]
@@ -173,7 +175,7 @@ async def test_a_hundred_embeddings_cost_more_than_nothing(
 
 
 async def test_a_price_that_came_just_before_a_kill_is_known_to_the_next_process(tmp_path: Path) -> None:
-    """Neither the policy nor the limits are stored at every change; what was let through has its price."""
+    """Neither the policy nor the limits are stored at every change, but every admitted request has its price."""
     (tmp_path / "ledger").mkdir()
     routed = policy.Target(id="a/m", prices=[policy.Price(input=1_000_000, version=1)])
     book = PriceBook()
@@ -184,7 +186,7 @@ async def test_a_price_that_came_just_before_a_kill_is_known_to_the_next_process
     killed = PriceBook()
     Ledger(settings(tmp_path), new_limiter(), killed, structlog.get_logger())
     assert set(killed.entries()) == set(book.entries())
-    # The policy on disk is newer than both, and is replaced by one that knows the price no more.
+    # The policy on disk is newer than both, and is replaced by one without the price.
     restored = PriceBook()
     restored.put(policy.Route(id="other", targets=[routed]))
     Ledger(settings(tmp_path), new_limiter(), restored, structlog.get_logger())
@@ -255,10 +257,10 @@ async def test_what_a_dead_envoy_was_serving_expires_when_another_one_begins(
 
 
 async def test_the_start_of_the_envoy_behind_the_admin_socket(tmp_path: Path, log: EnvoyLog) -> None:
-    """The admin socket is this process's: its start is asked of the system."""
+    """This process owns the admin socket, so the system reports its start."""
     limiter = new_limiter()
     admin = await log.serve_admin(tmp_path / "admin.sock")
-    # Whatever is left of a process that may have run for long, nothing here expires by its age.
+    # Nothing expires by its age here, even if the process ran for long.
     options = {"envoy_admin_socket": tmp_path / "admin.sock", "reservation_expiry": 1e9}
     async with running(tmp_path, limiter, **options) as ledger:
         started = time.time() - time.monotonic() + float(Path("/proc/self/stat").read_text().split()[21]) / 100
@@ -310,7 +312,7 @@ async def test_while_the_control_plane_is_away_memory_is_bounded_and_nothing_is_
 async def test_records_that_are_refused_delay_nobody_and_are_not_lost(
     tmp_path: Path, log: EnvoyLog, collector: Collector, named: bool, keeps: bool
 ) -> None:
-    """By a control plane of today, which keeps them or has no room; and by one that refuses whole calls."""
+    """By a current control plane, which stores them or has no room, and by one that refuses whole calls."""
     collector.named, collector.keeps = named, keeps
     collector.refuse = {f"bad{number}" for number in range(5)}
     ids = [f"good{number}" for number in range(1_000)]

@@ -23,16 +23,16 @@ from tests.translator.test_process import Translator
 
 REQUESTS = 60_000
 BUDGET = 59_000
-#: Requests sent before one is answered.
+#: Requests sent before an answer is read.
 BATCH = 100
-#: Requests at which the translator is killed as well, and after which its memory must not grow.
+#: Requests after which the translator is killed as well, and after which its memory must not grow.
 KILLED_AT, LEVEL_AT = 10_000, 20_000
 MIB = 1 << 20
 GROWTH = 8 * MIB
 
 
 def memory(child: Translator) -> int:
-    """Bytes resident."""
+    """Returns the resident bytes."""
     status = Path(f"/proc/{child.process.pid}/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert found
@@ -44,7 +44,7 @@ def size(directory: Path, pattern: str) -> int:
 
 
 async def authorised(path: Path, ids: list[str]) -> dict[str, str]:
-    """Asks about all of them as fast as they are answered; the log contexts of those that may pass."""
+    """Sends checks for all ids as fast as they are answered. Returns the log contexts of those that may pass."""
     peer = await Peer.connect(path)
     allowed: dict[str, str] = {}
     for begin in range(0, len(ids), BATCH):
@@ -117,5 +117,5 @@ async def test_nothing_is_lost_in_ten_minutes_without_a_control_plane(tmp_path: 
     assert memories[REQUESTS] - memories[LEVEL_AT] < GROWTH
     assert memories[-1] - memories[LEVEL_AT] < GROWTH
     assert written["reservations*"] < 16 * MIB
-    # Records are sent as fast as they come up, not at the pace at which an idle log is looked at.
+    # Records are sent as fast as they are made, not at the pace of an idle log.
     assert took < 50 * authorising

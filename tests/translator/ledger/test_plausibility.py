@@ -1,4 +1,4 @@
-"""A target's claim is believed as far as the request could have used it."""
+"""A target's claim counts as far as the request could have used it."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_what_an_honest_target_may_count_as_completion(
 
 
 def test_reasoning_that_a_target_counts_beside_the_stated_maximum_is_believed() -> None:
-    """Some count it in the total only."""
+    """Some targets count reasoning only in the total."""
     tokens = billed(5, 100, text=400, reserved={"stated": 100}, more={"total_tokens": 2_105})
     assert (tokens.completion, tokens.reasoning, tokens.capped) == (2_100, 2_000, False)
 

@@ -61,14 +61,14 @@ KINDS = Tokens(
             663 * 1_000 + 100 * 100 + 200 * 1_250 + 30 * 2_000 + 7 * 10_000
             + 441 * 2_000 + 50 * 3_000 + 9 * 20_000,
         ),
-        # What has no price of its own costs what is nearest to it.
+        # Whatever has no price of its own costs what is nearest to it.
         (policy.Price(input=1_000, output=2_000), KINDS, 1_000 * 1_000 + 500 * 2_000),
         (
             policy.Price(input=1_000, output=2_000, cache_write=1_250),
             KINDS,
             770 * 1_000 + 230 * 1_250 + 500 * 2_000,
         ),
-        # All of a request's tokens at the rates of its length, or of its service tier, or of both.
+        # All tokens of a request have the rates of its length, of its service tier, or of both.
         *(
             (
                 policy.Price(
@@ -155,7 +155,7 @@ def test_bill() -> None:
     book = PriceBook()
     book.put(route(policy.Price(input=2_000_000, output=8_000_000, request=3, version=4)))
     assert bill(book) == records.Bill(Tokens(10, 0, 5, 0), 20_000 + 40_000 + 3_000, 4)
-    # What failed is free, its price per request included.
+    # A failed request is free, including its price per request.
     assert bill(book, usage=None, status=503).cost == 0
     unknown = bill(book, target="other/x")
     assert (unknown.tokens.total, unknown.cost, unknown.price_version) == (15, 0, 0)

@@ -43,7 +43,7 @@ async def translator(directory: Path) -> AsyncIterator[Translator]:
 
 
 async def authorise(child: Translator, request_id: str) -> str | None:
-    """What was reserved, as the log has it; None if the translator was killed before it answered."""
+    """Returns the log context; None if the translator was killed before it answered."""
     try:
         answer = await child.decide(CHAT, x_request_id=request_id)
     except (OSError, EOFError):
@@ -89,7 +89,7 @@ async def test_killed_while_it_authorises(tmp_path: Path) -> None:
         async with asyncio.timeout(60):
             while True:
                 ledger = (await child.until_ready())["ledger"]
-                # Of those that were killed before their answer, the journal may hold a reservation.
+                # For requests killed before their answer, the journal may have a reservation.
                 if ledger["records_pending"] == 0 and ledger["reservations"] <= unanswered:
                     break
                 await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What the facts of an answer amount to; tests/envoy/test_usage_shapes.py has the shapes of known providers."""
+"""What the facts of an answer amount to; tests/envoy/test_usage_shapes.py has the reports of known providers."""
 
 from __future__ import annotations
 

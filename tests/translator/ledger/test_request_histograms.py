@@ -1,4 +1,4 @@
-"""Requests that ended, as dashboards read them."""
+"""Histograms of finished requests, as dashboards read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is charged for beside text, by what was asked for and what the target says."""
+"""What is charged for beside text, by the request and by the target's report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMAGE_BYTES = 2_000_000
 
 
 def billed(units: str, facts: dict[str, Any] | None, *, stream: bool = False, **line: Any) -> dict[str, Any]:
-    """The fields that are not 0."""
+    """Returns the fields that are not 0."""
     made = reservation("r", units=units, stream=stream)
     usage = None if facts is None else json.dumps(facts)
     parsed = parse(request_line("r", made, usage=usage, **line).rstrip())
@@ -35,7 +35,7 @@ IMAGE_USAGE = {"input_tokens": 50, "output_tokens": 4_160, "total_tokens": 4_210
 @pytest.mark.parametrize(
     ("units", "facts", "expected"),
     [
-        # As bytes they would be half a million tokens of text.
+        # As text, the bytes would be half a million tokens.
         ("i1::", reported(None, items=1), {"images": 1, "completion": 1_056, "estimated": True, "prompt": 12}),
         (
             "i2:1024x1024:high",
@@ -49,14 +49,14 @@ IMAGE_USAGE = {"input_tokens": 50, "output_tokens": 4_160, "total_tokens": 4_210
             {"images": 1, "completion": 408, "image_size": "1024x1536", "image_quality": "low"}
             | {"estimated": True, "prompt": 12},
         ),
-        # What the target says it made counts, not what was asked for.
+        # The number that the target reports counts, not the requested one.
         (
             "i1:auto:auto",
             reported(IMAGE_USAGE, items=1, size="1024x1024", quality="high"),
             {"images": 1, "image_size": "1024x1024", "image_quality": "high", "prompt": 50, "completion": 4_160},
         ),
         ("i4::", reported(IMAGE_USAGE, items=3), {"images": 3, "prompt": 50, "completion": 4_160}),
-        # But not more than was asked for.
+        # But not more than was requested.
         (
             "i2::",
             reported(IMAGE_USAGE, items=9_000),
@@ -78,7 +78,7 @@ def test_a_stream_of_images_that_was_cut_is_charged_whole() -> None:
     [
         ({"usage": {"type": "duration", "seconds": 9}, "text": 40}, {}, {"audio_in_ms": 9_000}),
         ({"usage": {"type": "duration", "seconds": 9}, "seconds": "8.4701"}, {}, {"audio_in_ms": 9_000}),
-        # Every response format costs the same where it is charged by the second.
+        # Every response format costs the same if it is charged by the second.
         ({"usage": None, "seconds": "8.4701", "text": 40}, {}, {"audio_in_ms": 8_471, "completion": 10}),
         ({"usage": None, "text": 40}, {}, {"audio_in_ms": 9_000, "completion": 10}),
         (None, {"bytes_out": 40}, {"audio_in_ms": 9_000, "completion": 10}),

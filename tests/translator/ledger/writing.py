@@ -1,4 +1,4 @@
-"""Lines as Envoy writes them, the file that it writes them to, and its admin socket."""
+"""Lines as Envoy writes them, the file that has them, and its admin socket."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ START = 1_790_000_000
 
 
 def reservation(request_id: str, **fields: object) -> Reservation:
-    """A reservation of 100 tokens, 12 of them the prompt's, and 500,000 nano-USD, changed by `fields`."""
+    """Returns a reservation of 100 tokens, 12 of them the prompt's, and 500,000 nano-USD, changed by `fields`."""
     whose = ("org_acme", "key_ci", "rt_gpt", "gpt-4.1")
     made = Reservation(request_id, START + 0.00025, *whose, 100, 500_000, 12, stream=False, user="", tag="")
     return replace(made, **fields)
 
 
 def noted(reserved: Reservation, model: str = "") -> str:
-    """The log context; `model` is the reservation's, percent-encoded where it needs to be."""
+    """Returns the log context; `model` is the reservation's, percent-encoded where needed."""
     whose = (reserved.organisation, reserved.key, reserved.route)
     return log_context.written(reserved, log_context.parties(*whose, model or reserved.model))
 
 
 def request_line(request_id: str, reserved: Reservation | None = None, **fields: object) -> bytes:
-    """A plain answer of 200 with 10 + 5 tokens, changed by `fields`; without `reserved`, of what `reservation`
-    gives.
+    """Returns the line of a plain answer of 200 with 10 + 5 tokens, changed by `fields`; without `reserved`, of
+    what `reservation` returns.
     """
     reserved = reserved or reservation(request_id)
     line: dict[str, Any] = {
@@ -54,9 +54,9 @@ def request_line(request_id: str, reserved: Reservation | None = None, **fields:
 
 
 class EnvoyLog:
-    """Appends to `path`, and opens it anew when it is asked to on the admin socket.
+    """Appends to `path`, and reopens it on a request to the admin socket.
 
-    Like Envoy, which writes whole lines in one go, it does so between two lines, never within one.
+    Like Envoy, which writes complete lines at once, it reopens between two lines, never within one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +66,7 @@ class EnvoyLog:
         self.reopened = 0
 
     def write(self, data: bytes) -> None:
-        """Appends a line, or a piece of one; what follows belongs to it until its line end is there."""
+        """Appends a line, or a piece of one; further data belongs to it until its line end."""
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.write(self._descriptor, data)

@@ -15,7 +15,7 @@ def limit(metric: Metric, window: str, amount: int, holder_id: str = "key_a", mo
 
 
 def limiter(limits: Sequence[Limit] = ()) -> Limiter:
-    """`limits` are those of every request whose reservation is not known."""
+    """Returns a limiter. `limits` apply to every request whose reservation is unknown."""
     return Limiter(lambda *_: limits)
 
 
@@ -39,7 +39,7 @@ def reserve(
 
 
 def taken(engine: Limiter, of: Limit, at: float) -> int:
-    """What counts in the window of a limit on requests or tokens."""
+    """Returns what counts in the window of a limit on requests or tokens."""
     found = engine.remaining([of], at)[of.metric]
     assert found is not None
     return of.amount - found.remaining

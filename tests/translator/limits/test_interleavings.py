@@ -1,7 +1,8 @@
-"""Any interleaving of reserve, end, settle, expire, restart and crash, against a model that is slow and obvious.
+"""Any interleaving of reserve, end, settle, expire, restart and crash, against a slow and obvious model.
 
-The model keeps every request for ever and adds up. Of a sliding window it knows the stated bounds only: what is
-younger than the window counts, what is older than it by more than a sixtieth does not, and in between it may.
+The model keeps every request for ever and adds them up. For a sliding window it knows only the stated bounds:
+amounts younger than the window count, those older than it by more than a sixtieth do not, and those in between
+may.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ class Interleavings(RuleBasedStateMachine):
 
     @initialize()
     def store(self) -> None:
-        """Begins a snapshot, which is of this moment whenever it is completed: what comes later is in the journal
-        and in the log.
+        """Begins a snapshot of this moment, whenever it is completed; later events are in the journal and in the
+        log.
         """
         self.stack.close()
         self.parts = self.stack.enter_context(self.engine.snapshot())
@@ -217,13 +218,13 @@ class Interleavings(RuleBasedStateMachine):
         assert self.engine.outstanding == sum(known.running for known in self.known.values())
 
     def counted(self, of: Limit) -> tuple[int, int]:
-        """The least and the most that may count now."""
+        """Returns the least and the most that may count now."""
         mine = [known for known in self.known.values() if of in known.limits]
         least = sum(known.amount(of) for known in mine if self.age(of, known) == 0)
         return least, sum(known.amount(of) for known in mine if self.age(of, known) <= 1)
 
     def age(self, of: Limit, known: Known) -> int:
-        """0: in the window; 1: in what it may be late by; 2: outside."""
+        """Returns 0: in the window; 1: in the tolerance after it; 2: outside."""
         at = known.reservation.at
         if of.metric is CONCURRENCY:
             return 0
@@ -237,7 +238,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @staticmethod
     def reserved(of: Limit, known: Known) -> int:
-        """0 for what was never admitted here."""
+        """Returns the reserved amount; 0 for a request that was not admitted here."""
         made = known.reservation
         return (1, made.tokens, made.cost, 1)[of.metric] if known.reserved else 0
 

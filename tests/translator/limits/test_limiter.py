@@ -178,11 +178,11 @@ def test_the_end_of_a_request_frees_its_place_and_nothing_else() -> None:
     assert taken(engine, limits[0], NOW) == 60
     assert engine.outstanding == 1
     assert reserve(engine, "b", limits, tokens=1) is None
-    # Repeated, or of a request that is not known, it frees nobody else's place.
+    # Repeated, or for an unknown request, it frees no other request's place.
     assert not engine.end("a")
     assert not engine.end("unknown")
     assert reserve(engine, "c", limits) is not None
-    # Nor do the line, and the expiry, that follow.
+    # Neither do the following line and expiry.
     assert engine.settle("a", 10, 0)
     assert not engine.expire("a")
     assert reserve(engine, "c", limits) is not None
@@ -279,7 +279,7 @@ def test_a_clock_that_is_set_back_frees_nothing_and_blocks_for_no_longer_than_a_
 
 
 def saved(engine: Limiter) -> str:
-    """A whole snapshot, as JSON."""
+    """Returns a whole snapshot as JSON."""
     with engine.snapshot() as parts:
         return json.dumps(list(parts))
 

@@ -1,4 +1,4 @@
-"""Limits for each end user or tag: counted apart, in a bounded table."""
+"""Limits for each end user or tag: counted separately, in a bounded table."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_table_is_bounded_and_no_window_that_counts_is_lost(monkeypatch: pyt
     engine.on_overflow = overflowed.append
     for number in range(20):
         assert ask(engine, of, f"first {number}", f"user{number}") is None
-    # Two more share one amount, and nobody else loses anything.
+    # Two more share one amount, and no other value loses anything.
     assert ask(engine, of, "more 1", "late1") is None
     assert ask(engine, of, "more 2", "late2") is None
     refused = ask(engine, of, "more 3", "late3")

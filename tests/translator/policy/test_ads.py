@@ -23,7 +23,7 @@ NODE = discovery.Node(id="t1", cluster="translator")
 
 @asynccontextmanager
 async def following(address: str, store: PolicyStore, token: str = "") -> AsyncIterator[asyncio.Event]:
-    """An event that is set whenever the policy has changed."""
+    """Yields an event that is set whenever the policy has changed."""
     changed = asyncio.Event()
     store.on_change = changed.set
     control = control_plane.ControlPlane(address, token)

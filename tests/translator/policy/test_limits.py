@@ -1,4 +1,4 @@
-"""Limits and prices as the policy tells them."""
+"""Limits and prices from the policy's messages."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_limits_of_models_apply_to_those_and_the_others_to_all() -> None:
         policy.Limit(metric=policy.METRIC_COST_USD, per_seconds=60, amount=3, model="a"),
     ]
     held = LimitSet(limits(messages, "key", "key_a", "a"))
-    # Of two with one identity the strictest counts.
+    # Of two limits with one id, the strictest counts.
     assert [each.amount for each in held.of("a")] == [9, 4, 3_000]
     assert [each.amount for each in held.of("b")] == [9]
     assert held.of("c") is held.of("b")

@@ -1,4 +1,4 @@
-"""The policy on disk: whole or not at all."""
+"""The policy on disk: complete or unusable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses are taken in whole or not at all, and the index follows them."""
+"""Responses are applied completely or not at all, and the index follows them."""
 
 from __future__ import annotations
 

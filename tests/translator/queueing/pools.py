@@ -20,7 +20,7 @@ from translator.waiting import WaitingRoom
 
 @dataclass
 class Outcome:
-    """`waits` are the seconds that were waited and those that were predicted when the wait began."""
+    """`waits` are pairs of actual and predicted seconds, predicted when the wait began."""
 
     served: Counter[str] = field(default_factory=Counter)
     waits: list[tuple[float, float]] = field(default_factory=list)
@@ -47,7 +47,7 @@ def messages(
 
 
 class Pool:
-    """`weights` are the organisations'; a request takes a second, more or less."""
+    """A pool. `weights` are the organisations'; a request takes about a second."""
 
     def __init__(self, weights: Mapping[str, int], *, slots: int, size: int, seed: int = 1) -> None:
         self.now = 0.0
@@ -63,7 +63,7 @@ class Pool:
         self._running: set[int] = set()
 
     async def run(self, *, each: float, seconds: float, warm: float) -> Outcome:
-        """Every organisation offers `each` requests per second. Counts from `warm` on."""
+        """Has every organisation offer `each` requests per second. Counts from `warm` on."""
         outcome, last = Outcome(), dict.fromkeys(self._weights, warm)
         for name in self._weights:
             heapq.heappush(self._events, (self._chance.expovariate(each), 0, name))
@@ -99,7 +99,7 @@ class Pool:
                 self._predicted[number] = self.now - seconds, forecast.seconds
 
     async def _begun(self) -> list[int]:
-        """The requests that were let through just now."""
+        """Returns the requests that were just let through."""
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         answered = {number: status for number, (status, *_) in self.translator.answers.items() if status != 102}

@@ -21,7 +21,7 @@ class Waiter:
 
 @dataclass
 class Outcome:
-    """`waits` are the seconds that were waited and those that were predicted."""
+    """`waits` are pairs of actual and predicted seconds."""
 
     served: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
@@ -32,7 +32,7 @@ class Outcome:
 def simulate(
     offered: Mapping[Flow, float], *, slots: int, seconds: float, size: int, warm: float, seed: int = 1
 ) -> Outcome:
-    """`offered` are requests per second of each flow, which arrive at random; one takes a second, more or less.
+    """Simulates flows that offer `offered` requests per second at random; each request takes about a second.
     Counts from `warm` on.
     """
     chance, line, outcome, numbers = random.Random(seed), Line[Waiter](), Outcome(), itertools.count()

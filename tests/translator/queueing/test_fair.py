@@ -14,7 +14,7 @@ flows = st.builds(
     st.sampled_from(sorted(WEIGHTS)),
     st.sampled_from(sorted(KEYS)),
 )
-#: A flow joins; None: the next one is served; a number: one that waits leaves.
+#: A flow: it joins; None: the next one is served; a number: one that waits leaves.
 steps = st.lists(st.one_of(flows, st.none(), st.integers(0, 1_000)), max_size=80)
 
 
@@ -27,7 +27,7 @@ def drained(queue: FairQueue[Waiter]) -> list[Waiter]:
 
 
 def run(taken: list[Flow | int | None]) -> tuple[FairQueue[Waiter], list[Waiter]]:
-    """The queue after these steps, and who waits in it."""
+    """Returns the queue after these steps, and its waiting entries."""
     queue: FairQueue[Waiter] = FairQueue()
     waiting: list[Waiter] = []
     for step in taken:
@@ -60,7 +60,7 @@ def test_whoever_joins_is_served_where_it_was_told(taken: list[Flow | int | None
     told = queue.ahead(flow)
     joined = Waiter(flow)
     queue.push(joined)
-    # Who is exactly as far behind may come first or last.
+    # Contenders with equal virtual time may be served in any order.
     ties = len(WEIGHTS) + len(KEYS)
     assert abs(drained(queue).index(joined) - told) <= ties
 

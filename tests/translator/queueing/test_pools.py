@@ -1,4 +1,4 @@
-"""Shares and waits before a pool of machines that is offered ten times what it takes, in simulated time."""
+"""Shares and waits before a pool of machines that is offered ten times its capacity, in simulated time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_organisations_share_a_pool_by_weight_and_wait_as_predicted() -> N
     assert total == pytest.approx(240 * SLOTS, rel=0.05)
     for name, weight in WEIGHTS.items():
         assert outcome.served[name] / total == pytest.approx(weight / sum(WEIGHTS.values()), rel=0.05)
-        # The one that gets a place a second never waits for much longer than that for its next one.
+        # The organisation that gets a place a second never waits much longer than that for the next one.
         assert outcome.longest_pause[name] < 5.0
     waited, predicted = zip(*outcome.waits, strict=True)
     assert len(waited) > 50
@@ -31,7 +31,7 @@ async def test_organisations_share_a_pool_by_weight_and_wait_as_predicted() -> N
 
 
 async def test_machines_that_nobody_else_wants_are_one_organisations() -> None:
-    """Work is never held back for a share that nobody asks for."""
+    """No capacity is reserved for a share that is not requested."""
     pool = Pool({"one": 1}, slots=SLOTS, size=50)
     outcome = await pool.run(each=10 * SLOTS, seconds=40.0, warm=10.0)
     assert outcome.served["one"] == pytest.approx(30 * SLOTS, rel=0.1)

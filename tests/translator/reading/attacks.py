@@ -1,4 +1,4 @@
-"""Bodies that are made to take long: every shape that is known to cost more than its size."""
+"""Bodies that are made to take long: every form that is known to cost more than its size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _keys(size: int, begin: bytes, end: bytes) -> bytes:
 
 _TEXT, _TEXT_END = b'{"model":"m","messages":[{"role":"user","content":"', b'"}]}'
 _PART = b'{"type":"image_url","image_url":{"url":""}},'
-#: By name: what makes a body of about so many bytes.
+#: By name: a function that makes a body of about this many bytes.
 JSON: dict[str, Callable[[int], bytes]] = {
     "lists": _filled(b"[],"),
     "objects": _filled(b'{"a":0},'),
@@ -63,7 +63,7 @@ FORMS: dict[str, Callable[[int], bytes]] = {
 
 
 def shapes(size: int) -> Iterator[tuple[str, str, str, bytes]]:
-    """Name, endpoint, content-type and body of every attack, of about `size` bytes each."""
+    """Yields name, endpoint, content-type and body of every attack, of about `size` bytes each."""
     for name, made in JSON.items():
         yield (
             name,

@@ -1,4 +1,4 @@
-"""What a key may have read in vain."""
+"""How much CPU time a key may waste."""
 
 from __future__ import annotations
 

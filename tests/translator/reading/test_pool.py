@@ -1,4 +1,4 @@
-"""Bodies read in processes of their own: real ones, which are killed, and read what is made to kill them."""
+"""Bodies read in processes of their own, which are killed, and which read what is made to kill them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FOUND = endpoints.find(b"/v1/chat/completions")
 assert FOUND is not None
 CHAT = FOUND
 SMALL = b'{"model":"m","user":"u","stream":true,"max_tokens":5}'
-#: Takes more CPU than the processes of `strict` have for one body, and less memory than it may.
+#: Takes more CPU than the processes of `strict` have for one body, but less memory than they may use.
 MONSTER = attacks.JSON["quotes"](31 << 20)
 STRICT = 0.05
 
@@ -46,21 +46,21 @@ async def pool() -> AsyncIterator[ReadingPool]:
 
 @pytest.fixture
 async def strict() -> AsyncIterator[ReadingPool]:
-    """One whose processes end over a large body."""
+    """A pool whose processes end over a large body."""
     made = ReadingPool(structlog.get_logger(), cpu=STRICT)
     yield made
     await made.close()
 
 
 def facts_of(body: bytes, content_type: bytes, endpoint: Endpoint) -> BodyFacts:
-    """What a reading process makes of the body, which the translator itself has no more."""
+    """Returns the facts that a reading process finds in the body."""
     facts, values = read(body, content_type, endpoint)
     opening = prefix.opening(body, values, endpoint) if values else 0
     return msgspec.structs.replace(facts, head=digest(values), opening=opening)
 
 
 def processes() -> set[int]:
-    """The processes of ours that read bodies."""
+    """Returns the reading processes of this process."""
     found = set()
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -196,7 +196,7 @@ async def test_without_any_process_the_client_is_told_to_come_back(
     assert caught.value.status == 503
 
 
-#: Reads a monster, and tells when it has begun.
+#: Reads an enormous body, and says when reading has begun.
 PARENT = """
     import asyncio, structlog
     from tests.translator.reading.test_pool import CHAT, MONSTER, SMALL, processes

@@ -1,4 +1,4 @@
-"""Commands to Envoys, and what is told of them."""
+"""Commands to Envoys, and their results."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_every_connection_is_asked_and_all_of_them_tell() -> None:
 
 
 async def test_one_that_is_silent_holds_nobody_up() -> None:
-    """An Envoy of an earlier version never tells."""
+    """An Envoy of an earlier version never answers."""
     commander = Commander(patience=0.05)
     envoys = [Envoy(commander), Envoy(commander)]
     assert await commander.report() is None

@@ -1,4 +1,4 @@
-"""What an operator is told of the requests at one gateway."""
+"""What an operator sees of the requests at one gateway."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def reservation(id_: str, at: float = NOW - 3, **more: Any) -> Reservation:
 
 
 class Gateway:
-    """What is known of the requests; `envoy` is what Envoy tells, None where it is silent."""
+    """The known requests; `envoy` is Envoy's report, None if it is silent."""
 
     def __init__(self, *reservation: Reservation, envoy: Sequence[Progress] | None = None) -> None:
         self.reservations = list(reservation)
@@ -90,7 +90,7 @@ async def test_everything_about_one() -> None:
 
 
 async def test_only_what_envoy_has_runs() -> None:
-    """What ended a moment ago is reserved until its line is read; a long stream runs for longer than that."""
+    """A request that just ended is reserved until its line is read; a long stream outlasts its reservation."""
     ended, runs, long = reservation("ended"), reservation("runs"), reservation("long", NOW - 9_000)
     found = await Gateway(
         ended, runs, envoy=[running(long), running(runs), Progress(0, 0, 0, "", "nonsense")]
