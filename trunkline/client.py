@@ -88,7 +88,7 @@ class Control:
                 "`trunkline login`"
             )
         if not (token.isascii() and token.isprintable()):
-            raise UsageError("TRUNKLINE_ADMIN_TOKEN holds characters that no token has: copy it anew")
+            raise UsageError("TRUNKLINE_ADMIN_TOKEN holds characters that no token has: copy it again")
         base_url = stored.base_url if address == stored.control else ""
         progress = Layout(data_dir).migration if address == stored.control else _beside(address)
         trust = Trust.of(environment, ca_file)

@@ -62,7 +62,7 @@ function Find-Python {
 }
 
 function Protect-State {
-    # LOCAL SERVICE (S-1-5-19), SYSTEM (S-1-5-18) and administrators (S-1-5-32-544); nobody inherits anything.
+    # LOCAL SERVICE (S-1-5-19), SYSTEM (S-1-5-18) and administrators (S-1-5-32-544); no permission is inherited.
     New-Item -ItemType Directory -Force -Path $State | Out-Null
     Invoke-Checked 'icacls.exe' @(
         $State, '/inheritance:r', '/grant:r',
@@ -101,7 +101,7 @@ if ($Url) {
     if ($Direct) { $arguments += @('--direct', $Direct) }
     if ($Concurrency -ge 0) { $arguments += @('--concurrency', "$Concurrency") }
     if ($Replace) { $arguments += '--replace' }
-    # The token goes by the environment: the command line is for everybody to see.
+    # The token is passed in the environment: every user can see command lines.
     $env:TRUNKLINE_JOIN_TOKEN = $Token
     try { Invoke-Checked $Command $arguments } finally { Remove-Item Env:TRUNKLINE_JOIN_TOKEN }
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Trunkline node sidecar as a service on Ubuntu (systemd) or macOS (launchd), lets it join a gateway, and
-# starts it. Running it again upgrades and changes nothing else. Run it as root.
+# Installs the Trunkline node sidecar as a service on Ubuntu (systemd) or macOS (launchd), joins it to a gateway, and
+# starts it. Running the script again only upgrades. Run it as root.
 #
 #   TRUNKLINE_JOIN_TOKEN=tlj_… sh install.sh --url https://gateway:8443 [--upstream http://127.0.0.1:11434]
 #   sh install.sh --uninstall [--purge]
@@ -92,19 +92,19 @@ venv=$root$prefix/venv
 command=$venv/bin/trunkline-node
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || die "run this as root, e.g. with sudo"
 
-# As the service's user; in a scratch root as whoever runs this.
+# Runs as the service's user; in a scratch root as the current user.
 as_user() {
     if [ -n "$root" ]; then
         env "TRUNKLINE_NODE_STATE_DIR=$root$state" "$@"
     elif [ "$system" = Linux ]; then
-        # The token goes by the environment: the command line is for everybody to see.
+        # The token is passed in the environment: every user can see command lines.
         TRUNKLINE_NODE_STATE_DIR=$state runuser -u "$user" -- "$@"
     else
         sudo -u "$user" --preserve-env=TRUNKLINE_JOIN_TOKEN env "TRUNKLINE_NODE_STATE_DIR=$state" "$@"
     fi
 }
 
-# Not in containers, for one.
+# For example not in containers.
 has_systemd() { [ -d /run/systemd/system ]; }
 
 stop_service() {
@@ -137,7 +137,7 @@ start_service() {
 if [ -n "$uninstall" ]; then
     stop_service
     if [ -n "$purge" ] && [ -e "$root$state/node.json" ] && [ -x "$command" ]; then
-        as_user "$command" leave --force || say "the gateway was not told; remove the node there"
+        as_user "$command" leave --force || say "the gateway was not informed; remove the node there"
     fi
     rm -f "$root$unit"
     [ ! -L "$root/usr/local/bin/trunkline-node" ] || rm -f "$root/usr/local/bin/trunkline-node"
@@ -180,7 +180,7 @@ make_user() {
     if [ "$system" = Linux ]; then
         useradd --system --user-group --home-dir "$state" --no-create-home --shell /usr/sbin/nologin "$user"
     else
-        # The first id below 500, which are hidden, that nobody has.
+        # The first free id below 500; users below 500 are hidden.
         id=400
         while dscl . -list /Users UniqueID | awk '{print $2}' | grep -qx "$id"; do
             id=$((id + 1))
@@ -202,7 +202,7 @@ mkdir -p "$root$prefix" "$root$state" "$root$(dirname "$unit")" "$root/usr/local
 chmod 700 "$root$state"
 [ -n "$root" ] || chown "$user" "$state"
 
-# A venv whose Python is gone (after an upgrade of the system) is made again.
+# A venv whose Python has disappeared (after a system upgrade) is made again.
 if ! "$venv/bin/python" -c '' 2>/dev/null; then
     rm -rf "$venv"
     "$python" -m venv "$venv"
@@ -219,7 +219,7 @@ if [ -n "$url" ]; then
     as_user "$command" join "$url" --no-run --if-needed "$@"
 fi
 
-# The wheel carries the service's description, so that this script works alone.
+# The wheel contains the service's description, so that this script works alone.
 found=$("$venv/bin/python" -I -c 'import node_sidecar, pathlib; print(pathlib.Path(node_sidecar.__file__).parent)')
 sed -e "s|@PREFIX@|$prefix|g" -e "s|@STATE@|$state|g" "$found/_deploy/$template" >"$root$unit.new"
 chmod 644 "$root$unit.new"

@@ -26,7 +26,7 @@ def request(file: model.File) -> admin.ApplyRequest:
             gateway=_gateway(file),
         )
     except ValueError as error:  # protobuf's text: "Value out of range: 5000000000"
-        raise ConfigError(f"a number of the file is larger than it may be: {str(error)[:100]}") from error
+        raise ConfigError(f"a number in the file is too large: {str(error)[:100]}") from error
     sections = [name for name in SECTIONS if getattr(file, name) is not None]
     return admin.ApplyRequest(document=document, managed_by=f"file:{file.name}", sections=sections)
 

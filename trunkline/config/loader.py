@@ -59,7 +59,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text: byte {error.start}") from error
     except ValueError as error:
-        raise ConfigError(f"{path}: {error}; split what it holds, or set objects one by one") from error
+        raise ConfigError(f"{path}: {error}; split the file, or set objects one by one") from error
 
 
 def read_without_secrets(path: Path) -> tuple[File, positions.Document]:

@@ -72,7 +72,7 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         if id(node) in self._open:
-            raise ConfigError(f"{self._name}:{node.start_mark.line + 1}: an alias refers to what it is part of")
+            raise ConfigError(f"{self._name}:{node.start_mark.line + 1}: an alias refers to its own container")
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):

@@ -354,7 +354,7 @@ def test_anchors_merge() -> None:
 
 
 def test_an_alias_to_itself_is_refused() -> None:
-    assert "an alias refers to what it is part of" in mistakes("version: 1\nroutes: &a [*a]\n")[0]
+    assert "an alias refers to its own container" in mistakes("version: 1\nroutes: &a [*a]\n")[0]
 
 
 def test_only_what_the_file_names_is_sent_with_the_sections_that_it_has() -> None:
