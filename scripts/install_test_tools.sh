@@ -1,7 +1,7 @@
 #!/usr/bin/env sh
-# The tests drive curl and npm, the clients people have, and the console in Chromium; they put a node behind NAT with
-# ip and nft, and compile Envoy's module. Where these are missing and Debian's package manager may install them, it does; elsewhere the tests that need
-# them fail with the command to run.
+# The tests drive curl and npm, clients of users, and the console in Chromium; they put a node behind NAT with ip and nft,
+# and compile Envoy's module. This script installs missing tools if Debian's package manager may; otherwise the tests that
+# need them fail and name the command to run.
 set -eu
 missing=""
 command -v curl >/dev/null || missing="$missing curl"
