@@ -64,8 +64,20 @@ def _state_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _log_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    level = click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
-    form = click.option("--log-format", type=click.Choice(logs.FORMATS), default="console", show_default=True)
+    level = click.option(
+        "--log-level",
+        type=click.Choice(logs.LEVELS),
+        default="info",
+        show_default=True,
+        help="The least that is logged.",
+    )
+    form = click.option(
+        "--log-format",
+        type=click.Choice(logs.FORMATS),
+        default="console",
+        show_default=True,
+        help="For people, or one JSON object a line.",
+    )
     return level(form(command))
 
 
@@ -179,7 +191,14 @@ def _run(settings: Settings) -> None:
 
 
 @main.command("status")
-@click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Format.",
+)
 @click.option("--json", "in_json", is_flag=True, help="Same as --output json.")
 @click.option("--wide", is_flag=True, help="Do not cut columns, even on a narrow terminal.")
 @_state_option

@@ -105,8 +105,8 @@ Examples:
     multiple=True,
     help="A target that serves it; may be repeated.",
 )
-@click.option("--strategy", type=click.Choice(list(STRATEGIES)), default=None)
-@click.option("--privacy", type=click.Choice(list(PRIVACIES)), default=None)
+@click.option("--strategy", type=click.Choice(list(STRATEGIES)), default=None, help="How targets are chosen.")
+@click.option("--privacy", type=click.Choice(list(PRIVACIES)), default=None, help="Which targets may serve it.")
 @click.option(
     "--affinity",
     type=click.Choice(list(AFFINITIES)),
