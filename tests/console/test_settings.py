@@ -88,6 +88,29 @@ def test_an_identity_provider_is_added_changed_and_removed(admin: Window) -> Non
     assert "oidc" not in _stored(admin)
 
 
+def test_tokens_of_a_provider_are_accepted_and_no_longer(admin: Window) -> None:
+    page = admin.open("settings")
+    page.get_by_role("button", name="Accept tokens of a provider").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("corp")
+    dialog.get_by_label("Issuer").fill("https://login.example.org")
+    dialog.get_by_label("Audiences").fill("trunkline-api")
+    dialog.get_by_label("Claim", exact=True).fill("groups")
+    dialog.get_by_label("Has the value").fill("research")
+    dialog.get_by_label("Organisation").select_option("acme")
+    dialog.get_by_label("Name of the key").fill("ci")
+    dialog.get_by_role("button", name="Save").click()
+    dialog.wait_for(state="detached")
+    page.get_by_text("its keys were not read yet").wait_for()
+    (issuer,) = _stored(admin)["jwt"]
+    assert (issuer["name"], issuer["audiences"]) == ("corp", ["trunkline-api"])
+    assert issuer["grants"] == [{"claim": "groups", "value": "research", "organisation": "acme", "key": "ci"}]
+    page.get_by_role("button", name="Remove: corp").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    page.get_by_text("None: clients send API keys.").wait_for()
+    assert "jwt" not in _stored(admin)
+
+
 def test_what_is_refused_stands_in_its_form(admin: Window) -> None:
     admin.expected.append("400")
     page = admin.open("settings")

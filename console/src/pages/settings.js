@@ -7,6 +7,7 @@ import { Code } from "../ui/code.js";
 import { Loaded, Notice, announceChange } from "../ui/feedback.js";
 import { Card, Page, isFiles } from "../ui/page.js";
 import { Alerts, Cache, Cors, Defaults } from "../settings/sections.js";
+import { JwtIssuers } from "../settings/jwt.js";
 import { SignInSettings } from "../settings/sso.js";
 
 export default function Settings() {
@@ -36,6 +37,6 @@ function Sections({ data, put }) {
     <div class="grid after">
       ${card("defaults", Defaults)} ${card("alerts", Alerts)} ${card("cache", Cache)} ${card("cors", Cors)}
     </div>
-    ${card("sign_in", SignInSettings)}
+    ${card("sign_in", SignInSettings)} ${card("jwt", JwtIssuers)}
   `;
 }
