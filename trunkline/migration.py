@@ -32,7 +32,7 @@ class Migration:
 
     @property
     def percent(self) -> int:
-        """Of all steps."""
+        """The total of all steps."""
         return int(100 * (self.number - 1 + self.share) / self.total)
 
 

@@ -89,10 +89,10 @@ def suggesting(api: AdminStub, kind: str, wanted: str) -> Iterator[None]:
             known = KINDS[kind](api)
         except grpc.RpcError:
             raise error from None
-        told, _, where_listed = (error.details() or f"there is no {kind} {wanted}").partition(": `trunkline")
-        if ": " in told and not where_listed:  # the error says why
+        message, _, where_listed = (error.details() or f"there is no {kind} {wanted}").partition(": `trunkline")
+        if ": " in message and not where_listed:  # the error says why
             raise
-        raise ControlError(f"{told}: {hint(kind, wanted, known)}") from error
+        raise ControlError(f"{message}: {hint(kind, wanted, known)}") from error
 
 
 def key_id(api: AdminStub, reference: str, *, revoked: bool = False) -> str:

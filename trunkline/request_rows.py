@@ -34,7 +34,7 @@ _MICRO = 1_000_000
 
 
 def running_row(of: admin.RunningRequest, *, readable: bool) -> dict[str, Any]:
-    """Not `readable`: durations are microseconds."""
+    """Returns the row of a request. Unless `readable`, durations are microseconds."""
 
     def shown(us: int) -> Any:
         return duration(us) if readable else us
@@ -76,7 +76,7 @@ def finished_row(of: admin.FinishedRequest, *, readable: bool) -> dict[str, Any]
 
 
 def attempt_rows(of: admin.GetRequestResponse, *, readable: bool) -> list[dict[str, Any]]:
-    """Not `readable`: durations are microseconds."""
+    """Returns the row of a request. Unless `readable`, durations are microseconds."""
     return [
         {
             "attempt": number,

@@ -126,8 +126,8 @@ def _lines(columns: Sequence[Column], widths: dict[Column, int]) -> str:
 
 def _remark(hidden: Sequence[str], width: int) -> str:
     """Returns the remark about hidden or cut columns, in parentheses."""
-    told = f"not shown: {', '.join(hidden)}; --wide shows all" if hidden else "cut to fit; --wide shows all"
-    return "\n".join(cut(line, width) for line in textwrap.wrap(f"({told})", max(1, width)))
+    remark = f"not shown: {', '.join(hidden)}; --wide shows all" if hidden else "cut to fit; --wide shows all"
+    return "\n".join(cut(line, width) for line in textwrap.wrap(f"({remark})", max(1, width)))
 
 
 def _padded(text: str, width: int, *, right: bool) -> str:

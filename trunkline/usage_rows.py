@@ -1,4 +1,4 @@
-"""Usage as people read it, and as programs do."""
+"""Formats usage for people and for programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from trunkline.output import when
 
-#: Of an exported record, in this order; times are Unix microseconds, money is as its column's name says.
+#: The columns of an exported record, in order; times are Unix microseconds, money is in the unit that the column
+#: names.
 RECORD_COLUMNS = tuple(
     field.name
     for field in ledger.UsageRecord.DESCRIPTOR.fields
@@ -25,13 +26,13 @@ _SUMS = {
     for field in admin.UsageRow.DESCRIPTOR.fields
     if field.name not in {"values", "cost_nano_usd"}
 }
-#: What a provider read of its prompt cache, in percent of the prompt tokens.
+#: The share of prompt tokens that the provider read from its cache, in percent.
 _CACHED_PERCENT = "cached_percent"
-#: Of a report, after its dimensions.
+#: The columns of a report, after its dimensions.
 SUM_COLUMNS = (*_SUMS, _CACHED_PERCENT)
-#: Those that most reports have nothing in: UsageRow has them behind the others.
+#: Columns that are empty in most reports; in UsageRow they come last.
 _SELDOM = SUM_COLUMNS[SUM_COLUMNS.index("capped") :]
-#: Of the heaviest requests, what few have.
+#: Columns of the heaviest requests that few requests have.
 _CLAIM = ("capped", "claimed_prompt", "claimed_completion", "service_tier", "upstream_request_id")
 
 _MICRO = 1_000_000
@@ -39,17 +40,17 @@ _NANO = 1_000_000_000
 
 
 def usd(micro: int) -> str:
-    """`0.001234`: always with six decimals, so that columns line up and nothing is rounded away."""
+    """Formats micro-USD, as `0.001234`: always with six decimals, so that columns align and nothing is rounded."""
     return f"{Decimal(micro) / _MICRO:.6f}"
 
 
 def exact_usd(nano: int) -> str:
-    """`0.001234567`: as `usd`, of nano-USD and with nine decimals."""
+    """Formats nano-USD like `usd`, with nine decimals: `0.001234567`."""
     return f"{Decimal(nano) / _NANO:.9f}"
 
 
 def duration(us: int) -> str:
-    """`850 µs`, `12.3 ms`, `4.56 s` or `2 m 05 s`; empty for 0, which stands for none."""
+    """Formats a duration: `850 µs`, `12.3 ms`, `4.56 s` or `2 m 05 s`; empty for 0, which means none."""
     if us == 0:
         return ""
     if us < 1_000:
@@ -63,7 +64,7 @@ def duration(us: int) -> str:
 
 
 def report_row(row: admin.UsageRow, by: tuple[str, ...]) -> dict[str, Any]:
-    """One column per dimension, then the sums."""
+    """Returns a column per dimension, then the sums."""
     sums = {column: getattr(row, field) for column, field in _SUMS.items()}
     cached = round(100 * row.cached_tokens / row.prompt_tokens, 1) if row.prompt_tokens else 0.0
     return {
@@ -75,7 +76,9 @@ def report_row(row: admin.UsageRow, by: tuple[str, ...]) -> dict[str, Any]:
 
 
 def outcome_row(record: ledger.UsageRecord, *, readable: bool) -> dict[str, Any]:
-    """What every listing of single requests says. Not `readable`: durations are microseconds."""
+    """Returns the columns that all listings of single requests share. Unless `readable`, durations are
+    microseconds.
+    """
     return {
         "id": record.id,
         "model": record.model,
@@ -94,7 +97,7 @@ def outcome_row(record: ledger.UsageRecord, *, readable: bool) -> dict[str, Any]
 def request_row(
     record: ledger.UsageRecord, *, readable: bool, labels: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """One of the heaviest requests. Not `readable`: durations are microseconds. `labels`: id → name."""
+    """Returns one of the heaviest requests. Unless `readable`, durations are microseconds. `labels`: id → name."""
     return {
         **outcome_row(record, readable=readable),
         "at": when(record.started_at_us / _MICRO),
@@ -109,13 +112,13 @@ def request_row(
 
 
 def filled(columns: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For a table: `columns` without those that few requests have and none of these `rows`."""
+    """Returns `columns` for a table, without the rare ones that none of these `rows` has."""
     seldom = {*_SELDOM, *_CLAIM}
     return [name for name in columns if name not in seldom or any(row[name] for row in rows)]
 
 
 def comparison_row(of: admin.TargetComparison, *, readable: bool) -> dict[str, Any]:
-    """One target beside the others. Not `readable`: durations are microseconds."""
+    """Returns a target's row of a comparison. Unless `readable`, durations are microseconds."""
     p50, p95 = of.first_byte_p50_us, of.first_byte_p95_us
     return {
         "target": of.target_id,
@@ -130,7 +133,7 @@ def comparison_row(of: admin.TargetComparison, *, readable: bool) -> dict[str, A
 
 
 def refused_row(of: admin.RefusedUsage, *, readable: bool) -> dict[str, Any]:
-    """A record that was set aside. Not `readable`: with the record in full."""
+    """Returns a record that was set aside; unless `readable`, with the record in full."""
     row = {
         "refused_at": when(of.refused_at_us / _MICRO),
         "source": of.source,
@@ -143,12 +146,12 @@ def refused_row(of: admin.RefusedUsage, *, readable: bool) -> dict[str, Any]:
 
 
 def set_aside(number: int) -> str:
-    """What people are told where there are any."""
+    """Returns the warning about records that were set aside."""
     return f"{number:,} usage records could not be stored and are in no sum: see `trunkline usage refused`"
 
 
 def record_row(record: ledger.UsageRecord) -> dict[str, Any]:
-    """Everything of an exported record; failed attempts as a list of objects."""
+    """Returns all fields of an exported record, with failed attempts as a list of objects."""
     row: dict[str, Any] = {name: getattr(record, name) for name in RECORD_COLUMNS}
     row["failed_attempts"] = [
         {

@@ -26,12 +26,12 @@ _BEGINNING = b'{"model":"%b","messages":[{"role":"user","content":"' % PLAIN.enc
 
 
 async def without_key(prey: Prey, outcomes: Counter[str]) -> None:
-    """Until it is cancelled."""
+    """Attacks until it is cancelled."""
     await _flood(prey, outcomes, "")
 
 
 async def with_key(prey: Prey, outcomes: Counter[str]) -> None:
-    """Until it is cancelled."""
+    """Attacks until it is cancelled."""
     await _flood(prey, outcomes, prey.key)
 
 

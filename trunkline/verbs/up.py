@@ -209,7 +209,7 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
 
 
 def _tunnel_url(given: str | None) -> str | None:
-    """Raises UsageError for what is no URL of a listener."""
+    """Checks the URL of a listener. Raises UsageError."""
     if given and not TUNNEL_URL.fullmatch(given.rstrip("/")):
         raise UsageError(
             f"--tunnel-url {given}: expected https://HOST:PORT, for example https://gateway.example.org:8443"
@@ -218,7 +218,7 @@ def _tunnel_url(given: str | None) -> str | None:
 
 
 def _networks(texts: Sequence[str]) -> tuple[str, ...]:
-    """Raises UsageError for what is no list of networks."""
+    """Checks a list of networks. Raises UsageError."""
     networks = [each.strip() for text in texts for each in text.split(",")]
     for each in networks:
         try:

@@ -230,7 +230,7 @@ def export(*, control: Control, wanted: admin.UsageFilter, form: str, file: Path
                 yield [record_row(each) for each in page.records]
 
         def total() -> int:
-            """Of whole hours, and so perhaps a few more than are exported."""
+            """Returns the number of requests in whole hours, which may be slightly more than are exported."""
             return sum(row.requests for row in api.ReportUsage(admin.ReportUsageRequest(filter=wanted)).rows)
 
         written = usage_files.write(progress.shown(pages(), total, "records"), form, file)
