@@ -78,11 +78,13 @@ class Refusal(TranslatorError):  # noqa: N818 - it is an answer and is named lik
 class NoPlace(Refusal):
     """The concurrency limits `limit_ids`, one of which must have a place for the request, are reached.
 
-    `holder` says whose limits they are: a route's, an organisation's, a key's or those of machines.
+    `holder` says whose limits they are: a route's, an organisation's, a key's or those of machines. `alone`: it is
+    the limit of an end user or a tag, so that other requests of the same key may have a place.
     """
 
     limit_ids: Sequence[str] = ()
     holder = ""
+    alone = False
 
 
 def policy_unavailable() -> Refusal:

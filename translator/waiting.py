@@ -53,6 +53,8 @@ class Waiter:
     done: Callable[[Allowed | Answered | Exception], None] | None = None
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
     follows: Waits[Answered | Exception] | None = None
+    #: The limit of its end user or tag that it waits for, set aside from the line.
+    blocked_by: str = ""
 
 
 class WaitingRoom:
@@ -117,6 +119,7 @@ class WaitingRoom:
                     continue
                 if organisation:
                     line.unpark(organisation, key)
+                    line.bring_back(organisation, key, lambda waiter, by=limit: waiter.blocked_by == by)  # type: ignore[misc]
                 self._move(route)
 
     def policy_changed(self) -> None:
@@ -188,11 +191,21 @@ class WaitingRoom:
 
     def _advance(self, route_id: str, line: Line[Waiter]) -> None:
         """Lets requests through while there are places, in the order of their turns."""
+        reached: set[str] = set()
         while (waiter := line.first()) is not None:
+            if waiter.blocked_by in reached:  # as another request of the same end user or tag was told just now
+                self._set_aside(route_id, line, waiter)
+                continue
             at = self._clock()
             try:
                 outcome = waiter.attempt()
             except NoPlace as full:
+                if full.alone:
+                    (waiter.blocked_by,) = full.limit_ids
+                    reached.add(waiter.blocked_by)
+                    self._set_aside(route_id, line, waiter)
+                    continue
+                waiter.blocked_by = ""
                 organisation, key = _parked(full.holder, waiter.flow)
                 for limit in full.limit_ids:
                     self._blocked.setdefault(limit, {})[route_id, organisation, key] = None
@@ -213,6 +226,12 @@ class WaitingRoom:
                     self._follow(waiter, outcome)
                 else:
                     self._tell(waiter, outcome)
+
+    def _set_aside(self, route_id: str, line: Line[Waiter], waiter: Waiter) -> None:
+        """Lets others of the same key go before a request until the limit of its end user or tag has a place."""
+        flow = waiter.flow
+        self._blocked.setdefault(waiter.blocked_by, {})[route_id, flow.organisation, flow.key] = None
+        line.set_aside(waiter)
 
     def _follow(self, waiter: Waiter, waits: Waits[Answered | Exception]) -> None:
         self._finish(waiter, None)

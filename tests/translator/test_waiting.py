@@ -53,8 +53,8 @@ class Translator:
         self.answers: dict[int, tuple[int, list[str], bytes]] = {}
         self._answered = asyncio.Event()
 
-    def ask(self, *numbers: int, value: str = policies.VALUE, model: str = "gpt-4.1") -> None:
-        body = {"model": model, "messages": []}
+    def ask(self, *numbers: int, value: str = policies.VALUE, model: str = "gpt-4.1", user: str = "") -> None:
+        body = {"model": model, "messages": [], **({"user": user} if user else {})}
         asked = [check(each, body, value=value, **{"x-request-id": f"id-{each}"}) for each in numbers]
         self._written(self.session.receive(b"".join(asked)))
 
@@ -244,6 +244,53 @@ async def test_a_request_whose_answer_got_lost_waits_for_nobody() -> None:
     await one.settled()
     one.ask(1)
     assert await one.settled() == {1: 200, 2: 102}
+
+
+async def test_the_limit_of_each_end_user_makes_only_that_one_wait() -> None:
+    """In the order in which they came; one that leaves, or whose limit is lifted, holds up nobody."""
+    limited = policies.key()
+    limited.limits.append(policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=1, each=policy.EACH_USER))
+    one = Translator(policies.store(policies.organisation(), limited, route(places=3)))
+    one.ask(1, 2, 3, user="ann")
+    one.ask(4, 5, user="ben")
+    assert await one.settled() == {1: 200, 2: 102, 3: 102, 4: 200, 5: 102}
+    one.ask(6, user="eve")
+    assert (await one.settled())[6] == 200
+    one.end(6)
+    one.end(1)
+    assert await one.settled() == {1: 200, 2: 200, 3: 102, 4: 200, 5: 102, 6: 200}
+    one.ask(7, user="fay")
+    one.ask(8, user="gil")
+    assert (await one.settled())[8] == 102  # the route is full
+    one.end(4)
+    assert (await one.settled())[5] == 200
+    one.end(7)
+    assert (await one.settled())[8] == 200
+    assert one.ends() == {"served": 6}
+    one.store.apply(policies.response(policies.KEY, policies.key()))
+    one.end(8)
+    assert (await one.settled())[3] == 200
+
+
+async def test_many_of_one_end_user_are_not_tried_one_by_one() -> None:
+    """When that one has no place, the others in the line are known to have none."""
+    limited = policies.key()
+    limited.limits.append(policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=1, each=policy.EACH_USER))
+    one = Translator(policies.store(policies.organisation(), limited, route(places=9, size=200)))
+    tried: list[str] = []
+    reserve = one.limiter.reserve
+
+    def counted(reservation: Any, limits: Any) -> Any:
+        tried.append(reservation.id)
+        return reserve(reservation, limits)
+
+    one.limiter.reserve = counted  # type: ignore[method-assign]
+    one.ask(*range(1, 101), user="ann")
+    await one.settled()
+    tried.clear()
+    one.end(1)
+    assert list((await one.settled()).values()) == [200, 200, *[102] * 98]
+    assert tried == ["id-2", "id-3"]
 
 
 async def test_other_limits_refuse_at_once() -> None:

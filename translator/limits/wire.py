@@ -72,10 +72,9 @@ def refusal(refused: Refused, remaining: dict[str, str], at: float) -> Refusal:
     answer = dict(remaining)
     if refused.renews is not None:
         answer |= retry_after(refused.renews - at)
-    # While one end user has no place, other users of the same key may, and must not wait in line behind that one.
-    if limit.metric is Metric.CONCURRENCY and refused.renews is not None and limit.value is None:
+    if limit.metric is Metric.CONCURRENCY and refused.renews is not None:
         full = NoPlace(429, code, _message(refused, at), kind=kind, headers=answer)
-        full.limit_ids, full.holder = (limit.id,), limit.holder
+        full.limit_ids, full.holder, full.alone = (limit.id,), limit.holder, limit.value is not None
         return full
     return Refusal(429, code, _message(refused, at), kind=kind, headers=answer)
 

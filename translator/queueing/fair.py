@@ -60,14 +60,28 @@ class _Contender:
 
 
 class _Key(_Contender, Generic[E]):
-    __slots__ = ("entries",)
+    """`entries` and those that are set aside, with their places in the order of arrival."""
+
+    __slots__ = ("aside", "entries", "last")
 
     def __init__(self, passed: float, weight: int) -> None:
         super().__init__(passed, weight)
-        self.entries: OrderedDict[E, None] = OrderedDict()
+        self.entries: OrderedDict[E, int] = OrderedDict()
+        self.aside: dict[E, int] = {}
+        self.last = 0
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.entries) + len(self.aside)
+
+    def newest(self) -> E:
+        """Returns the entry that arrived last."""
+        ends = [reversed(each.items()) for each in (self.entries, self.aside) if each]
+        return max((next(each) for each in ends), key=lambda each: each[1])[0]
+
+    def all(self) -> Iterator[E]:
+        """Yields the entries, first those that have a turn."""
+        yield from self.entries
+        yield from self.aside
 
 
 class _Organisation(_Contender, Generic[E]):
@@ -149,7 +163,10 @@ class FairQueue(Generic[E]):
         flow = entry.flow
         organisation = self._organisations.joined(flow.organisation, flow.organisation_weight)
         key = organisation.keys.joined(flow.key, flow.key_weight)
-        key.entries[entry] = None
+        key.last += 1
+        key.entries[entry] = key.last
+        if key.aside and len(key.entries) == 1:
+            key.parked = False  # it may have been parked because all its entries are set aside
         if not key.parked:
             organisation.parked = False  # it may have been parked because all its other keys are
         organisation.size += 1
@@ -178,10 +195,12 @@ class FairQueue(Generic[E]):
         flow = entry.flow
         organisation = self._organisations.waiting[flow.organisation]
         key = organisation.keys.waiting[flow.key]
-        del key.entries[entry]
+        if key.aside.pop(entry, None) is None:
+            del key.entries[entry]
+            key.parked = key.parked or not key.entries
         organisation.size -= 1
         self._size -= 1
-        if not key.entries:
+        if not len(key):
             organisation.keys.leave(flow.key)
         if not organisation.size:
             self._organisations.leave(flow.organisation)
@@ -203,7 +222,26 @@ class FairQueue(Generic[E]):
             # Unpark the organisation too: it is parked when all its keys are.
             found.parked = False
             if key and key in found.keys.waiting:
-                found.keys.waiting[key].parked = False
+                own = found.keys.waiting[key]
+                own.parked = not own.entries  # all may be set aside
+
+    def set_aside(self, entry: E) -> None:
+        """Passes over one entry until `bring_back`."""
+        key = self._organisations.waiting[entry.flow.organisation].keys.waiting[entry.flow.key]
+        key.aside[entry] = key.entries.pop(entry)
+        key.parked = key.parked or not key.entries
+
+    def bring_back(self, organisation: str, key: str, wanted: Callable[[E], bool]) -> None:
+        """Gives those of a key's entries that are set aside and `wanted` their places again."""
+        found = self._organisations.waiting.get(organisation)
+        own = found.keys.waiting.get(key) if found is not None else None
+        back = [each for each in own.aside if wanted(each)] if own is not None else []
+        if own is None or not back:
+            return
+        for entry in back:
+            own.entries[entry] = own.aside.pop(entry)
+        own.entries = OrderedDict(sorted(own.entries.items(), key=lambda each: each[1]))
+        self.unpark(organisation, key)
 
     def ahead(self, flow: Flow, entry: E | None = None) -> int:
         """Returns how many requests are served before `entry`, or before a request of `flow` that joins now, if no
@@ -213,7 +251,7 @@ class FairQueue(Generic[E]):
         position = 0
         if found is not None:
             own = found.keys.waiting.get(flow.key)
-            before = takewhile(lambda each: each is not entry, own.entries) if own is not None else ()
+            before = takewhile(lambda each: each is not entry, own.all()) if own is not None else ()
             position = found.keys.ahead(flow.key, flow.key_weight, sum(1 for _ in before))
         return self._organisations.ahead(flow.organisation, flow.organisation_weight, position)
 
@@ -223,7 +261,7 @@ class FairQueue(Generic[E]):
         """
         for name, organisation in self._organisations.waiting.items():
             for key_name, key in organisation.keys.waiting.items():
-                for index, entry in enumerate(key.entries):
+                for index, entry in enumerate(key.all()):
                     position = organisation.keys.ahead(key_name, key.weight, index)
                     yield entry, self._organisations.ahead(name, organisation.weight, position)
 
@@ -237,7 +275,7 @@ class FairQueue(Generic[E]):
             return None
         joins = flow.key if largest == flow.organisation else ""
         name, key = self._largest(organisation.keys.waiting, joins, flow.key_weight)
-        return next(reversed(key.entries)) if key is not None and name != joins else None
+        return key.newest() if key is not None and name != joins else None
 
     @staticmethod
     def _largest(waiting: dict[str, C], joins: str, weight: int) -> tuple[str, C | None]:

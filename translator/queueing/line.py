@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from translator.queueing.fair import Entry, FairQueue, Flow
@@ -67,6 +67,14 @@ class Line(Generic[W]):
 
     def unpark(self, organisation: str, key: str = "") -> None:
         self._queue.unpark(organisation, key)
+
+    def set_aside(self, waiter: W) -> None:
+        """Passes over one that waits for a limit of its own."""
+        self._queue.set_aside(waiter)
+
+    def bring_back(self, organisation: str, key: str, wanted: Callable[[W], bool]) -> None:
+        """Gives those of a key that are set aside and `wanted` their places again."""
+        self._queue.bring_back(organisation, key, wanted)
 
     def forecast(self, flow: Flow, at: float) -> Forecast:
         """Returns the forecast of a request of `flow` that joins now."""
