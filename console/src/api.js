@@ -2,7 +2,7 @@
 import { METHODS } from "./generated/methods.js";
 import { credentials, forget, signedIn } from "./session.js";
 
-/** What the gateway answered instead of a result; `code` as in docs/rest.md, or `unreachable`. */
+/** An error of the gateway; `code` as in docs/rest.md, or `unreachable`. */
 export class ApiError extends Error {
   constructor(status, code, message, param = null) {
     super(message);
@@ -47,7 +47,7 @@ export async function call(method, request, options = {}) {
   throw new ApiError(response.status, code, message, param);
 }
 
-/** Takes the value of a path's variable out of the request, in place. */
+/** Removes the value of a path variable from the request, in place, and returns it. */
 function taken(object, /** @type {string[]} */ path) {
   const [name, ...inner] = path;
   if (inner.length) return taken(object[name], inner);
@@ -56,7 +56,7 @@ function taken(object, /** @type {string[]} */ path) {
   return value;
 }
 
-/** Fields inside others get a dot, repeated ones are repeated. */
+/** Encodes a query: nested fields get a dot, repeated fields are repeated. */
 function query(request, before = "") {
   const pairs = [];
   const add = (object, prefix) => {

@@ -1,4 +1,4 @@
-// Tables to take along.
+// Tables as downloads.
 
 /** A cell that a spreadsheet would take for a formula gets an apostrophe; numbers stay. @param {string} text */
 const safe = (text) => (/^[=+\-@\t\r]/.test(text) && !/^-?\d/.test(text) ? `'${text}` : text);

@@ -1,4 +1,4 @@
-// A program asks to act for the signed-in user: `trunkline login`.
+// Approval of a program that wants to act for the signed-in user: `trunkline login`.
 import { html, useEffect, useState } from "./html.js";
 import { call } from "./api.js";
 import { t } from "./i18n.js";

@@ -1,4 +1,4 @@
-// Runs before the first paint: the page appears in the theme and the language it will have.
+// Runs before the first paint, so that the page appears in the right theme and language at once.
 (() => {
   const root = document.documentElement;
   try {

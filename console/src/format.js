@@ -1,4 +1,4 @@
-// Numbers, money and times as people of the chosen language write them. 64-bit numbers come as strings.
+// Formats numbers, money and times for the chosen language. 64-bit numbers arrive as strings.
 import { language, t } from "./i18n.js";
 
 /** @param {string | number | undefined} value */

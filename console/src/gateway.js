@@ -1,9 +1,9 @@
-// Where clients reach the gateway, as far as this page can know.
+// The base URL of the gateway for clients, as far as this page can know it.
 
 const EVERYWHERE = new Set(["0.0.0.0", "::", "[::]", ""]);
 
 /**
- * The base URL for clients. Where the gateway listens everywhere, the host is the one that this page came from.
+ * The base URL for clients. If the gateway listens on all addresses, it has the host of this page.
  * @param {import("./generated/types.d.ts").ClientsAddress} [address]
  */
 export function baseUrl({ scheme = "http", host = "", port = 0 } = {}) {

@@ -1,4 +1,4 @@
-// The documentation's page about each page of the console; the gateway serves both.
+// The documentation for each page of the console; the gateway serves both.
 
 /** By the page's id. */
 const PAGES = {

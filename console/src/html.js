@@ -1,4 +1,4 @@
-// What every view needs of the vendored libraries, from one place.
+// Re-exports the parts of the vendored libraries that views use.
 import htm from "../vendor/htm.js";
 import { Fragment, createElement, render } from "../vendor/preact.js";
 

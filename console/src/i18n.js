@@ -1,4 +1,4 @@
-// Texts by key, in the language that was chosen. Both dictionaries have the same keys, which a test checks.
+// Texts by key, in the chosen language. Both dictionaries have the same keys, which a test checks.
 import { html, signal } from "./html.js";
 import { keep } from "./storage.js";
 
@@ -20,7 +20,7 @@ export async function chooseLanguage(next) {
   await setLanguage(next);
 }
 
-/** The text as it is written, of the plural form that `values.n` asks for. */
+/** The raw text, in the plural form that `values.n` selects. */
 function raw(key, values) {
   const found = texts.value[key] ?? key;
   if (typeof found === "string") return found;
@@ -47,7 +47,7 @@ export function rich(key, values) {
 export const has = (key) => key in texts.value;
 
 /**
- * Why something is as it is: in the chosen language where the gateway gives a code, else in the words that came.
+ * A reason: in the chosen language if the gateway gives a code, else in the gateway's words.
  * @param {import("./generated/types.d.ts").ReasonCode | undefined} code @param {string | undefined} text
  */
 export const reason = (code, text) => (code?.code && has(`reason.${code.code}`) ? t(`reason.${code.code}`, { ...code.values }) : (text ?? ""));

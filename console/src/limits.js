@@ -1,4 +1,4 @@
-// Limits, in words and in forms.
+// Limits as texts and as form fields.
 import { html, useState } from "./html.js";
 import { count, micro, num } from "./format.js";
 import { has, t } from "./i18n.js";
@@ -8,7 +8,7 @@ import { Badge } from "./ui/feedback.js";
 /** @typedef {import("./generated/types.d.ts").Limit} Limit */
 
 const METRICS = ["METRIC_REQUESTS", "METRIC_TOKENS", "METRIC_COST_USD", "METRIC_CONCURRENCY"];
-/** Windows by the word of the form: seconds, or a calendar. */
+/** Windows by their value in the form: seconds, or a calendar period. */
 const WINDOWS = {
   minute: { per_seconds: "60" },
   hour: { per_seconds: "3600" },

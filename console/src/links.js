@@ -1,4 +1,4 @@
-// Links that lead in: `#setup=…`, `#invite=…`, `#reset=…`, `#device=…`. The value leaves the address bar and the history at once.
+// Links with secrets: `#setup=…`, `#invite=…`, `#reset=…`, `#device=…`. The secret is removed from the address bar and the history at once.
 import { signal } from "./html.js";
 import { ended } from "./session.js";
 
@@ -19,6 +19,6 @@ function take() {
   return { kind: found[1], token: found[2] };
 }
 
-/** `{kind, token}`; null where nobody came by a link, or it was used. */
+/** `{kind, token}`; null without a link, or after its use. */
 export const link = signal(take());
 addEventListener("hashchange", () => (link.value = take() ?? link.value));

@@ -1,4 +1,4 @@
-// The console begins: its texts and who is signed in first, then the shell, or the sign-in.
+// Starts the console: loads texts and the session, then shows the shell or the sign-in.
 import { html, render } from "./html.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { link } from "./links.js";

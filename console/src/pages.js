@@ -1,4 +1,4 @@
-// Which pages there are. Each is loaded when it is opened.
+// The list of pages. Each is loaded when it is opened.
 
 /** @typedef {{id: string, icon: string, admin?: boolean, role?: string, load: () => Promise<any>}} PageEntry `admin`:
  *   of the installation's; `role`: of who has this one, or a higher one, somewhere */

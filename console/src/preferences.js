@@ -1,4 +1,4 @@
-// Language and theme, where there is no account to keep them.
+// Language and theme, stored in the browser.
 import { html } from "./html.js";
 import { LANGUAGES, chooseLanguage, language, t } from "./i18n.js";
 import { THEMES, setTheme, theme } from "./theme.js";

@@ -1,6 +1,6 @@
-// How each client is pointed at the gateway. docs/clients.md says which of them the tests run.
+// How to configure each client for the gateway. docs/clients.md says which of them the tests run.
 
-/** What stands where a key would be. */
+/** A placeholder for a key. */
 export const NO_KEY = "YOUR_API_KEY";
 
 const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
@@ -10,7 +10,7 @@ const quoted = JSON.stringify; // a string of JSON is one of Python, JavaScript,
 const body = (model) => JSON.stringify({ model, messages: [{ role: "user", content: "Hello!" }] });
 
 /**
- * `id` is also the end of a key of the dictionaries, `recipe.<id>`, where there is something to say.
+ * `id` is also the end of an optional key of the dictionaries, `recipe.<id>`, for remarks.
  * @param {string} base base URL, with `/v1` @param {string} model @param {string} [key]
  * @returns {{id: string, name: string, text: string}[]}
  */

@@ -1,4 +1,4 @@
-// Where the reader is: `#/keys?org=acme`. What stands behind the hash is never sent to a server.
+// The current location: `#/keys?org=acme`. The part after the hash is never sent to a server.
 import { computed, signal } from "./html.js";
 
 const hash = signal(location.hash);

@@ -1,12 +1,12 @@
-// Who is signed in: a user by the browser's session, whose cookie no script can read, or the admin token, which is kept
-// for this tab alone and sent as a header.
+// The session: a user with the browser's cookie, which no script can read, or the admin token, which is kept
+// only for this tab and sent as a header.
 import { batch, computed, signal } from "./html.js";
 import { keep, recall } from "./storage.js";
 
 /** @typedef {import("./generated/types.d.ts").GetDoorResponse} Door */
 
 const token = signal(recall("session", "token"));
-/** What the gateway said when it was asked last; null before that. */
+/** The gateway's last answer; null before the first one. */
 export const door = signal(/** @type {Door | null} */ (null));
 /** Why the last session ended, a key of the dictionaries; empty if it did not end by itself. */
 export const ended = signal("");
@@ -14,7 +14,7 @@ export const ended = signal("");
 export const signedIn = computed(() => Boolean(door.value?.me));
 export const user = computed(() => door.value?.me?.user ?? null);
 export const isMachine = computed(() => Boolean(door.value?.me?.machine));
-/** Whether every organisation is open. */
+/** True if all organisations are accessible. */
 export const isAdmin = computed(() => isMachine.value || Boolean(user.value?.admin));
 
 const RANKS = ["ROLE_VIEWER", "ROLE_MEMBER", "ROLE_OPERATOR", "ROLE_OWNER"];
@@ -54,7 +54,7 @@ export async function signInWithToken(value) {
   return true;
 }
 
-/** A set-up link, an invitation or a password made a session; the browser has its cookie. */
+/** Called after a set-up link, an invitation or a password has started a session; the browser has its cookie. */
 export async function signedInNow() {
   ended.value = "";
   await ask();

@@ -1,9 +1,9 @@
-// Whether the view that is shown is complete: <main> is `aria-busy` until it has its module and its answer.
+// Marks an incomplete view: <main> is `aria-busy` until it has its module and its answer.
 import { useLayoutEffect } from "./html.js";
 
 let waiting = 0;
 
-/** Writes the attribute at once, so that nobody meets a new view that still seems complete. */
+/** Sets the attribute at once, so that a new view never seems complete too early. */
 const write = () => document.querySelector("main")?.setAttribute("aria-busy", waiting ? "true" : "false");
 
 /** Marks the view as incomplete while the component is there and `incomplete` holds. @param {boolean} incomplete */

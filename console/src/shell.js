@@ -46,7 +46,7 @@ export function Shell() {
   `;
 }
 
-/** Whether this user may see a page at all. */
+/** Returns whether this user may see a page. */
 const isOpen = (page) => (!page.admin || isAdmin.value) && (!page.role || isAtLeast(page.role));
 
 function skip(event) {
@@ -71,7 +71,7 @@ const Group = ({ group, current }) => group.pages.some(isOpen) && html`
   </div>
 `;
 
-/** A page, from when it is asked for. A file that is gone belongs to a version that was replaced. */
+/** Loads a page. A missing file belongs to a version that was replaced. */
 function Loading({ page }) {
   const [loaded, setLoaded] = useState(/** @type {any} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));

@@ -1,4 +1,4 @@
-// The door: a password, an identity provider, or the admin token; and the links that lead in for the first time.
+// Sign-in: by a password, an identity provider, or the admin token; and by links for the first time.
 import { html, useEffect, useState } from "./html.js";
 import { call } from "./api.js";
 import { rich, t } from "./i18n.js";
@@ -91,7 +91,7 @@ function Token({ options, onWay }) {
 const CALLS = { setup: "RedeemSetupLink", invite: "AcceptInvitation", reset: "RedeemReset" };
 const LEAST = 12;
 
-/** Someone came by a link that makes an account, or gives one a new password. */
+/** The view for a link that creates an account or sets a new password. */
 function Link({ onWay }) {
   const { kind = "setup", token = "" } = link.value ?? {};
   const [whom, setWhom] = useState(/** @type {any} */ ({}));

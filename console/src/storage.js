@@ -1,4 +1,4 @@
-// Storage that a browser may refuse: then what is kept lasts as long as the page.
+// Storage that a browser may refuse: values then last as long as the page.
 const memory = new Map();
 
 /** @param {"local" | "session"} kind */

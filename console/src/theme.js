@@ -1,4 +1,4 @@
-// Light, dark, or as the system says.
+// The theme: light, dark, or the system's.
 import { signal } from "./html.js";
 import { keep, recall } from "./storage.js";
 

@@ -1,4 +1,4 @@
-// What a view shows: the answer of one call, kept while the next one is on its way.
+// The data of a view: the answer of one call, kept while the next one is loading.
 import { useEffect, useRef, useState } from "./html.js";
 import { call } from "./api.js";
 import { useSettling } from "./settling.js";
@@ -40,7 +40,7 @@ export function useView(method, request = {}, { every = 0 } = {}) {
 
   useEffect(() => {
     if (!every) return undefined;
-    // A slow answer is awaited rather than asked for again.
+    // Waits for a slow answer instead of repeating the call.
     const timer = setInterval(() => document.hidden || running.current || read(), every * 1000);
     return () => clearInterval(timer);
   }, [every, method, asked]);

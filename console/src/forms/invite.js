@@ -1,4 +1,4 @@
-// A machine is invited: a token for one machine, in the command for its system.
+// The form that invites a machine: a single-use token in the command for its system.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { moment, num } from "../format.js";

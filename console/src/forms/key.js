@@ -1,4 +1,4 @@
-// A key is created; its value is shown once, with what to do with it.
+// The form that creates a key. Its value is shown once, with instructions for clients.
 import { html, useEffect, useState } from "../html.js";
 import { call } from "../api.js";
 import { t } from "../i18n.js";

@@ -1,4 +1,4 @@
-// An organisation is created, or its limits and weight are changed.
+// The form that creates an organisation, or changes its limits and weight.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { t } from "../i18n.js";

@@ -1,4 +1,4 @@
-// A provider is created, or replaced.
+// The form that creates or replaces a provider.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { t } from "../i18n.js";
@@ -6,7 +6,7 @@ import { CheckField, Field, Form, SelectField, TextField } from "../ui/controls.
 import { Dialog } from "../ui/dialog.js";
 import { announceChange } from "../ui/feedback.js";
 
-/** Where known providers are. */
+/** The base URLs of known providers. */
 const KNOWN = {
   openai: "https://api.openai.com/v1",
   anthropic: "https://api.anthropic.com/v1",
@@ -86,10 +86,10 @@ export function ProviderDialog({ provider, onClose, onDone }) {
   `;
 }
 
-/** At most one quota for a metric and window; others than these stay as they are. */
+/** The form has at most one quota for a metric and window; all other quotas stay as they are. */
 const QUOTAS = [["METRIC_REQUESTS", "60"], ["METRIC_TOKENS", "60"], ["METRIC_REQUESTS", "86400"], ["METRIC_TOKENS", "86400"]];
 
-/** Numbers of a provider's stored credentials, where it has more than one: each may have a quota of its own. */
+/** The numbers of a provider's stored credentials if it has several: each may have its own quota. */
 const several = (provider) => (provider?.credential_count > 1 ? Array.from({ length: provider.credential_count }, (_, index) => index + 1) : []);
 
 function QuotaFields({ title, quota, onQuota }) {

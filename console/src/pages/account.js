@@ -1,4 +1,4 @@
-// The signed-in user's own: password, personal tokens, sign-out everywhere.
+// The signed-in user's account: password, personal tokens, sign-out everywhere.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, day, num } from "../format.js";

@@ -1,4 +1,4 @@
-// Audit: who changed what, from what to what.
+// Audit: who changed what, with the values before and after.
 import { html, useEffect, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, moment, num } from "../format.js";

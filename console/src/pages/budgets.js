@@ -1,4 +1,4 @@
-// Budgets: what limits have counted in their present windows, and where that leads.
+// Budgets: the counts of limits in their current windows, with a forecast.
 import { html } from "../html.js";
 import { count, micro, num, percent } from "../format.js";
 import { t } from "../i18n.js";
@@ -10,7 +10,7 @@ import { Table } from "../ui/table.js";
 const EVERY = 10;
 const DAY = 86_400;
 
-/** What of a limit's window has passed, 0 to 1; 0 for windows that slide and for places. In UTC. */
+/** The elapsed fraction of a limit's window, 0 to 1, in UTC; 0 for sliding windows and concurrency. */
 function passed({ calendar, per_seconds }) {
   const now = new Date();
   const seconds = now.getTime() / 1000;
@@ -55,7 +55,7 @@ function Used({ use }) {
   `;
 }
 
-/** By the end of the window, if it goes on as until now. */
+/** The forecast for the end of the window, at the present rate. */
 function Forecast({ use }) {
   const part = passed(use.limit);
   if (part < 0.02) return html`<span class="muted">–</span>`;

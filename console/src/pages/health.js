@@ -1,4 +1,4 @@
-// Health: who runs what, who refused what, and what an operator has to do about it.
+// Health: what each client runs and has rejected, and what an operator has to do about it.
 import { html } from "../html.js";
 import { ago, count, day, duration, moment, num, percent } from "../format.js";
 import { reason, t } from "../i18n.js";
@@ -9,7 +9,7 @@ import { Card, Figure, Page } from "../ui/page.js";
 import { Table } from "../ui/table.js";
 
 const EVERY = 5;
-/** Records are usually there within seconds of a request's end. */
+/** Records usually arrive within seconds of a request's end. */
 const LATE_MS = 60_000;
 
 export default function Health() {
@@ -78,7 +78,7 @@ function ClientState({ client }) {
   return html`<${Badge} tone="ok">${t("health.connected")}<//>`;
 }
 
-/** What the control plane works at for long, as after an upgrade. */
+/** Long work of the control plane, for example after an upgrade. */
 const Tasks = ({ tasks }) => html`
   <ul class="plain-list">
     ${tasks.map((each) => {
@@ -104,7 +104,7 @@ function Ledger({ sources }) {
   return html`<${Table} label=${t("health.ledger")} columns=${columns} rows=${sources} rowKey=${(each) => each.source} initial="source" />`;
 }
 
-/** Targets and credentials that are left alone at the moment. */
+/** Targets and credentials that rest at the moment. */
 function Rests({ rests }) {
   const columns = [
     { id: "what", title: t("health.what"), main: true, cell: (each) => html`${each.subject}<span class="sub">${t(`health.rest.${each.kind}`)}</span>` },

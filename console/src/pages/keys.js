@@ -1,4 +1,4 @@
-// Keys and limits: who may ask, for what, and how much.
+// Keys and limits: who may use which models, and how much.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, count, day, nano, num } from "../format.js";

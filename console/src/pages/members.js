@@ -1,4 +1,4 @@
-// Members: who belongs to which organisation, in which role; who is invited.
+// Members: people of each organisation with their roles, and invitations.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, day, num } from "../format.js";

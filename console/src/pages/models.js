@@ -1,4 +1,4 @@
-// Models: the catalogue of what clients can ask for; one of them is a route with a page of its own.
+// Models: the catalogue of models that clients can request; each route has its own page.
 import { html, useState } from "../html.js";
 import { count, duration, num, usd } from "../format.js";
 import { t } from "../i18n.js";
@@ -14,7 +14,7 @@ import { RoutePage } from "../routes/page.js";
 import { RouteDialog } from "../routes/form.js";
 import { Share } from "../routes/targets.js";
 
-/** Seconds; weights and health follow what is measured. */
+/** Seconds between updates; weights and health follow measurements. */
 const EVERY = 10;
 
 export default function Models() {
@@ -62,7 +62,7 @@ function Catalogue({ data, add }) {
 
 const context = (route) => Math.max(0, ...(route.targets ?? []).map((each) => num(each.context)));
 
-/** Cheapest target's price, USD per million tokens. */
+/** The price of the cheapest target, USD per million tokens. */
 function Prices({ targets }) {
   const priced = targets.map((each) => each.price).filter((each) => each?.input);
   if (!priced.length) return html`<span class="muted">${t("models.no_price")}</span>`;

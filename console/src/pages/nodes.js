@@ -1,4 +1,4 @@
-// Nodes: own machines, what they offer, how they are used, and how another one joins.
+// Nodes: own machines, their offers and use, and how to add another one.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, bytes, count, duration, nano, num } from "../format.js";
@@ -139,7 +139,7 @@ function Actions({ node, reload }) {
   `;
 }
 
-/** Who gave the most in the last thirty days. */
+/** The largest contributors of the last thirty days. */
 function Contributions({ rows }) {
   const columns = [
     { id: "node", title: t("node.name"), main: true, cell: (each) => html`${each.node_name || each.node_id}<span class="sub">${each.owner}</span>` },

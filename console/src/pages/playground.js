@@ -1,4 +1,4 @@
-// Playground: a question to up to three models at once, by the clients' own endpoint and with a key.
+// Playground: sends a prompt to up to three models at once, through the clients' endpoint with a key.
 import { html, signal, useRef, useState } from "../html.js";
 import { call } from "../api.js";
 import { baseUrl } from "../gateway.js";
@@ -18,7 +18,7 @@ import { targetId } from "../routes/targets.js";
 
 const MOST_SIDES = 3;
 const DAY = 86_400;
-/** Kept in this page's memory alone. */
+/** Kept only in this page's memory. */
 const key = signal("");
 /** @type {{value: import("../playground/column.js").Side[]}} */
 const sides = signal([]);
@@ -109,7 +109,7 @@ function KeyCard({ organisations }) {
   `;
 }
 
-/** What is sent: everything said so far on this side, and the new question. */
+/** The messages to send: the conversation so far in this column, and the new prompt. */
 function request(side, { prompt, images, system, temperature, most, tools }) {
   const content = images.length
     ? [{ type: "text", text: prompt }, ...images.map((url) => ({ type: "image_url", image_url: { url } }))]

@@ -1,4 +1,4 @@
-// Providers: where models are bought, what is stored to buy them with, and how that goes.
+// Providers: base URLs, stored credentials, quotas and errors.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, count, nano, num, percent } from "../format.js";
@@ -65,7 +65,7 @@ const Credentials = ({ item, headroom }) => html`
   </span>
 `;
 
-/** What is left of one quota, or why a credential rests. */
+/** The remainder of a quota, or why a credential rests. */
 function Headroom({ left, several }) {
   const whose = [several ? t("requests.credential", { n: left.credential }) : "", left.target_id].filter(Boolean).join(" · ");
   const share = num(left.limit) ? num(left.remaining) / num(left.limit) : null;
@@ -80,7 +80,7 @@ function Headroom({ left, several }) {
   `;
 }
 
-/** A share of errors, loud where it is large. */
+/** A share of errors, highlighted if it is large. */
 export function Share({ part, whole }) {
   const share = num(whole) ? num(part) / num(whole) : 0;
   if (!num(part)) return html`<span class="muted">0</span>`;

@@ -87,7 +87,7 @@ const Members = ({ schema, schemas }) => {
   return html`<${Fields} schemas=${schemas} fields=${Object.entries(properties).map(([name, each]) => [name, each, each.description, required.includes(name)])} />`;
 };
 
-/** Fields of an object; those that are objects open into theirs. */
+/** The fields of an object; nested objects can be expanded. */
 const Fields = ({ fields, schemas }) => html`
   <dl class="reference">
     ${fields.map(([name, schema, description, required]) => html`<${Member} name=${name} schema=${schema} description=${description} required=${required} schemas=${schemas} />`)}
@@ -111,7 +111,7 @@ function Member({ name, schema, description, required, schemas }) {
   `;
 }
 
-/** What the page says in Russian, loaded where it is shown; null in English, which is in the documents themselves. */
+/** The page's Russian texts, loaded on demand; null in English, whose texts are in the documents themselves. */
 function useRussian() {
   const [found, setFound] = useState(/** @type {typeof import("../i18n/reference/ru.js") | null} */ (null));
   useEffect(() => {
@@ -121,7 +121,7 @@ function useRussian() {
   return found;
 }
 
-/** What a call does and which role it needs, the latter as the document's last sentence. */
+/** Splits a call's description from its role, which is the last sentence of the document's description. */
 function about({ operationId, description = "" }, russian) {
   const [, does, needs] = /^(.*?) ?Needs: ([^.]*)\.$/s.exec(description) ?? ["", description, ""];
   return [russian?.OPERATIONS[operationId] ?? does, needs && t("reference.needs", { role: russian?.NEEDS[needs] ?? needs })].filter(Boolean).join(" ");

@@ -1,4 +1,4 @@
-// Requests: those that run, live; those that ended, searchable; one of them, explained attempt by attempt.
+// Requests: running ones, live; ended ones, searchable; a single one, explained attempt by attempt.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { clock, count, duration, moment, nano, num } from "../format.js";
@@ -14,7 +14,7 @@ import { Explained } from "../requests/explained.js";
 
 const STATUSES = ["", "failed", "cancelled", "expired", "429", "4xx", "5xx"];
 const PAGE = 100;
-/** Running requests that are listed; all of them are counted. */
+/** The maximum of running requests in the list; the count has all of them. */
 const MOST_RUNNING = 200;
 
 export default function Requests() {

@@ -1,4 +1,4 @@
-// Settings: what holds for the gateway as a whole. Each card is a form of its own; the rest stays as it is stored.
+// Settings of the whole gateway. Each card is a separate form, which leaves all other settings unchanged.
 import { html } from "../html.js";
 import { call } from "../api.js";
 import { t } from "../i18n.js";
@@ -29,7 +29,7 @@ function Sections({ data, put }) {
   const gateway = data.gateway ?? {};
   const isFixed = isFiles(gateway.managed_by);
   const file = (gateway.managed_by ?? "").slice(5);
-  // A form begins anew with what was stored meanwhile.
+  // Resets the form to the stored values.
   const shared = { gateway, put, data, isFixed, key: gateway.version };
   const card = (id, Section) => html`<${Card} title=${t(`settings.${id}`)}><p class="hint card-lead">${t(`settings.${id}_text`)}</p><${Section} ...${shared} /><//>`;
   return html`

@@ -1,4 +1,4 @@
-// Start: what is set up and what is next, and how clients are pointed here.
+// Start: a checklist of the set-up, and how to configure clients.
 import { html, useState } from "../html.js";
 import { count, nano, num, short } from "../format.js";
 import { baseUrl } from "../gateway.js";
@@ -15,7 +15,7 @@ import { Card, Figure, Page } from "../ui/page.js";
 import { ProviderDialog } from "../forms/provider.js";
 import { KeyDialog } from "../forms/key.js";
 
-/** Seconds: a step that is taken elsewhere is ticked here soon. */
+/** Seconds between updates, so that a step done elsewhere is ticked soon. */
 const EVERY = 5;
 
 export default function Start() {

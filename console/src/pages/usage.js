@@ -1,4 +1,4 @@
-// Usage and cost: by any two dimensions, this period beside the last one.
+// Usage and cost by any two dimensions, compared with the previous period.
 import { html } from "../html.js";
 import { count, day, duration, micro, nano, num, percent, short } from "../format.js";
 import { t } from "../i18n.js";
@@ -17,7 +17,7 @@ const DIMENSIONS = ["MODEL", "KEY", "ORGANISATION", "PROVIDER", "TARGET", "ROUTE
 const HOUR = 3_600;
 const DAY = 86_400;
 
-/** The beginning of the hour that is `days` ago, so that the same view is the same request for an hour. */
+/** The beginning of the hour `days` ago, so that a view sends identical requests for an hour. */
 const since = (days) => String(Math.floor(Date.now() / 1000 / HOUR) * HOUR - days * DAY);
 
 export default function Usage() {
@@ -92,7 +92,7 @@ function Totals({ now, before }) {
   `;
 }
 
-/** How it stands beside the time before. */
+/** The change from the previous period. */
 function beside(value, former) {
   if (!former) return t("usage.no_before");
   const change = (value - former) / former;

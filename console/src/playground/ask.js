@@ -1,11 +1,11 @@
-// Asks a model as any client does, by the clients' own endpoint, and reads the stream as it comes.
+// Sends a request to a model through the clients' endpoint, as any client does, and reads the stream.
 
 const PATH = "/console/v1/chat/completions";
 
 /**
  * @typedef {{text: string, reasoning: string, tools: {name: string, arguments: string}[], usage: any, target: string,
  *   attempts: string, request: string, first: number, total: number, cache: string, finish: string}} Answer
- *   Times are milliseconds since the request was sent; `first` is 0 until something came.
+ *   Times are milliseconds since the request was sent; `first` is 0 until the first event.
  */
 
 /** @returns {Answer} */
@@ -14,7 +14,7 @@ export const nothing = () => ({
 });
 
 /**
- * Calls `onChange(answer)` with everything so far, a few times a second at most. Throws Error with the gateway's words.
+ * Calls `onChange(answer)` with everything so far, a few times a second at most. Throws Error with the gateway's message.
  * @param {{key: string, body: any, signal: AbortSignal, onChange: (answer: Answer) => void}} options
  */
 export async function ask({ key, body, signal, onChange }) {
@@ -85,7 +85,7 @@ async function* events(body) {
 }
 
 /**
- * What an answer costs at a target's price, USD; null where there is no price. Tokens alone: the ledger knows more.
+ * The cost of an answer at a target's price in USD; null without a price. It counts only tokens; the ledger is exact.
  * @param {any} usage @param {import("../generated/types.d.ts").Price | undefined} price
  */
 export function cost(usage, price) {

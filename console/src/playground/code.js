@@ -1,8 +1,8 @@
-// A question of the playground as code.
+// A request of the playground as code.
 
 const indent = (text, by) => text.replaceAll("\n", `\n${" ".repeat(by)}`);
 
-/** A value of JSON as Python writes it. */
+/** Formats a JSON value as Python code. */
 function python(value) {
   if (value === true) return "True";
   if (value === false) return "False";

@@ -1,4 +1,4 @@
-// One model's side of the conversation, with what each answer took.
+// One model's column of the conversation, with the time and cost of each answer.
 import { html } from "../html.js";
 import { count, duration, num, usd } from "../format.js";
 import { t } from "../i18n.js";

@@ -1,4 +1,4 @@
-// One request: every attempt, why it moved on, what it cost, and what the other targets would have cost.
+// One request explained: every attempt, why it moved on, its cost, and the cost at the other targets.
 import { html } from "../html.js";
 import { count, duration, moment, nano, num } from "../format.js";
 import { reason, t } from "../i18n.js";

@@ -1,4 +1,4 @@
-// What would change, field by field.
+// The difference of a change, field by field.
 import { html } from "../html.js";
 import { t, word } from "../i18n.js";
 import { Notice } from "../ui/feedback.js";

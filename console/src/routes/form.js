@@ -1,4 +1,4 @@
-// The form of a route's options. The gateway says what would change before anything does.
+// The form of a route's options. It shows the difference before a change is made.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { num } from "../format.js";
@@ -20,12 +20,12 @@ const MIB = 1024 * 1024;
 
 const options = (names, prefix) => names.map((each) => [each, t(`${prefix}.${each}`)]);
 
-/** USD per million tokens as it is written → micro-USD; undefined for nothing. */
+/** Converts USD per million tokens, as typed, to micro-USD; undefined for an empty field. */
 const micro = (text) => (text === "" ? undefined : String(Math.round(Number(text) * 1e6)));
 const usd = (value) => (value === undefined ? "" : String(num(value) / 1e6));
 const whole = (text) => Math.round(Number(text) || 0);
 
-/** A target as the form has it; what the form does not show of a price stays. */
+/** A target in the form's notation; parts of a price that the form does not show are kept. */
 const edited = (target) => ({
   stored: target,
   place: target.nodes ? "" : target.provider ?? "",
@@ -142,7 +142,7 @@ function begin(route, data) {
   };
 }
 
-/** The route that the form describes; what it does not show stays as it is stored. */
+/** The route that the form describes; values that it does not show keep their stored state. */
 function document(route, form) {
   const { id, version, managed_by, ...stored } = route ?? {};
   const ms = (text) => whole(Number(text) * 1000);
@@ -168,7 +168,7 @@ function document(route, form) {
   };
 }
 
-/** What would change, in the gateway's words. */
+/** The difference, in the gateway's words. */
 async function difference(route) {
   const answer = await call("Apply", { document: { routes: [route] }, dry_run: true, managed_by: "api" });
   return answer.changes ?? [];

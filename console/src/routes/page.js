@@ -1,4 +1,4 @@
-// One route: the picture of where its requests go now, why, and its options.
+// One route: a picture of where its requests go now and why, and its options.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { count, duration, num, percent } from "../format.js";

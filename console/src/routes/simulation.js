@@ -1,4 +1,4 @@
-// What a proposed route would have meant for the requests of the last day.
+// The effect that a proposed route would have had on the requests of the last day.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { count, duration, nano, num, percent } from "../format.js";

@@ -1,4 +1,4 @@
-// Where a route's requests go: shares, tiers, and how each target does.
+// Where a route's requests go: shares, tiers, and the state of each target.
 import { html } from "../html.js";
 import { count, duration, nano, num, percent } from "../format.js";
 import { reason, t } from "../i18n.js";
@@ -42,7 +42,7 @@ export function Tiers({ explained, rests }) {
   `;
 }
 
-/** Whether a rest is about a target, one of its credentials (`a/m#2`), or all of its provider. */
+/** Returns whether a rest concerns a target, one of its credentials (`a/m#2`), or its whole provider. */
 const isAbout = ({ subject = "" }, id) => [id, id.split("/")[0]].includes(subject.split("#")[0]);
 
 function Target({ target, written, rests }) {

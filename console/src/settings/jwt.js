@@ -81,7 +81,7 @@ function IssuerDialog({ issuer, organisations, onClose, onSend }) {
   `;
 }
 
-/** The first that fits a token decides, so their order counts. */
+/** The first one that matches a token decides, so their order matters. */
 function Grants({ rows, organisations, onRows }) {
   const change = (index, changes) => onRows(rows.map((each, at) => (at === index ? { ...each, ...changes } : each)));
   const add = () => onRows([...rows, { claim: "", value: "", organisation: organisations[0] ?? "", key: "" }]);

@@ -1,4 +1,4 @@
-// The form of one section; what a file manages is shown and cannot be sent.
+// The form of one section. Values that a file manages are shown read-only.
 import { html } from "../html.js";
 import { t } from "../i18n.js";
 import { Form } from "../ui/controls.js";

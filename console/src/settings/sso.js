@@ -10,7 +10,7 @@ import { Section } from "./section.js";
 /** @typedef {import("../generated/types.d.ts").IdentityProvider} IdentityProvider */
 
 const ROLES = ["ROLE_VIEWER", "ROLE_MEMBER", "ROLE_OPERATOR", "ROLE_OWNER"];
-/** Stands in the list of roles beside those of an organisation. */
+/** An additional entry in the list of an organisation's roles. */
 const ADMIN = "admin";
 
 /** @param {import("./section.js").SectionProps} props */

@@ -1,11 +1,11 @@
-// Lines over time, drawn by uPlot when they are needed. A table beside them says the same to those who see none.
+// Charts over time, drawn by uPlot, which is loaded on demand. A table beside them has the same data for screen readers.
 import { html, useEffect, useRef } from "../html.js";
 import { language, t } from "../i18n.js";
 import { colours, theme } from "../theme.js";
 
 const HEIGHT = 220;
 const DAY = 86_400;
-/** Seconds from which on the axis has days instead of hours. */
+/** From this span in seconds, the axis shows days instead of hours. */
 const LONG = 3 * DAY;
 
 /** The library and its stylesheet, once. @returns {Promise<any>} */
@@ -36,7 +36,7 @@ export function Chart({ label, times, series, format }) {
       if (gone || !place.current) return;
       const [accent, muted, line] = colours("accent", "muted", "line");
       const isLong = (times.at(-1) ?? 0) - times[0] > LONG;
-      // Days are those of UTC, as in the ledger; hours are the reader's own.
+      // Days are in UTC, as in the ledger; hours are in the reader's time zone.
       const shape = isLong ? { day: "numeric", month: "short", timeZone: "UTC" } : { hour: "2-digit", minute: "2-digit" };
       const clock = new Intl.DateTimeFormat(language.value, /** @type {any} */ (shape));
       const said = (at) => clock.format(at * 1000);

@@ -1,4 +1,4 @@
-// Text to take along: commands, snippets, secrets.
+// Text to copy: commands, snippets, secrets.
 import { html, useState } from "../html.js";
 import { t } from "../i18n.js";
 import { announce } from "./feedback.js";

@@ -1,4 +1,4 @@
-// Buttons and form fields. Every field has a label, its hint and its error are read with it.
+// Buttons and form fields. Every field has a label; screen readers read its hint and error with it.
 import { html, useId, useRef, useState } from "../html.js";
 import { t } from "../i18n.js";
 import { Icon } from "./icons.js";
@@ -39,7 +39,7 @@ export function Field({ label, hint, error, optional = false, children }) {
   `;
 }
 
-/** A field of one line. `onValue` gets its text. */
+/** A single-line field. Calls `onValue` with its text. */
 export const TextField = ({ label, hint, error, optional, value, onValue, type = "text", suggestions, ...rest }) => html`
   <${Field} label=${label} hint=${hint} error=${error} optional=${optional}>
     ${(attributes) => html`
@@ -59,7 +59,7 @@ export const TextField = ({ label, hint, error, optional, value, onValue, type =
   <//>
 `;
 
-/** A choice of a few. `options` are `[value, text]`. */
+/** A drop-down list. `options` are `[value, text]`. */
 export const SelectField = ({ label, hint, error, optional, value, onValue, options, ...rest }) => html`
   <${Field} label=${label} hint=${hint} error=${error} optional=${optional}>
     ${(attributes) => html`
@@ -82,7 +82,7 @@ export function CheckField({ label, hint, checked, onValue, ...rest }) {
   `;
 }
 
-/** One of a few, all seen at once. `options` are `[value, text]`. */
+/** A group of radio buttons. `options` are `[value, text]`. */
 export function Segmented({ label, value, onValue, options }) {
   const name = useId();
   return html`
@@ -100,7 +100,7 @@ export function Segmented({ label, value, onValue, options }) {
   `;
 }
 
-/** Panels of which one is seen. `tabs` are `[id, text]`; `children(id)` is the panel. */
+/** Tabs with panels. `tabs` are `[id, text]`; `children(id)` returns the panel. */
 export function Tabs({ label, tabs, value, onValue, children }) {
   const id = useId();
   const list = useRef(/** @type {HTMLElement | null} */ (null));
@@ -127,7 +127,7 @@ export function Tabs({ label, tabs, value, onValue, children }) {
 }
 
 /**
- * A form that says what went wrong where it was sent. `onSend` is awaited; what it throws is shown, beside the field
+ * A form that shows errors in place. It awaits `onSend` and shows what it throws, beside the field
  * that `error.param` names if `fields` has it, or below.
  */
 export function Form({ onSend, action, danger = false, children, onCancel, disabled = false }) {

@@ -1,4 +1,4 @@
-// Dialogs: the browser's own, which keeps the focus inside and gives it back.
+// Dialogs, based on the browser's own, which traps and restores the focus.
 import { html, signal, useId, useLayoutEffect, useRef } from "../html.js";
 import { t } from "../i18n.js";
 import { Form, IconButton } from "./controls.js";
@@ -7,7 +7,7 @@ import { Form, IconButton } from "./controls.js";
 export function Dialog({ title, onClose, wide = false, children }) {
   const id = useId();
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  // Before the next paint, so that no key meets a dialog that is not open yet.
+  // Opens before the next paint, so that no key press arrives before the dialog is open.
   useLayoutEffect(() => {
     dialog.current?.showModal();
   }, []);
@@ -25,14 +25,14 @@ export function Dialog({ title, onClose, wide = false, children }) {
 const asked = signal(/** @type {any} */ (null));
 
 /**
- * Asks before something that cannot be taken back. `work` is awaited in the dialog, which shows what it throws.
+ * Asks for confirmation of an irreversible action. The dialog awaits `work` and shows what it throws.
  * @param {{title: string, text: any, action: string, danger?: boolean, work: () => Promise<any>}} question
  */
 export function confirm(question) {
   asked.value = question;
 }
 
-/** Where `confirm` is shown; there once. */
+/** The place where `confirm` shows its dialog; used once per page. */
 export function Confirmation() {
   const question = asked.value;
   if (!question) return null;

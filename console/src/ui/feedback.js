@@ -1,4 +1,4 @@
-// What tells how things are: badges, notices, empty and failed views, and messages that pass.
+// Feedback: badges, notices, empty and failed views, and transient messages.
 import { html, signal } from "../html.js";
 import { t } from "../i18n.js";
 import { useSettling } from "../settling.js";
@@ -16,7 +16,7 @@ export const Notice = ({ tone = "info", title, children }) => html`
   </div>
 `;
 
-/** Nothing is here yet: what that means, and what to do next. */
+/** An empty view: explains why it is empty, and what to do next. */
 export const Empty = ({ icon, title, children, action }) => html`
   <div class="empty">
     <${Icon} name=${icon} />
@@ -26,7 +26,7 @@ export const Empty = ({ icon, title, children, action }) => html`
   </div>
 `;
 
-/** What went wrong, in words of the console where there are some, and in the gateway's. */
+/** An error, with the console's own text if there is one, and the gateway's. */
 export function Failure({ error, onRetry }) {
   const known = { unreachable: "error.unreachable", unavailable: "error.unavailable", permission_denied: "error.denied" };
   const title = t(known[error.code] ?? "error.title");
@@ -42,7 +42,7 @@ export function Failure({ error, onRetry }) {
   `;
 }
 
-/** Takes the place of what is not there yet. */
+/** A placeholder for content that is loading. */
 export function Skeleton({ lines = 4 }) {
   useSettling(true);
   return html`
@@ -52,7 +52,7 @@ export function Skeleton({ lines = 4 }) {
   `;
 }
 
-/** Shows a view's content, or why there is none. `children(data)` is called with the answer. */
+/** Shows a view's content, or the reason for its absence. Calls `children(data)` with the answer. */
 export function Loaded({ view, lines = 6, children }) {
   if (view.data) {
     return html`${view.error && html`<${Failure} error=${view.error} onRetry=${view.reload} />`}${children(view.data)}`;
@@ -72,7 +72,7 @@ export function announce(text, tone = "ok") {
   setTimeout(() => (messages.value = messages.value.filter((each) => each.id !== id)), 6_000);
 }
 
-/** Where `announce` is shown; there once. */
+/** The place where `announce` shows messages; used once per page. */
 export const Announcements = () => html`
   <div class="announcements" role="status" aria-live="polite">
     ${messages.value.map(({ id, text, tone }) => html`<div key=${id} class=${`announcement ${tone}`}>${text}</div>`)}

@@ -1,4 +1,4 @@
-// A page's frame: its heading takes the focus when the reader comes, so that it is read first.
+// A page's frame. Its heading takes the focus on navigation, so that a screen reader reads it first.
 import { html, useEffect, useRef } from "../html.js";
 import { help } from "../help.js";
 import { t } from "../i18n.js";
@@ -6,7 +6,7 @@ import { place } from "../router.js";
 import { signedIn } from "../session.js";
 import { Icon } from "./icons.js";
 
-/** Whether a page was shown before: the first one leaves the focus where the browser has it. */
+/** True once a page was shown: the first one leaves the focus where the browser has it. */
 let moved = false;
 
 /** @param {{title: string, lead?: any, actions?: any, children?: any}} props */
@@ -35,7 +35,7 @@ export function Page({ title, lead, actions, children }) {
   `;
 }
 
-/** A link to what the documentation says of this page. */
+/** A link to the documentation of this page. */
 function Help() {
   const where = help(place.value.path[0] ?? "start");
   return (

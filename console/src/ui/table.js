@@ -1,4 +1,4 @@
-// Tables that become cards where there is no room for columns.
+// Tables that become cards on narrow screens.
 import { html, useMemo, useState } from "../html.js";
 import { t } from "../i18n.js";
 

@@ -1,4 +1,4 @@
-// English: what the gateway has: keys, limits, routes, providers, nodes.
+// English: the gateway's objects: keys, limits, routes, providers, nodes.
 export default {
   "provider.new": "Add a provider",
   "provider.edit": "Provider {name}",

@@ -1,4 +1,4 @@
-// Why things are as they are: the gateway's own sentences, by the codes of xds_server/reasons.py.
+// Reasons: the gateway's own sentences, by the codes of xds_server/reasons.py.
 export default {
   "reason.target.paused": "paused: it is not tried",
   "reason.target.down": "down: it only failed lately",

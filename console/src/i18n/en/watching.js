@@ -1,4 +1,4 @@
-// English: what it did: usage, requests, health, audit; the API reference.
+// English: observation: usage, requests, health, audit; the API reference.
 export default {
   "usage.requests": "Requests",
   "usage.cost": "Cost",

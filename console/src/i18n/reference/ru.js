@@ -1,4 +1,4 @@
-// Русский: what the API reference says of calls, headers and errors. Fields are explained in English alone.
+// Русский: the API reference's texts about calls, headers and errors. Fields are described only in English.
 
 /** By the call's name. @type {Record<string, string>} */
 export const OPERATIONS = {

@@ -1,4 +1,4 @@
-// Русский: what the gateway has: keys, limits, routes, providers, nodes.
+// Русский: the gateway's objects: keys, limits, routes, providers, nodes.
 export default {
   "provider.new": "Новый провайдер",
   "provider.edit": "Провайдер {name}",

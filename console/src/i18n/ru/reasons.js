@@ -1,4 +1,4 @@
-// Why things are as they are, in Russian.
+// Reasons in Russian.
 export default {
   "reason.target.paused": "на паузе: к нему не обращаются",
   "reason.target.down": "не работает: в последнее время только ошибки",

@@ -1,4 +1,4 @@
-// Русский: what it did: usage, requests, health, audit; the API reference.
+// Русский: observation: usage, requests, health, audit; the API reference.
 export default {
   "usage.requests": "Запросы",
   "usage.cost": "Стоимость",
