@@ -130,7 +130,7 @@ def _follow_limits(limiter: Limiter, waiting: WaitingRoom, log: FilteringBoundLo
     limiter.on_overflow = lambda each: log.warning(
         "a limit has more values than are counted apart: the others share one amount",
         **_named(each),
-        counted_apart=values.MOST,
+        counted_apart=values.MAX,
     )
     limiter.alerts.on_alert = lambda alert: log.warning(
         "a limit has refused a request" if alert.refused else "a limit has reached a share of its amount",

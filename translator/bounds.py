@@ -51,5 +51,5 @@ def bounded(reservation: Reservation) -> Reservation:
         model=text(reservation.model, TEXT),
         tokens=count(reservation.tokens),
         prompt=count(reservation.prompt),
-        cost=count(reservation.cost, money.MOST),
+        cost=count(reservation.cost, money.MAX),
     )

@@ -64,7 +64,7 @@ def read(text: str) -> Reservation | None:
         if not request_id:
             return None
         if kind[1:2] == _SAVED:
-            saved = min(max(0, int(kind[2:])), money.MOST)
+            saved = min(max(0, int(kind[2:])), money.MAX)
         elif len(kind) > 1:
             outside = kind.endswith(_OUTSIDE)
             stated = int(kind[1:].removesuffix(_OUTSIDE) or 0)
@@ -95,7 +95,7 @@ def read(text: str) -> Reservation | None:
         len(text) <= bounds.TEXT
         and len(request_id) + len(organisation) + len(key) + len(route) <= bounds.ID
         and 0 <= estimated <= reserved <= bounds.COUNT
-        and 0 <= nano <= money.MOST
+        and 0 <= nano <= money.MAX
         and "%" not in model
     ):
         return made

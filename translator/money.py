@@ -11,7 +11,7 @@ MICRO = 1_000
 #: Nano-USD of a USD.
 USD = 1_000_000_000
 #: The most that one request can cost or earn: 10,000 USD. Sums of 900,000 such requests fit into 64 bits.
-MOST = 10_000 * USD
+MAX = 10_000 * USD
 
 
 def nano_usd(thousandths: int) -> int:

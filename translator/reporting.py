@@ -20,7 +20,7 @@ from translator.policy import limits
 #: Seconds between two checks for alerts, between two reports of counts, and between two calls without news.
 _LOOK, _COUNT, _BEAT = 1.0, 5.0, 15.0
 #: Most counters of one call, and counters examined without a pause.
-_MOST, _AT_ONCE = 500, 250
+_MAX, _AT_ONCE = 500, 250
 _TIMEOUT = 10.0
 _LONGEST_DELAY = 30.0
 _HOLDERS = {"organisation": pb.HOLDER_ORGANISATION, "key": pb.HOLDER_KEY, "route": pb.HOLDER_ROUTE}
@@ -63,7 +63,7 @@ class LimitReporter:
 
     async def report(self, stub: limits_pb2_grpc.LimitsAsyncStub) -> bool:
         """Reports what is new, if anything. Returns False if the control plane did not accept it."""
-        alerts = self._limiter.alerts.pending[:_MOST]
+        alerts = self._limiter.alerts.pending[:_MAX]
         at = time.monotonic()
         news: dict[str, Taken] = {}
         if at - self._counted >= _COUNT:
@@ -72,8 +72,8 @@ class LimitReporter:
         if not alerts and not news and at - self._called < _BEAT:
             return True
         self._called = at
-        for begin in range(0, max(1, len(news)), _MOST):
-            part = dict(list(news.items())[begin : begin + _MOST])
+        for begin in range(0, max(1, len(news)), _MAX):
+            part = dict(list(news.items())[begin : begin + _MAX])
             request = pb.ReportRequest(
                 source=self._source,
                 alerts=map(_alert, alerts),

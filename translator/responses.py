@@ -21,7 +21,7 @@ from translator import log_context
 from translator.errors import Refusal
 
 #: Most responses that are remembered; the oldest is forgotten first.
-MOST = 100_000
+MAX = 100_000
 #: Seconds after which a response is forgotten: providers keep them for 30 days.
 LONGEST = 30 * 86_400
 #: The id as Envoy's module reads it from an answer (facts.h).
@@ -101,11 +101,11 @@ class Responses:
         key = _key(place.organisation, place.id)
         self._places.pop(key, None)
         self._places[key] = place
-        while len(self._places) > MOST:
+        while len(self._places) > MAX:
             del self._places[next(iter(self._places))]
 
     def _append(self, place: Place) -> None:
-        if self._lines >= 2 * MOST:
+        if self._lines >= 2 * MAX:
             self._rewrite()
         try:
             os.write(self._file, msgspec.json.encode(place) + b"\n")

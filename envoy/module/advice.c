@@ -183,7 +183,7 @@ static void name_metric(struct span key, size_t place, char *into) {
 // Records what is left of a quota.
 static void keep(struct advice *advice, struct span key, size_t place, uint64_t remaining, uint64_t limit,
                  uint64_t ms) {
-  if (advice->quota_count == MOST_LEFT) return;
+  if (advice->quota_count == MAX_LEFT) return;
   struct left *left = &advice->quotas[advice->quota_count++];
   *left = (struct left){.limit = limit / 1000, .remaining = remaining / 1000, .wait_ms = ms};
   if (left->wait_ms > LONGEST_WAIT_MS) left->wait_ms = LONGEST_WAIT_MS;

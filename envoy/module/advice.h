@@ -6,7 +6,7 @@
 
 enum { SHORTEST_WAIT_MS = 1000, LONGEST_WAIT_MS = 600000 };
 
-enum { LONGEST_METRIC = 32, MOST_LEFT = 6 };
+enum { LONGEST_METRIC = 32, MAX_LEFT = 6 };
 
 // What is left of one quota.
 struct left {
@@ -19,7 +19,7 @@ struct advice {
   uint64_t wait_ms;  // within the two bounds; 0: not stated
   bool exhausted;    // a quota of the whole account is used up, or nearly
   size_t quota_count;
-  struct left quotas[MOST_LEFT];
+  struct left quotas[MAX_LEFT];
 };
 
 // What has to be left of a quota; with less, it counts as used up.

@@ -6,7 +6,7 @@
 
 enum {
   LONGEST_TIMEOUT_MS = 3600000,
-  MOST_BODY = 1 << 30,  // a check's length has 32 bits
+  MAX_BODY = 1 << 30,  // a check's length has 32 bits
   // Bytes up to which a body is not counted for its key: the rest of the stream weighs more.
   UNCOUNTED_BODY = 4 * 1024,
 };
@@ -24,7 +24,7 @@ static void *configure(struct span text) {
     struct span number = at + 1 < count ? span_next(&text, ' ') : text;
     sound = sound && span_number(number, numbers[at]);
   }
-  if (!sound || timeout_ms < 1 || timeout_ms > LONGEST_TIMEOUT_MS || made.max_body > MOST_BODY) {
+  if (!sound || timeout_ms < 1 || timeout_ms > LONGEST_TIMEOUT_MS || made.max_body > MAX_BODY) {
     CALLBACK(log)(LOG_ERROR, SPAN("trunkline authorise: the configuration is not `<timeout in ms> <bytes of a body> "
                                   "<bytes of strangers> <bytes of a key> <bytes of all keys>`"));
     return NULL;

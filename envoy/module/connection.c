@@ -27,9 +27,9 @@ enum {
   // peer that closes every connection.
   RECONNECT_MS = 50,
   EXPIRY_MS = 1000,
-  MOST_CHECKS = 100000,
+  MAX_CHECKS = 100000,
   // Most connections on which a check is sent: a check that kills its reader must not do so for ever.
-  MOST_TIMES_ASKED = 3,
+  MAX_TIMES_ASKED = 3,
   QUEUED = 102,  // the status of an answer that says that the request waits
   LONGEST_WAIT_MS = 3600000,
 };
@@ -128,7 +128,7 @@ static void disconnect(struct connection *connection) {
   }
   for (struct pending_check *check = connection->asked.oldest, *newer; check; check = newer) {
     newer = check->newer;
-    if ((check->scheduler || check->notice) && check->asked < MOST_TIMES_ASKED) continue;
+    if ((check->scheduler || check->notice) && check->asked < MAX_TIMES_ASKED) continue;
     take_out(connection, check);
     if (check->scheduler) {
       answer(check);
@@ -183,7 +183,7 @@ static bool enqueue(struct connection *connection, struct pending_check *check);
 
 // Appends a frame without an answer. The caller has the lock, as for enqueue.
 static bool enqueue_notice(struct connection *connection, uint64_t number, struct buffer frame) {
-  if (connection->count >= MOST_CHECKS) {
+  if (connection->count >= MAX_CHECKS) {
     buffer_free(&frame);
     return false;
   }
@@ -424,7 +424,7 @@ struct pending_check *connection_send_check(struct connection *connection, envoy
   check->number = ++connection->numbers;
   frame_end(&check->frame, check->number);
   bool left = false;
-  if (connection->count < MOST_CHECKS) {
+  if (connection->count < MAX_CHECKS) {
     left = enqueue(connection, check);
   } else {
     answer(check);

@@ -37,7 +37,7 @@ void copy_headers(struct copy *copy, envoy_filter envoy, bool last) {
 // Takes a piece if there is room.
 static bool take(struct copy *copy, struct span piece) {
   if (piece.size > LONGEST_COPY - copy->body.size) return false;
-  if (!count_take(&held_copies, piece.size, MOST_COPIES)) return false;
+  if (!count_take(&held_copies, piece.size, MAX_COPIES)) return false;
   copy->held += piece.size;
   buffer_add(&copy->body, piece);
   return true;

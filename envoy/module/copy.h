@@ -11,7 +11,7 @@ enum {
   // Most bytes of a copied answer; one cached answer of the translator can contain it.
   LONGEST_COPY = 960 * 1024,
   // Most bytes of all copies that are being made or wait to be sent.
-  MOST_COPIES = 64 * 1024 * 1024,
+  MAX_COPIES = 64 * 1024 * 1024,
   LONGEST_TOKEN = 128,
 };
 

@@ -50,7 +50,7 @@ void facts_report(struct facts *facts, enum report_kind kind, struct span text) 
 void facts_choice(struct facts *facts, uint64_t index, struct span text) {
   size_t at = 0;
   while (at < facts->choice_count && facts->choices[at].index != index) at++;
-  if (at == MOST_CHOICES) return;
+  if (at == MAX_CHOICES) return;
   if (at == facts->choice_count) facts->choices[facts->choice_count++].index = index;
   keep(&facts->choices[at].usage, text, facts->documents);
 }

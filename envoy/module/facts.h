@@ -20,7 +20,7 @@ enum {
   LONGEST_WORD = 32,
   LONGEST_RESPONSE_ID = 512,
   // Most choices that may report their own usage; no server that does so allows more.
-  MOST_CHOICES = 16,
+  MAX_CHOICES = 16,
 };
 
 // The text of one JSON object. A later one replaces it unless its counts are smaller: some servers report a running
@@ -37,7 +37,7 @@ struct facts {
   struct {
     uint64_t index;
     struct report usage;
-  } choices[MOST_CHOICES];
+  } choices[MAX_CHOICES];
   size_t choice_count;
   struct {
     char text[LONGEST_WORD];

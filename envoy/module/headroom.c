@@ -4,23 +4,23 @@
 #include <string.h>
 
 // The least recently used host is forgotten first.
-enum { MOST_HOSTS = 512, KEPT_MS = 60000 };
+enum { MAX_HOSTS = 512, KEPT_MS = 60000 };
 
 struct record {
   uint64_t host;  // 0: free
   uint64_t taken;  // when it was taken
   size_t count;
-  struct left quotas[MOST_LEFT];
+  struct left quotas[MAX_LEFT];
 };
 
-static struct record records[MOST_HOSTS];
+static struct record records[MAX_HOSTS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void headroom_take(uint64_t host, const struct left *quotas, size_t count, uint64_t now) {
   if (!count) return;
   pthread_mutex_lock(&lock);
   struct record *found = &records[0];
-  for (size_t at = 0; at < MOST_HOSTS; at++) {
+  for (size_t at = 0; at < MAX_HOSTS; at++) {
     struct record *record = &records[at];
     if (record->host == host || !record->host) {
       found = record;
@@ -47,7 +47,7 @@ static void report(struct buffer *into, const struct record *record, const struc
 
 void headroom_report(struct buffer *into, uint64_t now) {
   pthread_mutex_lock(&lock);
-  for (size_t at = 0; at < MOST_HOSTS && records[at].host; at++) {
+  for (size_t at = 0; at < MAX_HOSTS && records[at].host; at++) {
     for (size_t each = 0; each < records[at].count; each++) report(into, &records[at], &records[at].quotas[each], now);
   }
   pthread_mutex_unlock(&lock);

@@ -56,9 +56,9 @@ struct account *account_open(struct span key) {
   return account;
 }
 
-enum account_result account_take(struct account *account, uint64_t bytes, uint64_t most_of_key, uint64_t most_in_all) {
-  if (!count_take(&account->count, bytes, most_of_key)) return ACCOUNT_KEY_FULL;
-  if (count_take(&held_in_all, bytes, most_in_all)) return ACCOUNT_TAKEN;
+enum account_result account_take(struct account *account, uint64_t bytes, uint64_t max_of_key, uint64_t max_in_all) {
+  if (!count_take(&account->count, bytes, max_of_key)) return ACCOUNT_KEY_FULL;
+  if (count_take(&held_in_all, bytes, max_in_all)) return ACCOUNT_TAKEN;
   count_give(&account->count, bytes);
   return ACCOUNT_ALL_FULL;
 }

@@ -30,6 +30,6 @@ enum account_result { ACCOUNT_TAKEN, ACCOUNT_KEY_FULL, ACCOUNT_ALL_FULL };
 
 // Returns the account of a key (its id), shared by all its requests.
 struct account *account_open(struct span key);
-enum account_result account_take(struct account *account, uint64_t bytes, uint64_t most_of_key, uint64_t most_in_all);
+enum account_result account_take(struct account *account, uint64_t bytes, uint64_t max_of_key, uint64_t max_in_all);
 void account_give(struct account *account, uint64_t bytes);
 void account_close(struct account *account);

@@ -41,9 +41,9 @@ static bool may_log_limit(void) {
 static bool pause_limited(struct attempt *attempt) {
   const struct advice *advice = &attempt->head.advice;
   if (attempt->target.node && advice->wait_ms < SHORTEST_OF_MACHINE_MS) return false;
-  struct pause pause = {.cause = 429, .for_all = advice->exhausted, .ms = advice->wait_ms, .most_ms = advice->wait_ms};
+  struct pause pause = {.cause = 429, .for_all = advice->exhausted, .ms = advice->wait_ms, .max_ms = advice->wait_ms};
   pause.stated = advice->wait_ms > 0;
-  if (!pause.stated) pause.ms = LIMITED_MS, pause.most_ms = LONGEST_LIMITED_MS;
+  if (!pause.stated) pause.ms = LIMITED_MS, pause.max_ms = LONGEST_LIMITED_MS;
   if (request_paused(attempt->request, attempt->host, pause) && may_log_limit()) {
     log_pause(attempt, SPAN(" is at its limit ("), pause.ms);
   }
@@ -59,7 +59,7 @@ static bool pause_refused(struct attempt *attempt) {
                               .for_all = for_all,
                               .stated = true,
                               .ms = REFUSED_MS,
-                              .most_ms = LONGEST_REFUSED_MS};
+                              .max_ms = LONGEST_REFUSED_MS};
   if (request_paused(attempt->request, attempt->request->credential, pause)) {
     log_pause(attempt, SPAN(" refuses its credential ("), pause.ms);
   }
@@ -72,8 +72,8 @@ void pause_ahead(const struct attempt *attempt) {
   if (!attempt->target.node) headroom_take(attempt->host, advice->quotas, advice->quota_count, hosts_now());
   if (attempt->target.node || attempt->head.status == 429 || !advice->exhausted) return;
   struct pause pause = {
-      .cause = CAUSE_QUOTA, .for_all = true, .stated = true, .ms = advice->wait_ms, .most_ms = advice->wait_ms};
-  if (!pause.ms) pause.stated = false, pause.ms = pause.most_ms = LIMITED_MS;
+      .cause = CAUSE_QUOTA, .for_all = true, .stated = true, .ms = advice->wait_ms, .max_ms = advice->wait_ms};
+  if (!pause.ms) pause.stated = false, pause.ms = pause.max_ms = LIMITED_MS;
   if (request_paused(attempt->request, attempt->host, pause) && may_log_limit()) {
     log_pause(attempt, SPAN(" has used up its quota ("), pause.ms);
   }

@@ -8,7 +8,7 @@
 #include "hosts.h"
 #include "rendezvous.h"
 
-enum { MOST_TARGETS = 4096 };
+enum { MAX_TARGETS = 4096 };
 
 static bool parse_target(struct span line, struct plan_target *target) {
   struct span tier = span_next(&line, ' '), group = span_next(&line, ' '), weight = span_next(&line, ' ');
@@ -37,7 +37,7 @@ struct plan *plan_new(struct span text) {
   *plan = (struct plan){.id = ++ids};
   buffer_add(&plan->text, text);
   for (size_t at = 0; at < text.size; at++) plan->count += text.data[at] == '\n';
-  bool sound = plan->count && plan->count <= MOST_TARGETS;
+  bool sound = plan->count && plan->count <= MAX_TARGETS;
   plan->targets = allocate(sizeof *plan->targets * (sound ? plan->count : 1));
   memset(plan->targets, 0, sizeof *plan->targets * (sound ? plan->count : 1));
   struct span rest = buffer_span(&plan->text);
@@ -46,7 +46,7 @@ struct plan *plan_new(struct span text) {
     plan->has_quotas = plan->has_quotas || plan->targets[at].quotas;
   }
   if (sound && !rest.size) return plan;
-  if (plan->count > MOST_TARGETS) plan->count = 0;  // the plan is invalid
+  if (plan->count > MAX_TARGETS) plan->count = 0;  // the plan is invalid
   plan_free(plan);
   return NULL;
 }

@@ -8,7 +8,7 @@
 
 enum { PARTS = 60, KEPT = PARTS + 1 };
 
-static const uint64_t MOST_SECONDS = 31 * 86400, MOST_AMOUNT = 1000000000000000;
+static const uint64_t MAX_SECONDS = 31 * 86400, MAX_AMOUNT = 1000000000000000;
 
 struct counter {
   enum quota_metric metric;
@@ -21,7 +21,7 @@ struct counter {
 };
 
 struct account {
-  struct counter counters[MOST_QUOTAS];
+  struct counter counters[MAX_QUOTAS];
 };
 
 // A credential gets an account with its first request and keeps it: operators have few credentials.
@@ -33,13 +33,13 @@ static bool parse_quota(struct span text, struct quota *quota) {
   if (!seconds.size || (seconds.data[0] != 'r' && seconds.data[0] != 't')) return false;
   quota->metric = seconds.data[0] == 'r' ? QUOTA_REQUESTS : QUOTA_TOKENS;
   return span_number(span_from(seconds, 1), &quota->seconds) && span_number(text, &quota->amount) && quota->seconds &&
-         quota->seconds <= MOST_SECONDS && quota->amount && quota->amount <= MOST_AMOUNT;
+         quota->seconds <= MAX_SECONDS && quota->amount && quota->amount <= MAX_AMOUNT;
 }
 
 bool quotas_parse(struct span text, uint64_t account, struct quotas *quotas) {
   *quotas = (struct quotas){.account = account};
   while (text.size) {
-    if (quotas->count == MOST_QUOTAS || !parse_quota(span_next(&text, ';'), &quotas->all[quotas->count])) return false;
+    if (quotas->count == MAX_QUOTAS || !parse_quota(span_next(&text, ';'), &quotas->all[quotas->count])) return false;
     quotas->count++;
   }
   return quotas->count > 0;
@@ -61,7 +61,7 @@ static void advance(struct counter *counter, uint64_t now) {
 // Returns the counter of a quota. A new one replaces the one that was not checked for the longest time.
 static struct counter *find(struct account *account, const struct quota *quota, uint64_t now) {
   struct counter *found = account->counters;
-  for (size_t at = 0; at < MOST_QUOTAS; at++) {
+  for (size_t at = 0; at < MAX_QUOTAS; at++) {
     struct counter *counter = &account->counters[at];
     if (counter->seconds == quota->seconds && counter->metric == quota->metric) {
       found = counter;
@@ -151,10 +151,10 @@ static void change(struct counter *counter, uint64_t at, uint64_t less, uint64_t
 
 static void correct(struct charge *charge, uint64_t requests, uint64_t tokens, uint64_t now) {
   if (!charge->account) return;
-  if (tokens > MOST_AMOUNT) tokens = MOST_AMOUNT;
+  if (tokens > MAX_AMOUNT) tokens = MAX_AMOUNT;
   pthread_mutex_lock(&lock);
   struct account *account = account_of(charge->account);
-  for (size_t at = 0; at < MOST_QUOTAS; at++) {
+  for (size_t at = 0; at < MAX_QUOTAS; at++) {
     struct counter *counter = &account->counters[at];
     if (!counter->seconds) continue;
     bool counts_tokens = counter->metric == QUOTA_TOKENS;
@@ -185,7 +185,7 @@ void quotas_report(struct buffer *into, uint64_t now) {
   for (size_t at = 0; at < accounts.capacity; at++) {
     struct account *account = accounts.entries[at].value;
     if (!accounts.entries[at].number) continue;
-    for (size_t each = 0; each < MOST_QUOTAS; each++) {
+    for (size_t each = 0; each < MAX_QUOTAS; each++) {
       report(into, accounts.entries[at].number, &account->counters[each], now);
     }
   }

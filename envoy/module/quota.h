@@ -9,7 +9,7 @@
 
 #include "bytes.h"
 
-enum { MOST_QUOTAS = 8 };
+enum { MAX_QUOTAS = 8 };
 
 enum quota_metric { QUOTA_REQUESTS, QUOTA_TOKENS };
 
@@ -22,7 +22,7 @@ struct quota {
 struct quotas {
   uint64_t account;
   size_t count;
-  struct quota all[MOST_QUOTAS];
+  struct quota all[MAX_QUOTAS];
 };
 
 // What one attempt has taken.

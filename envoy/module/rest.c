@@ -112,8 +112,8 @@ bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now) {
   bool begins = !running || (!concerned && rest->reach == REACH_CALLER);
   if (begins) rest->pauses++;
   uint64_t ms = pause->ms;
-  for (unsigned at = 1; at < rest->pauses && ms < pause->most_ms; at++) ms *= 2;
-  if (ms > pause->most_ms) ms = pause->most_ms;
+  for (unsigned at = 1; at < rest->pauses && ms < pause->max_ms; at++) ms *= 2;
+  if (ms > pause->max_ms) ms = pause->max_ms;
   int both = common(rest->caller, pause->caller);
   if (pause->for_all || known || (confirms && both == STRANGERS)) {
     rest->reach = REACH_ALL;

@@ -74,7 +74,7 @@ struct pause {
   bool for_all;  // it holds for everybody
   bool stated;  // the host said for how long; otherwise the rest is only a preference
   uint64_t ms;  // of the first pause
-  uint64_t most_ms;  // each further pause is twice as long as the last, up to this
+  uint64_t max_ms;  // each further pause is twice as long as the last, up to this
 };
 
 // Returns the host's state for a caller. `random` is the request's own number, which selects requests while the share

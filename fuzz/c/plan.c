@@ -5,7 +5,7 @@
 
 #include "fuzz.h"
 
-enum { MOST_ATTEMPTS = 4096 };
+enum { MAX_ATTEMPTS = 4096 };
 
 struct world {
   const struct plan *plan;
@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     HOLDS(choice.verdict != CHOICE_LIVES || choice.tries[choice.current] < target->tries);
     choice_begin(&choice);
     HOLDS(++attempts <= most);
-  } while (choice.verdict != CHOICE_GIVE_UP && attempts < MOST_ATTEMPTS);
+  } while (choice.verdict != CHOICE_GIVE_UP && attempts < MAX_ATTEMPTS);
   choice_free(&choice);
   plan_free(plan);
   return 0;

@@ -5,7 +5,7 @@
 
 #include "fuzz.h"
 
-enum { MOST_SECRET = 40 };
+enum { MAX_SECRET = 40 };
 
 static struct buffer redacted(struct span secret, struct span text, const uint32_t *seed) {
   struct redactor redactor = redactor_of(secret);
@@ -50,7 +50,7 @@ static struct buffer quoted(struct span input, struct span secret) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct span input = {(const char *)data, size};
   uint32_t seed = take_byte(&input);
-  size_t length = SHORTEST_SECRET + take_byte(&input) % (MOST_SECRET - SHORTEST_SECRET);
+  size_t length = SHORTEST_SECRET + take_byte(&input) % (MAX_SECRET - SHORTEST_SECRET);
   if (length > input.size) return 0;
   struct span secret = span_between(input, 0, length);
   for (size_t at = 0; at < length; at++) {

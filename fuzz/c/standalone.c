@@ -8,9 +8,9 @@
 
 #include "fuzz.h"
 
-enum { MOST_INPUTS = 4096, LONGEST_INPUT = 1 << 16, MOST_CHANGES = 8 };
+enum { MAX_INPUTS = 4096, LONGEST_INPUT = 1 << 16, MAX_CHANGES = 8 };
 
-static struct span inputs[MOST_INPUTS];
+static struct span inputs[MAX_INPUTS];
 static size_t count;
 static uint64_t state = 88172645463325252u;
 static const char *last;
@@ -30,7 +30,7 @@ static void run(struct span input) {
 
 static void add_file(const char *path) {
   FILE *file = fopen(path, "rb");
-  if (!file || count == MOST_INPUTS) {
+  if (!file || count == MAX_INPUTS) {
     fprintf(stderr, "cannot read %s\n", path);
     exit(2);
   }
@@ -62,7 +62,7 @@ static void add(const char *path) {
 static struct span changed(void) {
   struct buffer text = {0};
   buffer_add(&text, inputs[dice(count)]);
-  for (uint64_t change = dice(MOST_CHANGES) + 1; change > 0; change--) {
+  for (uint64_t change = dice(MAX_CHANGES) + 1; change > 0; change--) {
     struct span other = inputs[dice(count)];
     size_t at = dice(text.size + 1), size = dice(text.size - at + 1);
     struct buffer fresh = {0};
@@ -113,7 +113,7 @@ int main(int argument_count, char **arguments) {
   for (time_t end = time(NULL) + (time_t)seconds; seconds > 0 && time(NULL) < end; runs++) {
     struct span input = changed();
     run(input);
-    if (count < MOST_INPUTS && dice(1024) == 0) {
+    if (count < MAX_INPUTS && dice(1024) == 0) {
       inputs[count++] = input;
     } else {
       free((char *)input.data);

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from fuzz.targets._pieces import headed
 from translator.bodies import estimate
-from translator.bodies.estimate import BYTES_PER_TOKEN, MOST_TOKENS, Estimate
+from translator.bodies.estimate import BYTES_PER_TOKEN, MAX_TOKENS, Estimate
 from translator.bodies.json_body import parse
 from translator.errors import Refusal
 
@@ -26,9 +26,9 @@ def check(data: bytes) -> bool:
     estimated = _estimated(path, body)
     if estimated is None:
         return False
-    assert 1 <= estimated.prompt <= MOST_TOKENS
-    assert 0 <= estimated.most <= MOST_TOKENS
-    assert estimated.most <= estimated.output(0) <= MOST_TOKENS
+    assert 1 <= estimated.prompt <= MAX_TOKENS
+    assert 0 <= estimated.most <= MAX_TOKENS
+    assert estimated.most <= estimated.output(0) <= MAX_TOKENS
     brace = body.index(b"{") + 1
     for more in (body[:brace] + b'"text":"%b",' % _TEXT.encode() + body[brace:], *_with_a_message(body)):
         estimated = _estimated(path, more)

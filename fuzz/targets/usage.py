@@ -14,7 +14,7 @@ UNDER_TEST = tuple(
     f"translator.ledger.{name}"
     for name in ("answer_facts", "reported", "usage", "units", "delivered", "plausibility")
 )
-MOST = 1 << 53
+MAX = 1 << 53
 _RESERVATION = reservation("r1")
 _LINE = lines.parse(request_line("r1").rstrip())
 assert _LINE is not None
@@ -30,11 +30,11 @@ def check(data: bytes) -> bool:
     tokens = usage.used(line, _RESERVATION)
     assert tokens.cached >= 0 <= tokens.cache_write
     assert 0 <= tokens.cached + tokens.cache_write + tokens.cache_write_1h <= tokens.prompt
-    assert 0 <= tokens.reasoning <= tokens.completion < MOST
+    assert 0 <= tokens.reasoning <= tokens.completion < MAX
     assert 0 <= tokens.audio_input <= tokens.prompt
     assert 0 <= tokens.audio_output <= tokens.completion
     assert tokens.audio_in_ms >= 0 <= tokens.search_units
-    assert tokens.prompt <= max(line.bytes_in, plausibility.most_prompt(line, _RESERVATION))
+    assert tokens.prompt <= max(line.bytes_in, plausibility.max_prompt(line, _RESERVATION))
     assert tokens.claimed_prompt == 0 or tokens.claimed_prompt > tokens.prompt
     assert tokens.claimed_completion == 0 or tokens.claimed_completion > tokens.completion
     try:

@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 #: Of Envoy; a key may hold 32 MiB of bodies then, all together 128 MiB, and strangers 32 MiB.
 MEMORY = "512MiB"
 #: Generous: Envoy alone has some 70 MiB, and a body is there twice while it is checked.
-MOST = 450 * MIB
+MAX = 450 * MIB
 KEYS = ("victim", "greedy", "other1", "other2", "other3", "other4", "late")
 
 
@@ -71,7 +71,7 @@ async def ask(gateway: GatewayProcess, name: str, size: int = 500) -> tuple[int,
 
 @asynccontextmanager
 async def watched(gateway: GatewayProcess) -> AsyncIterator[None]:
-    """Asserts that Envoy stays within `MOST`, and that the victim's requests all succeed meanwhile."""
+    """Asserts that Envoy stays within `MAX`, and that the victim's requests all succeed meanwhile."""
     envoy, peak, done, statuses = gateway.service_pid("envoy"), 0, asyncio.Event(), Counter[int]()
 
     async def follow() -> None:
@@ -90,7 +90,7 @@ async def watched(gateway: GatewayProcess) -> AsyncIterator[None]:
         done.set()
         await following
     assert statuses.keys() == {200}
-    assert peak < MOST, f"Envoy had {peak // MIB} MiB"
+    assert peak < MAX, f"Envoy had {peak // MIB} MiB"
     assert gateway.service_pid("envoy") == envoy
 
 

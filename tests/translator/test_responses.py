@@ -69,7 +69,7 @@ def test_a_target_cannot_take_over_another_organisations_response(tmp_path: Path
 
 
 def test_memory_and_file_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responses, "MOST", 10)
+    monkeypatch.setattr(responses, "MAX", 10)
     known = opened(tmp_path, Clock())
     for number in range(100):
         known.response_created(f"resp_{number}\n\na/m\n{LOG_CONTEXT}")

@@ -12,8 +12,8 @@ import struct
 
 _UNKNOWN_BYTES_PER_SECOND = 4_000
 #: The highest data rates: two channels of 24 bits at 192 kHz; MP3 and similar formats at 320 and 512 kbit/s.
-_MOST_UNPACKED, _MOST_MP3, _MOST_OGG = 1_152_000, 40_000, 64_000
-_MOST_MS = 24 * 3_600_000
+_MAX_UNPACKED, _MOST_MP3, _MAX_OGG = 1_152_000, 40_000, 64_000
+_MAX_MS = 24 * 3_600_000
 #: kbit/s of MP3 (layer III) by index, MPEG-1 and MPEG-2; samples per second by index, MPEG-1.
 _RATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
 _RATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
@@ -32,21 +32,21 @@ def milliseconds(sound: bytes) -> tuple[int, bool]:
     except (struct.error, IndexError, ZeroDivisionError):
         found = 0
     if found > 0:
-        return min(found, _MOST_MS), True
-    return min(_rounded_up(len(sound), _UNKNOWN_BYTES_PER_SECOND), _MOST_MS), False
+        return min(found, _MAX_MS), True
+    return min(_rounded_up(len(sound), _UNKNOWN_BYTES_PER_SECOND), _MAX_MS), False
 
 
 def _by_container(head: bytes, sound: bytes) -> int:
     size = len(sound)
     if head.startswith(b"RIFF") and head[8:12] == b"WAVE":
-        return max(_wav(head, size), _rounded_up(size, _MOST_UNPACKED))
+        return max(_wav(head, size), _rounded_up(size, _MAX_UNPACKED))
     if head.startswith(b"fLaC"):
         packed = int.from_bytes(head[18:26], "big")  # 20 bits rate, 3 channels, 5 depth, 36 samples
-        return max(_rounded_up(packed & (1 << 36) - 1, packed >> 44), _rounded_up(size, _MOST_UNPACKED))
+        return max(_rounded_up(packed & (1 << 36) - 1, packed >> 44), _rounded_up(size, _MAX_UNPACKED))
     if head.startswith(b"OggS"):
-        return max(_ogg(head, sound[-_HEAD:]), _rounded_up(size, _MOST_OGG))
+        return max(_ogg(head, sound[-_HEAD:]), _rounded_up(size, _MAX_OGG))
     if head[4:8] == b"ftyp":  # possibly video
-        return max(_mp4(head) or _mp4(sound[-_HEAD:]), _rounded_up(size, _MOST_UNPACKED))
+        return max(_mp4(head) or _mp4(sound[-_HEAD:]), _rounded_up(size, _MAX_UNPACKED))
     return max(found, _rounded_up(size, _MOST_MP3)) if (found := _mp3(head, size)) else 0
 
 

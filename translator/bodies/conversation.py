@@ -9,7 +9,7 @@ from typing import Any
 #: Characters of each text that are used.
 _LONGEST_TEXT = 4_096
 #: Most messages before the user's first one, parts of a message, and tools that are used.
-_MOST = 16
+_MAX = 16
 
 
 def digest(values: Mapping[str, Any]) -> int:
@@ -27,7 +27,7 @@ def digest(values: Mapping[str, Any]) -> int:
             return 0
         tools = values.get("tools")
         if type(tools) is list:
-            texts += [_tool(each) for each in tools[:_MOST]]
+            texts += [_tool(each) for each in tools[:_MAX]]
     # A text may contain half of an escaped surrogate pair.
     joined = "\0".join(texts).encode("utf-8", "replace")
     return int.from_bytes(blake2b(joined, digest_size=8).digest(), "little")
@@ -42,7 +42,7 @@ def _head(values: Mapping[str, Any]) -> Iterator[str]:
     if type(messages) is str:
         yield messages[:_LONGEST_TEXT]
     elif type(messages) is list:
-        for message in messages[:_MOST]:
+        for message in messages[:_MAX]:
             if type(message) is not dict:
                 return  # a list of tokens or of prompts
             role = message.get("role")
@@ -57,7 +57,7 @@ def _content(content: object) -> Iterator[str]:
     if type(content) is str:
         yield content[:_LONGEST_TEXT]
     elif type(content) is list:
-        for part in content[:_MOST]:
+        for part in content[:_MAX]:
             if type(part) is dict:
                 for value in part.values():
                     # An image is an object with its address, or the address itself.

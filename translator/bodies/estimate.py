@@ -25,18 +25,18 @@ DEFAULT_OUTPUT = 1_024
 MEDIUM = 765
 BYTES_PER_TOKEN = 4
 #: Bytes of text per token, on average over texts and tokenisers.
-_MOST_BYTES_PER_TOKEN = 16
+_MAX_BYTES_PER_TOKEN = 16
 #: Bytes of sound and video per token: ten tokens a second of speech at 32 kbit/s.
 _BYTES_PER_STREAMED_TOKEN = 400
 #: Bytes per token of a document with layout and pictures (PDF).
 _BYTES_PER_PAGED_TOKEN = 40
 #: The largest estimate.
-MOST_TOKENS = 1_000_000_000
+MAX_TOKENS = 1_000_000_000
 
 #: Bytes up to which a body counts as text without being examined.
 _SMALL = 8_192
 #: Most messages, parts and prompts that are examined; the rest counts as dense text.
-_MOST_VALUES = 10_000
+_MAX_VALUES = 10_000
 #: Endpoints that generate no tokens.
 _NO_OUTPUT = frozenset({"/v1/embeddings", "/v1/moderations", "/v1/rerank", "/v1/audio/speech"})
 #: The members that state a maximum for one answer, by the endpoints at which every server honours them.
@@ -122,14 +122,14 @@ class Estimate(msgspec.Struct, frozen=True, gc=False, array_like=True):
     @property
     def certain(self) -> int:
         """The tokens that the prompt has at least, in any tokeniser; those of media are uncertain and left out."""
-        return max(0, self.prompt - self.media) * BYTES_PER_TOKEN // _MOST_BYTES_PER_TOKEN
+        return max(0, self.prompt - self.media) * BYTES_PER_TOKEN // _MAX_BYTES_PER_TOKEN
 
     @property
     def most(self) -> int:
         """The most tokens of all answers by the request's own maximum; 0 if it states none."""
         if self.loose or not self.stated:
             return 0
-        return min(max(self.stated, self.least) * self.answers, MOST_TOKENS)
+        return min(max(self.stated, self.least) * self.answers, MAX_TOKENS)
 
     def output(self, default: int) -> int:
         """Returns the tokens to reserve for all answers. Each answer without a maximum gets `default`, or
@@ -145,7 +145,7 @@ class Estimate(msgspec.Struct, frozen=True, gc=False, array_like=True):
                 default = default or DEFAULT_OUTPUT
                 each = default if default > each else each  # noqa: FURB136
         total = each * self.answers
-        return total if total < MOST_TOKENS else MOST_TOKENS  # noqa: FURB136
+        return total if total < MAX_TOKENS else MAX_TOKENS  # noqa: FURB136
 
 
 NO_TOKENS = Estimate(0, 0)
@@ -211,7 +211,7 @@ def _text(body: bytes, values: Mapping[str, Any]) -> int:
 def _prompt(text: int, tokens: int) -> int:
     """Returns the tokens of a number of bytes of text, plus `tokens` for everything that is not text."""
     tokens += text // BYTES_PER_TOKEN
-    return tokens if 0 < tokens < MOST_TOKENS else max(1, min(tokens, MOST_TOKENS))
+    return tokens if 0 < tokens < MAX_TOKENS else max(1, min(tokens, MAX_TOKENS))
 
 
 def _outside(values: Mapping[str, Any]) -> bool:
@@ -220,7 +220,7 @@ def _outside(values: Mapping[str, Any]) -> bool:
         return True
     tools = values.get("tools")
     if type(tools) is list:
-        return any(type(each) is dict and each.get("type") not in _OWN_TOOLS for each in tools[:_MOST_VALUES])
+        return any(type(each) is dict and each.get("type") not in _OWN_TOOLS for each in tools[:_MAX_VALUES])
     return type(values.get("prompt")) is dict
 
 
@@ -246,11 +246,11 @@ def _tokens(prompts: list[Any]) -> tuple[int, int]:
     if list not in kinds and int not in kinds:
         return 0, 0
     taken = tokens = 0
-    for each in prompts[:_MOST_VALUES]:
+    for each in prompts[:_MAX_VALUES]:
         if type(each) is list and set(map(type, each)) == {int}:
             taken += len(orjson.dumps(each))
             tokens += len(each)
-    if kinds != {list} or len(prompts) > _MOST_VALUES or any(set(map(type, each)) - {int} for each in prompts):
+    if kinds != {list} or len(prompts) > _MAX_VALUES or any(set(map(type, each)) - {int} for each in prompts):
         whole = len(orjson.dumps(prompts))
         return whole, whole // 2
     return taken, tokens
@@ -271,7 +271,7 @@ def _media(path: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
         return found
     for member in _IMAGES.get(path, ()):
         value = values.get(member)
-        for each in value[:_MOST_VALUES] if type(value) is list else (value,):
+        for each in value[:_MAX_VALUES] if type(value) is list else (value,):
             found += [("image", content) for content in _contents(each, (*_INNER, "image_url"))]
     for part in _parts(path, values):
         said = part.get("type")
@@ -304,7 +304,7 @@ def _parts(path: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         items = values.get(outer)
         if type(items) is not list:
             continue
-        for item in items[:_MOST_VALUES]:
+        for item in items[:_MAX_VALUES]:
             if type(item) is not dict:
                 continue
             value = item if inner is None else item.get(inner)
@@ -313,9 +313,9 @@ def _parts(path: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
             if type(value) is dict:
                 found.append(value)
             elif type(value) is list:
-                found += [part for part in value[:_MOST_VALUES] if type(part) is dict]
-            if len(found) > _MOST_VALUES:
-                return found[:_MOST_VALUES]
+                found += [part for part in value[:_MAX_VALUES] if type(part) is dict]
+            if len(found) > _MAX_VALUES:
+                return found[:_MAX_VALUES]
     return found
 
 
@@ -365,7 +365,7 @@ def _answers(path: str, values: Mapping[str, Any]) -> int:
     prompts = values.get("prompt")
     if type(prompts) is list and prompts and set(map(type, prompts)) != {int}:
         answers *= len(prompts)  # completions: each prompt has its answers
-    return min(answers, MOST_TOKENS)
+    return min(answers, MAX_TOKENS)
 
 
 def _stated(path: str, values: Mapping[str, Any]) -> tuple[int, bool, int]:
@@ -393,4 +393,4 @@ def _number(value: object) -> int:
         value = float(value)
     if type(value) is not int and type(value) is not float:
         return 0
-    return math.ceil(min(value, MOST_TOKENS)) if value > 0 else 0
+    return math.ceil(min(value, MAX_TOKENS)) if value > 0 else 0

@@ -31,7 +31,7 @@ KINDS = {
 _KNOWN = frozenset(KINDS.values())
 #: Names that are compared with those of prices, and stand between the colons of the word.
 _NAME = re.compile(r"[0-9A-Za-z._+\-]{1,32}")
-_MOST_IMAGES = 1_000
+_MAX_IMAGES = 1_000
 #: The documents of one search unit of a rerank.
 DOCUMENTS_PER_SEARCH = 100
 
@@ -61,7 +61,7 @@ def of_json(path: str, values: Mapping[str, Any], answers: int) -> str:
     if kind == RERANK:
         documents = values.get("documents")
         return f"{kind}{len(documents) if type(documents) is list else 1}"
-    return f"{kind}{min(answers, _MOST_IMAGES)}:{_name(values.get('size'))}:{_name(values.get('quality'))}"
+    return f"{kind}{min(answers, _MAX_IMAGES)}:{_name(values.get('size'))}:{_name(values.get('quality'))}"
 
 
 def of_form(path: str, form: FormBody, answers: int) -> str:
@@ -70,7 +70,7 @@ def of_form(path: str, form: FormBody, answers: int) -> str:
     if kind == TRANSCRIPTION:
         length, exact = audio.milliseconds(form.file("file"))
         return f"{kind}{length}:{'' if exact else ABOUT}"
-    return f"{kind}{min(answers, _MOST_IMAGES)}:{_name(form.field('size'))}:{_name(form.field('quality'))}"
+    return f"{kind}{min(answers, _MAX_IMAGES)}:{_name(form.field('size'))}:{_name(form.field('quality'))}"
 
 
 def read(word: str) -> RequestedUnits | None:

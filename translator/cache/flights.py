@@ -13,7 +13,7 @@ from translator.cache.key import Rule, Wanted
 from translator.limits import Reservation
 
 #: Most answers on their way that are tracked; further ones are not cached.
-_MOST = 20_000
+_MAX = 20_000
 #: Seconds after which an answer without any news is given up: Envoy was killed.
 _LONGEST = 3_600.0
 
@@ -89,7 +89,7 @@ class Flights:
         self._give_up(flight.begun)
         if flight.token in self._by_token:
             return True  # Envoy asks again
-        if len(self._by_token) >= _MOST:
+        if len(self._by_token) >= _MAX:
             return False
         self._by_token[flight.token] = flight
         self._leading.setdefault(flight.wanted.key, flight)

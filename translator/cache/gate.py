@@ -262,7 +262,7 @@ class CacheGate:
         cached.until = cached.at + flight.rule.ttl
         cached.saved = self._cost_of(flight.reservation, passed) if flight.reservation is not None else 0
         flight.cached = cached
-        putting = self._stores.of(flight.rule).put(flight.wanted.key, flight.route, cached, flight.rule.most_bytes)
+        putting = self._stores.of(flight.rule).put(flight.wanted.key, flight.route, cached, flight.rule.max_bytes)
         if isinstance(putting, bool):
             self._flights.landed(flight, FlightResult.CACHED)
         else:

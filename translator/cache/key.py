@@ -38,7 +38,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a route caches. `ttl` is in seconds, above 0. `most_bytes` is the memory for the route's answers; 0
+    """How a route caches. `ttl` is in seconds, above 0. `max_bytes` is the memory for the route's answers; 0
     means all of it.
 
     `targets` identifies the route's targets: other targets give other answers. `store` is the address of the
@@ -48,7 +48,7 @@ class Rule:
 
     ttl: int
     scope: Scope
-    most_bytes: int
+    max_bytes: int
     targets: str = ""
     store: str = field(default="", repr=False)
     memory: int = 0

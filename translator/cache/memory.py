@@ -13,10 +13,10 @@ DEFAULT_BYTES = 256 * 1024 * 1024
 
 
 class MemoryStore:
-    """Stores answers of at most `most_bytes` in all. `clock` gives Unix seconds."""
+    """Stores answers of at most `max_bytes` in all. `clock` gives Unix seconds."""
 
-    def __init__(self, most_bytes: int = DEFAULT_BYTES, clock: Callable[[], float] = time.time) -> None:
-        self.most_bytes = most_bytes
+    def __init__(self, max_bytes: int = DEFAULT_BYTES, clock: Callable[[], float] = time.time) -> None:
+        self.max_bytes = max_bytes
         self._clock = clock
         #: Key → route and answer; the most recently used is last.
         self._cached: OrderedDict[bytes, tuple[str, CachedAnswer]] = OrderedDict()
@@ -42,18 +42,18 @@ class MemoryStore:
         self._routes[route].move_to_end(key)
         return cached
 
-    def put(self, key: bytes, route: str, cached: CachedAnswer, most_of_route: int = 0) -> bool:
-        """Stores an answer, evicting others to keep its route within `most_of_route` bytes (0: no bound of its
+    def put(self, key: bytes, route: str, cached: CachedAnswer, max_of_route: int = 0) -> bool:
+        """Stores an answer, evicting others to keep its route within `max_of_route` bytes (0: no bound of its
         own). Returns whether the answer fits.
         """
-        size, most = cached.size, min(most_of_route or self.most_bytes, self.most_bytes)
+        size, most = cached.size, min(max_of_route or self.max_bytes, self.max_bytes)
         if key in self._cached:
             self._remove(key)
         if size > most:
             return False
         while self._bytes.get(route, 0) + size > most:
             self._evict(next(iter(self._routes[route])))
-        while self.bytes + size > self.most_bytes:
+        while self.bytes + size > self.max_bytes:
             self._evict(next(iter(self._cached)))
         self._cached[key] = (route, cached)
         self._routes.setdefault(route, OrderedDict())[key] = None
@@ -68,10 +68,10 @@ class MemoryStore:
         yield Sample(f"{prefix}answers", "gauge", "Cached answers in memory.", len(self))
         yield Sample(f"{prefix}evicted_total", "counter", "Cached answers evicted for others.", self.evicted)
 
-    def resize(self, most_bytes: int) -> None:
+    def resize(self, max_bytes: int) -> None:
         """Changes the memory for all answers."""
-        self.most_bytes = most_bytes
-        while self.bytes > self.most_bytes:
+        self.max_bytes = max_bytes
+        while self.bytes > self.max_bytes:
             self._evict(next(iter(self._cached)))
 
     def _evict(self, key: bytes) -> None:

@@ -51,9 +51,9 @@ class RemoteStore:
             return None
         return cached if cached.until > time.time() else None
 
-    async def put(self, key: bytes, route: str, cached: CachedAnswer, most_of_route: int = 0) -> None:
+    async def put(self, key: bytes, route: str, cached: CachedAnswer, max_of_route: int = 0) -> None:
         """Stores an answer until it expires; the store bounds its memory itself."""
-        del route, most_of_route
+        del route, max_of_route
         left = max(1, int((cached.until - time.time()) * 1000))
         await self._ask(lambda client: client.set(_PREFIX + key, _encode(cached), px=left))
 

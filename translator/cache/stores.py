@@ -20,7 +20,7 @@ class Store(Protocol):
 
     def get(self, key: bytes) -> CachedAnswer | Awaitable[CachedAnswer | None] | None: ...
     def put(
-        self, key: bytes, route: str, cached: CachedAnswer, most_of_route: int = 0
+        self, key: bytes, route: str, cached: CachedAnswer, max_of_route: int = 0
     ) -> bool | Awaitable[None]: ...
 
 
@@ -44,7 +44,7 @@ class Stores:
                 self._address, self._remote = rule.store, RemoteStore(rule.store, self._log)
             return self._remote
         memory, most = self._memory, rule.memory or DEFAULT_BYTES
-        if memory.most_bytes != most:
+        if memory.max_bytes != most:
             memory.resize(most)
         return memory
 

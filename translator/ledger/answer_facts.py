@@ -17,7 +17,7 @@ import orjson
 
 from translator.ledger.lines import number
 from translator.ledger.reported import (
-    MOST_TOKENS,
+    MAX_TOKENS,
     Reported,
     as_count,
     as_milliseconds,
@@ -28,7 +28,7 @@ from translator.ledger.reported import (
     with_start,
 )
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
 
 
 class Facts(msgspec.Struct, gc=False):

@@ -21,7 +21,7 @@ from translator.limits import Reservation
 #: Most records in memory; about 1 KB each.
 CAPACITY = 2_000
 #: Most expired reservations in memory; there are many only if Envoys are killed under load again and again.
-_MOST_EXPIRED = 20_000
+_MAX_EXPIRED = 20_000
 
 
 class _Waiting(msgspec.Struct, gc=False):
@@ -66,7 +66,7 @@ class Outbox:
 
     def expire(self, record: ledger.UsageRecord) -> None:
         """Takes a record that has no line."""
-        if len(self.expired) >= _MOST_EXPIRED:
+        if len(self.expired) >= _MAX_EXPIRED:
             self.dropped += 1
             return
         self.expired[record.id] = record

@@ -27,7 +27,7 @@ _BYTES_PER_TOKEN = 4
 _LONGEST_TOKEN = 8
 
 
-def most_prompt(line: RequestLine, reservation: Reservation) -> int:
+def max_prompt(line: RequestLine, reservation: Reservation) -> int:
     """Returns the most plausible prompt tokens. A token has at least one byte, templates repeat names, and media
     can have more tokens than bytes.
     """
@@ -36,7 +36,7 @@ def most_prompt(line: RequestLine, reservation: Reservation) -> int:
     return size * 3 // 2 + _TEMPLATES + media + (_OUTSIDE if reservation.outside else 0)
 
 
-def most_completion(line: RequestLine, reservation: Reservation, facts: Facts, report: Reported) -> int:
+def max_completion(line: RequestLine, reservation: Reservation, facts: Facts, report: Reported) -> int:
     """Returns the most plausible completion tokens.
 
     The request's own maximum counts if it states one. It includes reasoning unless the target counts that
@@ -50,7 +50,7 @@ def most_completion(line: RequestLine, reservation: Reservation, facts: Facts, r
     return (facts.text or line.bytes_out) + hidden
 
 
-def most_audio_ms(units: RequestedUnits) -> int:
+def max_audio_ms(units: RequestedUnits) -> int:
     """Returns the most plausible milliseconds of sound. Some providers charge for at least ten seconds, and a
     guessed length may belong to a lower bit rate.
     """
@@ -59,7 +59,7 @@ def most_audio_ms(units: RequestedUnits) -> int:
     return units.count * 11 // 10 + 10_000
 
 
-def most_searches(documents: int, size: int) -> int:
+def max_searches(documents: int, size: int) -> int:
     """Returns the most plausible search units of a rerank with a body of `size` bytes: long documents count
     several times.
     """

@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 NAME = "refused.jsonl"
 #: Most bytes of the file. Further records are counted and logged, but not stored.
-MOST = 16 * 1024 * 1024
+MAX = 16 * 1024 * 1024
 
 
 class Quarantine:
@@ -40,7 +40,7 @@ class Quarantine:
         """Appends a line. Raises OSError."""
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(descriptor).st_size + len(line) > MOST:
+            if os.fstat(descriptor).st_size + len(line) > MAX:
                 self.lost += 1
                 self._log.error("what the control plane refused is not kept", reason=f"{NAME} is full")
                 return

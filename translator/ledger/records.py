@@ -206,9 +206,9 @@ def _add_words(made: ledger.UsageRecord, reservation: Reservation) -> None:
 
 def _earned(node: str, tokens: Tokens) -> tuple[str, int]:
     """Returns the node's id and what it earns by its owner's price: nano-USD, rounded half up, at most
-    `money.MOST`.
+    `money.MAX`.
     """
     node_id, _, prices = node.partition(" ")
     by_prompt, _, by_completion = prices.partition(" ")
     thousandths = tokens.prompt * (number(by_prompt) or 0) + tokens.completion * (number(by_completion) or 0)
-    return bounds.text(node_id, bounds.ID), min(money.nano_usd(thousandths), money.MOST)
+    return bounds.text(node_id, bounds.ID), min(money.nano_usd(thousandths), money.MAX)

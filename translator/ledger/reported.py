@@ -10,8 +10,8 @@ import msgspec
 from translator.ledger.lines import number
 
 #: The largest count; sums of such counts fit into 64 bits.
-MOST_TOKENS = 1_000_000_000_000
-_MOST_MS = 100 * 24 * 3_600_000
+MAX_TOKENS = 1_000_000_000_000
+_MAX_MS = 100 * 24 * 3_600_000
 
 _INPUTS = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count")
 _OUTPUTS = ("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count")
@@ -190,15 +190,15 @@ def _modality(usage: Mapping[str, Any], names: tuple[str, ...], modality: str) -
 def as_count(value: object) -> int | None:
     """Returns a count; None for anything else, and the largest count for a larger number."""
     if type(value) is int:
-        return min(value, MOST_TOKENS) if value >= 0 else None
-    if type(value) is float and value >= MOST_TOKENS:
-        return MOST_TOKENS
+        return min(value, MAX_TOKENS) if value >= 0 else None
+    if type(value) is float and value >= MAX_TOKENS:
+        return MAX_TOKENS
     count = number(value)
-    return None if count is None else min(count, MOST_TOKENS)
+    return None if count is None else min(count, MAX_TOKENS)
 
 
 def as_milliseconds(seconds: object) -> int | None:
-    """Returns milliseconds, rounded up like providers do, at most `_MOST_MS`; None for anything but a length of
+    """Returns milliseconds, rounded up like providers do, at most `_MAX_MS`; None for anything but a length of
     time.
     """
     if type(seconds) is str:
@@ -210,4 +210,4 @@ def as_milliseconds(seconds: object) -> int | None:
         return None
     if not seconds >= 0:  # NaN is neither
         return None
-    return -int(-seconds * 1000 // 1) if seconds * 1000 < _MOST_MS else _MOST_MS
+    return -int(-seconds * 1000 // 1) if seconds * 1000 < _MAX_MS else _MAX_MS

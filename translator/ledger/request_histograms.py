@@ -13,7 +13,7 @@ from translator.bodies import requested_units
 from translator.ledger.lines import RequestLine
 from translator.ledger.records import Bill
 from translator.limits import Reservation
-from translator.metrics.histograms import MOST_SERIES, OTHER, Family, Histogram, add, label
+from translator.metrics.histograms import MAX_SERIES, OTHER, Family, Histogram, add, label
 from translator.metrics.part import Part
 
 #: The numbers of a request: milliseconds, microseconds to the first byte, tokens of prompt and completion,
@@ -21,7 +21,7 @@ from translator.metrics.part import Part
 _FIELDS = 5
 #: Numbers of a kind of requests that are counted together, and most kinds that are remembered.
 _FULL = 256 * _FIELDS
-_MOST_KINDS = 256
+_MAX_KINDS = 256
 _NANO = 10**9
 
 #: The bounds in seconds that the conventions recommend, in milliseconds and microseconds.
@@ -141,7 +141,7 @@ class RequestHistograms:
         yield Part(name, "counter", "The cost that requests are billed, in USD.", list(costs))
 
     def _new(self, key: tuple[Any, ...]) -> list[int]:
-        if len(self._kinds) >= _MOST_KINDS:
+        if len(self._kinds) >= _MAX_KINDS:
             for kind in self._kinds.values():
                 kind.count()
             self._kinds.clear()
@@ -187,7 +187,7 @@ class _Kind:
             self._per_token = into.per_token.of(*conventional)
         self._costs = into.cost
         known = (label(model), label(provider))
-        self._paid_by = known if known in into.cost or len(into.cost) < MOST_SERIES else (OTHER, OTHER)
+        self._paid_by = known if known in into.cost or len(into.cost) < MAX_SERIES else (OTHER, OTHER)
         into.cost.setdefault(self._paid_by, 0)
 
     def count(self) -> None:

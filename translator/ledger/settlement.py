@@ -26,7 +26,7 @@ PRICED = "p"
 #: A reservation of an earlier version, in micro-USD.
 _RESERVED_MICRO = "r"
 #: Expired reservations that are remembered in case their lines appear later.
-_MOST_LATE = 10_000
+_MAX_LATE = 10_000
 
 
 class SettledLimits(Protocol):
@@ -159,6 +159,6 @@ class Settlement:
         self._limits.expire(request_id)
         self.expired += 1
         self._late[request_id] = None
-        if len(self._late) > _MOST_LATE:
+        if len(self._late) > _MAX_LATE:
             self._late.popitem(last=False)
         self._outbox.expire(records.expired(reservation))

@@ -59,7 +59,7 @@ def _sound(tokens: Tokens, units: RequestedUnits, facts: Facts) -> Tokens:
         said = facts.audio_ms
     if said is None:
         return replace(tokens, audio_in_ms=-(-units.count // 1_000) * 1_000)  # reports count started seconds
-    heard = min(said, plausibility.most_audio_ms(units))
+    heard = min(said, plausibility.max_audio_ms(units))
     return replace(tokens, audio_in_ms=heard, capped=tokens.capped or said > heard)
 
 
@@ -67,5 +67,5 @@ def _searches(tokens: Tokens, units: RequestedUnits, facts: Facts, line: Request
     said = facts.reported.search_units if facts.reported is not None else 0
     if not said:
         return replace(tokens, search_units=-(-units.count // requested_units.DOCUMENTS_PER_SEARCH))
-    searched = min(said, plausibility.most_searches(units.count, line.bytes_in))
+    searched = min(said, plausibility.max_searches(units.count, line.bytes_in))
     return replace(tokens, search_units=searched, capped=tokens.capped or said > searched)

@@ -129,11 +129,11 @@ def _billed(report: Reported, facts: Facts, line: RequestLine, reservation: Rese
         estimated = completion > 0
     assert completion is not None  # noqa: S101 - each case above sets it
     claimed_prompt = claimed_completion = 0
-    if prompt > line.bytes_in and prompt > (most := plausibility.most_prompt(line, reservation)):
+    if prompt > line.bytes_in and prompt > (most := plausibility.max_prompt(line, reservation)):
         claimed_prompt, prompt = prompt, most
     # This much is plausible for every target, so nearly all claims need no further check.
     if completion > (reservation.stated or facts.text or line.bytes_out) and completion > (
-        most := plausibility.most_completion(line, reservation, facts, report)
+        most := plausibility.max_completion(line, reservation, facts, report)
     ):
         claimed_completion, completion = completion, most
     cached, cache_write, cache_write_1h = report.cached, report.cache_write, report.cache_write_1h

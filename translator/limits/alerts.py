@@ -17,7 +17,7 @@ from translator.limits.counters import Counter
 from translator.limits.limit import Each, Holder, Limit, Metric
 
 #: Most alerts that wait for the control plane, and most counters whose shares are remembered.
-_MOST_PENDING, _MOST_REMEMBERED = 1_000, 100_000
+_MAX_PENDING, _MAX_REMEMBERED = 1_000, 100_000
 _WHOLE = 1_000
 _JUDGED_EARLY = frozenset({Metric.REQUESTS, Metric.CONCURRENCY})
 
@@ -129,7 +129,7 @@ class Alerts:
             below, until = known.share, known.until
             if reached[-1] <= below:
                 return
-        elif known is None and len(self._reached) >= _MOST_REMEMBERED:
+        elif known is None and len(self._reached) >= _MAX_REMEMBERED:
             self._forget(at)
         self._reached[limit.id] = _Reached(limit.amount, until, reached[-1])
         for share in reached:
@@ -155,7 +155,7 @@ class Alerts:
             int(until),
         )
         self.raised[limit.holder] += 1
-        if len(self._pending) >= _MOST_PENDING:
+        if len(self._pending) >= _MAX_PENDING:
             self._pending.popleft()
             self.dropped += 1
         self._pending.append(alert)
@@ -165,5 +165,5 @@ class Alerts:
     def _forget(self, at: float) -> None:
         """Drops the shares whose windows have ended; if there are none, the one that was reached first."""
         self._reached = {name: each for name, each in self._reached.items() if each.until > at}
-        if len(self._reached) >= _MOST_REMEMBERED:
+        if len(self._reached) >= _MAX_REMEMBERED:
             del self._reached[next(iter(self._reached))]

@@ -1,6 +1,6 @@
 """The limits of each end user or tag: one limit per value, each with a counter of its own, in a bounded table.
 
-At most `MOST` values of one limit have a counter of their own. A further value replaces one whose counter counts
+At most `MAX` values of one limit have a counter of their own. A further value replaces one whose counter counts
 nothing any more; if there is none, all further values share one limit.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from translator.limits.limit import Limit, limit_of
 
 #: Most values of one limit that are counted separately; each takes some 500 bytes.
-MOST = 10_000
+MAX = 10_000
 #: Stands for all values without a counter of their own; no value is written like this (see `metering.label`).
 OVERFLOW = "%"
 
@@ -57,7 +57,7 @@ class Values:
     def is_full(self, limit: Limit, each: Limit) -> bool:
         """Returns whether `limit` has no counter and the table has no room for one."""
         counted = self._counted.get(each.id)
-        return counted is not None and len(counted) >= MOST and limit.id not in counted
+        return counted is not None and len(counted) >= MAX and limit.id not in counted
 
     def oldest(self, each: Limit, number: int) -> list[str]:
         """Returns the ids of the least recently used counters; the next call returns others."""

@@ -119,7 +119,7 @@ def of_whom(limit: Limit) -> str:
         return ""
     article, one = ("an", "end user") if limit.each == "user" else ("a", "tag")
     if limit.value == OVERFLOW:
-        return f" for all {one}s beyond the first {values.MOST:,}"
+        return f" for all {one}s beyond the first {values.MAX:,}"
     # In a limit of a route, the organisation precedes the value.
     value = limit.value.partition("/")[2] if limit.holder == "route" else limit.value
     return f" for the {one} '{unquote(value)}'" if value else f" for requests without {article} {one}"

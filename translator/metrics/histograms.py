@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from translator.metrics.part import Part
 
 #: Most label sets of one family. Further ones are counted under `OTHER`.
-MOST_SERIES = 200
+MAX_SERIES = 200
 #: Label sets written at a time, so that writing them does not delay requests.
 _PART = 8
-#: Replaces the values of labels beyond MOST_SERIES.
+#: Replaces the values of labels beyond MAX_SERIES.
 OTHER = "other"
 #: Most characters of a label's value.
 _LONGEST = 128
@@ -54,7 +54,7 @@ def add(values: Sequence[int], histograms: Sequence[Histogram]) -> None:
 class Family:
     """Histograms of one name, one for each set of values of `labels`.
 
-    `open_labels` are the labels whose values configuration or clients choose; beyond `MOST_SERIES` their values
+    `open_labels` are the labels whose values configuration or clients choose; beyond `MAX_SERIES` their values
     become `OTHER`. `scale` divides values into the exposed unit.
     """
 
@@ -79,7 +79,7 @@ class Family:
     def of(self, *values: str) -> Histogram:
         """Returns the histogram of these label values, in the order of `labels`."""
         key = tuple(map(label, values))
-        if key not in self._known and len(self._known) >= MOST_SERIES:
+        if key not in self._known and len(self._known) >= MAX_SERIES:
             key = tuple(
                 OTHER if name in self._open else value for name, value in zip(self._labels, key, strict=True)
             )

@@ -292,7 +292,7 @@ class Claims(Generic[K, V]):
 
 
 #: Grants that are remembered.
-_MOST_GRANTS = 50_000
+_MAX_GRANTS = 50_000
 
 
 def _former(key_id: str) -> str:
@@ -338,7 +338,7 @@ class PolicyIndex:
             of_key = key.limits.of(route.model)
             of_organisation = organisation.limits.of(route.model) if organisation is not None else ()
             found = Grant.of(key, route, of_organisation + of_key + route.limits + route.places_of(key))
-            if len(self._grants) >= _MOST_GRANTS:
+            if len(self._grants) >= _MAX_GRANTS:
                 self._grants.clear()
             self._grants[key.id, model] = found
         return found

@@ -38,7 +38,7 @@ class Ceiling:
 
     def cost(self, prompt: int, completion: int, at: float) -> int:
         """Returns nano-USD for these numbers of tokens at `at` (Unix seconds), rounded half up, at most
-        `money.MOST`.
+        `money.MAX`.
         """
         if not self._from <= at < self._until:
             self._look(at)
@@ -52,7 +52,7 @@ class Ceiling:
                 if prompt > above and cost > most:
                     most = cost
         nano = money.nano_usd(most)
-        return nano if nano < money.MOST else money.MOST  # noqa: FURB136 - calling `min` takes five times as long
+        return nano if nano < money.MAX else money.MAX  # noqa: FURB136 - calling `min` takes five times as long
 
     def request_cost(self, facts: BodyFacts, default_output: int, at: float) -> int:
         """Returns nano-USD at `at` for everything that a request may use; `default_output` is as in
@@ -62,7 +62,7 @@ class Ceiling:
         return cost + self.cost_of_units(facts.units, at) if facts.units else cost
 
     def cost_of_units(self, word: str, at: float) -> int:
-        """Returns nano-USD at `at` for the requested units in `word`, at most `money.MOST`."""
+        """Returns nano-USD at `at` for the requested units in `word`, at most `money.MAX`."""
         if not self._from <= at < self._until:
             self._look(at)
         units = requested_units.read(word)
@@ -71,7 +71,7 @@ class Ceiling:
         count = units.count
         if units.kind == requested_units.RERANK:
             count = count // requested_units.DOCUMENTS_PER_SEARCH + 1
-        return min(money.nano_usd(count * self._units.get(units.kind, 0)), money.MOST)
+        return min(money.nano_usd(count * self._units.get(units.kind, 0)), money.MAX)
 
     def _look(self, at: float) -> None:
         """Computes the rates in force at `at`, without those that another one exceeds in everything, and how long

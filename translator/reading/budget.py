@@ -17,7 +17,7 @@ _REFILL = 0.1
 _LEAST = 30e-6
 _PER_BYTE = 200e-9
 #: Most keys whose spending is remembered; those that spent least are forgotten first.
-_MOST_KEYS = 10_000
+_MAX_KEYS = 10_000
 
 
 def at_once(elapsed: float, size: int) -> float:
@@ -52,7 +52,7 @@ class RefusedWork:
     def charge(self, key_id: str, seconds: float, at: float) -> None:
         """Charges a key for a body whose request was refused."""
         self._spent[key_id] = (self._now(key_id, at) + seconds, at)
-        if len(self._spent) > _MOST_KEYS:
+        if len(self._spent) > _MAX_KEYS:
             self._forget(at)
 
     def _now(self, key_id: str, at: float) -> float:
@@ -68,4 +68,4 @@ class RefusedWork:
         for key_id in tuple(self._spent):
             self._now(key_id, at)
         ranked = sorted(self._spent.items(), key=lambda item: item[1][0], reverse=True)
-        self._spent = dict(ranked[: _MOST_KEYS // 2])
+        self._spent = dict(ranked[: _MAX_KEYS // 2])

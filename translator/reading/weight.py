@@ -15,7 +15,7 @@ _LIGHT_FORM = 8_192
 #: Bytes up to which a JSON body of few values is read on the loop. Plain text takes 4 ns a byte.
 _LONGEST = 262_144
 #: Marks of values in such a body, at 300 ns each in the worst case.
-_MOST_MARKS = 8_000
+_MAX_MARKS = 8_000
 
 
 def is_light(kind: BodyKind, body: bytes) -> bool:
@@ -25,4 +25,4 @@ def is_light(kind: BodyKind, body: bytes) -> bool:
         return size <= _LIGHT_FORM
     if size <= _LIGHT_JSON:
         return True
-    return size <= _LONGEST and body.count(b'"') + body.count(b",") + body.count(b"[") <= _MOST_MARKS
+    return size <= _LONGEST and body.count(b'"') + body.count(b",") + body.count(b"[") <= _MAX_MARKS

@@ -45,7 +45,7 @@ void hosts_driver(struct span command, struct buffer *answer) {
       pause.for_all = next_number(&command);
       pause.stated = next_number(&command);
       pause.ms = next_number(&command);
-      pause.most_ms = next_number(&command);
+      pause.max_ms = next_number(&command);
       put_number(answer, hosts_pause(host, &pause, now));
     } else if (span_is(what, SPAN("state"))) {
       uint64_t now = next_number(&command);

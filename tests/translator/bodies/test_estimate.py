@@ -319,8 +319,8 @@ def test_forms() -> None:
         ({"max_tokens": [1]}, 1_024),
         ({"max_tokens": "many"}, 1_024),
         ({"max_tokens": "9" * 5_000}, 1_024),
-        ({"max_tokens": 10**18}, estimate.MOST_TOKENS),
-        ({"max_tokens": 1e300, "n": 10**18}, estimate.MOST_TOKENS),
+        ({"max_tokens": 10**18}, estimate.MAX_TOKENS),
+        ({"max_tokens": 1e300, "n": 10**18}, estimate.MAX_TOKENS),
     ],
 )
 def test_the_most_that_a_request_allows(values: dict[str, Any], expected: int) -> None:

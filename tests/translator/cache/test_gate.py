@@ -37,7 +37,7 @@ class Edge:
     def __init__(self, *limits: policy.Limit, **cache: Any) -> None:
         route = policies.route()
         route.cache_ttl_seconds = cache.get("ttl", 60)
-        route.cache_most_bytes = cache.get("most_bytes", 0)
+        route.cache_most_bytes = cache.get("max_bytes", 0)
         route.limits.extend(limits)
         self.store = policies.store(policies.organisation(), policies.key(), route)
         self.now = NOW
@@ -204,7 +204,7 @@ async def test_a_client_that_waits_and_leaves_is_forgotten() -> None:
 
 
 async def test_those_that_wait_share_an_answer_that_does_not_fit_the_memory() -> None:
-    edge = Edge(most_bytes=10)
+    edge = Edge(max_bytes=10)
     first = await edge.ask()
     others = [asyncio.create_task(edge.ask()) for _ in range(5)]
     await waiting(*others)

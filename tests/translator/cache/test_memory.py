@@ -90,8 +90,8 @@ def test_a_million_answers_stay_within_their_bytes() -> None:
     cached = answer()
     for number in range(1_000_000):
         store.put(b"%d" % number, "rt", cached)
-    assert store.bytes <= store.most_bytes
-    assert len(store) == store.most_bytes // cached.size
+    assert store.bytes <= store.max_bytes
+    assert len(store) == store.max_bytes // cached.size
     assert store.evicted == 1_000_000 - len(store)
 
 
@@ -110,4 +110,4 @@ def test_the_memory_that_is_taken_is_no_more_than_what_is_counted() -> None:
     finally:
         tracemalloc.stop()
     assert store.evicted
-    assert 0 < taken <= store.bytes <= store.most_bytes
+    assert 0 < taken <= store.bytes <= store.max_bytes

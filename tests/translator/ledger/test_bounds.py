@@ -89,7 +89,7 @@ def test_a_node_at_the_highest_price_with_an_absurd_claim_earns_what_is_believed
     assert line is not None
     made = records.record(line, reservation("r"), records.bill(line, reservation("r"), book()))
     assert made.capped
-    assert made.earned_nano_usd <= money.MOST
+    assert made.earned_nano_usd <= money.MAX
     assert made.prompt_tokens + made.completion_tokens < 10_000
     assert (made.claimed_prompt_tokens, made.claimed_completion_tokens) == (2 * 10**9, 2 * 10**9)
 
@@ -106,7 +106,7 @@ def test_a_targets_text_that_is_not_utf_8_costs_no_line() -> None:
 
 def test_the_bounds_are_the_control_planes_or_lower() -> None:
     largest = checking._NUMBERS
-    assert max(bounds.COUNT, money.MOST) <= min(largest[name] for name in ("prompt_tokens", "cost_nano_usd"))
+    assert max(bounds.COUNT, money.MAX) <= min(largest[name] for name in ("prompt_tokens", "cost_nano_usd"))
     assert (largest["attempts"], largest["status"]) == (bounds.ATTEMPTS, bounds.STATUS)
 
 

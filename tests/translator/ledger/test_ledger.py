@@ -337,7 +337,7 @@ async def test_records_that_are_refused_delay_nobody_and_are_not_lost(
 
 
 async def test_what_is_kept_of_refused_records_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quarantine, "MOST", 250)
+    monkeypatch.setattr(quarantine, "MAX", 250)
     kept = quarantine.Quarantine(tmp_path, structlog.get_logger())
     for _ in range(5):
         kept.add("r" * 60, line="x")

@@ -50,9 +50,9 @@ def test_what_is_billed_without_a_look_is_believed(
     made = reservation("r", stated=stated)
     line = parse(request_line("r", bytes_in=bytes_in, bytes_out=bytes_out, duration_ms=duration_ms).rstrip())
     assert line is not None
-    most = plausibility.most_completion(line, made, Facts(text=text), Reported(1, 1, apart=apart))
+    most = plausibility.max_completion(line, made, Facts(text=text), Reported(1, 1, apart=apart))
     assert most >= (stated or text or line.bytes_out)
-    assert plausibility.most_prompt(line, made) >= line.bytes_in
+    assert plausibility.max_prompt(line, made) >= line.bytes_in
 
 
 def test_a_claim_within_reason_is_billed_as_it_is() -> None:

@@ -38,7 +38,7 @@ def bill(book: PriceBook, **fields: object) -> records.Bill:
         (Price(0, 1, 499, 0, 499, 0), Tokens(1, 0, 0, 0), 0),
         (Price(0, 1, 300, 200, 0, 0), Tokens(1, 0, 1, 0), 1),  # rounded once, not per kind
         (Price(0, 1, 0, 0, 0, 7), Tokens(5, 0, 5, 0), 7_000),
-        (Price(0, 1, 10**15, 10**15, 10**15, 10**15), Tokens(10**9, 0, 10**9, 0), money.MOST),
+        (Price(0, 1, 10**15, 10**15, 10**15, 10**15), Tokens(10**9, 0, 10**9, 0), money.MAX),
     ],
 )
 def test_cost(price: Price, tokens: Tokens, cost: int) -> None:
@@ -124,7 +124,7 @@ IMAGES = [
         (policy.Price(character=15_000_000), {"characters": 7}, 105_000),  # 15 USD per million
         (policy.Price(search_unit=2_000), {"search_units": 3}, 6_000_000),
         (policy.Price(search_unit=2_000, request=5), {"search_units": 1}, 2_005_000),
-        (policy.Price(images=IMAGES), {"images": 10**9}, money.MOST),
+        (policy.Price(images=IMAGES), {"images": 10**9}, money.MAX),
         (policy.Price(audio_second_input=499), {"audio_in_ms": 1_000}, 0),
         (policy.Price(audio_second_input=500), {"audio_in_ms": 1_000}, 1),
         (policy.Price(input=7, output=7), {"images": 1, "audio_in_ms": 1, "characters": 1, "search_units": 1}, 0),
@@ -276,7 +276,7 @@ def test_three_rates_cost_what_all_of_them_do(input_: int, output: int, cached: 
         cache_write_1h=write_1h, audio_input=heard, audio_output=spoken,
     )  # fmt: skip
     assert price.rates == ()
-    assert price.cost(tokens) == min(money.nano_usd(Rates.of(0, message).cost(tokens)), money.MOST)
+    assert price.cost(tokens) == min(money.nano_usd(Rates.of(0, message).cost(tokens)), money.MAX)
 
 
 def test_a_price_of_an_earlier_version_is_restored() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from translator.ledger import answer_facts, reported
 from translator.ledger.answer_facts import NO_FACTS, Facts, read
-from translator.ledger.reported import MOST_TOKENS, Reported
+from translator.ledger.reported import MAX_TOKENS, Reported
 
 
 def of(usage: object) -> Reported | None:
@@ -37,10 +37,10 @@ def test_the_bare_usage_of_an_older_module() -> None:
     assert read('{"type":"duration","seconds":3}') == Facts(Reported(audio_ms=3000))
 
 
-@pytest.mark.parametrize("claim", [MOST_TOKENS + 1, 1 << 62, 1 << 80, 1e30])
+@pytest.mark.parametrize("claim", [MAX_TOKENS + 1, 1 << 62, 1 << 80, 1e30])
 def test_a_claim_beyond_every_count_is_the_largest_count(claim: float) -> None:
     found = of({"prompt_tokens": claim, "completion_tokens": 4})
-    assert found == Reported(MOST_TOKENS, 4)
+    assert found == Reported(MAX_TOKENS, 4)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_whatever_a_target_says_counts_are_counts(facts: dict[str, object], wrap
     assert found.text >= 0
 
 
-_COUNTS = st.integers(0, 20) | st.sampled_from([None, -1, 1.5, MOST_TOKENS, MOST_TOKENS + 1, "3", True, {}])
+_COUNTS = st.integers(0, 20) | st.sampled_from([None, -1, 1.5, MAX_TOKENS, MAX_TOKENS + 1, "3", True, {}])
 _DETAILS = st.none() | st.dictionaries(
     st.sampled_from(["cached_tokens", "audio_tokens", "reasoning_tokens", "cache_write_tokens", "more"]), _COUNTS
 )

@@ -15,7 +15,7 @@ from translator.ledger.request_histograms import RequestHistograms, outcome
 from translator.ledger.usage import Tokens
 from translator.limits import Reservation
 from translator.metrics import Metrics
-from translator.metrics.histograms import MOST_SERIES, OTHER
+from translator.metrics.histograms import MAX_SERIES, OTHER
 
 GEN_AI = {
     "gen_ai_operation_name": "chat",
@@ -160,13 +160,13 @@ async def test_names_that_anybody_chose_make_no_more_series_than_the_bound_and_l
     name = "trunkline_request_duration_seconds_count"
     counts = {labels: each for (found, labels), each in told.items() if found == name}
     assert sum(counts.values()) == 2_000
-    assert MOST_SERIES <= len(counts) <= MOST_SERIES + 8
+    assert MAX_SERIES <= len(counts) <= MAX_SERIES + 8
     assert any(("model", OTHER) in labels for labels in counts)
     assert all(len(each) <= 128 and each.isprintable() for labels in counts for _, each in labels)
     costs = [each for (name, _), each in told.items() if name == "trunkline_request_cost_usd_total"]
-    assert len(costs) == MOST_SERIES + 1
+    assert len(costs) == MAX_SERIES + 1
     assert sum(costs) == pytest.approx(2_000 * 1.5e-6)
-    assert len(of._kinds) <= request_histograms._MOST_KINDS
+    assert len(of._kinds) <= request_histograms._MAX_KINDS
 
 
 async def test_what_was_refused_is_counted_by_outcome_alone() -> None:

@@ -96,7 +96,7 @@ def test_a_soft_limit_counts_and_refuses_nothing() -> None:
 
 
 def test_the_table_is_bounded_and_no_window_that_counts_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values, "MOST", 20)
+    monkeypatch.setattr(values, "MAX", 20)
     engine, of = limiter(), each_user(amount=2)
     overflowed: list[Limit] = []
     engine.on_overflow = overflowed.append
@@ -123,7 +123,7 @@ def test_the_table_is_bounded_and_no_window_that_counts_is_lost(monkeypatch: pyt
 
 
 def test_users_that_are_refused_take_no_more_than_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values, "MOST", 100)
+    monkeypatch.setattr(values, "MAX", 100)
     engine, of = limiter(), each_user(amount=0)
     for number in range(5_000):  # refused, so that nothing of them counts
         assert ask(engine, of, str(number), f"user{number}") is not None
@@ -131,7 +131,7 @@ def test_users_that_are_refused_take_no_more_than_the_table(monkeypatch: pytest.
 
 
 def test_a_place_among_the_concurrent_ones_is_free_again_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values, "MOST", 2)
+    monkeypatch.setattr(values, "MAX", 2)
     engine, of = limiter(), each_user(CONCURRENCY, "-")
     assert ask(engine, of, "1", "alice") is None
     assert ask(engine, of, "2", "bob") is None

@@ -4,7 +4,7 @@ from bisect import bisect_left
 
 from hypothesis import given, strategies as st
 
-from translator.metrics.histograms import MOST_SERIES, OTHER, Family, Histogram, add, label
+from translator.metrics.histograms import MAX_SERIES, OTHER, Family, Histogram, add, label
 
 BOUNDS = (1, 4, 16, 64)
 VALUES = st.lists(st.integers(0, 2**60), max_size=40) | st.lists(st.integers(0, 70), max_size=40)
@@ -45,14 +45,14 @@ def test_buckets_are_cumulative_and_in_the_exposed_unit() -> None:
 
 def test_names_beyond_the_bound_are_counted_together_and_none_is_lost() -> None:
     told = family(model=True, outcome=False)
-    for number in range(MOST_SERIES + 500):
+    for number in range(MAX_SERIES + 500):
         add([1], (told.of(f"model-{number}", "ok"),))
     add([1], (told.of("model-0", "ok"),))
     counts = {tuple(labels): each for (name, *labels), each in samples(told).items() if name == "seconds_count"}
-    assert len(counts) == MOST_SERIES + 1
+    assert len(counts) == MAX_SERIES + 1
     assert counts[OTHER, "ok"] == 500
     assert counts["model-0", "ok"] == 2
-    assert sum(counts.values()) == MOST_SERIES + 501
+    assert sum(counts.values()) == MAX_SERIES + 501
 
 
 @given(st.text(max_size=400) | st.text(st.characters(categories=["Cs", "Cc", "Zl"]), max_size=5))

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from translator.metrics import Metrics, Part, Sample
-from translator.metrics.histograms import MOST_SERIES, Family, add
+from translator.metrics.histograms import MAX_SERIES, Family, add
 
 
 async def page(metrics: Metrics) -> str:
@@ -54,7 +54,7 @@ async def test_a_family_in_parts_has_one_head() -> None:
 
 async def test_others_run_while_a_large_page_is_written() -> None:
     family = Family("seconds", "A text.", ("model",), range(15), open_labels=frozenset({"model"}))
-    for number in range(MOST_SERIES):
+    for number in range(MAX_SERIES):
         add([1], (family.of(f"m{number}"),))
     metrics = Metrics()
     metrics.families.append(family.collect)
@@ -69,7 +69,7 @@ async def test_others_run_while_a_large_page_is_written() -> None:
     other = asyncio.create_task(others())
     await page(metrics)
     other.cancel()
-    assert turns >= MOST_SERIES * 15 // 200
+    assert turns >= MAX_SERIES * 15 // 200
 
 
 async def test_scrapes_at_the_same_time_are_one() -> None:
