@@ -12,7 +12,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb
 PATIENCE = 3.0
 
 
-class Attending:
+class TranslatorCall:
     """One translator's call: the inquiries to send, and the callers that wait for answers."""
 
     def __init__(self, name: str) -> None:
@@ -47,7 +47,7 @@ class Attending:
                 awaited.set_result(None)
 
 
-class Answers(NamedTuple):
+class InquiryAnswers(NamedTuple):
     """The translators' answers with their names, and the names of translators that did not answer in time."""
 
     given: list[tuple[str, pb.AttendRequest]]
@@ -59,26 +59,26 @@ class Translators:
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
-        self._attending: dict[Attending, None] = {}
+        self._attending: dict[TranslatorCall, None] = {}
 
-    def joined(self, name: str) -> Attending:
+    def joined(self, name: str) -> TranslatorCall:
         """Adds a translator's call; `left` ends it."""
-        attending = Attending(name)
+        attending = TranslatorCall(name)
         self._attending[attending] = None
         return attending
 
-    def left(self, attending: Attending) -> None:
+    def left(self, attending: TranslatorCall) -> None:
         """Removes a call that is over."""
         del self._attending[attending]
         attending.left()
 
-    async def ask(self, inquiry: pb.AttendResponse) -> Answers:
+    async def ask(self, inquiry: pb.AttendResponse) -> InquiryAnswers:
         """Sends an inquiry to all of them at once."""
         asked = {asyncio.create_task(each.ask(inquiry)): each.name for each in self._attending}
         if not asked:
-            return Answers([], [])
+            return InquiryAnswers([], [])
         done, silent = await asyncio.wait(asked, timeout=self._patience)
         for task in silent:
             task.cancel()
         given = [(asked[task], answer) for task in done if (answer := task.result()) is not None]
-        return Answers(given, sorted({asked[task] for task in silent}))
+        return InquiryAnswers(given, sorted({asked[task] for task in silent}))

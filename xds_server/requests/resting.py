@@ -14,7 +14,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb
 from xds_server.errors import StoreError
 from xds_server.model import State
 from xds_server.requests import headroom
-from xds_server.requests.attending import Answers, Translators
+from xds_server.requests.attending import InquiryAnswers, Translators
 from xds_server.requests.hosts import Host, hosts
 from xds_server.store import AsyncStore
 
@@ -90,7 +90,7 @@ class RestingTargets:
             self._state, self._hosts_by_number = state, hosts(state)
         return self._hosts_by_number
 
-    async def _ask(self) -> Answers:
+    async def _ask(self) -> InquiryAnswers:
         return await self._translators.ask(pb.AttendResponse(standing=True))
 
 

@@ -10,7 +10,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb
 
 from xds_server.errors import InvalidFieldError, NotFoundError
 from xds_server.model import State
-from xds_server.requests.attending import Answers, Translators
+from xds_server.requests.attending import InquiryAnswers, Translators
 from xds_server.store import AsyncStore
 from xds_server.usage.scope import Within
 
@@ -60,12 +60,12 @@ class RunningRequests:
         answers = await self._translators.ask(pb.AttendResponse(cancel=request_id))
         return next(iter(_named(await self._store.load(), _oldest(answers, 1))), None)
 
-    async def _list(self, listing: pb.Listing, within: Within | None) -> Answers:
+    async def _list(self, listing: pb.Listing, within: Within | None) -> InquiryAnswers:
         if within is None:
             return await self._translators.ask(pb.AttendResponse(list=listing))
         listing.within.CopyFrom(pb.Within(organisation_ids=within.organisation_ids, key_ids=within.key_ids))
         answers = await self._translators.ask(pb.AttendResponse(list=listing))
-        return Answers([(name, _narrowed(each, within)) for name, each in answers.given], answers.silent)
+        return InquiryAnswers([(name, _narrowed(each, within)) for name, each in answers.given], answers.silent)
 
 
 def _narrowed(answer: pb.AttendRequest, within: Within) -> pb.AttendRequest:
@@ -77,7 +77,7 @@ def _narrowed(answer: pb.AttendRequest, within: Within) -> pb.AttendRequest:
     return pb.AttendRequest(requests=seen, running=len(seen) - queued, queued=queued)
 
 
-def _oldest(answers: Answers, limit: int) -> list[admin.RunningRequest]:
+def _oldest(answers: InquiryAnswers, limit: int) -> list[admin.RunningRequest]:
     found = [each for _, answer in answers.given for each in answer.requests]
     return heapq.nsmallest(limit, found, key=lambda each: each.started_at_us)
 

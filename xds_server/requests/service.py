@@ -12,7 +12,7 @@ import grpc
 from trunkline_proto.requests.v1 import requests_pb2 as pb, requests_pb2_grpc
 
 from xds_server.errors import UnauthenticatedError
-from xds_server.requests.attending import Attending, Translators
+from xds_server.requests.attending import TranslatorCall, Translators
 from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.rpc.reporting import reporting_stream
 
@@ -58,6 +58,6 @@ class RequestsService(requests_pb2_grpc.RequestsServicer):
             self._translators.left(attending)
 
 
-async def _read(answers: AsyncIterator[pb.AttendRequest], attending: Attending) -> None:
+async def _read(answers: AsyncIterator[pb.AttendRequest], attending: TranslatorCall) -> None:
     async for answer in answers:
         attending.answered(answer)

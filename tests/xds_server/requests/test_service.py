@@ -18,7 +18,7 @@ from translator.control_plane import ControlPlane
 from translator.running.attend import attend
 from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.ledger.reader import LedgerReader
-from xds_server.requests.attending import Attending, Translators
+from xds_server.requests.attending import TranslatorCall, Translators
 from xds_server.requests.running import RunningRequests
 from xds_server.requests.service import SERVICE, RequestsService
 from xds_server.rpc.authorise import bearer_token
@@ -140,7 +140,7 @@ async def test_translators_list_only_what_a_caller_may_see(store: Store) -> None
     running = RunningRequests(AsyncStore(store), translators)
     asked: list[pb.Within] = []
 
-    async def answer(attending: Attending, reply: pb.AttendRequest) -> None:
+    async def answer(attending: TranslatorCall, reply: pb.AttendRequest) -> None:
         inquiry = await attending.inquiries.get()
         asked.append(inquiry.list.within)
         reply.number = inquiry.number
