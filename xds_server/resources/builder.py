@@ -50,7 +50,7 @@ P = ParamSpec("P")
 LINGER_SECONDS = 1.5 * AUTHORISE_TIMEOUT.total_seconds()
 
 
-class Generation(Generic[K, V]):
+class BuildCache(Generic[K, V]):
     """A cache of what one snapshot was built from, by the values it was built from. What the next snapshot does
     not use is dropped.
     """
@@ -88,8 +88,8 @@ class Builder:
         """
         self._edge = replace(edge, tls=None, listener_tls=None)
         self._wall_clock = wall_clock
-        self._resources: Generation[Hashable, Resource] = Generation()
-        self._route_entries: Generation[Hashable, bytes] = Generation()
+        self._resources: BuildCache[Hashable, Resource] = BuildCache()
+        self._route_entries: BuildCache[Hashable, bytes] = BuildCache()
         self._pools: Mapping[str, Pool] = {}
         #: The routes whose requests wait for machines, by id, and their last encoding.
         self._waiting: dict[str, _RoutePolicy] = {}
