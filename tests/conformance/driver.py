@@ -16,7 +16,7 @@ from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.errors import ProtocolError
-from xds_server.protocol.returning import Returning
+from xds_server.protocol.returning import ReturningClients
 from xds_server.protocol.snapshot import Resource, ResourceSnapshot
 from xds_server.protocol.sotw import SotwStream
 from xds_server.transport.ads import SERVER_OPTIONS, SERVICE, AdsServer
@@ -84,7 +84,7 @@ class CoreServer(Server):
         self.snapshot = ResourceSnapshot(0)
         self.encoder = ResponseEncoder()
         self.sessions: list[CoreSession] = []
-        self.returning = Returning()
+        self.returning = ReturningClients()
 
     async def publish(self, content: Content) -> None:
         self.revision += 1
@@ -100,7 +100,7 @@ class CoreServer(Server):
 
     async def restart(self) -> None:
         self.encoder = ResponseEncoder()
-        self.returning = Returning()
+        self.returning = ReturningClients()
         self.sessions.clear()
 
     async def close(self) -> None:

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from trunkline_proto.xds.v1 import discovery_pb2
 
 from tests.conformance.driver import RESPONSES, Content, Request, snapshot_of
-from xds_server.protocol.bounds import Portions
+from xds_server.protocol.bounds import ResponseBounds
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
-from xds_server.protocol.returning import Returning
+from xds_server.protocol.returning import ReturningClients
 from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, ResourceSnapshot
 from xds_server.protocol.sotw import SotwStream
 
@@ -28,10 +28,10 @@ class Model:
     def __init__(self, mode: str) -> None:
         self.mode = "delta" if mode == "portions" else mode
         # Of one name each.
-        self.portions = Portions(1, 1) if mode == "portions" else None
+        self.portions = ResponseBounds(1, 1) if mode == "portions" else None
         self.snapshot = ResourceSnapshot(0)
         self.encoder = ResponseEncoder()
-        self.returning = Returning()
+        self.returning = ReturningClients()
         self.state: dict[str, dict[str, tuple[str, str]]] = {type_url: {} for type_url in (*NAMED, *WHOLE)}
         self.versions: dict[str, str] = {}
         self.wanted: dict[str, set[str]] = {type_url: set() for type_url in NAMED}

@@ -20,7 +20,7 @@ MAX_UNKNOWN_ANSWERS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Portions:
+class ResponseBounds:
     """The largest response in bytes, for a response that can be divided by resource names; a single resource
     cannot.
 

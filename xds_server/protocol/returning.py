@@ -10,7 +10,7 @@ from collections import OrderedDict
 _MAX = 10_000
 
 
-class Returning:
+class ReturningClients:
     """The clients that named resources of a type on any stream of one server."""
 
     def __init__(self, most: int = _MAX) -> None:

@@ -15,7 +15,7 @@ from trunkline_proto.xds.v1 import discovery_pb2
 from xds_server.protocol.encoding import ResponseEncoder, set_version
 from xds_server.protocol.interest import WILDCARD
 from xds_server.protocol.push import Push
-from xds_server.protocol.returning import Returning
+from xds_server.protocol.returning import ReturningClients
 from xds_server.protocol.snapshot import WILDCARD_TYPES, Resource, ResourceSnapshot
 from xds_server.protocol.stream import Stream
 from xds_server.protocol.subscription import Subscription
@@ -30,10 +30,10 @@ class SotwStream(Stream):
         encoder: ResponseEncoder,
         *,
         secret: bytes = b"",
-        returning: Returning | None = None,
+        returning: ReturningClients | None = None,
     ) -> None:
         super().__init__(snapshot, encoder, secret=secret)
-        self._returning = returning or Returning()
+        self._returning = returning or ReturningClients()
         # What the client accepted of full-state types, and what it has not answered. A cluster whose removal is
         # held back stays in the set, in the form that the client accepted.
         self._kept: dict[str, dict[str, Resource]] = {}

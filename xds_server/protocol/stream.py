@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from trunkline_proto.xds.v1 import discovery_pb2
 
-from xds_server.protocol.bounds import MAX_REASON, MAX_TEXT_BYTES, MAX_TYPES, MAX_UNKNOWN_ANSWERS, Portions
+from xds_server.protocol.bounds import MAX_REASON, MAX_TEXT_BYTES, MAX_TYPES, MAX_UNKNOWN_ANSWERS, ResponseBounds
 from xds_server.protocol.changes import Changes
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.errors import BoundsError, MissingNodeError, MissingTypeError, UnknownAnswersError
@@ -50,7 +50,7 @@ class Stream(ABC):
         encoder: ResponseEncoder,
         *,
         secret: bytes = b"",
-        portions: Portions | None = None,
+        portions: ResponseBounds | None = None,
     ) -> None:
         self.node: ClientNode | None = None
         #: Whether the client has answered a push of this stream.
@@ -62,7 +62,7 @@ class Stream(ABC):
         self._subscriptions: dict[str, Subscription] = {}
         self._refusals: list[Nack] = []
         self._nonces = Nonces(secret)
-        self._portions = portions or Portions()
+        self._portions = portions or ResponseBounds()
         # Revisions may repeat (live health is not part of the store's), so this numbers points in time.
         self._sequence = 0
         self._reached: deque[tuple[int, int]] = deque([(snapshot.revision, 0)], maxlen=_REVISIONS_REMEMBERED)
