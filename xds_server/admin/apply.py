@@ -36,7 +36,7 @@ class Mode:
     sections: frozenset[str] = SECTIONS
 
 
-class Applied(NamedTuple):
+class ApplyResult(NamedTuple):
     """The result of applying a document.
 
     `conflicts` are the objects that were left unchanged because another manager has them, or because the mode does
@@ -47,7 +47,7 @@ class Applied(NamedTuple):
     notes: list[str]
 
 
-def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -> Applied:
+def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -> ApplyResult:
     """Changes what the document's manager may change.
 
     Raises:
@@ -87,7 +87,7 @@ def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -
         prune.providers(transaction, leaving)
     else:
         management.conflicts += prune.kept(leaving, mode.manager)
-    return Applied(management.conflicts, notes)
+    return ApplyResult(management.conflicts, notes)
 
 
 def _grants_without_key(transaction: Transaction, gateway: Gateway) -> Iterator[str]:

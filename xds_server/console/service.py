@@ -54,7 +54,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
 
     @reporting
     async def GetDoor(self, request: views.GetDoorRequest, context: Context) -> views.GetDoorResponse:
-        ask = _Asking(self._admin, context)
+        ask = _AdminCalls(self._admin, context)
         return views.GetDoorResponse(
             options=await ask(accounts.GetSignInOptionsRequest()),
             me=await ask(accounts.GetMeRequest()) if current().is_somebody else None,
@@ -62,7 +62,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
 
     @reporting
     async def GetOverview(self, request: views.GetOverviewRequest, context: Context) -> views.GetOverviewResponse:
-        ask, now = _Asking(self._admin, context), int(time.time())
+        ask, now = _AdminCalls(self._admin, context), int(time.time())
         lately = pb.UsageFilter(since=now - now % _DAY - (_OVERVIEW_DAYS - 1) * _DAY)
         routes = (await ask(pb.ListRoutesRequest())).routes
         nodes = (await ask(pb.ListNodesRequest())).nodes
@@ -88,7 +88,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
 
     @reporting
     async def GetKeysView(self, request: views.GetKeysViewRequest, context: Context) -> views.GetKeysViewResponse:
-        ask = _Asking(self._admin, context)
+        ask = _AdminCalls(self._admin, context)
         routes = (await ask(pb.ListRoutesRequest())).routes
         return views.GetKeysViewResponse(
             keys=(await ask(pb.ListKeysRequest(include_revoked=request.include_revoked))).keys,
@@ -102,7 +102,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetModelsView(
         self, request: views.GetModelsViewRequest, context: Context
     ) -> views.GetModelsViewResponse:
-        ask = _Asking(self._admin, context)
+        ask = _AdminCalls(self._admin, context)
         routes = sorted(
             (await ask(pb.ListRoutesRequest())).routes, key=lambda each: (each.model, each.organisation)
         )
@@ -126,7 +126,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetProvidersView(
         self, request: views.GetProvidersViewRequest, context: Context
     ) -> views.GetProvidersViewResponse:
-        ask = _Asking(self._admin, context)
+        ask = _AdminCalls(self._admin, context)
         return views.GetProvidersViewResponse(
             providers=(await ask(pb.ListProvidersRequest())).providers,
             usage=(await ask(_lately(_DAY, pb.DIMENSION_PROVIDER))).rows,
@@ -138,7 +138,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetNodesView(
         self, request: views.GetNodesViewRequest, context: Context
     ) -> views.GetNodesViewResponse:
-        ask = _Asking(self._admin, context)
+        ask = _AdminCalls(self._admin, context)
         lately = pb.ReportContributionsRequest(since=int(time.time()) - _MONTH, by=["node"])
         organisations = (await ask(pb.ListOrganisationsRequest())).organisations
         return views.GetNodesViewResponse(
@@ -152,7 +152,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetMembersView(
         self, request: views.GetMembersViewRequest, context: Context
     ) -> views.GetMembersViewResponse:
-        ask, caller = _Asking(self._admin, context), current()
+        ask, caller = _AdminCalls(self._admin, context), current()
         organisations = (await ask(pb.ListOrganisationsRequest())).organisations
         return views.GetMembersViewResponse(
             users=(await ask(accounts.ListUsersRequest())).users,
@@ -164,7 +164,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetSettingsView(
         self, request: views.GetSettingsViewRequest, context: Context
     ) -> views.GetSettingsViewResponse:
-        ask = _Asking(self._admin, context)
+        ask = _AdminCalls(self._admin, context)
         organisations = (await ask(pb.ListOrganisationsRequest())).organisations
         return views.GetSettingsViewResponse(
             gateway=(await ask(pb.GetGatewayRequest())).gateway,
@@ -182,7 +182,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
                 problems.at("filter.since").note("missing")
             if not 1 <= len(request.by) <= _MAX_DIMENSIONS:
                 problems.at("by").note(f"{len(request.by)} are not accepted; accepted: one or two")
-        ask = _Asking(self._admin, context)
+        ask = _AdminCalls(self._admin, context)
         now, before = _periods(request.filter)
         moment = pb.DIMENSION_HOUR if now.until - now.since <= _HOURLY else pb.DIMENSION_DAY
 
@@ -221,7 +221,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
         return views.ClientsAddress(scheme=scheme, host=host, port=port)
 
 
-class _Asking:
+class _AdminCalls:
     """Calls methods of the Admin service by their requests, as the view's caller."""
 
     def __init__(self, admin: admin_pb2_grpc.AdminServicer, context: Context) -> None:

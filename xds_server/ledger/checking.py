@@ -49,7 +49,7 @@ class RecordRefusal(NamedTuple):
     reason: str
 
 
-class Checked(NamedTuple):
+class CheckedBatch(NamedTuple):
     """A sorted batch: the good `messages`, their `columns` (empty without messages), and the records that cannot
     be stored.
     """
@@ -67,7 +67,7 @@ def check_request(request: ledger.AppendRequest) -> None:
         raise InvalidFieldError(["source: accepted: at most 128 characters"])
 
 
-def sort_out(messages: Sequence[ledger.UsageRecord]) -> Checked:
+def sort_out(messages: Sequence[ledger.UsageRecord]) -> CheckedBatch:
     """Sorts a batch of at least one message."""
     found = records.columns(messages)
     suspect: Iterable[int] = range(len(messages))
@@ -79,10 +79,10 @@ def sort_out(messages: Sequence[ledger.UsageRecord]) -> Checked:
             refused[index] = RecordRefusal(messages[index], field, reason)
             break
     if not refused:
-        return Checked(messages, found, [])
+        return CheckedBatch(messages, found, [])
     good = [index for index in range(len(messages)) if index not in refused]
     chosen = records.chosen(found, good) if good else {}
-    return Checked([messages[index] for index in good], chosen, list(refused.values()))
+    return CheckedBatch([messages[index] for index in good], chosen, list(refused.values()))
 
 
 def _are_ordinary(messages: Sequence[ledger.UsageRecord], of: Columns) -> bool:

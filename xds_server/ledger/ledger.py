@@ -25,7 +25,7 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-class Appended(NamedTuple):
+class AppendResult(NamedTuple):
     """The ids that are durable now, and what the ledger does not have and will not have."""
 
     acknowledged: list[str]
@@ -44,7 +44,7 @@ class Ledger:
         #: Records set aside.
         self.refused = 0
 
-    async def append(self, request: ledger.AppendRequest) -> Appended:
+    async def append(self, request: ledger.AppendRequest) -> AppendResult:
         """Stores the records that can be stored. Raises InvalidFieldError, DatabaseUnavailableError."""
         return await self._run(lambda: self._append(request))
 
@@ -60,16 +60,16 @@ class Ledger:
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _append(self, request: ledger.AppendRequest) -> Appended:
+    def _append(self, request: ledger.AppendRequest) -> AppendResult:
         checking.check_request(request)
         if not request.records:
-            return Appended([], [])
+            return AppendResult([], [])
         found = checking.sort_out(request.records)
         turned_down = found.refused + self._store(found.messages, found.columns)
         if not turned_down:
-            return Appended(list(found.columns["id"]), [])
+            return AppendResult(list(found.columns["id"]), [])
         unkept = self._set_aside(request, turned_down)
-        return Appended([each.id for each in request.records if each.id not in unkept], turned_down)
+        return AppendResult([each.id for each in request.records if each.id not in unkept], turned_down)
 
     def _store(self, messages: Sequence[ledger.UsageRecord], batch: Columns) -> list[RecordRefusal]:
         """Stores a batch. If the database refuses one record for an unforeseen reason, halves the batch until that

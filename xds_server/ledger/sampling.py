@@ -26,7 +26,7 @@ STEP = 100
 _ID_BITS, _FACTOR, _HASH_BITS = (1 << 31) - 1, 2_654_435_761, (1 << 32) - 1
 
 
-class Chosen(NamedTuple):
+class ChosenBlocks(NamedTuple):
     """Ids of blocks in the order in which to read them; `total` is how many blocks there are."""
 
     blocks: Sequence[int]
@@ -46,7 +46,7 @@ class Coverage(NamedTuple):
         return self.total / self.blocks if self.blocks else 1.0
 
 
-def choose(snapshot: DatabaseSnapshot, wanted: Filter) -> Chosen:
+def choose(snapshot: DatabaseSnapshot, wanted: Filter) -> ChosenBlocks:
     """Chooses the blocks of the hours of `wanted`, at most about MAX_BLOCKS."""
     hours = (wanted.first_hour, wanted.last_hour)
     ((total,),) = snapshot.rows("SELECT COUNT(*) FROM usage_block WHERE hour BETWEEN ? AND ?", *hours)
@@ -61,7 +61,7 @@ def choose(snapshot: DatabaseSnapshot, wanted: Filter) -> Chosen:
             _HASH_BITS,
             _HASH_BITS * MAX_BLOCKS // total,
         )
-    return Chosen(sorted((id_ for (id_,) in rows), key=lambda id_: (_hash(id_), id_)), int(total))
+    return ChosenBlocks(sorted((id_ for (id_,) in rows), key=lambda id_: (_hash(id_), id_)), int(total))
 
 
 class Reading:
@@ -69,7 +69,7 @@ class Reading:
 
     def __init__(
         self,
-        chosen: Chosen,
+        chosen: ChosenBlocks,
         take: Callable[[Columns], None],
         *,
         most_records: int = MAX_RECORDS,

@@ -45,7 +45,7 @@ class EnrolmentChanges(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
+class EnrolledNode:
     """A node that has joined. `certificate` is PEM."""
 
     node: Node
@@ -73,7 +73,7 @@ class Enrolment:
         self._waiting = 0
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> Enrolled:
+    async def enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> EnrolledNode:
         """Enrols a node. The same token with the same key is answered again for a while: the first answer may have
         been lost.
 
@@ -100,13 +100,13 @@ class Enrolment:
         await self._write(node_id, lambda transaction: self._changes().leave(transaction, node_id))
         _log.info("node left", node=node_id)
 
-    async def _enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> Enrolled:
+    async def _enrol(self, token: str, proposed_name: str, csr_pem: bytes) -> EnrolledNode:
         # Before the transaction: a request that cannot be granted takes no lock and uses up no token.
         key_hash = await asyncio.to_thread(self._issuer.key_hash, csr_pem)
 
-        def work(transaction: Transaction) -> Enrolled:
+        def work(transaction: Transaction) -> EnrolledNode:
             node = self._changes().enrol(transaction, token, proposed_name, key_hash)
-            return Enrolled(node, self._issuer.issue(node.id, csr_pem))
+            return EnrolledNode(node, self._issuer.issue(node.id, csr_pem))
 
         committed = await self._write("node", work)
         enrolled = committed.value

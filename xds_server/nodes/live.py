@@ -44,7 +44,7 @@ class LeaseTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class Expired:
+class ExpiredLeases:
     """The nodes whose leases have just ended, and those that left their pools."""
 
     lapsed: Sequence[str]
@@ -219,7 +219,7 @@ class LiveNodes:
             self._release(node_id, node_state.direct)
             self._index(node_id, node_state.offers, None)
 
-    def expire(self, now: Moment) -> Expired:
+    def expire(self, now: Moment) -> ExpiredLeases:
         """Ends the leases that are over."""
         asked, self._asked_at = self._asked_at, now.monotonic
         if asked is not None and now.monotonic - asked > self.times.stall:
@@ -234,7 +234,7 @@ class LiveNodes:
             node_state = self._states[node_id]
             self._release(node_id, node_state.direct)
             self._touch(node_id, node_state.offers)
-        return Expired(lapsed, departed)
+        return ExpiredLeases(lapsed, departed)
 
     def take_changes(self, now: Moment) -> dict[str, Pool]:
         """Returns the pools that differ since the last time, by name; a pool that ended is there without

@@ -13,7 +13,7 @@ from xds_server.nodes.report import MAX_OFFERS, UNKNOWN_KV_CACHE
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ReportDifference:
     """What a report changed. `models`: those whose endpoint changed; `capacity`: whether the shown capacity
     changed.
 
@@ -25,8 +25,8 @@ class Difference:
     kept: bool = False
 
 
-_NONE = Difference()
-_CAPACITY = Difference(capacity=True)
+_NONE = ReportDifference()
+_CAPACITY = ReportDifference(capacity=True)
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class NodeState:
             availability_reason=self.availability_reason,
         ).SerializeToString()
 
-    def apply(self, report: pb.NodeReport) -> Difference:
+    def apply(self, report: pb.NodeReport) -> ReportDifference:
         """Merges a report that was checked. Raises InvalidFieldError, and then leaves the state unchanged."""
         offers = self._offers(report)
         moved = False
@@ -105,7 +105,7 @@ class NodeState:
             changed |= self.offers.keys()
         if not (kept or changed):
             return _CAPACITY if moved else _NONE
-        return Difference(changed, moved, kept)
+        return ReportDifference(changed, moved, kept)
 
     def slots(self, model: str) -> int:
         """Returns how many requests the node runs at once for a model that it offers; 0: no limit."""

@@ -12,7 +12,7 @@ from xds_server.ledger import sampling
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
-from xds_server.ledger.sampling import Chosen, Reading, choose
+from xds_server.ledger.sampling import ChosenBlocks, Reading, choose
 from xds_server.store import Store
 from xds_server.store.connection import open_reader
 from xds_server.usage.records import Columns
@@ -76,7 +76,7 @@ async def test_of_many_a_fair_sample_is_read_and_always_the_same(
 
 def test_reading_ends_in_time() -> None:
     now = iter(range(100))
-    reading = Reading(Chosen(range(10**6), 10**6), _unread, clock=lambda: next(now) * 1.0)
+    reading = Reading(ChosenBlocks(range(10**6), 10**6), _unread, clock=lambda: next(now) * 1.0)
     looks = 0
     while not reading.is_done:
         looks += 1
@@ -91,7 +91,7 @@ async def test_a_block_that_is_removed_meanwhile_is_no_failure(store: Store, led
     reader = open_reader(store.url)
     found: list[str] = []
     with reader.snapshot() as snapshot:
-        reading = Reading(Chosen([10**9, 1], 2), lambda each: found.extend(each["id"]))
+        reading = Reading(ChosenBlocks([10**9, 1], 2), lambda each: found.extend(each["id"]))
         reading.step(snapshot)
     assert reading.is_done
     assert (len(found), reading.coverage.blocks) == (SIZE, 2)
