@@ -19,7 +19,7 @@ from xds_server.ledger import slots
 from xds_server.ledger.ledger import Ledger
 from xds_server.model import Route
 from xds_server.routing.explain import TargetExplanation, explain
-from xds_server.routing.measured import Measurements, Mix
+from xds_server.routing.measured import Measurements, RequestMix
 from xds_server.routing.rankings import rankings
 from xds_server.routing.slots import slot_of
 from xds_server.routing.strategies import MEASURED
@@ -73,13 +73,13 @@ class Ranker:
             self._published = found
             ranked.rankings_changed(found)
 
-    async def explain(self, route: Route) -> tuple[Mix, list[TargetExplanation]]:
+    async def explain(self, route: Route) -> tuple[RequestMix, list[TargetExplanation]]:
         """Explains a route's ranking like routing.explain, from everything that is stored now. Raises
         DatabaseUnavailableError.
         """
         loop, published = asyncio.get_running_loop(), self._published
 
-        def work() -> tuple[Mix, list[TargetExplanation]]:
+        def work() -> tuple[RequestMix, list[TargetExplanation]]:
             now = self._clock()
             with self._reader.snapshot() as snapshot:
                 self._read(snapshot, now)

@@ -15,7 +15,7 @@ from xds_server.admin import render
 from xds_server.errors import NotFoundError
 from xds_server.model import ProviderTarget, Route, State
 from xds_server.routing.explain import TargetExplanation, explain
-from xds_server.routing.measured import Measured, Measurements, Mix
+from xds_server.routing.measured import Measured, Measurements, RequestMix
 from xds_server.routing.tiers import NO_RANKINGS
 from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore
@@ -29,13 +29,13 @@ _MICRO = 1e6
 class Explains(Protocol):
     """Explains rankings by measurements."""
 
-    async def explain(self, route: Route) -> tuple[Mix, list[TargetExplanation]]: ...
+    async def explain(self, route: Route) -> tuple[RequestMix, list[TargetExplanation]]: ...
 
 
 class NothingMeasured:
     """Explains rankings by prices and configuration alone."""
 
-    async def explain(self, route: Route) -> tuple[Mix, list[TargetExplanation]]:
+    async def explain(self, route: Route) -> tuple[RequestMix, list[TargetExplanation]]:
         return explain(route, Measurements(), NO_RANKINGS, time.time())
 
 

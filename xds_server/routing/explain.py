@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xds_server.model import Route, Strategy
 from xds_server.reasons import Reason
-from xds_server.routing.measured import Measured, Measurements, Mix
+from xds_server.routing.measured import Measured, Measurements, RequestMix
 from xds_server.routing.rankings import measured_targets
 from xds_server.routing.slots import RouteTarget, slot_of
 from xds_server.routing.strategies import MEASURED, ScoredTarget, score_targets
@@ -29,7 +29,7 @@ class TargetExplanation:
 
 def explain(
     route: Route, measurements: Measurements, rankings: Rankings, at: float
-) -> tuple[Mix, list[TargetExplanation]]:
+) -> tuple[RequestMix, list[TargetExplanation]]:
     """Returns the route's typical request, and its targets in failover order, as of `at` (Unix seconds)."""
     measured, mix = measured_targets(route, measurements, at)
     found: list[TargetExplanation] = []

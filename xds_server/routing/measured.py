@@ -49,7 +49,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
+class RequestMix:
     """The route's typical request, as means; shares are 0 to 1. Without any requests, a short chat is assumed."""
 
     prompt_tokens: float = 1_000.0
@@ -60,7 +60,7 @@ class Mix:
     @classmethod
     def of(
         cls, prompt: float, cached: float, completion: float, *, reported: float, streams: float, served: float
-    ) -> Mix:
+    ) -> RequestMix:
         """Computes the mix from sums: tokens of the `reported` answers, and `streams` of the `served` ones."""
         if not reported:
             return cls(stream_share=streams / served) if served else cls()
@@ -158,7 +158,7 @@ class Measurements:
         histories = target.credentials or {0: target.history}
         return {index: _measured(history, now) for index, history in histories.items()}
 
-    def mix(self, route_id: str, target_ids: Iterable[str], now: int) -> Mix:
+    def mix(self, route_id: str, target_ids: Iterable[str], now: int) -> RequestMix:
         """Returns the route's typical request in slot `now`."""
         prompt = cached = completion = reported = streams = served = 0.0
         for target_id in target_ids:
@@ -172,7 +172,7 @@ class Measurements:
                     reported += weight * slot.reported
                     streams += weight * slot.streams
                     served += weight * slot.served
-        return Mix.of(prompt, cached, completion, reported=reported, streams=streams, served=served)
+        return RequestMix.of(prompt, cached, completion, reported=reported, streams=streams, served=served)
 
 
 def _measured(history: _History, now: int) -> Measured:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from xds_server.model import Route, price_in_force
-from xds_server.routing.measured import ENOUGH_FAILURES, Measured, Mix
+from xds_server.routing.measured import ENOUGH_FAILURES, Measured, RequestMix
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.replay import Period, Replay
 from xds_server.routing.scores import MAX_FAILURES, attempt_seconds, expected_time
@@ -111,7 +111,7 @@ def _of_period(
     route: Route,
     period: Period,
     known: Mapping[str, _MeasuredTimes],
-    mix: Mix,
+    mix: RequestMix,
     weighted: Sequence[Sequence[Weighted]],
 ) -> dict[str, TargetOutcome]:
     failures = {
@@ -180,12 +180,12 @@ def measured_of(slot: Slot) -> Measured:
     )
 
 
-def mix_of(slots: Iterable[Slot]) -> Mix:
+def mix_of(slots: Iterable[Slot]) -> RequestMix:
     """Returns the typical request of slots of any length."""
     whole = Slot()
     for slot in slots:
         whole.add(slot)
-    return Mix.of(
+    return RequestMix.of(
         whole.prompt_tokens,
         whole.cached_tokens,
         whole.completion_tokens,

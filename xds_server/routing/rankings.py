@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from xds_server.model import Route
-from xds_server.routing.measured import Measured, Measurements, Mix
+from xds_server.routing.measured import Measured, Measurements, RequestMix
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.slots import RouteTarget, slot_of
 from xds_server.routing.strategies import ranked, score_targets
@@ -25,7 +25,9 @@ def rankings(routes: Iterable[Route], measurements: Measurements, previous: Rank
     return found
 
 
-def measured_targets(route: Route, measurements: Measurements, at: float) -> tuple[dict[str, Measured], Mix]:
+def measured_targets(
+    route: Route, measurements: Measurements, at: float
+) -> tuple[dict[str, Measured], RequestMix]:
     """Returns the measurements of a route's targets at `at`, by id, and the route's typical request."""
     now = slot_of(at)
     ids = [target.id for target in route.targets]

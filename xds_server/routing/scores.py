@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xds_server.model import TargetPrice
-from xds_server.routing.measured import Measured, Mix
+from xds_server.routing.measured import Measured, RequestMix
 from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.routing.window import Median
 
@@ -24,7 +24,7 @@ class ExpectedTime:
     error: float
 
 
-def expected_time(measured: Measured, mix: Mix) -> ExpectedTime | None:
+def expected_time(measured: Measured, mix: RequestMix) -> ExpectedTime | None:
     """Returns how long the typical answer takes, failed attempts included; None without measurements."""
     parts: list[tuple[float, Median]] = []
     streamed = _streamed(measured, mix)
@@ -46,7 +46,7 @@ def attempt_seconds(measured: Measured) -> float:
     return max(measured.first_us.value * _MICRO, _MIN_LOST_SECONDS)
 
 
-def _streamed(measured: Measured, mix: Mix) -> list[tuple[float, Median]]:
+def _streamed(measured: Measured, mix: RequestMix) -> list[tuple[float, Median]]:
     if not measured.first_us.samples:
         return []
     tokens = [(mix.completion_tokens, measured.token_us)] if measured.token_us.samples else []
@@ -64,7 +64,7 @@ class EffectivePrice:
     least: float = 0.0
 
 
-def effective_price(price: TargetPrice | None, measured: Measured, mix: Mix) -> EffectivePrice:
+def effective_price(price: TargetPrice | None, measured: Measured, mix: RequestMix) -> EffectivePrice:
     """Returns the price of the typical request; nothing for a target without a price.
 
     The target's own share of cached prompt tokens counts, or the route's if the target has not served yet.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
 from xds_server.model import Route, Strategy, Target, price_in_force
-from xds_server.routing.measured import Measured, Mix
+from xds_server.routing.measured import Measured, RequestMix
 from xds_server.routing.ranking import Candidate, Ranking, rank
 from xds_server.routing.scores import EffectivePrice, ExpectedTime, effective_price, expected_time
 
@@ -52,7 +52,7 @@ class ScoredTarget:
 
 
 def score_targets(
-    route: Route, targets: Sequence[Target], measured: Mapping[str, Measured], mix: Mix, at: float
+    route: Route, targets: Sequence[Target], measured: Mapping[str, Measured], mix: RequestMix, at: float
 ) -> list[ScoredTarget]:
     """Scores each of a tier's targets by the route's strategy, at the prices in force at `at` (Unix seconds)."""
     found = [measured.get(target.id, Measured()) for target in targets]

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TypeAlias, assert_never
 
 from xds_server.model import NodesTarget, Privacy, Route, Strategy, Target
-from xds_server.routing.measured import Mix
+from xds_server.routing.measured import RequestMix
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.strategies import ranked, score_targets
 
@@ -44,7 +44,7 @@ def tiers(route: Route, at: float, rankings: Rankings = NO_RANKINGS) -> list[lis
     found: list[list[Weighted]] = []
     for tier, targets in grouped(route):
         ranking = rankings.get((route.id, tier)) or ranked(
-            score_targets(route, targets, {}, Mix(), at), route, None, at
+            score_targets(route, targets, {}, RequestMix(), at), route, None, at
         )
         found.append(_as_written(targets) if ranking is None else _as_ranked(targets, ranking))
     return found
