@@ -21,7 +21,7 @@ from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.errors import ProtocolError
 from xds_server.protocol.push import Push
-from xds_server.protocol.returning import Returning
+from xds_server.protocol.returning import ReturningClients
 from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.protocol.sotw import SotwStream
 from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
@@ -132,7 +132,7 @@ class AdsServer:
         self._authorise = authorise
         self._debounce = Debounce(self._apply, quiet=quiet, longest=longest)
         self._encoder = ResponseEncoder()
-        self._returning = Returning()
+        self._returning = ReturningClients()
         self._patience = patience
         self._buffers = ResponseBuffers()
         self._connections: set[_Connection] = set()
