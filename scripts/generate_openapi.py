@@ -22,7 +22,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from scripts.generate_proto import GENERATOR, PROTO
 from scripts.generated import main
 from scripts.locked_environment import ROOT, python_of
-from xds_server.accounts.permissions import Need, rule_of
+from xds_server.accounts.permissions import RequiredRole, rule_of
 from xds_server.rest import fields
 from xds_server.rest.bindings import Binding, Table
 from xds_server.rest.server import SERVICES
@@ -145,7 +145,7 @@ def _operation(binding: Binding, comments: Mapping[str, str]) -> dict[str, Any]:
     }
     if binding.has_body:
         operation["requestBody"] = {"required": True, "content": _json(_reference(binding.method.input_type))}
-    if need is Need.ANYBODY:
+    if need is RequiredRole.ANYBODY:
         operation["security"] = []
     return operation
 

@@ -15,7 +15,7 @@ FORGOTTEN_AFTER = 3_600
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class AttemptBound:
     """`free` attempts, then a wait of `first` seconds, twice as many, … between attempts, at most `longest`."""
 
     free: int
@@ -29,7 +29,7 @@ class Bound:
 
 
 #: For an account, a thousand guesses take ten days. An address may be a whole office behind one router.
-ACCOUNT, ADDRESS = Bound(free=5, first=5, longest=900), Bound(free=30, first=2, longest=60)
+ACCOUNT, ADDRESS = AttemptBound(free=5, first=5, longest=900), AttemptBound(free=30, first=2, longest=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Attempts:
     count: int = 0
     last_at: int = 0
 
-    def remaining(self, bound: Bound, now: int) -> int:
+    def remaining(self, bound: AttemptBound, now: int) -> int:
         """Returns the seconds until the next attempt; 0: now."""
         return max(0, self.last_at + bound.wait(self.current(now)) - now)
 

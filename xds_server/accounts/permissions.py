@@ -19,7 +19,7 @@ from xds_server.errors import NotFoundError, UnauthenticatedError
 from xds_server.quoting import quoted
 
 
-class Need(Enum):
+class RequiredRole(Enum):
     """The permission that a call needs, in ascending order."""
 
     ANYBODY = "anybody"
@@ -33,12 +33,12 @@ class Need(Enum):
     ADMIN = "installation admin"
 
 
-_ROLES: Mapping[Need, frozenset[Role]] = {
-    Need.READ: frozenset(Role),
-    Need.OWN: frozenset({Role.MEMBER, Role.OPERATOR, Role.OWNER}),
-    Need.OPERATE: frozenset({Role.OPERATOR, Role.OWNER}),
-    Need.MANAGE: frozenset({Role.OWNER}),
-    Need.ADMIN: frozenset(),
+_ROLES: Mapping[RequiredRole, frozenset[Role]] = {
+    RequiredRole.READ: frozenset(Role),
+    RequiredRole.OWN: frozenset({Role.MEMBER, Role.OPERATOR, Role.OWNER}),
+    RequiredRole.OPERATE: frozenset({Role.OPERATOR, Role.OWNER}),
+    RequiredRole.MANAGE: frozenset({Role.OWNER}),
+    RequiredRole.ADMIN: frozenset(),
 }
 
 
@@ -50,7 +50,7 @@ class Rule:
     `members` are the fields that a member may set, if not all.
     """
 
-    need: Need
+    need: RequiredRole
     organisation: str = ""
     key: str = ""
     node: str = ""
@@ -58,52 +58,52 @@ class Rule:
 
 
 def _own(*, members: str, organisation: str = "", key: str = "", node: str = "") -> Rule:
-    return Rule(Need.OWN, organisation, key, node, frozenset(members.split()))
+    return Rule(RequiredRole.OWN, organisation, key, node, frozenset(members.split()))
 
 
-_USAGE = Rule(Need.READ, organisation="filter.organisation")
+_USAGE = Rule(RequiredRole.READ, organisation="filter.organisation")
 
 #: Rules by the method's name.
 RULES: Mapping[str, Rule] = {
-    "GetSignInOptions": Rule(Need.ANYBODY),
-    "RedeemSetupLink": Rule(Need.ANYBODY),
-    "SignIn": Rule(Need.ANYBODY),
-    "BeginOidc": Rule(Need.ANYBODY),
-    "FinishOidc": Rule(Need.ANYBODY),
-    "SignOut": Rule(Need.SIGNED_IN),
-    "GetMe": Rule(Need.SIGNED_IN),
-    "ChangePassword": Rule(Need.SIGNED_IN),
-    "ListTokens": Rule(Need.SIGNED_IN),
-    "CreateToken": Rule(Need.SIGNED_IN),
-    "RevokeToken": Rule(Need.SIGNED_IN),
-    "ShowDeviceLogin": Rule(Need.SIGNED_IN),
-    "DecideDeviceLogin": Rule(Need.SIGNED_IN),
+    "GetSignInOptions": Rule(RequiredRole.ANYBODY),
+    "RedeemSetupLink": Rule(RequiredRole.ANYBODY),
+    "SignIn": Rule(RequiredRole.ANYBODY),
+    "BeginOidc": Rule(RequiredRole.ANYBODY),
+    "FinishOidc": Rule(RequiredRole.ANYBODY),
+    "SignOut": Rule(RequiredRole.SIGNED_IN),
+    "GetMe": Rule(RequiredRole.SIGNED_IN),
+    "ChangePassword": Rule(RequiredRole.SIGNED_IN),
+    "ListTokens": Rule(RequiredRole.SIGNED_IN),
+    "CreateToken": Rule(RequiredRole.SIGNED_IN),
+    "RevokeToken": Rule(RequiredRole.SIGNED_IN),
+    "ShowDeviceLogin": Rule(RequiredRole.SIGNED_IN),
+    "DecideDeviceLogin": Rule(RequiredRole.SIGNED_IN),
     # Shows what the caller's own link or code opens.
-    "ShowLink": Rule(Need.ANYBODY),
-    "AcceptInvitation": Rule(Need.ANYBODY),
-    "RedeemReset": Rule(Need.ANYBODY),
-    "BeginDeviceLogin": Rule(Need.ANYBODY),
-    "PollDeviceLogin": Rule(Need.ANYBODY),
+    "ShowLink": Rule(RequiredRole.ANYBODY),
+    "AcceptInvitation": Rule(RequiredRole.ANYBODY),
+    "RedeemReset": Rule(RequiredRole.ANYBODY),
+    "BeginDeviceLogin": Rule(RequiredRole.ANYBODY),
+    "PollDeviceLogin": Rule(RequiredRole.ANYBODY),
     # Memberships.
-    "ListUsers": Rule(Need.MANAGE, organisation="organisation"),
-    "InviteUser": Rule(Need.MANAGE, organisation="organisation"),
-    "ListInvitations": Rule(Need.MANAGE, organisation="organisation"),
-    "RevokeInvitation": Rule(Need.MANAGE),
-    "ListAuditEvents": Rule(Need.MANAGE, organisation="organisation"),
-    "PutMember": Rule(Need.MANAGE, organisation="organisation"),
-    "RemoveMember": Rule(Need.MANAGE, organisation="organisation"),
+    "ListUsers": Rule(RequiredRole.MANAGE, organisation="organisation"),
+    "InviteUser": Rule(RequiredRole.MANAGE, organisation="organisation"),
+    "ListInvitations": Rule(RequiredRole.MANAGE, organisation="organisation"),
+    "RevokeInvitation": Rule(RequiredRole.MANAGE),
+    "ListAuditEvents": Rule(RequiredRole.MANAGE, organisation="organisation"),
+    "PutMember": Rule(RequiredRole.MANAGE, organisation="organisation"),
+    "RemoveMember": Rule(RequiredRole.MANAGE, organisation="organisation"),
     # Objects of an organisation.
-    "ListOrganisations": Rule(Need.READ),
-    "ListRoutes": Rule(Need.READ),
-    "ExplainRoute": Rule(Need.READ, organisation="organisation"),
-    "ListKeys": Rule(Need.READ, organisation="organisation"),
+    "ListOrganisations": Rule(RequiredRole.READ),
+    "ListRoutes": Rule(RequiredRole.READ),
+    "ExplainRoute": Rule(RequiredRole.READ, organisation="organisation"),
+    "ListKeys": Rule(RequiredRole.READ, organisation="organisation"),
     "CreateKey": _own(
         organisation="key.organisation", members="key.organisation key.name key.models key.expires_at"
     ),
     "UpdateKey": _own(key="id", members="id version name expires_at end_grace"),
     "RotateKey": _own(key="id", members="id version grace_seconds ends"),
     "RevokeKey": _own(key="id", members="id"),
-    "ListNodes": Rule(Need.READ, organisation="organisation"),
+    "ListNodes": Rule(RequiredRole.READ, organisation="organisation"),
     "InviteNode": _own(
         organisation="organisation",
         key="owner_key",
@@ -111,23 +111,23 @@ RULES: Mapping[str, Rule] = {
     ),
     "UpdateNode": _own(node="node_id", members="node_id version name visibility drained"),
     "RemoveNode": _own(node="node_id", members="node_id version"),
-    "ReportContributions": Rule(Need.READ, organisation="organisation"),
+    "ReportContributions": Rule(RequiredRole.READ, organisation="organisation"),
     "ReportUsage": _USAGE,
     "TopRequests": _USAGE,
     "CompareTargets": _USAGE,
     "ExportUsage": _USAGE,
     # Views of the console: each consists of the calls above, whose rules apply inside it as well.
-    "GetDoor": Rule(Need.ANYBODY),
-    "GetOverview": Rule(Need.READ),
-    "GetKeysView": Rule(Need.READ),
-    "GetModelsView": Rule(Need.READ),
-    "GetNodesView": Rule(Need.READ),
+    "GetDoor": Rule(RequiredRole.ANYBODY),
+    "GetOverview": Rule(RequiredRole.READ),
+    "GetKeysView": Rule(RequiredRole.READ),
+    "GetModelsView": Rule(RequiredRole.READ),
+    "GetNodesView": Rule(RequiredRole.READ),
     "GetUsageView": _USAGE,
-    "GetMembersView": Rule(Need.MANAGE),
+    "GetMembersView": Rule(RequiredRole.MANAGE),
     "SearchRequests": _USAGE,
     "ListRequests": _USAGE,
-    "GetRequest": Rule(Need.READ),
-    "CancelRequest": Rule(Need.OWN),
+    "GetRequest": Rule(RequiredRole.READ),
+    "CancelRequest": Rule(RequiredRole.OWN),
     # Objects of the installation. These include an organisation's own routes: their targets spend the
     # installation's credentials, and their prices decide what its limits count.
     **dict.fromkeys(
@@ -140,10 +140,10 @@ RULES: Mapping[str, Rule] = {
             *("VerifyAudit", "ListRefusedUsage"),
             *("CreateSetupLink", "UpdateUser", "RemoveUser", "ResetUser"),
         ),
-        Rule(Need.ADMIN),
+        Rule(RequiredRole.ADMIN),
     ),
 }
-_DEFAULT = Rule(Need.ADMIN)
+_DEFAULT = Rule(RequiredRole.ADMIN)
 
 
 def rule_of(method: str) -> Rule:
@@ -159,11 +159,11 @@ def require(rule: Rule, caller: Caller, request: Message) -> None:
         NotFoundError: the organisation is not one of the caller's; it is reported as nonexistent.
         ForbiddenError: the role does not allow the call.
     """
-    if rule.need is Need.ANYBODY:
+    if rule.need is RequiredRole.ANYBODY:
         return
     if not caller.is_somebody:
         raise UnauthenticatedError("sign in first, or send `authorization: Bearer <token>`")
-    if rule.need is Need.SIGNED_IN or caller.is_admin:
+    if rule.need is RequiredRole.SIGNED_IN or caller.is_admin:
         return
     organisation = _value(request, rule.organisation) if rule.organisation else ""
     allowed = _ROLES[rule.need]
@@ -184,7 +184,9 @@ def require_own_fields(rule: Rule, request: Message) -> None:
     """Checks that a request sets only fields that a member may decide. Raises ForbiddenError."""
     forbidden = sorted(set(_given(request)) - (rule.members or frozenset()))
     if forbidden:
-        raise ForbiddenError(f"{forbidden[0]}: a member may not set it; it needs the role {Need.OPERATE.value}")
+        raise ForbiddenError(
+            f"{forbidden[0]}: a member may not set it; it needs the role {RequiredRole.OPERATE.value}"
+        )
 
 
 def _given(message: Message, before: str = "") -> list[str]:

@@ -12,7 +12,7 @@ from trunkline_proto.admin.v1 import admin_pb2, console_pb2
 
 from xds_server.accounts import permissions
 from xds_server.accounts.caller import Caller, calling
-from xds_server.accounts.permissions import Need
+from xds_server.accounts.permissions import RequiredRole
 from xds_server.accounts.sessions import DEFAULT, Lifetime
 from xds_server.admin.authenticate import Authenticator
 from xds_server.admin.references import Resolver
@@ -70,7 +70,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def is_open(self, method: str) -> bool:
         """Returns whether anybody may call a method, given by its full name."""
-        return permissions.rule_of(method).need is Need.ANYBODY
+        return permissions.rule_of(method).need is RequiredRole.ANYBODY
 
     async def is_reached_by_https(self) -> bool:
         """Returns whether browsers reach the console over https, whichever proxy stands before Envoy."""

@@ -21,7 +21,7 @@ from xds_server.errors import NotFoundError
 from xds_server.model import Key, Priority
 from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore, KeyRecord, accounts, writing
-from xds_server.store.settings import Ends, KeyChange, Rotation
+from xds_server.store.settings import EndingSecret, KeyChange, Rotation
 
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
@@ -122,9 +122,9 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
         grace = request.grace_seconds if request.HasField("grace_seconds") else None
         with checking() as problems:
             values.number(grace or 0, 0, _MAX_GRACE, "seconds (0 = at once)", problems.at("grace_seconds"))
-            ends = enums.optional(Ends, request, "ends")
+            ends = enums.optional(EndingSecret, request, "ends")
             if request.ends and ends is None:
-                problems.at("ends").note(f"not a known value; accepted: {', '.join(Ends)}")
+                problems.at("ends").note(f"not a known value; accepted: {', '.join(EndingSecret)}")
             if request.value:
                 values.key_value(request.value, problems.at("value"))
         rotation = Rotation(grace, ends, request.value)

@@ -18,7 +18,7 @@ from xds_server.admin.calls import Changes, actor_of
 from xds_server.admin.ports import LiveNodes, Tunnel
 from xds_server.admin.problems import Problems, checking, known
 from xds_server.errors import NotFoundError, TunnelError
-from xds_server.ledger.contributions import SUMS, By, Contribution
+from xds_server.ledger.contributions import SUMS, Contribution, ContributionDimension
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
 from xds_server.model import Node, Visibility
@@ -132,7 +132,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
         self, request: pb.ReportContributionsRequest, context: Context
     ) -> pb.ReportContributionsResponse:
         with checking() as problems:
-            by = _by(request.by, problems) or (By.NODE,)
+            by = _by(request.by, problems) or (ContributionDimension.NODE,)
             for field in ("since", "until"):
                 values.number(getattr(request, field), 0, _LAST_SECOND, "Unix seconds", problems.at(field))
             if 0 < request.until <= request.since:
@@ -196,15 +196,17 @@ def _name(text: str, problems: Problems) -> None:
         problems.note(f"{values.quoted(text)} looks like a node's id; choose a name that does not")
 
 
-def _by(names: Iterable[str], problems: Problems) -> tuple[By, ...]:
-    found: list[By] = []
+def _by(names: Iterable[str], problems: Problems) -> tuple[ContributionDimension, ...]:
+    found: list[ContributionDimension] = []
     for index, name in enumerate(names):
-        if name not in list(By):
-            problems.at("by", index).note(f"{values.quoted(name)} is not known; accepted: {', '.join(By)}")
-        elif By(name) in found:
+        if name not in list(ContributionDimension):
+            problems.at("by", index).note(
+                f"{values.quoted(name)} is not known; accepted: {', '.join(ContributionDimension)}"
+            )
+        elif ContributionDimension(name) in found:
             problems.at("by", index).note(f"{name} is there twice")
         else:
-            found.append(By(name))
+            found.append(ContributionDimension(name))
     return tuple(found)
 
 

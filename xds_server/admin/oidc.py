@@ -14,7 +14,7 @@ from xds_server.accounts.errors import ProviderError, SignInError
 from xds_server.accounts.model import User
 from xds_server.accounts.oidc import flow as flows
 from xds_server.accounts.oidc.client import Metadata, OidcClient
-from xds_server.accounts.oidc.flow import Flow
+from xds_server.accounts.oidc.flow import OidcFlow
 from xds_server.accounts.settings import IdentityProvider
 from xds_server.admin import people
 from xds_server.admin.people import Context
@@ -52,7 +52,7 @@ class OidcMethods(SignInMethods):
         except ProviderError as error:
             _log.warning("oidc.provider_failed", provider=provider.name, reason=str(error))
             raise
-        flow = Flow.begin(provider.name, request.next)
+        flow = OidcFlow.begin(provider.name, request.next)
         url = flows.url(
             known.authorization_endpoint,
             flow,

@@ -28,7 +28,7 @@ _ADD = on_conflict_add("usage_node", _KEY, SUMS)
 _POOL = pool_name("")
 
 
-class By(StrEnum):
+class ContributionDimension(StrEnum):
     """The dimensions of contributions."""
 
     NODE = "node"
@@ -39,15 +39,15 @@ class By(StrEnum):
 
 #: Columns of usage_node.
 _COLUMNS = {
-    By.NODE: ("u.node_id",),
-    By.OWNER: ("u.organisation_id", "u.owner_key_id"),
-    By.MODEL: ("u.model",),
-    By.DAY: ("u.hour / 24",),
+    ContributionDimension.NODE: ("u.node_id",),
+    ContributionDimension.OWNER: ("u.organisation_id", "u.owner_key_id"),
+    ContributionDimension.MODEL: ("u.model",),
+    ContributionDimension.DAY: ("u.hour / 24",),
 }
 #: The same columns of node_uptime u and, if the node still exists, node n.
 _UPTIME_COLUMNS = {
     **_COLUMNS,
-    By.OWNER: ("COALESCE(n.organisation_id, '')", "COALESCE(n.owner_key_id, '')"),
+    ContributionDimension.OWNER: ("COALESCE(n.organisation_id, '')", "COALESCE(n.owner_key_id, '')"),
 }
 
 
@@ -108,7 +108,7 @@ def roll_up(batch: Columns) -> Mapping[NodeHour, list[int]]:
     return found
 
 
-def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[By]) -> list[Contribution]:
+def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[ContributionDimension]) -> list[Contribution]:
     """Returns the lines by day if `by` has it, then by earnings, highest first.
 
     Of `wanted`, only the times (rounded outward to hours) and the organisation count, which is the nodes' owner.
@@ -117,7 +117,9 @@ def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[By]) -> list
     """
     served = _sums(snapshot, wanted, by)
     uptimes = {}
-    if By.MODEL not in by and {By.NODE, By.OWNER} & set(by):
+    if ContributionDimension.MODEL not in by and {ContributionDimension.NODE, ContributionDimension.OWNER} & set(
+        by
+    ):
         uptimes = _uptimes(snapshot, wanted, by)
     nothing = (0,) * len(SUMS)
     keys = dict.fromkeys([*served, *uptimes])
@@ -131,12 +133,16 @@ def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[By]) -> list
 class _Names:
     """Names nodes, keys and organisations in lines, including those that no longer exist."""
 
-    def __init__(self, snapshot: DatabaseSnapshot, by: Sequence[By]) -> None:
-        self._nodes: dict[str, str] = dict(snapshot.rows("SELECT id, name FROM node")) if By.NODE in by else {}
-        self._organisations = organisation_names(snapshot) if By.OWNER in by else {}
-        self._keys = key_names(snapshot) if By.OWNER in by else {}
+    def __init__(self, snapshot: DatabaseSnapshot, by: Sequence[ContributionDimension]) -> None:
+        self._nodes: dict[str, str] = (
+            dict(snapshot.rows("SELECT id, name FROM node")) if ContributionDimension.NODE in by else {}
+        )
+        self._organisations = organisation_names(snapshot) if ContributionDimension.OWNER in by else {}
+        self._keys = key_names(snapshot) if ContributionDimension.OWNER in by else {}
 
-    def line(self, by: Sequence[By], key: tuple[object, ...], sums: tuple[int, ...], uptime: int) -> Contribution:
+    def line(
+        self, by: Sequence[ContributionDimension], key: tuple[object, ...], sums: tuple[int, ...], uptime: int
+    ) -> Contribution:
         """Returns a line. `key` has the columns of each of `by`, one after the other."""
         values = dict(zip((column for each in by for column in _COLUMNS[each]), key, strict=True))
         node_id = str(values.get("u.node_id", ""))
@@ -156,7 +162,7 @@ class _Names:
 
 
 def _sums(
-    snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[By]
+    snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[ContributionDimension]
 ) -> dict[tuple[object, ...], tuple[int, ...]]:
     columns = [column for each in by for column in _COLUMNS[each]]
     owner, owners = _owned_by("u", wanted)
@@ -171,7 +177,9 @@ def _sums(
     return {tuple(row[:width]): tuple(int(each) for each in row[width:]) for row in rows}
 
 
-def _uptimes(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[By]) -> dict[tuple[object, ...], int]:
+def _uptimes(
+    snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[ContributionDimension]
+) -> dict[tuple[object, ...], int]:
     columns = [column for each in by for column in _UPTIME_COLUMNS[each]]
     owner, owners = _owned_by("n", wanted)
     rows = snapshot.rows(

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from xds_server.ledger import contributions, refused, reports, requests, sampling, search
-from xds_server.ledger.contributions import By, Contribution
+from xds_server.ledger.contributions import Contribution, ContributionDimension
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.refused import RefusedRecord
 from xds_server.ledger.reports import Comparison, Group
@@ -43,7 +43,7 @@ class LedgerReader:
         """See reports.compare."""
         return await self._read(lambda snapshot: reports.compare(snapshot, wanted))
 
-    async def contributions(self, wanted: Filter, by: Sequence[By]) -> list[Contribution]:
+    async def contributions(self, wanted: Filter, by: Sequence[ContributionDimension]) -> list[Contribution]:
         """See contributions.report."""
         return await self._read(lambda snapshot: contributions.report(snapshot, wanted, by))
 

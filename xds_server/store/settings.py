@@ -57,7 +57,7 @@ class KeyChange:
         return replace(key, **given)
 
 
-class Ends(StrEnum):
+class EndingSecret(StrEnum):
     """Which of a key's two valid secrets ends at once: the one in its grace time, or the newest."""
 
     FORMER = "former"
@@ -69,7 +69,7 @@ class Rotation:
     """How a key gets another secret. `grace` is seconds, None for the default."""
 
     grace: int | None = None
-    ends: Ends | None = None
+    ends: EndingSecret | None = None
     #: Empty: a new value is generated.
     value: str = field(default="", repr=False)
 

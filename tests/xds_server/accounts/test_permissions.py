@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xds_server.accounts.permissions import RULES, Need, rule_of
+from xds_server.accounts.permissions import RULES, RequiredRole, rule_of
 from xds_server.rest import fields
 from xds_server.rest.server import SERVICES
 
@@ -16,7 +16,7 @@ def test_every_method_has_an_entry_and_every_entry_a_method() -> None:
 
 
 def test_what_is_not_in_the_table_needs_an_admin() -> None:
-    assert rule_of("/trunkline.admin.v1.Admin/OfTheFuture").need is Need.ADMIN
+    assert rule_of("/trunkline.admin.v1.Admin/OfTheFuture").need is RequiredRole.ADMIN
 
 
 def test_the_table_names_fields_that_there_are() -> None:

@@ -14,7 +14,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb, console_pb2
 from tests.xds_server.accounts.conftest import Gateway, serving
 from tests.xds_server.accounts.people import Town, town
 from tests.xds_server.store.databases import new_sqlite
-from xds_server.accounts.permissions import Need, rule_of
+from xds_server.accounts.permissions import RequiredRole, rule_of
 from xds_server.store import AuditQuery, Store
 
 PEOPLE = ("nobody", "viewer", "member", "operator", "owner", "neighbour", "admin", "machine")
@@ -295,7 +295,7 @@ async def test_each_view_of_the_console_as(person: str, gateway: Gateway) -> Non
             if method.name == "GetUsageView":
                 request.filter.since = 1
                 request.by.append(pb.DIMENSION_KEY)
-            is_open = rule_of(method.name).need is Need.ANYBODY
+            is_open = rule_of(method.name).need is RequiredRole.ANYBODY
             if person == "nobody" and not is_open:
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call(request)

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from xds_server.accounts.errors import ProviderError, SignInError
 from xds_server.accounts.oidc import asking, claims
-from xds_server.accounts.oidc.flow import Flow
+from xds_server.accounts.oidc.flow import OidcFlow
 from xds_server.accounts.settings import IdentityProvider
 
 if TYPE_CHECKING:
@@ -54,7 +54,14 @@ class OidcClient:
         return found[1]
 
     async def person(
-        self, provider: IdentityProvider, secret: str, flow: Flow, *, code: str, redirect_uri: str, email_rule: Any
+        self,
+        provider: IdentityProvider,
+        secret: str,
+        flow: OidcFlow,
+        *,
+        code: str,
+        redirect_uri: str,
+        email_rule: Any,
     ) -> claims.Person:
         """Exchanges the code, and returns the person who has signed in. Raises SignInError, ProviderError."""
         known = await self.metadata(provider)

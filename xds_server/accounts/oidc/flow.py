@@ -20,7 +20,7 @@ _BEGIN_AGAIN = "begin again on the sign-in page"
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class OidcFlow:
     """One sign-in in progress. Nobody can guess the fields other than `provider` and `next`."""
 
     provider: str
@@ -30,7 +30,7 @@ class Flow:
     verifier: str = field(repr=False)
 
     @classmethod
-    def begin(cls, provider: str, next_: str) -> Flow:
+    def begin(cls, provider: str, next_: str) -> OidcFlow:
         return cls(provider, next_ or "/", *(secrets.token_urlsafe(32) for _ in range(3)))
 
     @property
@@ -49,7 +49,7 @@ def is_own_path(text: str) -> bool:
     return _NEXT.fullmatch(text) is not None
 
 
-def url(endpoint: str, flow: Flow, *, client_id: str, redirect_uri: str, scopes: str) -> str:
+def url(endpoint: str, flow: OidcFlow, *, client_id: str, redirect_uri: str, scopes: str) -> str:
     """Returns where the browser goes; the endpoint may have a query of its own."""
     query = {
         "response_type": "code",
@@ -64,14 +64,14 @@ def url(endpoint: str, flow: Flow, *, client_id: str, redirect_uri: str, scopes:
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
 
-def seal(flow: Flow, key: bytes) -> str:
+def seal(flow: OidcFlow, key: bytes) -> str:
     """Returns what the browser keeps, and can neither read nor forge."""
     from cryptography.fernet import Fernet  # noqa: PLC0415  # only where identity providers are used
 
     return Fernet(base64.urlsafe_b64encode(key)).encrypt(json.dumps(asdict(flow)).encode()).decode()
 
 
-def unseal(sealed: str, key: bytes, *, provider: str, state: str) -> Flow:
+def unseal(sealed: str, key: bytes, *, provider: str, state: str) -> OidcFlow:
     """Returns the flow that this browser began with this provider and state.
 
     Raises SignInError if it began none or another one, or took too long.
@@ -79,7 +79,7 @@ def unseal(sealed: str, key: bytes, *, provider: str, state: str) -> Flow:
     from cryptography.fernet import Fernet, InvalidToken  # noqa: PLC0415
 
     try:
-        found = Flow(**json.loads(Fernet(base64.urlsafe_b64encode(key)).decrypt(sealed.encode(), ttl=SECONDS)))
+        found = OidcFlow(**json.loads(Fernet(base64.urlsafe_b64encode(key)).decrypt(sealed.encode(), ttl=SECONDS)))
     except (InvalidToken, ValueError, TypeError) as error:
         raise SignInError(
             f"this browser has begun no sign-in, or began it too long ago: {_BEGIN_AGAIN}"

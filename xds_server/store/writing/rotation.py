@@ -11,7 +11,7 @@ from xds_server.errors import GraceTimeError
 from xds_server.model import Key
 from xds_server.store import api_keys, codec
 from xds_server.store.records import Action, KeyRecord, ObjectType
-from xds_server.store.settings import Ends, Rotation
+from xds_server.store.settings import EndingSecret, Rotation
 from xds_server.store.writing import keys
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_current
@@ -53,7 +53,7 @@ def _with_former(key: Key, rotation: Rotation, now: int, label: str) -> Key:
     """Returns `key` with the secret that stays valid for a while. Raises GraceTimeError."""
     running = key.former_until > now
     until = now + (DEFAULT_GRACE if rotation.grace is None else rotation.grace)
-    if rotation.ends is Ends.NEWEST:
+    if rotation.ends is EndingSecret.NEWEST:
         if not running:
             raise GraceTimeError(
                 f'key "{label}": only its newest secret works, so that none would be left to its clients; give a '

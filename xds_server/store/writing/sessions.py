@@ -48,7 +48,7 @@ def end_all(transaction: Transaction, user_id: str, *, but: bytes = b"") -> int:
     return transaction.session.exec(others).rowcount
 
 
-def count_attempt(transaction: Transaction, subject: str, bound: guesses.Bound) -> int:
+def count_attempt(transaction: Transaction, subject: str, bound: guesses.AttemptBound) -> int:
     """Counts one more attempt, unless it is too early. Returns the seconds to wait; 0: the attempt may be made."""
     row = transaction.session.get(GuessRow, subject) or GuessRow(subject=subject, count=0, last_at=0)
     known = guesses.Attempts(row.count, row.last_at)
