@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -94,7 +94,7 @@ async def ask(
 
 
 async def converse(
-    url: str, key: str, model: str, name: str, middle: Callable[[], Awaitable[None]] | None = None
+    url: str, key: str, model: str, name: str, middle: Callable[[], Coroutine[Any, Any, None]] | None = None
 ) -> Variant:
     """Runs all conversations; `middle` runs at half of their turns, in parallel."""
     variant = Variant(name)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench.gateway import document, roles_below, started, wait_for_ledger
 from bench.load import Load
@@ -33,7 +34,7 @@ GOAL = 1.2
 def measure(directory: Path, rounds: int, seconds: float, progress: Progress) -> Outcome:
     """Measures the CPU per request of a refusal and of a hit. Raises BenchError."""
     target = {"provider": "bench", "model": PLAIN_MODEL}
-    routes = [
+    routes: list[dict[str, Any]] = [
         {"model": f"{HIT}-{PLAIN_MODEL}", "targets": [target], "cache": {"ttl": "1h"}},
         {
             "model": f"{REFUSAL}-{PLAIN_MODEL}",

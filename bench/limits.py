@@ -68,6 +68,9 @@ class Disk:
     def reserved(self, reservation: Reservation) -> None:
         self._file.append(["r", *reservation.fields])
 
+    def ended(self, request_id: str) -> None:
+        self._file.append(["e", request_id])
+
 
 def value_of(number: int) -> str:
     return f"sk-tl-{number:010d}-0123456789abcdef"
@@ -179,8 +182,11 @@ def measure(limits: int, journal: Journal | None, rate: int, seconds: int) -> Ro
         limits,
         journal is not None,
         statistics.fmean(work),
-        *(at(work, part) for part in (0.5, 0.99)),
-        *(at(answer, part) for part in (0.5, 0.99, 1.0)),
+        at(work, 0.5),
+        at(work, 0.99),
+        at(answer, 0.5),
+        at(answer, 0.99),
+        at(answer, 1.0),
         pause_ms,
     )
 

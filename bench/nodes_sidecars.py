@@ -124,7 +124,7 @@ class Sidecar:
         )
         instruction = await call.read()
         sequence = 1
-        while instruction is not grpc.aio.EOF:
+        while instruction is not grpc.aio.EOF:  # type: ignore[attr-defined]  # which grpc-stubs lacks
             self._counts.instructions += 1
             reading = asyncio.ensure_future(call.read())
             while not (await asyncio.wait({reading}, timeout=instruction.heartbeat_ms / 1_000))[0]:

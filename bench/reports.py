@@ -245,7 +245,7 @@ def load_records(url: DatabaseUrl, scale: Scale) -> None:
     numbers = iter(range(scale.records))
     while part := list(itertools.islice(numbers, BATCH)):
         rows = [raw(draw, begin + number * DAY * 1_000_000 // scale.records) for number in part]
-        columns = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
+        columns: dict[str, Sequence[Any]] = dict(zip(Row._fields, zip(*rows, strict=True), strict=True))
         with writer.transaction() as transaction:
             blocks.append(transaction, columns)
     writer.close()

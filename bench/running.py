@@ -12,10 +12,10 @@ import argparse
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,9 @@ def run(gateway: Gateway, directory: Path, given: argparse.Namespace) -> dict[st
     held = Load(connections=given.streams, seconds=seconds, drain=0.2, ramp=ramp)
     with subprocess.Popen(load.command(gateway.port, request, held), stdout=subprocess.PIPE) as generator:
         time.sleep(ramp + SETTLE_SECONDS)
-        quiet, watched, listed = [], [], {}
+        quiet: list[Mapping[str, float]] = []
+        watched: list[Mapping[str, float]] = []
+        listed: dict[str, Any] = {}
         for _ in range(given.pairs):
             quiet.append(window(gateway, given.seconds, 0)[0])
             cost, listed = window(gateway, given.seconds, given.limit)
@@ -127,4 +129,4 @@ def show(measured: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

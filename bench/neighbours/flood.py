@@ -147,7 +147,7 @@ class _Http2:
     def _note(self, event: h2.events.Event, outcomes: Counter[str]) -> None:
         match event:
             case h2.events.ResponseReceived():
-                outcomes[str(dict(event.headers or [])[":status"])] += 1
+                outcomes[_status(event)] += 1
                 self._open.discard(event.stream_id or 0)
             case h2.events.StreamReset() if event.stream_id in self._open:
                 outcomes["reset"] += 1
@@ -155,3 +155,8 @@ class _Http2:
 
     def _flush(self) -> None:
         self._writer.write(self._h2.data_to_send())
+
+
+def _status(event: h2.events.ResponseReceived) -> str:
+    """Returns `:status`, which is text because the connection decodes its headers."""
+    return next(str(value) for name, value in event.headers or [] if str(name) == ":status")

@@ -41,7 +41,8 @@ def _call(prey: Prey, channel: grpc.aio.Channel) -> Any:
         request_serializer=discovery_pb2.DeltaDiscoveryRequest.SerializeToString,
         response_deserializer=None,
     )
-    return method(metadata=_metadata(prey))
+    call: Any = method  # without messages to begin with: they are written one by one
+    return call(metadata=_metadata(prey))
 
 
 async def _subscribe(call: Any, name: str) -> None:

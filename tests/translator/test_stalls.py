@@ -69,7 +69,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
 async def serving(path: Path) -> AsyncIterator[None]:
     store, log = policies.default_store(), structlog.get_logger()
     pool = ReadingPool(log)
-    authoriser = Authoriser(store, Meter(Limiter(store.limits_by_id)), elsewhere=pool)
+    authoriser = Authoriser(store, Meter(Limiter(store.limits_by_id)), body_reader=pool)
     service = Service(store, authoriser, log)
     server = Server(
         service.handle,

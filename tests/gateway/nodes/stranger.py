@@ -136,7 +136,7 @@ async def status(call: Any) -> tuple[grpc.StatusCode, str]:
     """After everything that came before it, without which gRPC does not give it."""
     if hasattr(call, "read"):
         with suppress(grpc.aio.AioRpcError):
-            while await call.read() is not grpc.aio.EOF:
+            while await call.read() is not grpc.aio.EOF:  # type: ignore[attr-defined]  # which grpc-stubs lacks
                 pass
     return await call.code(), await call.details() or ""
 

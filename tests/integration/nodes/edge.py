@@ -210,7 +210,9 @@ class Edge:
         async def found() -> RequestLine | None:
             written = self.layout.access_log.read_bytes().splitlines(keepends=True)
             parsed = [lines.parse(line) for line in written if line.endswith(b"\n")]
-            return next((each for each in parsed if each and each.held and each.held.id == request_id), None)
+            return next(
+                (each for each in parsed if each and each.reservation and each.reservation.id == request_id), None
+            )
 
         line = await eventually(found)
         assert line is not None

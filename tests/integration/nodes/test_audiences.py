@@ -37,8 +37,8 @@ async def test_everybody_gets_their_own_shape_of_a_route(edge: Edge, model: str,
         assert (len(own.seen), len(community.seen)) == (12, 0)
         assert own.seen[0].headers["x-trunkline-own"] == "1"
         line = await edge.logged("k1", model)
-        assert line.held is not None
-        assert line.held.route == f"rt_{model}"  # whoever asks, it is the same route's
+        assert line.reservation is not None
+        assert line.reservation.route == f"rt_{model}"  # whoever asks, it is the same route's
         assert (line.target, line.node) == (f"nodes/{model}", f"{mine} 5 7")
         own.seen.clear()
         await edge.targets("k2", model)

@@ -167,7 +167,7 @@ async def status(call: Any) -> tuple[grpc.StatusCode, str]:
     """After everything that came before it, without which gRPC does not give it."""
     if hasattr(call, "read"):
         with suppress(grpc.aio.AioRpcError):
-            while await asyncio.wait_for(call.read(), 30) is not grpc.aio.EOF:
+            while await asyncio.wait_for(call.read(), 30) is not grpc.aio.EOF:  # type: ignore[attr-defined]  # which grpc-stubs lacks
                 pass
     return await asyncio.wait_for(call.code(), 30), await call.details() or ""
 
