@@ -1,4 +1,4 @@
-"""`envoy/module/peek.c` on answers and errors in the shapes that are known, and on anything at all."""
+"""`envoy/module/peek.c` on answers and errors in known formats, and on arbitrary bytes."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Moment:
-    """One attempt: what lives, what may be asked all the same, and whether the attempt is made."""
+    """One attempt: what lives, what may be asked nevertheless, and whether the attempt is made."""
 
     random: int
     healthy: list[int]
@@ -205,7 +205,7 @@ def test_a_dead_target_is_passed_over_and_its_share_goes_to_the_rest_of_its_tier
 
 
 def test_own_machines_are_tried_as_often_as_documented(driver: Driver) -> None:
-    """A second time only where a second one lives; then others', then the provider."""
+    """A second time only if a second one lives; then the machines of others, then the provider."""
     plan = [Target(0, 0, 1, 2, True), Target(0, 0, 1, 2, True), Target(1, 1, 1, 1, False)]
     one = [Moment(0, [1, 1, 1], [False] * 3)] * 4
     assert [at for at, verdict, *_ in play(driver, plan, one) if verdict == LIVES] == [0, 1, 2]

@@ -37,7 +37,7 @@ def hosts(count: int, weight: int = 160) -> list[Host]:
 
 
 def chosen(driver: Driver, pool: Sequence[Host], affinities: Sequence[int | str]) -> list[str]:
-    """The host of each request, none of which runs on."""
+    """Returns the host of each request; none of the requests keeps running."""
     lines = "".join(host.line for host in pool)
     command: list[str | int] = []
     for affinity in affinities:
@@ -88,7 +88,7 @@ def test_weights_share_conversations_in_steps_of_four(driver: Driver) -> None:
     pool = [replace(hosts(2)[0], weight=40), hosts(2)[1]]
     counted = Counter(chosen(driver, pool, CONVERSATIONS))
     assert 150 < counted[pool[0].address] < 250
-    # A little less of a free capacity moves nothing.
+    # A slightly smaller free capacity moves nothing.
     assert chosen(driver, [pool[0], replace(pool[1], weight=70)], CONVERSATIONS) == chosen(
         driver, pool, CONVERSATIONS
     )
@@ -108,7 +108,7 @@ def test_a_large_pool_is_as_sticky(driver: Driver) -> None:
     before = chosen(driver, pool, CONVERSATIONS[:200])
     assert len(set(before)) > 100
     without = chosen(driver, pool[1:], CONVERSATIONS[:200])
-    # One more machine comes into sight of those that saw the lost one, and a few prefer it.
+    # One more machine becomes visible to those that saw the lost one, and a few prefer it.
     moved = sum(now != then != pool[0].address for now, then in zip(without, before, strict=True))
     assert moved < 10
     assert all(chosen(driver, pool, NONE[:50]))
@@ -134,7 +134,7 @@ def test_a_machine_that_comes_back_has_a_growing_share(driver: Driver) -> None:
     away = [replace(pool[0], health=UNHEALTHY), pool[1]]
     command: list[str | int] = ["".join(host.line for host in away), 0, ""]
     for moment in range(400):
-        # Envoy tells of the change, and may number the hosts anew.
+        # Envoy announces the change, and may renumber the hosts.
         again = pool if moment else pool[::-1]
         command += ["".join(host.line for host in again), int(moment < 2), str(CONVERSATIONS[moment])]
     served = Counter(text.decode() for text in driver.ask(*command)[1:])

@@ -1,4 +1,6 @@
-"""`envoy/module/quota.c`: no window has more than its amount, and what rests comes back when it says."""
+"""`envoy/module/quota.c`: no window has more than its amount, and a resting credential comes back when it says
+so.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ def driver() -> Iterator[Driver]:
 
 
 class Account:
-    """A credential that nobody has used yet."""
+    """An unused credential."""
 
     def __init__(self, driver: Driver, quotas: str) -> None:
         self.driver, self.quotas, self.number = driver, quotas, next(accounts)

@@ -1,4 +1,4 @@
-"""Targets whose credential has a quota: which one a request takes, and what it leaves to the next."""
+"""Targets whose credential has a quota: which one a request uses, and what it leaves to the next request."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ names = itertools.count()
 
 
 def plan(quota: str, *, alone: bool = False) -> tuple[str, str, str]:
-    """Two targets that no other test has met, the first with a quota."""
+    """Returns two targets that no other test has used, the first with a quota."""
     number = next(names)
     a, b = f"qa{number}", f"qb{number}"
     return f"0 0 1 1 t key-{a};{quota} {a}\n" + (not alone) * f"1 1 1 1 t key-{b} {b}\n", a, b
 
 
 class Sent:
-    """Sends requests that reserve so many tokens, and says which targets they took."""
+    """Sends requests that reserve this many tokens, and reports which targets they used."""
 
     def __init__(self, driver: Driver, decisions: Decisions, plan: str) -> None:
         self.driver, self.decisions, self.plan = driver, decisions, plan

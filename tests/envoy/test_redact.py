@@ -21,7 +21,7 @@ def driver() -> Iterator[Driver]:
 
 
 def escaped(byte: int) -> bytes:
-    """Every way in which one byte of the secret may be written."""
+    """Returns every spelling of one byte of the secret."""
     code = b"".join(
         b"[%c%c]" % (digit, digit ^ 0x20) if digit > 0x39 else b"%c" % digit for digit in b"%02x" % byte
     )
@@ -49,7 +49,7 @@ def test_it_is_replaced_wherever_pieces_meet(driver: Driver, text: bytes, cuts: 
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=5))
 def test_nothing_else_is_touched_or_kept_back(driver: Driver, pieces: list[bytes]) -> None:
-    """Beyond what may be the beginning of the secret."""
+    """Except for a possible beginning of the secret."""
     passed = driver.ask(b"0123456789", *pieces)
     assert b"".join(passed) == b"".join(pieces)
     for at, piece in enumerate(pieces[:-1]):

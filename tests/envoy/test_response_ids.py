@@ -1,7 +1,7 @@
-"""`envoy/module/{scanner,places,facts}.c`: the id of the response that an answer makes.
+"""`envoy/module/{scanner,places,facts}.c`: the id of the response that an answer creates.
 
-What refers to that id later goes to the target that made it. So nothing that a client or a model wrote may be
-taken for it.
+Later requests that refer to that id go to the target that created it. So nothing that a client or a model wrote
+may be mistaken for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.envoy.answers_model import LONGEST_RESPONSE_ID
 from tests.envoy.native import Driver
 
 OWN = '"id":"resp_own"'
-#: Members of a response that are not its id, and have what looks like one.
+#: Members of a response that contain something like an id, but are not its id.
 OTHERS = [
     '"conversation":{"id":"conv_other"}',
     '"output":[{"id":"resp_other","content":[{"id":"resp_other","text":"\\"id\\":\\"resp_other\\""}]}]',

@@ -1,4 +1,6 @@
-"""Responses with state: what the module tells of one that is made, and where it sends what refers to it."""
+"""Responses with state: what the module reports about a created one, and where it sends requests that refer to
+it.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory, translator: Translator) -> 
 def requested(
     driver: Driver, translator: Translator, path: str = "/responses", affinity: str = "", plan: str = ""
 ) -> Iterator[Attempts]:
-    """A request that was let through."""
+    """Yields a request that was let through."""
     translator.decision = Allowed("route", "", LOG_CONTEXT, path, affinity=affinity)
     with Filter(driver, AUTHORISE) as request:
         request.add(REQUEST, **{":method": "POST", ":path": f"/v1{path}"})
@@ -79,7 +81,7 @@ def requested(
 
 
 def answer(attempts: Attempts, target: str, kind: str, *pieces: bytes, status: str = "200") -> bytes:
-    """What passes of an answer in pieces."""
+    """Returns what passes of an answer in pieces."""
     with attempt(attempts.request, target) as made:
         made.call("request_headers", 1)
         made.add(RESPONSE, **{":status": status, "content-type": kind})
@@ -131,7 +133,7 @@ def test_nothing_else_is_one_that_is_made(
     with requested(driver, translator, path, affinity) as attempts:
         attempts.choose()
         answer(attempts, PROVIDER, "application/json", body, status=status)
-    # One that is, behind it on the same line.
+    # A valid one, after it on the same connection.
     with requested(driver, translator) as attempts:
         attempts.choose()
         answer(attempts, PROVIDER, "application/json", b'{"id":"resp_2"}')
@@ -139,7 +141,7 @@ def test_nothing_else_is_one_that_is_made(
 
 
 def shown(attempts: Attempts, status: str = "503") -> tuple[str, str]:
-    """What the client is told instead of an answer of Envoy's own."""
+    """Returns the answer that the client gets in the place of Envoy's own."""
     request = attempts.request
     request.driver.ask("clear", request.slot, RESPONSE)
     request.add(RESPONSE, **{":status": status, "content-type": "application/json"})

@@ -18,7 +18,7 @@ def driver() -> Iterator[Driver]:
 
 
 def check(driver: Driver, operations: list[tuple[str, int]]) -> None:
-    """As the module does, what is there is not put again."""
+    """Puts only what is not there yet, like the module."""
     model: dict[int, int] = {}
     command: list[Argument] = []
     expected: list[int] = []

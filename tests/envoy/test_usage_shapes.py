@@ -1,6 +1,7 @@
-"""Every way in which well-known providers report usage, from the bytes of their answers to what is billed.
+"""Every way in which well-known providers report usage, from the bytes of their answers to the bill.
 
-Through the module's own code and the translator's; `tests/gateway` sends some of them through a whole gateway.
+It runs the module's own code and the translator's; `tests/gateway` sends some of the answers through a whole
+gateway.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tests.translator.ledger.writing import request_line, reservation
 from translator.ledger.lines import parse
 from translator.ledger.usage import used
 
-#: What stands between the fields of an event and its data, and at the end of a line.
+#: Separators between the fields of an event and its data, and line ends.
 FRAMES = [("data: ", "\n"), ("data:", "\n"), ("data: ", "\r\n"), ("data:", "\r\n")]
 PLAIN = [shape for shape in SHAPES if not shape.streamed]
 STREAMS = [shape for shape in SHAPES if shape.streamed]
@@ -35,7 +36,7 @@ def named(shape: Shape) -> str:
 
 
 def billed(shape: Shape, facts: bytes) -> dict[str, Any]:
-    """The fields of what is billed that are not 0, of a request so large that no claim here is beyond reason."""
+    """Returns the billed fields that are not 0, for a request so large that every claim is plausible."""
     parsed = parse(request_line("r", usage=facts.decode(), bytes_in=2_000_000).rstrip())
     assert parsed is not None
     tokens = used(parsed, reservation("r", tokens=100 if shape.generates else 12, prompt=12, units=shape.units))
@@ -45,7 +46,7 @@ def billed(shape: Shape, facts: bytes) -> dict[str, Any]:
 
 
 def cuts(text: bytes) -> Iterator[Sequence[bytes]]:
-    """The whole, every byte by itself, and every cut in two."""
+    """Yields the whole text, its single bytes, and every cut in two."""
     yield [text]
     yield [text[at : at + 1] for at in range(len(text))]
     yield from ([text[:at], text[at:]] for at in range(1, len(text), max(1, len(text) // 400)))

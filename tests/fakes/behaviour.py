@@ -1,4 +1,4 @@
-"""How the fake provider is told to behave: values set over its control API."""
+"""The behaviour of the fake provider: values that are set over its control API."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ PACED_MODEL = re.compile(r"paced-(\d+)-(\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Milliseconds where the name says `_ms`. `times` is how many requests it lasts (then ok); 0: until changed.
+    """How the provider behaves. Names that end with `_ms` are milliseconds. `times` is the number of requests for
+    which the behaviour lasts (then ok); 0: until it is changed.
 
     `events` is the number of content pieces of an answer (0: the words of the default text), `event_bytes` the
-    size of each piece, `interval_ms` the time between events of a stream. `numbered` pieces are their own numbers.
-    `headers` are more of an answer's headers.
+    size of each piece, and `interval_ms` the time between a stream's events. `numbered` pieces are their own
+    numbers. `headers` are additional headers of an answer.
     """
 
     mode: str = "ok"
@@ -50,7 +51,7 @@ class Behaviour:
 
     @classmethod
     def parse(cls, fields: dict[str, Any]) -> Self:
-        """From the control API's JSON; `mode` may be `status:429`. Raises ValueError on anything unknown."""
+        """Reads the control API's JSON; `mode` may be `status:429`. Raises ValueError on anything unknown."""
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(fields) - known):
             raise ValueError(f"unknown fields {unknown}, known are {sorted(known)}")
@@ -71,7 +72,9 @@ class Behaviour:
         return dataclasses.replace(self, events=int(match[1]), interval_ms=int(match[2]))
 
     def wanted_by(self, user: object) -> Behaviour:
-        """A request whose user is `fault:status:<status>` or `fault:slow:<ms>` meets that, and no other does."""
+        """Returns the behaviour for a request whose user is `fault:status:<status>` or `fault:slow:<ms>`, which
+        affects no other request.
+        """
         match = FAULT_USER.fullmatch(user) if isinstance(user, str) else None
         if match is None:
             return self

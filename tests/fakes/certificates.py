@@ -1,4 +1,4 @@
-"""A CA and what it signs, as the gateway and its nodes have them."""
+"""A CA and the certificates that it signs, as the gateway and its nodes use them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CertificateAuthority:
         self.pem = _pem(made.sign(self._key, hashes.SHA256()))
 
     def issue(self, *names: str, days: float = 1) -> Identity:
-        """A certificate with these DNS names; negative `days`: expired that long ago."""
+        """Returns a certificate with these DNS names; with negative `days`, it expired that long ago."""
         key = ec.generate_private_key(ec.SECP256R1())
         made = self._builder(x509.Name([]), key, days)
         if names:
@@ -48,7 +48,7 @@ class CertificateAuthority:
 
     @staticmethod
     def self_signed(key: ed25519.Ed25519PrivateKey) -> str:
-        """A certificate of a key that signs itself."""
+        """Returns a certificate of a self-signed key."""
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "self")])
         made = (
             x509.CertificateBuilder()
@@ -77,7 +77,7 @@ class CertificateAuthority:
 
 @dataclass(frozen=True)
 class NodeTls:
-    """What one node trusts and shows; without an identity it shows nothing."""
+    """What one node trusts and presents; without an identity it presents nothing."""
 
     ca_pem: str
     identity: Identity | None = field(default=None, repr=False)

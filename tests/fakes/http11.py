@@ -1,4 +1,6 @@
-"""The server's half of HTTP/1.1, just enough for a fake: requests as they came, header order and spelling kept."""
+"""The server's half of HTTP/1.1, just enough for a fake: requests as they arrived, with header order and
+spelling.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,14 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class MalformedRequestError(Exception):
-    """What came is not HTTP/1.1: the connection is closed."""
+    """The received bytes are not HTTP/1.1: the connection is closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`target` is the request line's, query included; `headers` are in the order and spelling received."""
+    """A request. `target` is the request line's, including the query; `headers` have the order and spelling
+    received.
+    """
 
     method: str
     target: str
@@ -38,7 +42,7 @@ class Request:
         return self.target.partition("?")[0]
 
     def header(self, name: str) -> str:
-        """The first header of that name (any case), or an empty string."""
+        """Returns the first header of that name (any case), or an empty string."""
         return _first(self.headers, name)
 
 
@@ -47,7 +51,7 @@ def _first(headers: Headers, name: str) -> str:
 
 
 class RequestReader:
-    """Feed it bytes, get whole requests. Bodies by Content-Length or chunked (RFC 9112 sections 6 and 7)."""
+    """Splits received bytes into requests. Bodies by Content-Length or chunked (RFC 9112 sections 6 and 7)."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -134,7 +138,7 @@ class RequestReader:
 
 
 def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
-    """A response's status line and headers."""
+    """Returns a response's status line and headers."""
     lines = [
         f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}",
         *(f"{name}: {value}" for name, value in headers),
@@ -143,5 +147,5 @@ def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk of a chunked body; of empty `data`, the last one."""
+    """Returns one chunk of a chunked body; for empty `data`, the last one."""
     return b"%x\r\n%s\r\n" % (len(data), data)

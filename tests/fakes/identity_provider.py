@@ -1,4 +1,4 @@
-"""An OpenID provider that does as it is told, right or wrong; over HTTP on a free port of this machine."""
+"""An OpenID provider that behaves as a test wants, right or wrong; over HTTP on a free port of this machine."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CLIENT_ID, SECRET = "trunkline", "a-secret-of-the-client"
 
 
 def new_key() -> RSAKey:
-    """Every one has the same id."""
+    """Returns a new key; all keys have the same id."""
     return RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
 
 
 @dataclass
 class FakeProvider:
-    """`claims` go into the ID token over what is right; `spoil` changes a finished token. `metadata` go over
-    those that are right. `codes` are what was handed out and not yet exchanged, by code.
+    """A provider. `claims` override the ID token's valid claims, and `metadata` the valid metadata; `spoil`
+    changes a finished token. `codes` are the issued codes that were not exchanged yet.
     """
 
     issuer: str = ""
@@ -43,7 +43,7 @@ class FakeProvider:
     calls: list[str] = field(default_factory=list)
 
     def authorise(self, url: str) -> dict[str, str]:
-        """What the browser brings back from the authorization endpoint, where somebody has signed in."""
+        """Returns what the browser brings back from the authorization endpoint after a sign-in."""
         asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
         assert (asked["response_type"], asked["client_id"]) == ("code", CLIENT_ID)
         assert asked["code_challenge_method"] == "S256"
@@ -52,7 +52,7 @@ class FakeProvider:
         return {"state": asked["state"], "code": code, "iss": self.issuer}
 
     def token(self, asked: dict[str, str]) -> str:
-        """An ID token for the sign-in."""
+        """Returns an ID token for the sign-in."""
         now = int(time.time())
         right = {
             "iss": self.issuer, "aud": CLIENT_ID, "sub": "sub-1", "iat": now, "exp": now + 300,
@@ -63,17 +63,17 @@ class FakeProvider:
         return self.spoil(jwt.encode({"alg": "RS256", "kid": "one"}, claims, self.key))
 
     def unsigned(self, token: str) -> str:
-        """The same claims, and `alg: none`."""
+        """Returns the same claims with `alg: none`."""
         header = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=").decode()
         return f"{header}.{token.split('.')[1]}."
 
     def signed_by_another(self, token: str) -> str:
-        """The same claims, signed with a key that nobody published."""
+        """Returns the same claims, signed with an unpublished key."""
         payload = base64.urlsafe_b64decode(token.split(".")[1] + "==")
         return jws.serialize_compact({"alg": "RS256", "kid": "one"}, payload, new_key())
 
     def signed_by_public_key(self, token: str) -> str:
-        """The same claims, with an HMAC whose key everybody knows."""
+        """Returns the same claims, with an HMAC whose key is public."""
         header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"one"}').rstrip(b"=").decode()
         content = f"{header}.{token.split('.')[1]}"
         # By hand: no library signs with such a key.

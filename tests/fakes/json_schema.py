@@ -1,4 +1,4 @@
-"""The smallest value that fits a JSON schema, as far as OpenAI's structured outputs use the language."""
+"""Finds the smallest value that fits a JSON schema, as far as OpenAI's structured outputs use the language."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 class Port:
-    """Loopback TCP port; `closed` keeps the number bound, so that nobody else takes it."""
+    """A loopback TCP port; `closed` keeps the number bound, so that no other process takes it."""
 
     def __init__(self, port: int, protocol: Callable[[], asyncio.Protocol]) -> None:
         self._protocol = protocol
@@ -31,11 +31,11 @@ class Port:
         self._server = await loop.create_server(self._protocol, sock=self._socket, backlog=4096)
 
     def refuse(self) -> None:
-        """Connecting is refused: the port is bound, nobody listens."""
+        """Refuses connections: the port is bound, but does not listen."""
         self._stop()
 
     def drop_syn(self) -> None:
-        """Connecting never ends: the accept queue is full, so the kernel drops further SYNs (Linux)."""
+        """Lets connection attempts hang: the accept queue is full, so the kernel drops further SYNs (Linux)."""
         self._stop()
         self._socket.listen(0)
         for _ in range(3):

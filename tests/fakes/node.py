@@ -1,6 +1,7 @@
-"""A node as the gateway sees it: tunnels that it opens, or a TLS port, and an HTTP/2 server behind either.
+"""A node as the gateway sees it: tunnels that it opens, or a TLS port, and an HTTP/2 server on top of either.
 
-What it answers is a JSON object with its name, or with `"stream": true` in the request as many events as `events`.
+It answers with a JSON object with its name, or with as many events as `events` if the request has `"stream":
+true`.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ class Seen:
     connection: int
     headers: Mapping[str, str]
     body: bytes = b""
-    #: The gateway took it back before it was answered.
+    #: The gateway cancelled it before it was answered.
     reset: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class RefusedError(Exception):
-    """The handshake was answered with something else than 101."""
+    """The handshake was not answered with 101."""
 
 
 class Node:
-    """One node called `name`. Close it with `async with`."""
+    """A node called `name`. Close it with `async with`."""
 
     def __init__(self, name: str, tls: NodeTls, *, status: int = 200, events: int = 3) -> None:
         self.name = name
@@ -56,7 +57,7 @@ class Node:
         self.pace: float | None = 0.0
         self.seen: list[Seen] = []
         self.pings = 0
-        #: Bytes of answers so far, and whether one ever had to wait for its window.
+        #: Bytes of answers so far, and whether an answer ever had to wait for its window.
         self.sent = 0
         self.held_up = asyncio.Event()
         self.connections: list[Connection] = []
@@ -64,7 +65,8 @@ class Node:
         self._server: asyncio.Server | None = None
 
     async def open_tunnels(self, address: tuple[str, int], count: int, **claims: str) -> None:
-        """Opens `count` more. `claims` replace what it says of itself, by the last word of the header's name.
+        """Opens `count` more tunnels. `claims` replace what it says about itself, by the last word of the header's
+        name.
 
         Raises:
             RefusedError: with the answer.
@@ -89,18 +91,18 @@ class Node:
             self._serve(reader, writer)
 
     async def listen(self) -> tuple[str, int]:
-        """Becomes reachable directly; returns where."""
+        """Becomes reachable directly. Returns its address."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls.server())
         host, port = self._server.sockets[0].getsockname()
         return str(host), int(port)
 
     def freeze(self) -> None:
-        """As SIGSTOP would: connections stay, nothing is read or answered."""
+        """Behaves as after SIGSTOP: connections stay, nothing is read or answered."""
         for each in self.connections:
             each.freeze()
 
     async def close(self) -> None:
-        """Like a machine that is switched off."""
+        """Behaves like a machine that is switched off."""
         if self._server is not None:
             self._server.close()
         for each in self.connections:
@@ -117,7 +119,7 @@ class Node:
 
 
 class Connection:
-    """One tunnel or direct connection: idle pings until HTTP/2 begins, of which this is the server."""
+    """One tunnel or direct connection: idle pings until HTTP/2 begins, whose server this is."""
 
     def __init__(
         self, node: Node, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -134,9 +136,9 @@ class Connection:
         self._task = asyncio.create_task(self._run())
 
     def go_away(self) -> None:
-        """As when draining: takes nothing new and finishes what runs."""
+        """Drains: accepts nothing new and finishes what runs."""
         self.h2.close_connection(ErrorCodes.NO_ERROR, last_stream_id=self.h2.highest_inbound_stream_id)
-        # h2 regards the connection as over, where the protocol lets the streams that run go on.
+        # h2 treats the connection as closed, but in the protocol running streams continue.
         self.h2.state_machine.state = type(self.h2.state_machine.state).SERVER_OPEN
         self._flush()
 
@@ -230,7 +232,7 @@ class Connection:
         await self._send(stream_id, seen, b"data: [DONE]\n\n")
 
     async def _send(self, stream_id: int, seen: Seen, data: bytes) -> None:
-        """Within the windows of the stream and the connection."""
+        """Sends within the windows of the stream and the connection."""
         while data and not seen.reset.is_set():
             most = min(self.h2.local_flow_control_window(stream_id), self.h2.max_outbound_frame_size)
             if most > 0:

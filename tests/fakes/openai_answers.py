@@ -1,8 +1,8 @@
 """What an OpenAI-compatible provider answers, without I/O: a request and a pace in, an answer out.
 
 Everything is deterministic. A prompt counts one token per word and 85 per image, an answer one per piece of
-content (a streamed event carries one piece), so usage can be checked to the token. A model with `silent` in its
-name reports no usage, one with `partly` only a part of it, one with `lying` thousands of millions of everything.
+content (a streamed event has one piece), so usage can be checked to the token. A model with `silent` in its name
+reports no usage, one with `partly` only a part of it, and one with `lying` billions of everything.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tests.fakes.openai_parts import (
 from tests.fakes.openai_responses import responses
 
 MODELS = ("gpt-4.1", "gpt-4.1-mini", "text-embedding-3-small")
-#: Base64 of it would be half a million tokens of text.
+#: Its base64 would be half a million tokens of text.
 IMAGE_BYTES = 1_500_000
 ONE_PIXEL_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 ONE_IMAGE = {"b64_json": ONE_PIXEL_PNG}
@@ -49,7 +49,9 @@ SPEECH = b"ID3\x04" + bytes(range(256)) * 8
 def answer(
     request: Request, name: str, behaviour: Behaviour, models: Sequence[str] = MODELS
 ) -> Answer | EventStream:
-    """The answer of the provider called `name`, which lists `models`. Never raises: refusals are answers."""
+    """Returns the answer of the provider called `name`, which lists `models`. Never raises: refusals are
+    answers.
+    """
     try:
         if request.path == "/v1/models" and request.method == "GET":
             return json_answer({"object": "list", "data": [_model(model, name) for model in models]})
@@ -97,7 +99,9 @@ def _usage(prompt: int, completion: int) -> Json:
 
 
 def _called_function(body: Json) -> Json | None:
-    """The function a tool call goes to: the forced one or the first, unless a tool has just answered."""
+    """Returns the function that a tool call goes to: the forced one or the first, unless a tool has just
+    answered.
+    """
     choice = body.get("tool_choice", "auto")
     functions: list[Json] = [
         tool["function"] for tool in body.get("tools") or [] if tool.get("type") == "function"
@@ -286,7 +290,7 @@ def _transcription(request: Request) -> Answer:
 
 
 def _seconds(sound: bytes) -> float:
-    """Of a WAV file; 1 of anything else."""
+    """Returns the seconds of a WAV file; 1 for anything else."""
     try:
         with wave.open(io.BytesIO(sound)) as file:
             return file.getnframes() / file.getframerate()

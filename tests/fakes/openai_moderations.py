@@ -1,11 +1,11 @@
-"""What an OpenAI-compatible provider answers to moderations, in the shape of omni-moderation-latest."""
+"""What an OpenAI-compatible provider answers to moderations, in the format of omni-moderation-latest."""
 
 from __future__ import annotations
 
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.openai_parts import Answer, Json, RefusedError, json_answer
 
-#: Categories that are judged of text alone; the others of images too.
+#: Categories that are judged for text only; the others for images too.
 _TEXT = ("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent")
 _TEXT_ONLY = frozenset({*_TEXT, "sexual/minors"})
 _CATEGORIES = (

@@ -1,4 +1,4 @@
-"""What the answers of a fake provider are made of, whichever endpoint they are of."""
+"""The parts of a fake provider's answers that several endpoints share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """The provider's own refusal: becomes OpenAI's error object with `status`."""
+    """The provider's own refusal, which becomes OpenAI's error object with `status`."""
 
     def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer; the tokens are those that its usage tells, if it tells any."""
+    """A whole answer; the tokens are those of its reported usage, if it reports any."""
 
     status: int
     body: bytes
@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class EventStream:
-    """Server-sent events, each framed with its blank line; the tokens are those of the whole stream."""
+    """Server-sent events, each with its blank line; the tokens are those of the whole stream."""
 
     events: Iterator[bytes]
     prompt_tokens: int = 0
@@ -46,25 +46,25 @@ class EventStream:
 
 
 def error(status: int, message: str, code: str | None = None, param: str | None = None) -> Answer:
-    """OpenAI's error object."""
+    """Returns OpenAI's error object."""
     kinds = {401: "invalid_request_error", 403: "permission_error", 429: "rate_limit_error"}
     kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
     return json_answer({"error": {"message": message, "type": kind, "param": param, "code": code}}, status)
 
 
 def json_answer(value: Json, status: int = 200) -> Answer:
-    """A whole answer in JSON."""
+    """Returns a whole answer in JSON."""
     return Answer(status, json.dumps(value).encode())
 
 
 def event(value: Json, kind: str = "") -> bytes:
-    """One server-sent event with its blank line."""
+    """Returns one server-sent event with its blank line."""
     prefix = f"event: {kind}\n" if kind else ""
     return f"{prefix}data: {json.dumps(value)}\n\n".encode()
 
 
 def pieces_of(name: str, behaviour: Behaviour) -> list[str]:
-    """The content, in the pieces a stream sends it in."""
+    """Returns the content in the pieces in which a stream sends it."""
     if behaviour.numbered:
         return [f"{number} " for number in range(behaviour.events)]
     if behaviour.events:
@@ -73,7 +73,9 @@ def pieces_of(name: str, behaviour: Behaviour) -> list[str]:
 
 
 def content_tokens(content: object) -> int:
-    """What a message's content counts. Raises RefusedError for a kind of content that OpenAI does not have."""
+    """Returns the tokens of a message's content. Raises RefusedError for a kind of content that OpenAI does not
+    have.
+    """
     if isinstance(content, str):
         return len(content.split())
     total = 0
@@ -94,7 +96,7 @@ def content_tokens(content: object) -> int:
 
 
 def told_usage(usage: Json, model: str) -> Json:
-    """The answer's member `usage`, as far as the model tells it."""
+    """Returns the answer's member `usage`, as far as the model reports it."""
     if "silent" in model:
         return {}
     if "lying" in model:
@@ -105,7 +107,7 @@ def told_usage(usage: Json, model: str) -> Json:
 
 
 def cut(pieces: list[str], body: Json) -> tuple[list[str], str]:
-    """The pieces up to the request's own maximum, and why the answer ends."""
+    """Returns the pieces up to the request's own maximum, and why the answer ends."""
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens")
     if isinstance(limit, int) and limit < len(pieces):
         return pieces[:limit], "length"

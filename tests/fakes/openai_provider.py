@@ -51,7 +51,7 @@ STATUS_ERRORS = {
 
 
 class Provider:
-    """The state all connections share."""
+    """The state that all connections share."""
 
     def __init__(self, name: str, api_keys: frozenset[str], port: int, models: tuple[str, ...] = MODELS) -> None:
         self.name = name
@@ -65,7 +65,7 @@ class Provider:
         self._used = 0
 
     def take_behaviour(self) -> Behaviour:
-        """The behaviour for one request; counts down `times`."""
+        """Returns the behaviour for one request; counts down `times`."""
         taken = self.behaviour
         if taken.times:
             self._used += 1
@@ -74,7 +74,9 @@ class Provider:
         return taken
 
     async def behave(self, behaviour: Behaviour) -> None:
-        """Takes effect for the next request; refuse and drop_syn at once, also for open connections."""
+        """Sets the behaviour from the next request on; refuse and drop_syn take effect at once, also for open
+        connections.
+        """
         self.behaviour = behaviour
         self._used = 0
         if behaviour.mode not in ("refuse", "drop_syn"):
@@ -95,7 +97,7 @@ class Provider:
 
 
 class Connection(asyncio.Protocol):
-    """One client connection: requests are answered in order."""
+    """One client connection, whose requests are answered in order."""
 
     _count = 0
 
@@ -147,7 +149,7 @@ class Connection(asyncio.Protocol):
             self._answering = asyncio.get_running_loop().create_task(self._answer_all())
 
     def drop(self) -> None:
-        """Closes from this side: what the peer does then is no disconnect."""
+        """Closes from this side: what the peer does then does not count as a disconnect."""
         self._closing = True
         self._transport.close()
 
@@ -295,7 +297,7 @@ def _member_of(request: Request, name: str) -> object:
 
 
 async def control(provider: Provider, request: Request) -> Answer:
-    """The control API; a wrong call is a 400 that says what is wrong."""
+    """Answers the control API; a wrong call is a 400 that says what is wrong."""
     query = {name: values[0] for name, values in parse_qs(request.target.partition("?")[2]).items()}
     try:
         match request.method, request.path.removeprefix("/__control/"):

@@ -23,7 +23,7 @@ from tests.fakes.openai_parts import (
 
 
 def responses(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
-    """The answer: a call of the first function, unless the input's last item is what a function returned."""
+    """Returns the answer: a call of the first function, unless the input's last item is a function's result."""
     given = body.get("input", "")
     items = [{"content": given}] if isinstance(given, str) else given
     prompt = sum(content_tokens(item.get("content")) for item in items)

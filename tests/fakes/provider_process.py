@@ -32,7 +32,7 @@ START_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """A request as the provider got it; see recording.Record for the times. `body` is None from 1 MiB on."""
+    """A request as the provider received it; see recording.Record for the times. `body` is None from 1 MiB on."""
 
     id: int
     connection: int
@@ -57,20 +57,20 @@ class SeenRequest:
     disconnected_wall: float | None
 
     def header(self, name: str) -> str | None:
-        """The first header of that name in any case."""
+        """Returns the first header of that name in any case."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     def json(self) -> Any:
-        """The body parsed."""
+        """Returns the parsed body."""
         assert self.body is not None, "bodies of 1 MiB or more are not kept; compare body_sha256"
         return json.loads(self.body)
 
 
 class ProviderProcess:
-    """One fake provider process. The port survives `kill` and `start`, so that a provider can come back.
+    """A fake provider process. The port survives `kill` and `start`, so that a provider can come back.
 
-    It answers for any model; it lists `models`, or some of OpenAI's. `launcher` is a command that becomes the one
-    appended to it; one that takes it to another network leaves the control API out of reach.
+    It answers for any model; it lists `models`, or some of OpenAI's. `launcher` is a command to which the
+    provider's own is appended. If it moves the process to another network, the control API is out of reach.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ProviderProcess:
 
     @property
     def base_url(self) -> str:
-        """What a client or a provider's configuration takes."""
+        """The base URL for a client or a provider's configuration."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     @property
@@ -131,19 +131,19 @@ class ProviderProcess:
         return self
 
     def kill(self) -> None:
-        """kill -9, and reap. Does nothing when it does not run."""
+        """Kills the process with SIGKILL and reaps it. Does nothing if it does not run."""
         self._end(signal.SIGKILL)
 
     def close(self) -> None:
-        """Ends the process, however it is, and reaps it."""
+        """Ends the process in any state, and reaps it."""
         self.kill()
 
     def freeze(self) -> None:
-        """SIGSTOP: connections are still accepted by the kernel, nothing is answered."""
+        """Sends SIGSTOP: the kernel still accepts connections, nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT."""
+        """Sends SIGCONT."""
         self._signal(signal.SIGCONT)
 
     def behave(self, mode: str, **parameters: Any) -> None:
@@ -151,15 +151,15 @@ class ProviderProcess:
         self._control("PUT", "behaviour", {"mode": mode, **parameters})
 
     def requests(self, since: int = 0) -> list[SeenRequest]:
-        """The requests seen since the last `clear`, oldest first; with `since`, those after that id."""
+        """Returns the requests since the last `clear`, oldest first; with `since`, those after that id."""
         return [_seen(record) for record in self._control("GET", f"requests?since={since}")]
 
     def produced(self) -> list[tuple[str, int, int]]:
-        """`user`, prompt and completion tokens of every chat that was answered whole."""
+        """Returns `user`, prompt and completion tokens of every chat that was answered whole."""
         return [(user, prompt, completion) for user, prompt, completion in self._control("GET", "produced")]
 
     def counters(self) -> dict[str, int]:
-        """connections, requests, finished, disconnects, events, unfinished_requests."""
+        """Returns connections, requests, finished, disconnects, events and unfinished_requests."""
         return dict(self._control("GET", "state")["counters"])
 
     def clear(self) -> None:
@@ -167,7 +167,7 @@ class ProviderProcess:
         self._control("DELETE", "requests")
 
     def wait_for(self, counter: str, at_least: int = 1, timeout_seconds: float = 10.0) -> bool:
-        """Waits until a counter is `at_least`; False when the time is up."""
+        """Waits until a counter is `at_least`; returns False on timeout."""
         query = f"wait?counter={counter}&at_least={at_least}&timeout_ms={int(timeout_seconds * 1000)}"
         return bool(self._control("GET", query, timeout_seconds=timeout_seconds + 20)["reached"])
 

@@ -21,8 +21,8 @@ class Record:
     """One request. Monotonic times are CLOCK_MONOTONIC seconds, comparable between processes of one machine.
 
     `disconnected_*` is when the peer left before the answer had ended (`disconnect` is "fin" or "rst"), and
-    `events_sent` how many events it had been sent by then. `body` is None from 1 MiB on. `user` is the member of a
-    chat's body; the tokens are those of its whole answer, whether it was sent whole or not.
+    `events_sent` the number of events sent by then. `body` is None from 1 MiB on. `user` is the member of a chat's
+    body; the tokens are those of its whole answer, whether it was sent completely or not.
     """
 
     id: int
@@ -47,7 +47,7 @@ class Record:
     disconnected_wall: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """For the control API: the body in base64."""
+        """Returns the record for the control API, with the body in base64."""
         body = None if self.body is None else base64.b64encode(self.body).decode()
         return {**asdict(self), "body": body, "path": self.target.partition("?")[0]}
 
@@ -65,7 +65,7 @@ class Recording:
     _next_id: int = 1
 
     def begin(self, request: Request, connection: int, mode: str) -> Record:
-        """Records a request that was read whole."""
+        """Records a request that was read completely."""
         record = Record(
             id=self._next_id,
             connection=connection,
@@ -85,7 +85,7 @@ class Recording:
         return record
 
     def produced(self) -> list[tuple[str, int, int]]:
-        """User, prompt and completion tokens of every chat that was answered whole."""
+        """Returns user, prompt and completion tokens of every chat that was answered whole."""
         return [
             (each.user, each.prompt_tokens, each.completion_tokens)
             for each in self.records
@@ -93,20 +93,20 @@ class Recording:
         ]
 
     def finish(self, record: Record) -> None:
-        """The answer has been sent whole."""
+        """Records that the answer was sent completely."""
         record.finished_monotonic = time.monotonic()
         self.by_status[record.status] += 1
         self.count("finished")
 
     def disconnect(self, record: Record, how: str) -> None:
-        """The peer left before the answer had ended."""
+        """Records that the peer left before the answer had ended."""
         record.disconnect = how
         record.disconnected_monotonic = time.monotonic()
         record.disconnected_wall = time.time()
         self.count("disconnects")
 
     def count(self, name: str) -> None:
-        """Adds one, and wakes whoever waits."""
+        """Adds one, and wakes the waiting callers."""
         self.counters[name] += 1
         if self._waiting:
             task = asyncio.ensure_future(self._notify())
@@ -114,14 +114,14 @@ class Recording:
             task.add_done_callback(self._notifications.discard)
 
     def clear(self) -> None:
-        """Forgets records and counters; ids go on."""
+        """Forgets records and counters; ids continue."""
         self.records.clear()
         self.by_status.clear()
         for name in self.counters:
             self.counters[name] = 0
 
     async def reached(self, name: str, at_least: int, timeout_seconds: float) -> bool:
-        """Waits until a counter is `at_least`; False when the time is up."""
+        """Waits until a counter is `at_least`; returns False on timeout."""
         self._waiting += 1
         try:
             async with asyncio.timeout(timeout_seconds), self._moved:

@@ -1,4 +1,4 @@
-"""The fake misbehaves as told, and says exactly what it saw."""
+"""The fake misbehaves as configured, and reports exactly what it saw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fake speaks OpenAI's API: the official client, straight against it."""
+"""The fake speaks OpenAI's API, as its official client sees it."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_moderations(client: OpenAI) -> None:
     assert not violent.categories.self_harm_intent
     assert violent.category_scores.violence > violent.category_scores.hate
     assert violent.category_applied_input_types.sexual_minors == ["text"]
-    # The whole published shape: a field that it lacks would be None.
+    # The whole published format: a missing field would be None.
     for of in (violent.categories, violent.category_scores, violent.category_applied_input_types):
         assert None not in of.model_dump().values()
     with pytest.raises(openai.BadRequestError, match="model"):

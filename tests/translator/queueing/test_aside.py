@@ -1,4 +1,4 @@
-"""Entries that are set aside keep their places, and hold up nobody."""
+"""Entries that are set aside keep their places and delay no others."""
 
 from __future__ import annotations
 
