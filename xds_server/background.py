@@ -1,4 +1,4 @@
-"""Work in the background that takes long, for `status`: what follows an upgrade of a large database."""
+"""Long background work, for `status`: what follows an upgrade of a large database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xds_server.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class BackgroundTask:
-    """`done` of `total` are counted in `unit`, such as days."""
+    """The progress of a task: `done` of `total` are counted in `unit`, such as days."""
 
     description: Reason
     done: int
@@ -18,18 +18,18 @@ class BackgroundTask:
 
 
 class BackgroundTasks:
-    """One task for each part of the control plane that has any."""
+    """The running tasks, at most one for each part of the control plane."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, BackgroundTask] = {}
 
     @property
     def running(self) -> tuple[BackgroundTask, ...]:
-        """In the order in which they began."""
+        """Returns the tasks in the order in which they began."""
         return tuple(self._tasks.values())
 
     def report(self, part: str, task: BackgroundTask | None) -> None:
-        """Shows how far a part's task is; None: it is done."""
+        """Shows the progress of a part's task; None: it is done."""
         if task is None:
             self._tasks.pop(part, None)
         else:

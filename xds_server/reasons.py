@@ -7,7 +7,7 @@ from typing import Self
 
 from trunkline_proto.admin.v1 import reasons_pb2 as pb
 
-#: By code; `{}` stands for a value, in order.
+#: Sentences by code; `{}` stands for a value, in order.
 TEXTS: Mapping[str, str] = {
     "target.paused": "paused: it is not tried",
     "target.down": "down: it only failed lately",
@@ -73,7 +73,7 @@ TEXTS: Mapping[str, str] = {
 
 
 class Reason(str):
-    """The sentence. `code` is empty for words of others, such as a node's own."""
+    """A sentence. `code` is empty for words of others, such as a node's own."""
 
     __slots__ = ("code", "values")
 
@@ -90,12 +90,12 @@ class Reason(str):
 
     @classmethod
     def quoted(cls, text: str) -> Self:
-        """Returns words of others."""
+        """Returns the words of others as a reason."""
         made = cls(text)
         made.code, made.values = "", ()
         return made
 
     @property
     def coded(self) -> pb.ReasonCode:
-        """The code with its values, as the Admin API has them."""
+        """Returns the code with its values, as the Admin API has them."""
         return pb.ReasonCode(code=self.code, values=self.values)

@@ -1,4 +1,4 @@
-"""Whose access tokens are accepted, as a document has it → the model's values."""
+"""Parses a document's token issuers into the model's values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CLAIM = re.compile(r"[!-~]{1,200}")
 
 
 def parsed(gateway: pb.Gateway, problems: Problems) -> tuple[JwtIssuer, ...]:
-    """The values; what is not accepted is noted. `problems` is at the gateway."""
+    """Returns the values; notes what is not accepted. `problems` is at the gateway."""
     values.at_most(gateway.jwt, _MAX_ISSUERS, problems.at("jwt"))
     names = [each.name for each in gateway.jwt]
     clients = {(each.issuer, each.client_id) for each in gateway.oidc}

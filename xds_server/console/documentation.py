@@ -1,4 +1,4 @@
-"""The documentation's site, as it is in the wheel, or in a checkout after `make docs`: below `/docs/`."""
+"""Finds the documentation's site in the wheel, or in a checkout after `make docs`. It is served below `/docs/`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ROOT = Path(__file__).parents[2]
 #: Beside this package in a wheel, in the build directory of a checkout.
 _SITES = (_ROOT / "trunkline" / "_docs", _ROOT / "build" / "site")
 _TYPES = frozenset({".html", ".css", ".js", ".svg", ".png"})
-#: Asked for anew on every visit: another version of the gateway has other pages at the same addresses.
+#: Requested again on every visit: another version of the gateway has other pages at the same addresses.
 _CACHE_CONTROL = "no-cache"
 _HOW = """This checkout has no documentation site yet. Make it with `make docs`, then load this page again.
 The same text is in docs/*.md.
@@ -35,5 +35,5 @@ def load(root: Path) -> Mapping[str, File]:
 
 
 def missing() -> File:
-    """Returns what stands in the place of a site that has not been made: how it is made."""
+    """Returns the page that replaces a site that was not built: it says how to build it."""
     return file("missing.txt", _HOW.encode(), _CACHE_CONTROL)

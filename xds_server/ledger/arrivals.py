@@ -1,4 +1,4 @@
-"""When usage records last came from each translator, and how late."""
+"""Records when usage records last arrived from each translator, and how late they were."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ from dataclasses import dataclass
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 #: Sources that are remembered; the one that was silent for the longest time is forgotten first.
-_MOST = 1_000
+_MAX_SOURCES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """`at` is Unix seconds. `lag` is how many seconds before that the newest request had ended."""
+    """The last arrival of a source. `at` is Unix seconds. `lag` is how many seconds before that the newest request
+    had ended.
+    """
 
     at: float
     lag: float
 
 
 class Arrivals:
-    """Since the control plane started. `clock` gives Unix seconds."""
+    """The arrivals since the control plane started. `clock` gives Unix seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._last: dict[str, Arrival] = {}
 
     def note(self, request: pb.AppendRequest) -> None:
-        """Takes in what came. Translators send records in the order in which requests ended."""
+        """Records an arrival. Translators send records in the order in which requests ended."""
         if not request.records:
             return
         newest, now = request.records[-1], self._clock()
         ended = (newest.started_at_us + newest.duration_us) / 1e6
         self._last.pop(request.source, None)
         self._last[request.source] = Arrival(now, max(0.0, now - ended))
-        if len(self._last) > _MOST:
+        if len(self._last) > _MAX_SOURCES:
             del self._last[next(iter(self._last))]
 
     def by_source(self) -> list[tuple[str, Arrival]]:

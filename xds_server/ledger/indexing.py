@@ -15,14 +15,14 @@ from xds_server.ledger import request_ids
 from xds_server.ledger.ledger import Ledger
 from xds_server.reasons import Reason
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 _INTERVAL = 600.0
 #: Seconds after which nearly all records of a time have arrived: others get rows of their own.
 _SETTLED = 900.0
-#: Of its own time, what indexing leaves to others.
+#: Pause after each transaction, as a multiple of its duration, in which others can write.
 _REST = 0.5
 _HOUR_US = 3_600_000_000
-#: Hours to index from which on it is worth reporting: after an upgrade.
+#: Hours to index from which progress is reported: after an upgrade.
 _MANY = 3
 _DESCRIPTION = Reason.of("task.request_ids")
 
@@ -30,7 +30,9 @@ _log = structlog.get_logger(__name__)
 
 
 class IdIndexing:
-    """`clock` gives Unix seconds; `report` gets the progress while it takes long, and None afterwards."""
+    """Indexes ids. `clock` gives Unix seconds; `report` receives the progress while a run takes long, and None
+    afterwards.
+    """
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class IdIndexing:
     async def catch_up(self) -> None:
         """Indexes all requests that are old enough. Raises DatabaseUnavailableError.
 
-        The next call, in this process or another, continues where it is interrupted.
+        If a call is interrupted, the next one continues, in this process or another.
         """
         until = round((self._clock() - _SETTLED) * 1_000_000)
         first = await self._ledger.write(request_ids.first_missing)

@@ -15,9 +15,9 @@ from xds_server.ledger.connection import LedgerTransaction
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage.records import Columns
 
-#: Characters of an id that are indexed: an id or its beginning has to have as many.
+#: Characters of an id that are indexed; a search needs at least this many.
 INDEXED = 8
-#: Requests of a stretch. One transaction indexes as many, and a search reads as many.
+#: Requests of a stretch. One transaction indexes this many, and a search reads this many.
 STRETCH = 20_000
 
 _BUCKETS = 256
@@ -28,7 +28,7 @@ _MOVE = "ON CONFLICT (id) DO UPDATE SET until_us = excluded.until_us"
 
 
 class Stretch(NamedTuple):
-    """Unix microseconds, the latter exclusive."""
+    """A stretch of time in Unix microseconds, the end exclusive."""
 
     since_us: int
     until_us: int
@@ -76,7 +76,7 @@ def advance(writing: LedgerTransaction, until_us: int) -> int | None:
 
 
 def add_late(writing: LedgerTransaction, batch: Columns) -> None:
-    """Indexes those records of a batch that began in a time that is indexed."""
+    """Indexes the records of a batch that began in a time that is already indexed."""
     until = indexed_until(writing)
     late: dict[tuple[int, int], bytes] = {}
     for at, id_ in zip(batch["started_at_us"], batch["id"], strict=True):
@@ -88,8 +88,8 @@ def add_late(writing: LedgerTransaction, batch: Columns) -> None:
 
 
 def latest(snapshot: DatabaseSnapshot, id_prefix: str, since_us: int, before_us: int) -> Stretch | None:
-    """Returns the part of [`since_us`, `before_us`) that ends last of those in which an id with this beginning may
-    be. The beginning has at least INDEXED characters, and what it asks about is indexed.
+    """Returns the latest part of [`since_us`, `before_us`) in which an id with this beginning may be. The
+    beginning has at least INDEXED characters, and the range is indexed.
     """
     bucket, hashed = _hash(id_prefix)
     found = (
@@ -106,7 +106,7 @@ def latest(snapshot: DatabaseSnapshot, id_prefix: str, since_us: int, before_us:
 
 
 def remove(writing: LedgerTransaction, before_us: int) -> None:
-    """Removes what is about requests that began before `before_us`."""
+    """Removes the index of requests that began before `before_us`."""
     writing.many(
         "DELETE FROM usage_id WHERE bucket = ? AND since_us < ? AND until_us <= ?",
         [(bucket, before_us, before_us) for bucket in range(_BUCKETS)],
@@ -130,7 +130,7 @@ def _hash(id_: str) -> tuple[int, bytes]:
 
 
 def _has(hashes: bytes, wanted: bytes) -> bool:
-    """Whether `wanted` is one of `hashes`, at one of their places."""
+    """Returns whether `wanted` is one of `hashes`, at one of their positions."""
     place = hashes.find(wanted)
     while place >= 0 and place % _SIZE:
         place = hashes.find(wanted, place + 1)

@@ -1,4 +1,4 @@
-"""Reports the progress of migrations at the start, to the log and to a file, which `trunkline up` shows."""
+"""Reports the progress of migrations at startup, to the log and to a file, which `trunkline up` shows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MigrationStep:
     share: float = 0.0
 
 
-#: Gets each step that begins or advances; None: everything is migrated, or has failed.
+#: Receives each step that begins or advances; None: everything is migrated, or has failed.
 Report = Callable[[MigrationStep | None], object]
 
 
@@ -41,7 +41,7 @@ class MigrationReport:
         self._reported = 0.0
 
     def __call__(self, step: MigrationStep | None) -> None:
-        """Takes in what a Report gets."""
+        """Takes a report: the current step, or None at the end."""
         if step is None:
             self._write(None)
             return
@@ -56,7 +56,7 @@ class MigrationReport:
         self._write(step)
 
     def _write(self, step: MigrationStep | None) -> None:
-        """Replaces the file at once, so that nobody reads half of it. That it cannot be written stops nothing."""
+        """Replaces the file atomically, so that nobody reads half of it. A failure to write stops nothing."""
         if self._file is None:
             return
         with suppress(OSError):

@@ -1,6 +1,6 @@
 """Keeps the keys of token issuers up to date: reads them where they are published, stores them, publishes them.
 
-Translators verify tokens with these keys and need no network of their own. Keys that cannot be read again stay.
+Translators verify tokens with these keys and need no network of their own. Keys stay if they cannot be read again.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from xds_server.store import AsyncStore, writing
 from xds_server.tokens import key_set
 from xds_server.troubles import Troubles
 
-#: Seconds between two readings, between two that a translator asks for or of which the first failed, and between
-#: two looks at the configuration.
+#: Seconds between two readings; between two if a translator asks for one or the first failed; and between two
+#: checks of the configuration.
 _FRESH, _AGAIN, _LOOK = 600.0, 10.0, 1.0
 
 _log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ class Publisher(Protocol):
 
 @dataclass
 class _Reading:
-    """The last time that an issuer's keys were asked for. `at` is seconds of the clock."""
+    """The last reading of an issuer's keys. `at` is seconds of the clock."""
 
     at: float
     failed: bool = False
@@ -50,7 +50,7 @@ class _Reading:
 
 
 class IssuerKeys:
-    """`clock` gives seconds that never go back."""
+    """Reads keys. `clock` gives seconds that never go back."""
 
     def __init__(
         self,
@@ -67,14 +67,14 @@ class IssuerKeys:
         self._wanted = asyncio.Event()
 
     def want(self, names: Collection[str]) -> None:
-        """Has the keys of these issuers read again, as soon as ten seconds have passed since the last time."""
+        """Has the keys of these issuers read again, as soon as ten seconds have passed since the last reading."""
         for (name, _, _), reading in self._readings.items():
             if name in names:
                 reading.wanted = True
         self._wanted.set()
 
     async def run(self) -> None:
-        """Reads what is due, until cancelled."""
+        """Reads keys that are due, until cancelled."""
         while True:
             await self.read_due()
             self._wanted.clear()
@@ -83,7 +83,7 @@ class IssuerKeys:
                     await self._wanted.wait()
 
     async def read_due(self) -> None:
-        """Reads the keys of every issuer whose time has come."""
+        """Reads the keys of every issuer that is due."""
         issuers = {_source(each): each for each in self._publisher.gateway().jwt}
         for source in self._readings.keys() - issuers.keys():
             del self._readings[source]
@@ -119,7 +119,9 @@ class IssuerKeys:
 
 
 async def _discovered(issuer: JwtIssuer) -> str:
-    """Where the issuer's metadata say that its keys are (OpenID Connect Discovery 1.0). Raises ProviderError."""
+    """Returns the address of the keys from the issuer's metadata (OpenID Connect Discovery 1.0). Raises
+    ProviderError.
+    """
     said = await asking.ask("GET", f"{issuer.issuer.rstrip('/')}/.well-known/openid-configuration")
     shown = asking.shown(issuer.issuer)
     if said.get("issuer") != issuer.issuer:

@@ -9,7 +9,7 @@ from typing import Any
 from xds_server.accounts.errors import ProviderError
 from xds_server.accounts.oidc.client import ALGORITHMS
 
-#: Members of public keys (RFC 7518, section 6; RFC 8037). Certificates and private parts stay outside.
+#: Members of public keys (RFC 7518, section 6; RFC 8037). Certificates and private parts are left out.
 _MEMBERS: Mapping[str, tuple[str, ...]] = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _MAX_KEYS = 50
 _MAX_ID = 200
@@ -18,9 +18,9 @@ _MIN_BITS, _MAX_BITS = 2_048, 8_192
 
 
 def reduced(said: Mapping[str, Any], where: str) -> str:
-    """Returns the usable keys of a JWK set as JSON, the same for the same keys in whatever order.
+    """Returns the usable keys of a JWK set as JSON; the order of the keys does not matter.
 
-    Raises ProviderError: there is none.
+    Raises ProviderError if there are none.
     """
     keys = said.get("keys")
     listed = [_key(each) for each in keys[:_MAX_KEYS]] if isinstance(keys, list) else []
@@ -31,7 +31,7 @@ def reduced(said: Mapping[str, Any], where: str) -> str:
 
 
 def _key(given: Any) -> dict[str, str] | None:
-    """The public part of one key; None where it signs nothing that is accepted."""
+    """Returns the public part of one key; None if it cannot sign anything that is accepted."""
     from joserfc.errors import JoseError  # noqa: PLC0415  # only where tokens are accepted
     from joserfc.jwk import import_key  # noqa: PLC0415
 

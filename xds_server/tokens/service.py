@@ -1,4 +1,4 @@
-"""trunkline.tokens.v1.Tokens: has the keys of token issuers read again for translators."""
+"""Serves trunkline.tokens.v1.Tokens: has the keys of token issuers read again for translators."""
 
 # ruff: noqa: N802  # the methods' names are the protocol's
 
@@ -14,7 +14,7 @@ from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.rpc.reporting import reporting
 from xds_server.tokens.issuer_keys import IssuerKeys
 
-#: For TokenInterceptor: this service asks for the token itself, because it knows the peer.
+#: For TokenInterceptor: this service checks the token itself, because it knows the peer.
 SERVICE = pb.DESCRIPTOR.services_by_name["Tokens"].full_name
 _MAX_ISSUERS = 100
 
@@ -22,7 +22,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class TokensService(tokens_pb2_grpc.TokensServicer):
-    """`authorise` is asked at every call, as at every xDS stream: a translator needs the same for both."""
+    """Implements the service. `authorise` is called for every call, as for every xDS stream: a translator needs
+    the same for both.
+    """
 
     def __init__(self, keys: IssuerKeys, *, authorise: Authorise = anyone) -> None:
         self._keys = keys

@@ -1,4 +1,4 @@
-"""One question to an identity provider over HTTP. What it answers is bounded, and never followed elsewhere."""
+"""Sends one request to an identity provider over HTTP. The answer is bounded, and redirects are never followed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a migration that takes long reports how far it is."""
+"""Lets a migration that takes long report its progress."""
 
 from __future__ import annotations
 

@@ -10,5 +10,5 @@ down_revision = "0029"
 
 
 def upgrade() -> None:
-    """Adds the column: no key that exists may do so."""
+    """Adds the column: no existing key may do so."""
     op.add_column("api_key", sa.Column("pins_targets", sa.Boolean(), nullable=False, server_default=sa.false()))

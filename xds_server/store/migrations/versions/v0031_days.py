@@ -93,7 +93,7 @@ def _group() -> None:
 
 
 def _digest(organisation_id: str, model: str) -> bytes:
-    """As rollup.Series.group_digest."""
+    """Returns the same as rollup.Series.group_digest."""
     parts = [each.encode() for each in (organisation_id, "", "", model, "", "", "")]
     lengths = ",".join(str(len(part)) for part in parts)
     return hashlib.blake2b(b"\x00".join([lengths.encode(), *parts]), digest_size=16, person=b"group").digest()
