@@ -91,7 +91,7 @@ def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -
 
 
 def _grants_without_key(transaction: Transaction, gateway: Gateway) -> Iterator[str]:
-    """Says of each grant of tokens which API key is not there."""
+    """Yields a sentence for each grant of tokens whose API key does not exist."""
     names = transaction.keys().names if gateway.jwt else ()
     for index, issuer in enumerate(gateway.jwt):
         for position, grant in enumerate(issuer.grants):
@@ -248,7 +248,8 @@ def _check_kept_keys(
     transaction: Transaction, document: ParsedDocument, stored: dict[str, dict[str, Key]], problems: Problems
 ) -> None:
     issuers = document.gateway.value.jwt if document.gateway is not None else ()
-    # Whoever sends a token needs no value of the key that it acts as: nobody is told the one that is made.
+    # The sender of a token does not need the value of the key as which it acts, so the generated value is shown to
+    # nobody.
     granted = {(grant.organisation, grant.key) for issuer in issuers for grant in issuer.grants}
     for owner in document.organisations:
         for key in owner.keys:

@@ -66,7 +66,7 @@ class Console:
         return None if file is None else _answer(file, request)
 
     async def _page(self, path: str, request: web.BaseRequest) -> web.Response | None:
-        """Of the documentation; how it is made where a checkout has none."""
+        """Returns a page of the documentation; in a checkout without one, the page that says how to build it."""
         if self._documentation is None:
             root = await asyncio.to_thread(documentation.directory)
             if root is None:

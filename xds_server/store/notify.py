@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: noticed.
 CHECK = 30.0
 BACKOFF_FIRST = 0.1
-BACKOFF_MOST = 5.0
+BACKOFF_MAX = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class RevisionListener:
                 await self._listen()
             except psycopg.Error as error:
                 pause = self._backoff * random.uniform(0.5, 1.0)  # noqa: S311  # spreads replicas, guards nothing
-                self._backoff = min(self._backoff * 2, BACKOFF_MOST)
+                self._backoff = min(self._backoff * 2, BACKOFF_MAX)
                 reason = str(error).strip().partition("\n")[0]
                 _log.warning("store.listener_lost", reason=reason, retry_seconds=round(pause, 2))
                 await asyncio.sleep(pause)
