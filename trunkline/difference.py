@@ -30,6 +30,11 @@ def updated(object_type: str, fields: Iterable[admin.FieldChange]) -> Iterator[s
     for name, label in (("managed_by", "managed by"), ("credentials_managed_by", "credentials managed by")):
         if name in after or name in before:
             yield f"{label}: {before.pop(name, '') or 'nobody'} -> {after.pop(name, '') or 'nobody'}"
+    before_managers, after_managers = before.pop("managers", {}), after.pop("managers", {})
+    for section in dict.fromkeys([*before_managers, *after_managers]):
+        old, new = (held.get(section) or "nobody" for held in (before_managers, after_managers))
+        if old != new:
+            yield f"{section} managed by: {old} -> {new}"
     if object_type not in _KINDS:
         yield from between(before, after)
         return

@@ -424,6 +424,26 @@ class Alerting:
 
 
 @dataclass(frozen=True, slots=True)
+class SectionManager:
+    """The manager of one section of the gateway."""
+
+    section: str
+    managed_by: str
+
+
+#: The gateway's sections, as in trunkline.yaml, and the fields that belong to each.
+GATEWAY_SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "cors": ("cors",),
+    "defaults": ("defaults",),
+    "cache": ("cache", "cache_password"),
+    "alerts": ("alerts",),
+    "accounts": ("accounts",),
+    "oidc": ("oidc",),
+    "jwt": ("jwt",),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """Settings of the clients' listener as a whole. There is one; `version` 0: it was never written.
 
@@ -433,13 +453,22 @@ class Gateway:
     cors: Cors = Cors()
     defaults: tuple[DefaultModel, ...] = ()
     version: int = 0
-    managed_by: str = ""
+    managers: tuple[SectionManager, ...] = ()
     cache: SharedCache = SharedCache()
     alerts: Alerting = Alerting()
     cache_password: str = field(default="", repr=False)
     accounts: Accounts = field(default_factory=Accounts)
     oidc: tuple[IdentityProvider, ...] = ()
     jwt: tuple[JwtIssuer, ...] = ()
+
+    def manager_of(self, section: str) -> str:
+        """Returns the manager of a section, as of a Provider; empty for one that has none."""
+        return next((each.managed_by for each in self.managers if each.section == section), "")
+
+    def with_managers(self, managers: Mapping[str, str]) -> Gateway:
+        """Returns the gateway with these managers, by section; empty ones are left out."""
+        kept = (SectionManager(name, managers[name]) for name in GATEWAY_SECTIONS if managers.get(name))
+        return replace(self, managers=tuple(kept))
 
 
 class Visibility(StrEnum):

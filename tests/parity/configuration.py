@@ -50,8 +50,8 @@ PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
     "DefaultModel": lambda document: document.gateway.defaults[0],
     "KeyDocument": lambda document: document.organisations[0].keys[0],
 }
-#: Messages that only hold others.
-CONTAINERS = {"Document", "OrganisationDocument"}
+#: Messages that only hold others, or that are output alone.
+CONTAINERS = {"Document", "OrganisationDocument", "SectionManager"}
 
 #: Fields that are not configuration, and why.
 EXCEPTIONS: Mapping[str, str] = {

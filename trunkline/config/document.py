@@ -11,6 +11,7 @@ from trunkline.config import model, objects
 from trunkline.errors import ConfigError
 
 SECTIONS = ("providers", "routes", "organisations")
+_OF_GATEWAY = ("cors", "defaults", "cache", "alerts", "accounts", "oidc", "jwt")
 
 
 def request(file: model.File) -> admin.ApplyRequest:
@@ -27,16 +28,13 @@ def request(file: model.File) -> admin.ApplyRequest:
         )
     except ValueError as error:  # protobuf's text: "Value out of range: 5000000000"
         raise ConfigError(f"a number in the file is too large: {str(error)[:100]}") from error
-    sections = [name for name in SECTIONS if getattr(file, name) is not None]
+    sections = [name for name in (*SECTIONS, *_OF_GATEWAY) if getattr(file, name) is not None]
     return admin.ApplyRequest(document=document, managed_by=f"file:{file.name}", sections=sections)
 
 
 def _gateway(file: model.File) -> admin.Gateway | None:
-    """These sections are one object: if the file has one of them, it sets all of them, the missing ones to
-    empty.
-    """
-    sections = (file.cors, file.defaults, file.cache, file.alerts, file.accounts, file.oidc, file.jwt)
-    if all(each is None for each in sections):
+    """Returns the sections that the file has; the request names them. None if it has none of them."""
+    if all(getattr(file, name) is None for name in _OF_GATEWAY):
         return None
     cors = objects.CORS.message(file.cors) if file.cors is not None else None
     cache = _shared_cache(file.cache) if file.cache is not None else None

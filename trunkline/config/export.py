@@ -64,14 +64,15 @@ def gateway(stored: admin.Gateway) -> dict[str, Any]:
 
 
 def gateway_text(stored: admin.Gateway) -> str:
-    """Returns the same sections as text, followed by their manager; empty if there are none."""
+    """Returns the same sections as text, followed by their managers; empty if there are none."""
     sections = gateway(stored)
     if not sections:
         return ""
     dumped = yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    comments = [
-        f"cors, defaults, cache, alerts, accounts, oidc and jwt: {comment}" for comment in _managed_by(stored)
-    ]
+    managers: dict[str, list[str]] = {}
+    for each in stored.managers:
+        managers.setdefault(each.managed_by, []).append(each.section)
+    comments = [f"{', '.join(names)}: managed by {manager}" for manager, names in managers.items()]
     if stored.alerts.signed:
         comments.insert(0, "alerts.secret: stored; left out here, which keeps it")
     if stored.cache.has_password:

@@ -13,7 +13,7 @@ from xds_server.admin.document import ParsedDocument, ParsedKey, ParsedOrganisat
 from xds_server.admin.problems import Problems
 from xds_server.admin.prune import SECTIONS
 from xds_server.errors import StaleWriteError
-from xds_server.model import Gateway, Key, State
+from xds_server.model import GATEWAY_SECTIONS, Gateway, Key, State
 from xds_server.store import writing
 from xds_server.store.api_keys import hash_of
 from xds_server.store.managers import DEFAULT_FILE, Conflict, Management, Reason
@@ -81,7 +81,8 @@ def apply(transaction: Transaction, message: pb.Document, mode: Mode = Mode()) -
     notes = _apply_keys(transaction, organisations, stored)
     _apply_routes(transaction, document)
     if document.gateway is not None:
-        gateway = document.gateway.put(transaction, expected=None)
+        said = {field.name for field, _ in message.gateway.ListFields()}.union(mode.sections)
+        gateway = document.gateway.put(transaction, expected=None, sections=said.intersection(GATEWAY_SECTIONS))
         notes += _grants_without_key(transaction, gateway)
     if mode.prune:
         prune.providers(transaction, leaving)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,7 +17,7 @@ from xds_server.admin import identity_providers, jwt_issuers, render, values
 from xds_server.admin.calls import Changes, actor_of
 from xds_server.admin.problems import Problems, checking
 from xds_server.alerts import addresses
-from xds_server.model import MEMORY, Alerting, Cors, DefaultModel, Gateway, SharedCache
+from xds_server.model import GATEWAY_SECTIONS, MEMORY, Alerting, Cors, DefaultModel, Gateway, SharedCache
 from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore, writing
 
@@ -49,10 +50,17 @@ class ParsedGateway:
     keep_password: bool
     path: str
 
-    def put(self, transaction: Transaction, *, expected: int | None) -> Gateway:
-        """Stores the gateway's settings. Raises what `writing.gateway.put` raises."""
+    def put(
+        self, transaction: Transaction, *, expected: int | None, sections: Collection[str] = GATEWAY_SECTIONS
+    ) -> Gateway:
+        """Stores these sections of the gateway. Raises what `writing.gateway.put` raises."""
         return writing.gateway.put(
-            transaction, self.value, expected=expected, keep_password=self.keep_password, path=self.path
+            transaction,
+            self.value,
+            expected=expected,
+            keep_password=self.keep_password,
+            path=self.path,
+            sections=sections,
         )
 
 

@@ -19,19 +19,12 @@ def parsed(gateway: pb.Gateway, problems: Problems) -> tuple[JwtIssuer, ...]:
     """Returns the values; notes what is not accepted. `problems` is at the gateway."""
     values.at_most(gateway.jwt, _MAX_ISSUERS, problems.at("jwt"))
     names = [each.name for each in gateway.jwt]
-    clients = {(each.issuer, each.client_id) for each in gateway.oidc}
     found = []
     for index, each in enumerate(gateway.jwt):
         at = problems.at("jwt", index)
         values.name(each.name, at.at("name"))
         if names.index(each.name) != index:
             at.at("name").note(f"the same as jwt[{names.index(each.name)}]; accepted: each once")
-        for position, audience in enumerate(each.audiences):
-            if (each.issuer, audience) in clients:
-                at.at("audiences", position).note(
-                    "the client id of `oidc`: whoever signs in would hold a token for the API; accepted: the "
-                    "audience of access tokens, which the identity provider has for an API"
-                )
         found.append(_issuer(each, at))
     return tuple(found)
 

@@ -71,6 +71,7 @@ _JWT_ISSUER = Encoder(JwtIssuer, pb.JwtIssuer, given=["key_ids"], omitted=["keys
 _GATEWAY = Encoder(
     Gateway,
     pb.Gateway,
+    given=["managed_by"],
     omitted=["cache_password"],
     parts={
         SharedCache: _SHARED_CACHE,
@@ -95,7 +96,8 @@ def organisation(value: Organisation) -> pb.Organisation:
 
 
 def gateway(value: Gateway) -> pb.Gateway:
-    message = _GATEWAY(value)
+    managers = {each.managed_by for each in value.managers}
+    message = _GATEWAY(value, managed_by=managers.pop() if len(managers) == 1 else "")
     message.cache.has_password = bool(value.cache_password)
     return message
 

@@ -45,6 +45,7 @@ from xds_server.background import BackgroundTasks
 from xds_server.errors import DatabaseReplacedError, NotFoundError
 from xds_server.ledger.arrivals import Arrivals
 from xds_server.ledger.reader import LedgerReader
+from xds_server.model import GATEWAY_SECTIONS
 from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore, AuditQuery, managers, writing
 from xds_server.store.records import ObjectType
@@ -337,8 +338,8 @@ def _mode(request: pb.ApplyRequest, problems: Problems) -> Mode:
     if request.managed_by not in {"", managers.API}:
         _manager(request.managed_by, problems.at("managed_by"))
     for index, section in enumerate(request.sections):
-        if section not in SECTIONS:
-            accepted = ", ".join(sorted(SECTIONS))
+        if section not in SECTIONS and section not in GATEWAY_SECTIONS:
+            accepted = ", ".join(sorted(SECTIONS.union(GATEWAY_SECTIONS)))
             problems.at("sections", index).note(f"{values.quoted(section)} is not known; accepted: {accepted}")
     present = {name for name in SECTIONS if getattr(request.document, name)}
     return Mode(

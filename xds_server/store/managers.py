@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeVar
 
-from xds_server.model import Gateway, Key, Limit, Provider, Route, State
+from xds_server.model import GATEWAY_SECTIONS, Gateway, Key, Limit, Provider, Route, State
 from xds_server.store.records import ObjectType
 from xds_server.store.views import View
 
@@ -62,8 +62,16 @@ def part_of(state: State, manager: str) -> State:
             for id_, each in state.organisations.items()
             if matches(each.managed_by, manager) or id_ in with_keys or own(each.limits)
         },
-        gateway=state.gateway if matches(state.gateway.managed_by, manager) else Gateway(),
+        gateway=_sections_of(state.gateway, manager),
     )
+
+
+def _sections_of(gateway: Gateway, manager: str) -> Gateway:
+    """Returns the gateway with the sections of `manager` alone."""
+    own = [name for name in GATEWAY_SECTIONS if matches(gateway.manager_of(name), manager)]
+    fields = {field: getattr(gateway, field) for name in own for field in GATEWAY_SECTIONS[name]}
+    managers = {name: gateway.manager_of(name) for name in own}
+    return replace(Gateway(version=gateway.version), **fields).with_managers(managers)
 
 
 class Reason(Enum):

@@ -52,9 +52,9 @@ class OrganisationRow(SQLModel, table=True):
 
 
 class GatewayRow(SQLModel, table=True):
-    """The one gateway; `origins` and `defaults` are JSON. `store`, `most_bytes`, `ca_file` and `cache_password`
-    (sealed) belong to the cache, `webhook` and `secret` (sealed) to the alerts. `oidc` is JSON with sealed
-    secrets, and `jwt` is JSON.
+    """The one gateway; `origins`, `defaults`, `managers` and `jwt` are JSON. `store`, `most_bytes`, `ca_file` and
+    `cache_password` (sealed) belong to the cache, `webhook` and `secret` (sealed) to the alerts. `oidc` is JSON
+    with sealed secrets.
     """
 
     __tablename__ = "gateway"
@@ -63,7 +63,7 @@ class GatewayRow(SQLModel, table=True):
     max_age_seconds: int = Field(sa_type=BigInteger)
     defaults: str = Field(sa_type=Text)
     version: int = Field(sa_type=BigInteger)
-    managed_by: str
+    managers: str = Field(sa_type=Text)
     store: str
     most_bytes: int = Field(sa_type=BigInteger)
     ca_file: str

@@ -79,8 +79,9 @@ def gateway(value: Gateway) -> View:
     password = MASK if value.cache_password else ""
     oidc = [{**_fields(each), "client_secret": MASK if each.client_secret else ""} for each in value.oidc]
     jwt = [{**_fields(each, without=("keys",)), "key_ids": list(each.key_ids)} for each in value.jwt]
-    shown = _fields(value, without=("alerts", "oidc", "jwt", *_OF_THE_EVENT))
-    return {**shown, "alerts": alerts, "cache_password": password, "oidc": oidc, "jwt": jwt}
+    managers = {each.section: each.managed_by for each in value.managers}
+    shown = _fields(value, without=("alerts", "oidc", "jwt", "managers", *_OF_THE_EVENT))
+    return {**shown, "managers": managers, "alerts": alerts, "cache_password": password, "oidc": oidc, "jwt": jwt}
 
 
 def route(value: Route) -> View:

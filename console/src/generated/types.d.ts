@@ -375,6 +375,7 @@ export interface Gateway {
   accounts?: Accounts;
   oidc?: IdentityProvider[];
   jwt?: JwtIssuer[];
+  managers?: SectionManager[];
 }
 
 export interface GetDoorRequest {
@@ -1157,6 +1158,11 @@ export interface SearchRequestsRequest {
 export interface SearchRequestsResponse {
   requests?: FinishedRequest[];
   next_page_token?: string;
+}
+
+export interface SectionManager {
+  section?: string;
+  managed_by?: string;
 }
 
 export interface SharedCache {

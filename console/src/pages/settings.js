@@ -27,16 +27,15 @@ export default function Settings() {
 /** @param {{data: import("../generated/types.d.ts").GetSettingsViewResponse, put: (changes: any) => Promise<void>}} props */
 function Sections({ data, put }) {
   const gateway = data.gateway ?? {};
-  const isFixed = isFiles(gateway.managed_by);
-  const file = (gateway.managed_by ?? "").slice(5);
-  // Resets the form to the stored values.
-  const shared = { gateway, put, data, isFixed, key: gateway.version };
-  const card = (id, Section) => html`<${Card} title=${t(`settings.${id}`)}><p class="hint card-lead">${t(`settings.${id}_text`)}</p><${Section} ...${shared} /><//>`;
+  const managers = Object.fromEntries((gateway.managers ?? []).map((each) => [each.section, each.managed_by]));
+  const files = [...new Set(Object.values(managers).filter(isFiles))].map((each) => each.slice(5));
+  // The key resets the form to the stored values.
+  const card = (id, Section, sections = [id]) => html`<${Card} title=${t(`settings.${id}`)}><p class="hint card-lead">${t(`settings.${id}_text`)}</p><${Section} ...${{ gateway, put, data, isFixed: sections.some((each) => isFiles(managers[each])), key: gateway.version }} /><//>`;
   return html`
-    ${isFixed && html`<${Notice} tone="info">${t("managed.notice", { name: file })}<${Code} text=${`trunkline apply -f ${file}.yaml`} /><//>`}
+    ${files.map((file) => html`<${Notice} tone="info">${t("managed.notice", { name: file })}<${Code} text=${`trunkline apply -f ${file}.yaml`} /><//>`)}
     <div class="grid after">
       ${card("defaults", Defaults)} ${card("alerts", Alerts)} ${card("cache", Cache)} ${card("cors", Cors)}
     </div>
-    ${card("sign_in", SignInSettings)} ${card("jwt", JwtIssuers)}
+    ${card("sign_in", SignInSettings, ["accounts", "oidc"])} ${card("jwt", JwtIssuers)}
   `;
 }

@@ -42,7 +42,7 @@ def test_what_is_set_is_shown_and_the_rest_stays(plane: ControlPlane) -> None:
     assert shown == (
         "cors:\n  origins:\n  - https://app.example.com\n  max_age: 1h\n"
         "defaults:\n  moderations: omni\n  images/generations: gpt-image-1\n"
-        "# cors, defaults, cache, alerts, accounts and oidc: managed by api\n"
+        "# cors, defaults: managed by api\n"
     )
     assert shown in plane.trunkline("export").output
 
@@ -90,8 +90,9 @@ def test_a_file_and_a_command(plane: ControlPlane, tmp_path: Path) -> None:
     assert taken.exit_code == 0, taken.output
     assert "    defaults.moderations: omni -> other\n" in taken.output
     assert plane.trunkline("gateway", "show").output == (
+        "cors:\n  origins:\n  - https://app.example.com\n"
         "defaults:\n  moderations: other\n"
-        "# cors, defaults, cache, alerts, accounts and oidc: managed by file:trunkline\n"
+        "# cors: managed by api\n# defaults: managed by file:trunkline\n"
     )
     assert "no changes" in plane.trunkline("apply", "-f", str(file)).output
 

@@ -13,7 +13,7 @@ from trunkline_proto.policy.v1 import policy_pb2
 from tests.xds_server.admin.conftest import Admin
 from tests.xds_server.admin.test_apply import apply, kinds, whole
 from tests.xds_server.admin.test_managers import refused, told
-from xds_server.model import Cors, DefaultModel, Gateway
+from xds_server.model import Cors, DefaultModel, Gateway, SectionManager
 from xds_server.store import AuditQuery
 
 APP = "https://app.example.com"
@@ -24,7 +24,10 @@ NEVER_WRITTEN = pb.Gateway(cors=pb.Cors(), **SECTIONS)
 
 
 def gateway(*origins: str, model: str = "omni", **fields: Any) -> pb.Gateway:
+    """With `managed_by`, as it is shown: both sections have this manager."""
     defaults = [policy_pb2.DefaultModel(endpoint="moderations", model=model)]
+    if manager := fields.get("managed_by"):
+        fields["managers"] = [pb.SectionManager(section=each, managed_by=manager) for each in ("cors", "defaults")]
     return pb.Gateway(cors=pb.Cors(origins=origins), defaults=defaults, **{**SECTIONS, **fields})
 
 
@@ -43,7 +46,9 @@ async def test_what_is_put_is_stored_shown_and_audited(admin: Admin) -> None:
     assert await get(admin) == NEVER_WRITTEN
     stored = await put(admin, gateway(APP))
     assert stored == gateway(APP, version=1, managed_by="api") == await get(admin)
-    assert admin.store.load().gateway == Gateway(Cors((APP,)), (DefaultModel("moderations", "omni"),), 1, "api")
+    managers = tuple(SectionManager(each, "api") for each in ("cors", "defaults"))
+    held = Gateway(Cors((APP,)), (DefaultModel("moderations", "omni"),), 1, managers)
+    assert admin.store.load().gateway == held
     (event,) = admin.store.audit_events(AuditQuery(object_type="gateway"))
     assert (event.object_name, event.action) == ("gateway", "update")
     exported = (await admin.stub.Export(pb.ExportRequest())).document.gateway
@@ -180,9 +185,65 @@ async def test_a_file_leaves_what_the_api_manages_until_it_takes_over(admin: Adm
     assert (stored.managed_by, list(stored.cors.origins)) == ("api", [APP])
 
 
+def sections(found: pb.Gateway) -> dict[str, str]:
+    """Who manages which section."""
+    return {each.section: each.managed_by for each in found.managers}
+
+
+async def test_each_section_has_a_manager_of_its_own(admin: Admin) -> None:
+    await put(admin, pb.Gateway(cors=pb.Cors(origins=[APP])))
+    accounts = pb.Accounts(console_url="https://console.example")
+    response = await apply(admin, pb.Document(gateway=pb.Gateway(accounts=accounts)))
+    assert told(response) == []
+    found = await get(admin)
+    assert (found.cors.origins, found.accounts) == ([APP], accounts)
+    assert sections(found) == {"cors": "api", "accounts": "file:trunkline"}
+    assert found.managed_by == ""
+    # Another file has a section of its own, and a file that says nothing of a section leaves it.
+    issuer = pb.JwtIssuer(
+        name="corp", issuer="https://a.example", audiences=["x"], grants=[pb.JwtGrant(organisation="o", key="k")]
+    )
+    assert told(await apply(admin, pb.Document(gateway=pb.Gateway(jwt=[issuer])), managed_by="file:edge")) == []
+    assert told(await apply(admin, pb.Document(gateway=pb.Gateway(accounts=accounts)))) == []
+    found = await get(admin)
+    assert sections(found) == {"cors": "api", "accounts": "file:trunkline", "jwt": "file:edge"}
+    exported = (await admin.stub.Export(pb.ExportRequest(managed_by="file:edge"))).document.gateway
+    assert [each.name for each in exported.jwt] == ["corp"]
+    assert (list(exported.cors.origins), exported.accounts.console_url) == ([], "")
+    # What is another's is a conflict, and the rest is done.
+    wanted = pb.Gateway(accounts=pb.Accounts(sso_only=True), cors=pb.Cors(origins=["*"]))
+    response = await apply(admin, pb.Document(gateway=wanted))
+    assert told(response) == [("MANAGED_ELSEWHERE", "gateway", "gateway")]
+    assert ([each.field for each in response.conflicts[0].fields], response.conflicts[0].managed_by) == (
+        ["cors"],
+        "api",
+    )
+    assert ((await get(admin)).accounts.sso_only, list((await get(admin)).cors.origins)) == (True, [APP])
+
+
+async def test_a_section_that_is_named_is_emptied(admin: Admin) -> None:
+    await apply(admin, pb.Document(gateway=gateway(APP)))
+    for named, left in (([], 1), (["providers", "cors"], 1), (["defaults"], 0)):
+        await apply(admin, pb.Document(gateway=pb.Gateway(cors=pb.Cors(origins=[APP]))), sections=named)
+        assert len((await get(admin)).defaults) == left
+    assert list((await get(admin)).cors.origins) == [APP]
+
+
+async def test_the_api_changes_what_no_file_has(admin: Admin) -> None:
+    await apply(admin, pb.Document(gateway=pb.Gateway(cors=pb.Cors(origins=[APP]))))
+    stored = await get(admin)
+    stored.accounts.sso_only = True
+    assert sections(await put(admin, stored)) == {"cors": "file:trunkline", "accounts": "api"}
+    stored = await get(admin)
+    stored.cors.origins[:] = ["*"]
+    assert 'gateway "cors" is managed by the file "trunkline"' in await refused(put(admin, stored))
+
+
 async def test_two_files(admin: Admin) -> None:
     await apply(admin, pb.Document(gateway=gateway(APP)))
-    other = await apply(admin, pb.Document(gateway=gateway()), managed_by="file:edge")
+    other = await apply(
+        admin, pb.Document(gateway=gateway()), managed_by="file:edge", sections=["cors", "defaults"]
+    )
     assert told(other) == [("MANAGED_ELSEWHERE", "gateway", "gateway")]
     assert other.conflicts[0].managed_by == "file:trunkline"
     # A file without either section leaves it alone, also one that prunes.

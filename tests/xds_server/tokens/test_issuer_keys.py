@@ -62,7 +62,7 @@ class Setting:
             for name in names
         ]
         document = admin.Document(gateway=admin.Gateway(jwt=issuers, cors=admin.Cors(origins=["*"])))
-        self.store.write("test", lambda tx: apply(tx, document, Mode()))
+        self.store.write("test", lambda tx: apply(tx, document, Mode(sections=frozenset({"jwt"}))))
 
     @property
     def issuer(self) -> JwtIssuer:
@@ -97,7 +97,7 @@ async def test_keys_are_discovered_stored_and_published(setting: Setting) -> Non
     (event, *_) = setting.store.audit_events(AuditQuery(limit=1))
     assert (event.actor, event.object_name) == ("jwt:corp", "gateway")
     gateway = setting.store.load().gateway
-    assert (gateway.managed_by, gateway.cors.origins) == ("file:trunkline", ("*",))
+    assert (gateway.manager_of("jwt"), gateway.cors.origins) == ("file:trunkline", ("*",))
     assert gateway.version < setting.store.load().revision
 
 

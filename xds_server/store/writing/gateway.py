@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from xds_server.accounts.settings import IdentityProvider, JwtIssuer
 from xds_server.errors import InvalidFieldError
-from xds_server.model import MEMORY, Alerting, Gateway
+from xds_server.model import GATEWAY_SECTIONS, MEMORY, Alerting, Gateway
 from xds_server.store import codec, reading, views
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.tables import GatewayRow
-from xds_server.store.writing.management import settled
+from xds_server.store.writing.management import settled_sections
 from xds_server.store.writing.transaction import Transaction
 from xds_server.store.writing.versions import check_put
 
@@ -26,24 +27,29 @@ def put(
     expected: int | None,
     keep_password: bool = False,
     path: str = "gateway",
+    sections: Collection[str] = GATEWAY_SECTIONS,
 ) -> Gateway:
     """Stores the gateway's settings and returns them as stored.
 
-    With `keep_password` the stored password of the cache's store stays. `expected` is as in versions.check_put.
-    Raises what that raises; ManagedError, see management.settled; and InvalidFieldError if the password would go
-    to another address.
+    Only `sections` are meant; the others stay as they are stored. With `keep_password` the stored password of the
+    cache's store stays. `expected` is as in versions.check_put. Raises what that raises; ManagedError, see
+    management.settled_sections; and InvalidFieldError if the password would go to another address, or an audience
+    of tokens is a client of the sign-in page.
     """
     before = reading.gateway(transaction.snapshot(), transaction.cipher)
     check_put(ObjectType.GATEWAY, _NAME, current=before.version or None, expected=expected)
-    secret, renewed = _secret(transaction, before.alerts, gateway.alerts)
-    if keep_password:
+    renewed = renewed_oidc = False
+    if "alerts" in sections:
+        secret, renewed = _secret(transaction, before.alerts, gateway.alerts)
+        gateway = replace(gateway, alerts=replace(gateway.alerts, secret=secret))
+    if "oidc" in sections:
+        oidc, renewed_oidc = _client_secrets(transaction, before, gateway)
+        gateway = replace(gateway, oidc=oidc)
+    if keep_password and "cache" in sections:
         gateway = replace(gateway, cache_password=_kept_password(before, gateway, path))
-    oidc, renewed_oidc = _client_secrets(transaction, before, gateway)
-    jwt = _with_keys(before.jwt, gateway.jwt)
-    gateway = replace(gateway, alerts=replace(gateway.alerts, secret=secret), oidc=oidc, jwt=jwt)
-    if not before.version and gateway == before:
-        return before  # the values hold anyway, so nobody has to manage them
-    gateway = settled(transaction, ObjectType.GATEWAY, _NAME, before if before.version else None, gateway)
+    gateway = replace(gateway, jwt=_with_keys(before.jwt, gateway.jwt))
+    gateway = settled_sections(transaction, before, gateway, sections)
+    _check_audiences(gateway, path)
     if replace(gateway, version=before.version) == before:
         return before
     stored = replace(gateway, version=transaction.revision)
@@ -61,6 +67,20 @@ def put(
         secrets_changed=secrets,
     )
     return stored
+
+
+def _check_audiences(gateway: Gateway, path: str) -> None:
+    """Raises InvalidFieldError: an ID token of a sign-in page would be taken for an access token."""
+    clients = {(each.issuer, each.client_id) for each in gateway.oidc}
+    problems = [
+        f"{path}.jwt[{index}].audiences[{position}]: the client id of `oidc`: whoever signs in would hold a "
+        "token for the API; accepted: the audience of access tokens, which the identity provider has for an API"
+        for index, issuer in enumerate(gateway.jwt)
+        for position, audience in enumerate(issuer.audiences)
+        if (issuer.issuer, audience) in clients
+    ]
+    if problems:
+        raise InvalidFieldError(problems)
 
 
 def renew_keys(transaction: Transaction, issuer: JwtIssuer, keys: str) -> bool:

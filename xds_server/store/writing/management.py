@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xds_server.errors import ManagedError
-from xds_server.model import Gateway, Key, Limit, Organisation, Provider, Route
+from xds_server.model import GATEWAY_SECTIONS, Gateway, Key, Limit, Organisation, Provider, Route
 from xds_server.store import views
 from xds_server.store.managers import API, Conflict, Reason, is_file, shown
 from xds_server.store.records import ObjectType
@@ -18,7 +18,7 @@ from xds_server.store.views import View
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
-T = TypeVar("T", Provider, Route, Organisation, Key, Gateway)
+T = TypeVar("T", Provider, Route, Organisation, Key)
 L = TypeVar("L", Route, Organisation, Key)
 
 #: Parts that have managers of their own, and fields that no manager decides.
@@ -41,7 +41,6 @@ _VIEWS: dict[ObjectType, Callable[[Any], View]] = {
     ObjectType.ROUTE: views.route,
     ObjectType.ORGANISATION: views.organisation,
     ObjectType.KEY: views.key,
-    ObjectType.GATEWAY: views.gateway,
 }
 
 
@@ -80,8 +79,6 @@ def settled(
     if isinstance(after, Provider):
         assert isinstance(before, Provider)  # noqa: S101 - both are of one kind
         return _with_credentials(transaction, name, before, after, states_credentials)
-    if isinstance(after, Gateway):
-        return after
     return _with_limits(transaction, object_type, name, before, after)
 
 
@@ -90,9 +87,53 @@ def _created(transaction: Transaction, object_type: ObjectType, name: str, value
     value = replace(value, managed_by=manager)
     if isinstance(value, Provider):
         return replace(value, credentials_managed_by=manager if value.credentials else "")
-    if isinstance(value, Gateway):
-        return value
     return _with_limits(transaction, object_type, name, None, value)
+
+
+def settled_sections(
+    transaction: Transaction, before: Gateway, after: Gateway, sections: Collection[str]
+) -> Gateway:
+    """Returns `after` as it may be stored: each of `sections` with its manager, or as in `before` where somebody
+    else manages it, which is noted. The other sections are as in `before`.
+
+    Raises ManagedError where the API would change what a file manages.
+    """
+    management = transaction.management
+    managers = {name: before.manager_of(name) for name in GATEWAY_SECTIONS}
+    changed = {name for name in sections if _section(before, name) != _section(after, name)}
+    kept, refused = set(GATEWAY_SECTIONS).difference(sections), dict[str, set[str]]()
+    for name in GATEWAY_SECTIONS:
+        if name not in sections:
+            continue
+        is_free = not managers[name] and _section(before, name) == _section(Gateway(), name)
+        if is_free and name not in changed:
+            continue  # it says what holds anyway: nobody has to manage that
+        claimed = management.manager if is_free else management.claim(managers[name], same=name not in changed)
+        if claimed is None:
+            kept.add(name)
+            refused.setdefault(managers[name], set()).add(name)
+        else:
+            managers[name] = claimed
+    for manager, names in refused.items():
+        if not management.is_file:
+            raise ManagedError(_managed_elsewhere(ObjectType.GATEWAY, min(names), manager))
+        management.conflicts.append(
+            Conflict(
+                Reason.MANAGED_ELSEWHERE,
+                ObjectType.GATEWAY,
+                "gateway",
+                manager,
+                before=views.gateway(before),
+                after=views.gateway(after),
+                changed=frozenset(names),
+            )
+        )
+    stored = {field: getattr(before, field) for name in kept for field in GATEWAY_SECTIONS[name]}
+    return replace(after, **stored, version=before.version).with_managers(managers)
+
+
+def _section(gateway: Gateway, name: str) -> list[object]:
+    return [getattr(gateway, field) for field in GATEWAY_SECTIONS[name]]
 
 
 def removing(transaction: Transaction, object_type: ObjectType, name: str, managed_by: str) -> None:

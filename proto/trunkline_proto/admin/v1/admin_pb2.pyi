@@ -568,8 +568,10 @@ class Gateway(_message.Message):
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     OIDC_FIELD_NUMBER: _builtins.int
     JWT_FIELD_NUMBER: _builtins.int
+    MANAGERS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     managed_by: _builtins.str
+    """The manager of all its sections that have one; empty where they have several."""
     @_builtins.property
     def cors(self) -> Global___Cors: ...
     @_builtins.property
@@ -590,6 +592,10 @@ class Gateway(_message.Message):
     def jwt(self) -> _containers.RepeatedCompositeFieldContainer[_jwt_pb2.JwtIssuer]:
         """Whose access tokens clients may send instead of an API key."""
 
+    @_builtins.property
+    def managers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SectionManager]:
+        """Of each section that has one."""
+
     def __init__(
         self,
         *,
@@ -602,14 +608,41 @@ class Gateway(_message.Message):
         accounts: _accounts_pb2.Accounts | None = ...,
         oidc: _abc.Iterable[_accounts_pb2.IdentityProvider] | None = ...,
         jwt: _abc.Iterable[_jwt_pb2.JwtIssuer] | None = ...,
+        managers: _abc.Iterable[Global___SectionManager] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "alerts", b"alerts", "cache", b"cache", "cors", b"cors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "alerts", b"alerts", "cache", b"cache", "cors", b"cors", "defaults", b"defaults", "jwt", b"jwt", "managed_by", b"managed_by", "oidc", b"oidc", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "alerts", b"alerts", "cache", b"cache", "cors", b"cors", "defaults", b"defaults", "jwt", b"jwt", "managed_by", b"managed_by", "managers", b"managers", "oidc", b"oidc", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Gateway: _TypeAlias = Gateway  # noqa: Y015
+
+@_typing.final
+class SectionManager(_message.Message):
+    """Who manages a section of the gateway."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECTION_FIELD_NUMBER: _builtins.int
+    MANAGED_BY_FIELD_NUMBER: _builtins.int
+    section: _builtins.str
+    """`cors`, `defaults`, `cache`, `alerts`, `accounts`, `oidc` or `jwt`."""
+    managed_by: _builtins.str
+    """As Provider.managed_by."""
+    def __init__(
+        self,
+        *,
+        section: _builtins.str = ...,
+        managed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["managed_by", b"managed_by", "section", b"section"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SectionManager: _TypeAlias = SectionManager  # noqa: Y015
 
 @_typing.final
 class SharedCache(_message.Message):
@@ -919,7 +952,8 @@ class ApplyRequest(_message.Message):
     @_builtins.property
     def sections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The sections that the document has in full, of `providers`, `routes` and `organisations`; only these are pruned.
-        Empty: those with entries.
+        Empty: those with entries. Of the gateway's (`cors`, `defaults`, `cache`, `alerts`, `accounts`, `oidc`, `jwt`), those
+        that are named here or are not empty are made as the document says; the others stay as they are stored.
         """
 
     def __init__(
