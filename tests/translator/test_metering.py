@@ -15,7 +15,7 @@ from translator import log_context
 from translator.authorise import Authoriser
 from translator.checks.frames import Allowed
 from translator.endpoints import ENDPOINTS, MODEL, BodyKind, Endpoint
-from translator.errors import Refusal
+from translator.errors import NoPlace, Refusal
 from translator.limits import Limiter, Reservation
 from translator.message import Request
 from translator.metering import Meter, label
@@ -362,7 +362,9 @@ def test_an_end_user_without_a_place_keeps_nobody_else_waiting() -> None:
     tried = edge(key=(limit(CONCURRENCY, 1, each=policy.EACH_USER),))
     allowed = tried.ask("r", user="alice")
     assert allowed.end == "r"
-    assert type(tried.refused(user="alice")) is Refusal  # no NoPlace, for which the key's requests would wait
+    refused = tried.refused(user="alice")
+    assert isinstance(refused, NoPlace)
+    assert refused.alone
     tried.ask(user="bob")
     tried.meter.end("r")
     tried.ask(user="alice")
