@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.xds_server.routing.simulation import Behaviour, Script, Simulated, route, simulate
-from xds_server.model import Strategy, TargetPrice
+from xds_server.model import Strategy
+from xds_server.prices import TargetPrice
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 

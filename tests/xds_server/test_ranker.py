@@ -15,7 +15,8 @@ from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention import Retention
 from xds_server.ledger.retention_periods import RetentionPeriods
 from xds_server.ledger.slots import after
-from xds_server.model import ProviderTarget, Route, Strategy, TargetPrice
+from xds_server.model import ProviderTarget, Route, Strategy
+from xds_server.prices import TargetPrice
 from xds_server.ranker import Ranker
 from xds_server.routing.tiers import Rankings
 from xds_server.routing.window import KEPT_SLOTS

@@ -7,7 +7,8 @@ from http import HTTPStatus
 
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
-from xds_server.model import Route, price_in_force
+from xds_server.model import Route
+from xds_server.prices import price_in_force
 from xds_server.reasons import Reason
 from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.usage.records import Row

@@ -10,7 +10,7 @@ from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.admin import values
 from xds_server.admin.problems import Problems
-from xds_server.model import ContextTier, ImagePrice, Rates, ServiceTier, TargetPrice
+from xds_server.prices import ContextTier, ImagePrice, Rates, ServiceTier, TargetPrice
 
 _MAX_IMAGES, _MAX_TIERS, _MAX_SERVICE_TIERS = 64, 8, 16
 _MAX_PROMPT = 1_000_000_000

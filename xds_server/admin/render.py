@@ -23,8 +23,8 @@ from xds_server.model import (
     SharedCache,
     State,
     Target,
-    TargetPrice,
 )
+from xds_server.prices import TargetPrice
 from xds_server.reasons import Reason
 from xds_server.store import managers
 from xds_server.store.records import AuditEvent

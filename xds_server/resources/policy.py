@@ -24,9 +24,8 @@ from xds_server.model import (
     Route,
     SharedCache,
     State,
-    TargetPrice,
-    price_in_force,
 )
+from xds_server.prices import TargetPrice, price_in_force
 
 #: A request is priced by when it began, and its log line may be read this many seconds later.
 _LATE = 86_400

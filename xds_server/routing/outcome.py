@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from xds_server.model import Route, price_in_force
+from xds_server.model import Route
+from xds_server.prices import price_in_force
 from xds_server.routing.measured import ENOUGH_FAILURES, Measured, RequestMix
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.replay import Period, Replay

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xds_server.model import ContextTier, Rates, TargetPrice
+from xds_server.prices import ContextTier, Rates, TargetPrice
 
 #: Micro-USD per million tokens times tokens gives this many units per nano-USD.
 _PER_NANO = 1_000

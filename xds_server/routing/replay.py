@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from xds_server.model import Route, TargetPrice, price_in_force
+from xds_server.model import Route
+from xds_server.prices import TargetPrice, price_in_force
 from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.routing.slots import Slot, summarise
 from xds_server.usage import histogram

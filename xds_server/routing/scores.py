@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xds_server.model import TargetPrice
+from xds_server.prices import TargetPrice
 from xds_server.routing.measured import Measured, RequestMix
 from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.routing.window import Median

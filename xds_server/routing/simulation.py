@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from xds_server.model import Route, Target, price_in_force
+from xds_server.model import Route, Target
+from xds_server.prices import price_in_force
 from xds_server.reasons import Reason
 from xds_server.routing.measured import Measured
 from xds_server.routing.outcome import TargetOutcome, measured_of, recorded, replayed

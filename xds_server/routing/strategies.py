@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
-from xds_server.model import Route, Strategy, Target, price_in_force
+from xds_server.model import Route, Strategy, Target
+from xds_server.prices import price_in_force
 from xds_server.routing.measured import Measured, RequestMix
 from xds_server.routing.ranking import Candidate, Ranking, rank
 from xds_server.routing.scores import EffectivePrice, ExpectedTime, effective_price, expected_time

@@ -8,18 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from xds_server.model import (
-    Gateway,
-    Key,
-    Node,
-    NodesTarget,
-    Organisation,
-    Provider,
-    ProviderTarget,
-    Route,
-    Target,
-    TargetPrice,
-)
+from xds_server.model import Gateway, Key, Node, NodesTarget, Organisation, Provider, ProviderTarget, Route, Target
+from xds_server.prices import TargetPrice
 from xds_server.store.columns import Coding, Columns
 from xds_server.store.crypto import Cipher
 from xds_server.store.records import AuditEvent, JoinToken

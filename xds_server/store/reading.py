@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from xds_server.errors import SecretKeyError
-from xds_server.model import Gateway, Key, Node, Organisation, Provider, Route, State, TargetPrice
+from xds_server.model import Gateway, Key, Node, Organisation, Provider, Route, State
+from xds_server.prices import TargetPrice
 from xds_server.store import codec
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.store.crypto import Cipher

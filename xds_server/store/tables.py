@@ -176,7 +176,7 @@ class TargetRow(SQLModel, table=True):
 
 
 class PriceRow(SQLModel, table=True):
-    """A price as in model.TargetPrice, of the target with this id in its route; `images` and tiers are JSON.
+    """A price as in prices.TargetPrice, of the target with this id in its route; `images` and tiers are JSON.
 
     The price is not bound to the target's row: the history of a target that leaves its route continues when the
     target comes back.

@@ -15,8 +15,8 @@ from xds_server.model import (
     ProviderTarget,
     Route,
     SharedCache,
-    TargetPrice,
 )
+from xds_server.prices import TargetPrice
 from xds_server.resources import policy
 
 NOW = 1_000_000.0

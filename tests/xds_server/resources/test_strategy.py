@@ -2,7 +2,8 @@
 
 import pytest
 
-from xds_server.model import NodesTarget, Privacy, Provider, ProviderTarget, Route, Strategy, TargetPrice, Timeouts
+from xds_server.model import NodesTarget, Privacy, Provider, ProviderTarget, Route, Strategy, Timeouts
+from xds_server.prices import TargetPrice
 from xds_server.resources.routes import Attempts
 from xds_server.resources.strategy import PlannedHop, plan
 

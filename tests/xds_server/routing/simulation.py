@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import log
 
-from xds_server.model import ProviderTarget, Route, Strategy, TargetPrice
+from xds_server.model import ProviderTarget, Route, Strategy
+from xds_server.prices import TargetPrice
 from xds_server.routing.measured import Measurements
 from xds_server.routing.ranking import Ranking
 from xds_server.routing.slots import RouteCredential, RouteTarget, Slot, slot_of, summarise

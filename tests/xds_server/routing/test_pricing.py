@@ -8,7 +8,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from translator.ledger import prices as billing
 from translator.ledger.usage import Tokens
 from xds_server.messages import Encoder
-from xds_server.model import ContextTier, ImagePrice, Rates, ServiceTier, TargetPrice
+from xds_server.prices import ContextTier, ImagePrice, Rates, ServiceTier, TargetPrice
 from xds_server.routing.pricing import RequestUsage, Tariff
 
 PRICE = Encoder(TargetPrice, policy.Price)

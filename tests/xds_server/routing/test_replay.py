@@ -10,7 +10,8 @@ from hypothesis import given, settings, strategies as st
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, usage
-from xds_server.model import ProviderTarget, Route, Strategy, TargetPrice
+from xds_server.model import ProviderTarget, Route, Strategy
+from xds_server.prices import TargetPrice
 from xds_server.routing.outcome import divide, total
 from xds_server.routing.replay import Scope
 from xds_server.routing.simulation import Proposal, Simulation, SimulationResult

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from tests.xds_server.routing.simulation import Behaviour, Script, route, simulate
-from xds_server.model import Strategy, TargetPrice
+from xds_server.model import Strategy
+from xds_server.prices import TargetPrice
 
 SEEDS = range(3)
 

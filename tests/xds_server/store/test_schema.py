@@ -20,7 +20,8 @@ from sqlmodel import SQLModel
 
 from tests.xds_server.store.databases import OpenStore, empty_database as database
 from xds_server.errors import DatabaseUnavailableError, SchemaError
-from xds_server.model import Limit, Metric, TargetPrice
+from xds_server.model import Limit, Metric
+from xds_server.prices import TargetPrice
 from xds_server.store import AuditQuery, DatabaseUrl, Store, account_tables, schema, usage_tables, writing
 from xds_server.store.connection import open_reader
 from xds_server.store.engine import make_engine

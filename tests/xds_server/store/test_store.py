@@ -22,9 +22,9 @@ from xds_server.model import (
     Route,
     State,
     Strategy,
-    TargetPrice,
     Timeouts,
 )
+from xds_server.prices import TargetPrice
 from xds_server.store import Store
 from xds_server.store.managers import API
 from xds_server.store.settings import KeySettings

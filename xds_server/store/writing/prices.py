@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from xds_server.errors import PastPriceError
-from xds_server.model import TargetPrice, price_in_force
+from xds_server.prices import TargetPrice, price_in_force
 
 _FREE = TargetPrice().rates
 

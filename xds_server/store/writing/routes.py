@@ -9,7 +9,8 @@ from typing import TypeAlias
 from sqlmodel import col, delete as delete_rows, select
 
 from xds_server.errors import InvalidFieldError, PastPriceError
-from xds_server.model import Route, Target, TargetPrice
+from xds_server.model import Route, Target
+from xds_server.prices import TargetPrice
 from xds_server.store import codec, reading, views
 from xds_server.store.api_keys import new_id
 from xds_server.store.records import Action, ObjectType

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from xds_server.errors import PastPriceError
-from xds_server.model import TargetPrice, price_in_force
+from xds_server.prices import TargetPrice, price_in_force
 from xds_server.store.writing.prices import continued
 
 NOW = 1_000_000
