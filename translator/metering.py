@@ -113,7 +113,7 @@ class Meter:
                 user,
                 tag,
                 ids,
-                estimate.most,
+                estimate.most if estimate.stated else 0,
                 estimate.outside,
                 units,
                 saved,

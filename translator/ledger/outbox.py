@@ -47,8 +47,9 @@ class Outbox:
         self.dropped = 0
 
     @property
-    def room(self) -> bool:
-        return len(self._waiting) < CAPACITY
+    def room(self) -> int:
+        """How many records more it takes."""
+        return CAPACITY - len(self._waiting)
 
     @property
     def pending(self) -> int:

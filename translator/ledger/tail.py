@@ -128,7 +128,7 @@ class Tail:
     @property
     def _is_behind(self) -> bool:
         """Returns whether there are lines to make records of, and the outbox has room for them."""
-        return self._outbox.room and self._outbox.next < self._head.position
+        return self._outbox.room > 0 and self._outbox.next < self._head.position
 
     def close(self) -> None:
         self._head.close()
@@ -137,17 +137,18 @@ class Tail:
     def _take(self, found: Lines) -> None:
         outbox = self._outbox
         file, offset = found.start
-        follows = False
+        follows, room = False, outbox.room
         for raw in found.lines:
             start, offset = offset, offset + len(raw) + 1
             follows = follows or outbox.next == (file, start)
-            if follows and not outbox.room:
+            if follows and not room:
                 outbox.next, follows = Position(file, start), False
             line = lines.parse(raw, self._reservation_of)
             if line is None:
                 self._skip(len(raw))
             elif line.reservation is not None:
                 self._account(raw, line, line.reservation, (file, start) if follows else None)
+                room -= follows
             else:
                 self._observer.observe_unbilled(line)
         if follows or outbox.next == (file, offset):
