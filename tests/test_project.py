@@ -16,7 +16,7 @@ BIN = Path(sys.executable).parent
 C_FILES = [
     file for part in ("envoy/module", "tests/envoy/drivers", "fuzz/c") for file in (ROOT / part).glob("*.[ch]")
 ]
-CHECKS = {
+CHECKS: dict[str, list[str | Path]] = {
     "style": [BIN / "ruff", "check", "."],
     "format": [BIN / "ruff", "format", "--check", "."],
     "C format": [BIN / "clang-format", "--dry-run", "--Werror", *C_FILES],

@@ -118,7 +118,7 @@ def _fill(gateway: GatewayProcess) -> None:
         stub = ledger_pb2_grpc.LedgerStub(channel)
         for begin in range(0, len(records), 1_000):
             request = ledger_pb2.AppendRequest(source="pictures", records=records[begin : begin + 1_000])
-            stub.Append(request, metadata=token)
+            stub.Append(request, metadata=tuple(token))
 
 
 def _signed_in(browser: Browser, gateway: GatewayProcess, size: dict[str, int], scheme: Any) -> Page:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.packages
 
 def _problems(project: Path) -> list[str]:
     """What TypeScript has to say about our own modules; of the vendored libraries nothing is asked."""
-    command = [packages() / ".bin/tsc", "--project", project, "--pretty", "false"]
+    command: list[str | Path] = [packages() / ".bin/tsc", "--project", project, "--pretty", "false"]
     done = subprocess.run(command, cwd=CONSOLE, capture_output=True, text=True, check=False)
     return [line for line in done.stdout.splitlines() if line and not line.startswith(("vendor/", " "))]
 

@@ -36,6 +36,10 @@ MODEL = '23:5:j:"gpt"'
 REPORT = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
 
 
+#: What the translator answers, by path.
+Decisions = dict[bytes, Allowed | Answered | bytes]
+
+
 @pytest.fixture(scope="module")
 def decisions() -> dict[bytes, Allowed | Answered | bytes]:
     """The answer for each path; an answer in bytes is a refusal's body."""
@@ -161,7 +165,7 @@ class Filter:
         return int(limit)
 
 
-def authorised(driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], decision: Allowed) -> Filter:
+def authorised(driver: Driver, decisions: Decisions, decision: Allowed) -> Filter:
     """Returns a request that the translator has let through."""
     decisions[b"/v1/x"] = decision
     request = Filter(driver, AUTHORISE)

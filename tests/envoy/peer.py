@@ -8,7 +8,17 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from translator.checks.frames import Admitted, Allowed, Copied, FrameReader, Kind, Queued, ResponseCreated, refused
+from translator.checks.frames import (
+    Admitted,
+    Allowed,
+    CommandResult,
+    Copied,
+    FrameReader,
+    Kind,
+    Queued,
+    ResponseCreated,
+    refused,
+)
 from translator.message import Request, Response
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"
@@ -22,7 +32,7 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._reader = FrameReader(MAX_BODY)
-        self._read: list[tuple[int, int, Request | str | Copied | ResponseCreated]] = []
+        self._read: list[tuple[int, int, Request | str | Copied | ResponseCreated | CommandResult]] = []
         self._rest = b""
         sock.settimeout(PATIENCE)
 
@@ -42,7 +52,7 @@ class Connection:
         assert isinstance(content, Request)
         return number, content
 
-    def next(self) -> tuple[int, int, Request | str | Copied | ResponseCreated]:
+    def next(self) -> tuple[int, int, Request | str | Copied | ResponseCreated | CommandResult]:
         """Returns the next frame of any kind: number, kind, and a request, the id in an end notice, a copy, or a
         created response.
         """
@@ -142,7 +152,8 @@ def serving(
 ) -> Iterator[None]:
     """Answers all checks, in a thread for each connection, which an OSError of `decide` ends."""
 
-    def answer(number: int, kind: int, content: Request | str | Copied | ResponseCreated) -> bytes:
+    def answer(number: int, kind: int, content: Request | str | Copied | ResponseCreated | CommandResult) -> bytes:
+        assert not isinstance(content, CommandResult), "no command was sent"
         if isinstance(content, Copied):
             copied(content)
             return b""

@@ -20,6 +20,7 @@ from tests.envoy.filters import (
     RETRY,
     STOP,
     Attempts,
+    Decisions,
     Filter,
     asked,
     attempt,
@@ -151,7 +152,7 @@ class TestRequestToTarget:
         ],
     )
     def test_a_target_is_told_a_model_that_the_client_did_not_name(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], place: str, body: bytes, edited: bytes
+        self, driver: Driver, decisions: Decisions, place: str, body: bytes, edited: bytes
     ) -> None:
         with authorised(driver, decisions, Allowed("r", path="/x", model=place)) as request:
             for _ in range(2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -225,10 +226,10 @@ class TestHeadFirst:
     def test_a_body_that_ends_while_its_head_is_checked_is_checked_whole_then(
         self, driver: Driver, asked: list[Request]
     ) -> None:
-        for last in (lambda: request.call("request_body", 1, b"cd"), lambda: request.call("request_trailers")):
+        for last in (("request_body", 1, b"cd"), ("request_trailers",)):
             with looked(begun(driver, "/v1/ends")) as request:
                 assert request.call("request_body", 0, b"ab")[0] == WATERMARK
-                last()
+                request.call(*last)
                 assert request.step() == (ANSWERED, False)
                 assert request.step() == (ANSWERED, True)
             assert asked[-1].body.startswith(b"ab")
@@ -359,7 +360,7 @@ class TestHeadFirst:
     def test_a_client_may_leave_at_any_time(self, driver: Driver) -> None:
         for steps in range(6):
             with begun(driver, "/v1/left") as request:
-                moves = [
+                moves: list[Callable[[], object]] = [
                     lambda: request.call("request_body", 0, b"x" * 1000),
                     request.step,
                     request.step,

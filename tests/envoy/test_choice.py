@@ -16,6 +16,7 @@ from tests.envoy.filters import (
     STOP,
     TWO,
     Attempts,
+    Decisions,
     Filter,
     asked,
     attempt,
@@ -82,7 +83,7 @@ class TestChoice:
 
     @pytest.mark.parametrize("excluded", ["p/m", "q/m\tp/m", "p/m\tq/m"])
     def test_a_target_where_the_request_does_not_fit_is_passed_over(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes], excluded: str
+        self, driver: Driver, decisions: Decisions, excluded: str
     ) -> None:
         plan = "0 0 1 1 t k p/m\n0 0 1 1 t k2 p/m#2\n1 1 1 1 t l p/mm\n2 2 1 1 t l p/m#x\n3 3 1 2 m - p/m@org\n"
         decision = Allowed("route", "", "note", "/chat", "-", MODEL, {}, excluded=excluded)
@@ -93,9 +94,7 @@ class TestChoice:
             assert attempts.choose(living) == "p/m#x"
             assert attempts.attempt("500") == FINAL
 
-    def test_where_a_request_fits_nowhere_nothing_is_asked(
-        self, driver: Driver, decisions: dict[bytes, Allowed | bytes]
-    ) -> None:
+    def test_where_a_request_fits_nowhere_nothing_is_asked(self, driver: Driver, decisions: Decisions) -> None:
         decision = Allowed("route", "", "note", "/chat", "-", MODEL, {}, excluded="one\ttwo")
         with authorised(driver, decisions, decision) as request, Attempts(request, TWO) as attempts:
             assert attempts.choose() == "none"

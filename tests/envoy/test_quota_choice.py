@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -152,7 +153,9 @@ def test_an_answer_that_says_that_nothing_is_left_is_the_last_one(
 ) -> None:
     lines, a, b = plan("r3600:100")
     send = Sent(driver, decisions, lines)
-    given = {prefix.format(word): value for word, value in (("limit", "60"), ("remaining", "0"), ("reset", "20"))}
+    given: dict[str, Any] = {
+        prefix.format(word): value for word, value in (("limit", "60"), ("remaining", "0"), ("reset", "20"))
+    }
     assert send(status, **given) == [a]
     assert [send() for _ in range(3)] == [[b]] * 3
 
@@ -167,7 +170,7 @@ def test_an_answer_that_says_that_nothing_is_left_is_the_last_one(
         {"x_ratelimit_limit_requests": "0", "x_ratelimit_remaining_requests": "0"},
     ],
 )
-def test_what_says_nothing_keeps_nobody_away(driver: Driver, decisions: Decisions, given: dict[str, str]) -> None:
+def test_what_says_nothing_keeps_nobody_away(driver: Driver, decisions: Decisions, given: dict[str, Any]) -> None:
     lines, a, _ = plan("r3600:100")
     send = Sent(driver, decisions, lines)
     assert [send("200", **given) for _ in range(3)] == [[a]] * 3

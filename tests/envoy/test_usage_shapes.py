@@ -64,12 +64,11 @@ def test_a_whole_answer(driver: Driver, shape: Shape, indent: int | None) -> Non
 @pytest.mark.parametrize("shape", STREAMS, ids=named)
 @pytest.mark.parametrize(("prefix", "line_end"), FRAMES)
 def test_a_stream(driver: Driver, shape: Shape, prefix: str, line_end: str) -> None:
-    frame = {"prefix": prefix, "line_end": line_end}
-    text = b"".join(shape.events(**frame))
+    text = b"".join(shape.events(prefix=prefix, line_end=line_end))
     for pieces in cuts(text):
         _, _, facts, client, _ = driver.ask("events", 1, 1, *pieces)
         assert billed(shape, facts) == shape.used
-        assert client == b"".join(shape.events(**frame, hidden=False))
+        assert client == b"".join(shape.events(prefix=prefix, line_end=line_end, hidden=False))
     assert driver.ask("events", 0, 1, text)[3] == text
 
 

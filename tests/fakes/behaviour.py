@@ -78,8 +78,9 @@ class Behaviour:
         match = FAULT_USER.fullmatch(user) if isinstance(user, str) else None
         if match is None:
             return self
-        field = "status" if match[1] == "status" else "delay_ms"
-        return dataclasses.replace(self, mode=match[1], **{field: int(match[2])})
+        if match[1] == "status":
+            return dataclasses.replace(self, mode=match[1], status=int(match[2]))
+        return dataclasses.replace(self, mode=match[1], delay_ms=int(match[2]))
 
     def wanted_by_model(self, model: object) -> Behaviour:
         """A model named `always-<status>` answers every request with that status."""

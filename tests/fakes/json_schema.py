@@ -29,7 +29,7 @@ def _of_type(kind: str, schema: Schema, root: Schema) -> Any:
     match kind:
         case "object":
             properties = schema.get("properties", {})
-            return {name: example(properties.get(name, {}), root) for name in schema.get("required", properties)}
+            return {name: example(properties.get(name, {}), root) for name in schema.get("required") or properties}
         case "array":
             return [example(schema.get("items", {}), root)] * max(1, int(schema.get("minItems", 1)))
         case "integer":

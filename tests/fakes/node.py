@@ -185,7 +185,7 @@ class Connection:
     def _on_event(self, event: object) -> None:
         match event:
             case RequestReceived():
-                seen = Seen(self.number, dict(event.headers))
+                seen = Seen(self.number, {str(name): str(value) for name, value in event.headers})
                 self._streams[event.stream_id] = seen
                 self.node.seen.append(seen)
             case DataReceived():

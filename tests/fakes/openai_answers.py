@@ -293,7 +293,7 @@ def _seconds(sound: bytes) -> float:
     """Returns the seconds of a WAV file; 1 for anything else."""
     try:
         with wave.open(io.BytesIO(sound)) as file:
-            return file.getnframes() / file.getframerate()
+            return float(file.getnframes() / file.getframerate())
     except (wave.Error, EOFError):
         return 1.0
 

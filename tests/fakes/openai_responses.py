@@ -98,9 +98,8 @@ def _call(name: str, function: Json, pieces: list[str]) -> Json:
 
 def _events(whole: Json, item: Json, inner: list[tuple[str, Json]]) -> Iterator[bytes]:
     begun = {**whole, "status": "in_progress", "output": [], "usage": None}
-    opened = {**item, "status": "in_progress"} | (
-        {"content": []} if item["type"] == "message" else {"arguments": ""}
-    )
+    empty: Json = {"content": []} if item["type"] == "message" else {"arguments": ""}
+    opened = {**item, "status": "in_progress"} | empty
     sequence: list[tuple[str, Json]] = [
         ("response.created", {"response": begun}),
         ("response.in_progress", {"response": begun}),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -129,7 +130,7 @@ def run(case: Case) -> Result:
                     clock.now = BEGAN + number * _LATER
                     wanted = document.request(file)
                     mode = Mode(wanted.managed_by, prune=True, sections=frozenset(wanted.sections))
-                    store.write("golden", lambda tx, wanted=wanted, mode=mode: apply(tx, wanted.document, mode))
+                    store.write("golden", partial(apply, message=wanted.document, mode=mode))
                 live = _live(case, store, settings.direct_addresses)
             edge = settings.edge
             if edge.tunnel_listen is not None:
@@ -154,7 +155,8 @@ class _Environment(dict[str, str]):
 @contextmanager
 def _repeatable() -> Iterator[SimpleNamespace]:
     """Ids that are the same in every run, and a clock that stands at `now`."""
-    clock = SimpleNamespace(now=BEGAN, time_ns=lambda: clock.now * 1_000_000_000, time=time.time)
+    clock = SimpleNamespace(now=BEGAN, time=time.time)
+    clock.time_ns = lambda: clock.now * 1_000_000_000
     with (
         patch("secrets.choice", random.Random(9).choice),
         patch("xds_server.store.writing.transaction.time", clock),

@@ -105,7 +105,7 @@ class Reader:
         """What is set, in the order of its type; a proto3 default is not."""
         if message._unknown_fields:
             raise UnreadableError(f"{type(message).__name__} has fields that the installed types do not know")
-        names = [name for name in message.__dataclass_fields__ if message.is_set(name)]
+        names = [name for name in vars(type(message))["__dataclass_fields__"] if message.is_set(name)]
         return {name.rstrip("_"): self._plain(getattr(message, name)) for name in names}
 
     def _bytes(self, value: bytes) -> str:

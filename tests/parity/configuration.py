@@ -239,7 +239,7 @@ def base() -> admin.Document:
         gateway=admin.Gateway(
             cors=admin.Cors(origins=["*"]),
             defaults=[policy.DefaultModel(endpoint="moderations", model="m")],
-            cache=admin.SharedCache(store="memory", max_bytes=1),
+            cache=admin.SharedCache(store="memory", most_bytes=1),
             alerts=admin.Alerting(webhook="https://hooks.example/a", secret=WEBHOOK_SECRET),
             accounts=admin.Accounts(console_url="https://a.example"),
             oidc=[

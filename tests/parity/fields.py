@@ -50,7 +50,7 @@ def values(field: Any) -> Iterator[Any]:
 
 def put(message: Message, field: str, value: Any) -> None:
     """Sets a field, a repeated one too."""
-    message.ClearField(field)  # type: ignore[arg-type]
+    message.ClearField(field)
     if isinstance(value, list):
         getattr(message, field).extend(value)
     else:

@@ -13,7 +13,6 @@ from sqlmodel import SQLModel
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from tests.golden.case import EdgeSettings
 from tests.parity import decoded, fields
 from tests.parity.configuration import CONTAINERS, EXCEPTIONS, KEY_VALUE, PLACES, VALUES, Case, base, cases
 from tests.postgres import postgres_url
@@ -24,6 +23,7 @@ from xds_server.admin import render
 from xds_server.admin.apply import Mode, apply
 from xds_server.model import State
 from xds_server.resources.builder import Builder
+from xds_server.resources.settings import EdgeSettings
 from xds_server.routing.measured import Measurements
 from xds_server.routing.rankings import rankings
 from xds_server.routing.slots import RouteCredential, RouteTarget, Slot
@@ -111,11 +111,12 @@ def without_secrets(of: admin.Document) -> admin.Document:
     for owner in shown.organisations:
         for key in owner.keys:
             _clear_output(key.key)
-    for holder in [
+    holders: list[Any] = [
         *shown.routes,
         *(owner.organisation for owner in shown.organisations),
         *(key.key for owner in shown.organisations for key in owner.keys),
-    ]:
+    ]
+    for holder in holders:
         for limit in holder.limits:
             _clear_output(limit)
     _clear_output(shown.gateway)
@@ -132,7 +133,7 @@ def without_secrets(of: admin.Document) -> admin.Document:
 def _clear_output(message: Message) -> None:
     for field in message.DESCRIPTOR.fields:
         if fields.is_output_only(field):
-            message.ClearField(field.name)  # type: ignore[arg-type]
+            message.ClearField(field.name)
 
 
 def assert_same(case: Case, wanted: admin.Document, found: admin.Document, lost_in: str) -> None:
@@ -211,7 +212,7 @@ def _measured(state: State) -> Measurements:
     return measurements
 
 
-POLICY = [
+POLICY: list[type[Message]] = [
     policy.Organisation, policy.Key, policy.Route, policy.Target, policy.Limit, policy.Price, policy.ImagePrice,
     policy.ContextTier, policy.ServiceTier, policy.Rates, policy.JwtIssuer, policy.JwtGrant,
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from xds_server.admin import nodes as admin_nodes, render
 from xds_server.admin.problems import Problems
 from xds_server.admin.usage import UsageMethods
 from xds_server.ledger.query import Filter
-from xds_server.model import Node
+from xds_server.model import Node, Visibility
 from xds_server.store import views
 from xds_server.store.settings import KeySettings, NodeChange
 from xds_server.store.writing import keys as stored_keys, organisations
@@ -68,7 +68,7 @@ def test_a_change_of_a_node(field: str, value: Any) -> None:
         for node in (
             Node("nd-1", "a", "org", visibility=visibility, approved=flag, drained=flag)
             for flag in (True, False)
-            for visibility in admin_nodes.Visibility
+            for visibility in Visibility
         )
         if change.of(node) != node
     )

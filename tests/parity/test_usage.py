@@ -70,7 +70,7 @@ NOT_RECORDED = {
     "image_quality": "it chose the price",
 }
 #: From what else than a field of its own name a sum of a report is made.
-SUMMED_FROM = {
+SUMMED_FROM: dict[str, dict[str, Any] | None] = {
     "requests": {},
     "errors": {"status": 500},
     "retries": {"attempts": 3},
