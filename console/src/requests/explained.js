@@ -1,6 +1,6 @@
 // One request explained: every attempt, why it moved on, its cost, and the cost at the other targets.
 import { html } from "../html.js";
-import { count, duration, moment, nano, num } from "../format.js";
+import { clock, count, day, duration, nano, num } from "../format.js";
 import { reason, t } from "../i18n.js";
 import { address } from "../router.js";
 import { useView } from "../view.js";
@@ -34,7 +34,7 @@ function Shown({ data }) {
       <dl class="figures">
         <${Figure} label=${t("route.model")} value=${record.model} note=${record.target_id} />
         <${Figure} label=${t("requests.who")} value=${owner.key} note=${[record.end_user, record.tag].filter(Boolean).join(" · ")} />
-        <${Figure} label=${t("usage.when")} value=${moment(num(record.started_at_us) / 1000)} />
+        <${Figure} label=${t("usage.when")} value=${clock(num(record.started_at_us) / 1000)} note=${day(num(record.started_at_us) / 1000)} />
         ${finished ? html`<${Ended} record=${record} />` : html`<${Figure} label=${t("requests.elapsed")} value=${duration(num(record.elapsed_us) / 1000)} />`}
       </dl>
     <//>

@@ -52,9 +52,12 @@ export const Card = ({ title, actions, children, class: classes = "" }) => html`
   </section>
 `;
 
+/** Characters of a figure from which on it is written smaller. */
+const LONG = 9;
+
 /** A number with what it is, and how it was before. @param {{label: string, value: any, note?: any}} props */
 export const Figure = ({ label, value, note }) => html`
-  <div class="figure"><dt>${label}</dt><dd>${value}</dd>${note && html`<dd class="note">${note}</dd>`}</div>
+  <div class="figure"><dt>${label}</dt><dd class=${String(value ?? "").length > LONG ? "long" : ""}>${value}</dd>${note && html`<dd class="note">${note}</dd>`}</div>
 `;
 
 /** Who manages an object: what a file manages is changed there. @param {string | undefined} manager */
