@@ -75,6 +75,9 @@ class Settings:
     #: Seconds for which records of requests, and their hourly sums, are kept; 0 for ever, None for the default.
     usage_retention: int | None = None
     rollup_retention: int | None = None
+    #: Seconds for which a person's session lasts without a call, and in any case; None for the default.
+    session_idle: int | None = None
+    session_lifetime: int | None = None
 
     @property
     def scheme(self) -> str:
@@ -111,8 +114,10 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
                 *(word for network in settings.allow_direct for word in ("--allow-direct", network)),
                 *(() if settings.tls is None else settings.tls.flags),
                 *(() if settings.tunnel_url is None else ("--tunnel-url", settings.tunnel_url)),
-                *_retention("--usage-retention", settings.usage_retention),
-                *_retention("--rollup-retention", settings.rollup_retention),
+                *_duration("--usage-retention", settings.usage_retention),
+                *_duration("--rollup-retention", settings.rollup_retention),
+                *_duration("--session-idle", settings.session_idle),
+                *_duration("--session-lifetime", settings.session_lifetime),
                 *("--trouble-file", str(layout.trouble)),
                 *("--migration-file", str(layout.migration)),
                 *("--bootstrap-key-file", str(layout.first_key)),
@@ -166,7 +171,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
     )
 
 
-def _retention(flag: str, seconds: int | None) -> tuple[str, ...]:
+def _duration(flag: str, seconds: int | None) -> tuple[str, ...]:
     return () if seconds is None else (flag, f"{seconds}s" if seconds else "0")
 
 

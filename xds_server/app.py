@@ -147,6 +147,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
             tokens_service.SERVICE,
         ],
         store=async_store,
+        lifetime=settings.sessions,
     )
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
     _serve_translators(
@@ -169,6 +170,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
         running=RunningRequests(async_store, translators := Translators()),
         resting=(resting := RestingTargets(async_store, translators)),
         console=settings.console_url,
+        lifetime=settings.sessions,
         limit_counts=counts,
         background=(working := BackgroundTasks()),
         arrivals=arrivals,

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xds_server.accounts.sessions import Lifetime
 from xds_server.ledger.retention_periods import RetentionPeriods
 from xds_server.nodes.direct import DirectAddresses, Network
 from xds_server.resources.settings import EdgeSettings
@@ -26,6 +27,8 @@ _CA_FILES = (
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # macOS
 )
+#: Seconds of a session: each use of one is stored once a minute.
+_SHORTEST_SESSION, _LONGEST_SESSION = 300, 366 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 SECRET_KEY_VARIABLE = "TRUNKLINE_SECRET_KEY"  # noqa: S105  # the name, not the key
 DATABASE_URL_VARIABLE = "TRUNKLINE_DATABASE_URL"
@@ -49,6 +52,8 @@ class Settings:
     edge: EdgeSettings
     tunnel_url: str = ""
     retention: RetentionPeriods = field(default_factory=RetentionPeriods)
+    #: Of people's sessions in the console.
+    sessions: Lifetime = field(default_factory=Lifetime)
     node_tunnels: int = 4
     allow_direct: tuple[Network, ...] = ()
     #: None: the clients' and the admin listener speak plain HTTP.
@@ -165,6 +170,12 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         "--rollup-retention", type=_duration, default="400d", help="how long hourly sums are kept; 0 = for ever"
     )
     parser.add_argument(
+        "--session-idle", type=_lifetime, default="12h", help="how long a session lasts without a call, 5m to 366d"
+    )
+    parser.add_argument(
+        "--session-lifetime", type=_lifetime, default="7d", help="how long a session lasts at all, 5m to 366d"
+    )
+    parser.add_argument(
         "--node-tunnels",
         type=_tunnels,
         default=4,
@@ -218,6 +229,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         ),
         tunnel_url=given.tunnel_url or _url_of(given.tunnel_listen),
         retention=RetentionPeriods(records=given.usage_retention, rollups=given.rollup_retention),
+        sessions=Lifetime(idle=given.session_idle, absolute=given.session_lifetime),
         node_tunnels=given.node_tunnels,
         allow_direct=tuple(given.allow_direct),
         tls_files=None if given.tls_cert is None else TlsFiles(given.tls_cert, given.tls_key, given.tls_client_ca),
@@ -263,6 +275,13 @@ def _duration(text: str) -> int:
     if match is None and text != "0":
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 12h or 30d, or 0")
     return int(match[1]) * _UNITS[match[2]] if match else 0
+
+
+def _lifetime(text: str) -> int:
+    seconds = _duration(text)
+    if not _SHORTEST_SESSION <= seconds <= _LONGEST_SESSION:
+        raise argparse.ArgumentTypeError(f"{text!r} is out of range; accepted: 5m to 366d")
+    return seconds
 
 
 def _bytes(text: str) -> int:

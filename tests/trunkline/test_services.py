@@ -72,13 +72,22 @@ def test_the_control_plane_is_told_where_nodes_call(tmp_path: Path) -> None:
 
 def test_the_control_planes_own_flags_are_passed_on_where_they_are_given(tmp_path: Path) -> None:
     plain = commands(tmp_path, "info")["xds_server"].argv
-    assert not {"--tunnel-url", "--usage-retention", "--rollup-retention"} & set(plain)
+    own = {"--tunnel-url", "--usage-retention", "--rollup-retention", "--session-idle", "--session-lifetime"}
+    assert not own & set(plain)
     given = commands(
-        tmp_path, "info", tunnel_url="https://gateway.example.org:8443", usage_retention=0, rollup_retention=86_400
+        tmp_path,
+        "info",
+        tunnel_url="https://gateway.example.org:8443",
+        usage_retention=0,
+        rollup_retention=86_400,
+        session_idle=900,
+        session_lifetime=86_400,
     )["xds_server"].argv
     for flag, value in (
         ("--tunnel-url", "https://gateway.example.org:8443"),
         ("--usage-retention", "0"),
         ("--rollup-retention", "86400s"),
+        ("--session-idle", "900s"),
+        ("--session-lifetime", "86400s"),
     ):
         assert given[given.index(flag) + 1] == value

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from xds_server.accounts.sessions import Lifetime
 from xds_server.ledger.retention_periods import DAY, RetentionPeriods
 from xds_server.settings import Settings, parse
 
@@ -30,6 +31,22 @@ def test_how_long_usage_is_kept(arguments: list[str]) -> None:
     assert parsed(*arguments).retention == RetentionPeriods(records=30 * DAY, rollups=400 * DAY)
     given = parsed(*arguments, "--usage-retention", "12h", "--rollup-retention", "0")
     assert given.retention == RetentionPeriods(records=DAY // 2, rollups=0)
+
+
+def test_how_long_sessions_last(arguments: list[str]) -> None:
+    assert parsed(*arguments).sessions == Lifetime(idle=DAY // 2, absolute=7 * DAY)
+    given = parsed(*arguments, "--session-idle", "15m", "--session-lifetime", "1d")
+    assert given.sessions == Lifetime(idle=900, absolute=DAY)
+
+
+@pytest.mark.parametrize("text", ["0", "299s", "367d"])
+def test_a_session_that_would_never_end_or_at_once(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flag in ("--session-idle", "--session-lifetime"):
+        with pytest.raises(SystemExit):
+            parsed(*arguments, f"{flag}={text}")
+        assert "is out of range; accepted: 5m to 366d" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["30", "1.5d", "-1d", "d", "30 d"])

@@ -138,6 +138,18 @@ Examples:
     metavar="DURATION",
     help="How long hourly sums of usage are kept; 0s: for ever.  [default: 400d]",
 )
+@click.option(
+    "--session-idle",
+    type=Seconds(),
+    metavar="DURATION",
+    help="A person's session ends so long after its last call, 5m to 366d.  [default: 12h]",
+)
+@click.option(
+    "--session-lifetime",
+    type=Seconds(),
+    metavar="DURATION",
+    help="A person's session ends so long after the sign-in, 5m to 366d.  [default: 7d]",
+)
 def up(
     *,
     data_dir: Path,
@@ -149,6 +161,8 @@ def up(
     tunnel_url: str | None,
     usage_retention: int | None,
     rollup_retention: int | None,
+    session_idle: int | None,
+    session_lifetime: int | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
@@ -191,6 +205,8 @@ def up(
             tunnel_url=_tunnel_url(tunnel_url),
             usage_retention=usage_retention,
             rollup_retention=rollup_retention,
+            session_idle=session_idle,
+            session_lifetime=session_lifetime,
             allow_direct=_networks(allow_direct),
             drain_seconds=drain_seconds,
         )
