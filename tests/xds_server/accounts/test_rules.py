@@ -10,12 +10,12 @@ import pytest
 
 from xds_server.accounts import guesses, links, passwords, tokens
 from xds_server.accounts.errors import SignInError, TooManyGuessesError
-from xds_server.accounts.guesses import Attempts, Bound
+from xds_server.accounts.guesses import AttemptBound, Attempts
 from xds_server.accounts.model import Session
 from xds_server.accounts.oidc import claims
 from xds_server.accounts.sessions import Lifetime
 
-BOUND = Bound(free=3, first=2, longest=30)
+BOUND = AttemptBound(free=3, first=2, longest=30)
 
 
 def test_waits_double_up_to_the_longest() -> None:

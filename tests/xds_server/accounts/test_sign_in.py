@@ -189,8 +189,8 @@ async def test_a_session_lasts_while_it_is_used(gateway: Gateway) -> None:
 @pytest.fixture
 def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a slow machine a wait of seconds is over before anybody looks."""
-    monkeypatch.setattr(guesses, "ACCOUNT", guesses.Bound(free=5, first=600, longest=900))
-    monkeypatch.setattr(guesses, "ADDRESS", guesses.Bound(free=30, first=600, longest=900))
+    monkeypatch.setattr(guesses, "ACCOUNT", guesses.AttemptBound(free=5, first=600, longest=900))
+    monkeypatch.setattr(guesses, "ADDRESS", guesses.AttemptBound(free=30, first=600, longest=900))
 
 
 @pytest.mark.usefixtures("long_waits")
