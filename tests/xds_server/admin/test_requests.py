@@ -163,7 +163,7 @@ async def test_what_the_other_targets_would_have_cost(admin: Admin, ledger: Ledg
 
 @pytest.mark.parametrize(
     ("id_", "told"),
-    [("abc-", "several requests begin with"), ("absent", 'no request "absent" is running'), ("a", "no id")],
+    [("abc-", "several requests begin with"), ("absent", 'no request "absent" is running'), ("a", "is not an id")],
 )
 async def test_a_request_that_is_not_found(admin: Admin, ledger: Ledger, id_: str, told: str) -> None:
     await ledger.append(batch(usage(id="abc-1"), usage(id="abc-2")))

@@ -71,7 +71,7 @@ def everything(snapshot: DatabaseSnapshot, organisation: str, within: Within | N
     return found
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     drawn=RECORDS,
     order=st.randoms(use_true_random=False),

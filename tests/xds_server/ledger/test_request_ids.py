@@ -36,7 +36,7 @@ async def found(reader: LedgerReader, id_prefix: str, wanted: Filter | None = No
     return [row.id for row in rows]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     hours=st.lists(st.integers(0, 20), min_size=1, max_size=12),
     ends=st.lists(st.integers(-1, 21), min_size=1, max_size=3),
