@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class TokenRates:
     """Micro-USD per million tokens. None: the rate of another kind applies, see trunkline.policy.v1.Price."""
 
     input: int = 0
@@ -28,7 +28,7 @@ class ContextTier:
     """The rates of all tokens of requests with more than `above` prompt tokens."""
 
     above: int
-    rates: Rates
+    rates: TokenRates
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class ServiceTier:
     """The rates of requests that a target served in a service tier, e.g. `flex`; `tiers` go by their prompts."""
 
     name: str
-    rates: Rates
+    rates: TokenRates
     tiers: tuple[ContextTier, ...] = ()
 
 

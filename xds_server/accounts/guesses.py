@@ -33,7 +33,7 @@ ACCOUNT, ADDRESS = AttemptBound(free=5, first=5, longest=900), AttemptBound(free
 
 
 @dataclass(frozen=True, slots=True)
-class Attempts:
+class SignInAttempts:
     """The attempts of one subject; `last_at` is Unix seconds."""
 
     count: int = 0

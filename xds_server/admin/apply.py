@@ -16,7 +16,7 @@ from xds_server.errors import StaleWriteError
 from xds_server.model import GATEWAY_SECTIONS, Gateway, Key, State
 from xds_server.store import writing
 from xds_server.store.api_keys import hash_of
-from xds_server.store.managers import DEFAULT_FILE, Conflict, Management, Reason
+from xds_server.store.managers import DEFAULT_FILE, Conflict, ConflictReason, Management
 from xds_server.store.records import ObjectType
 from xds_server.store.settings import KeySettings, Rotation
 
@@ -157,7 +157,11 @@ def _apply_routes(transaction: Transaction, document: ParsedDocument) -> None:
         if gone:
             transaction.management.conflicts.append(
                 Conflict(
-                    Reason.REFERS_TO_REMOVED, ObjectType.ROUTE, name, transaction.management.manager, detail=gone
+                    ConflictReason.REFERS_TO_REMOVED,
+                    ObjectType.ROUTE,
+                    name,
+                    transaction.management.manager,
+                    detail=gone,
                 )
             )
             continue

@@ -11,7 +11,7 @@ from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.messages import Encoder
 from xds_server.model import Limit
-from xds_server.store.managers import Conflict, Reason
+from xds_server.store.managers import Conflict, ConflictReason
 from xds_server.store.records import Action, ObjectType
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ _KINDS = {
     Action.CANCEL: pb.Change.KIND_DELETE,
 }
 _REASONS = {
-    Reason.MANAGED_ELSEWHERE: pb.Conflict.REASON_MANAGED_ELSEWHERE,
-    Reason.REMOVED: pb.Conflict.REASON_REMOVED,
-    Reason.NOT_PRUNED: pb.Conflict.REASON_NOT_PRUNED,
-    Reason.IN_USE: pb.Conflict.REASON_IN_USE,
-    Reason.REFERS_TO_REMOVED: pb.Conflict.REASON_REFERS_TO_REMOVED,
+    ConflictReason.MANAGED_ELSEWHERE: pb.Conflict.REASON_MANAGED_ELSEWHERE,
+    ConflictReason.REMOVED: pb.Conflict.REASON_REMOVED,
+    ConflictReason.NOT_PRUNED: pb.Conflict.REASON_NOT_PRUNED,
+    ConflictReason.IN_USE: pb.Conflict.REASON_IN_USE,
+    ConflictReason.REFERS_TO_REMOVED: pb.Conflict.REASON_REFERS_TO_REMOVED,
 }
 _TYPE_ORDER = list(ObjectType)
 _LIMIT = Encoder(Limit, policy_pb2.Limit)

@@ -10,7 +10,7 @@ from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.admin import values
 from xds_server.admin.problems import Problems
-from xds_server.prices import ContextTier, ImagePrice, Rates, ServiceTier, TargetPrice
+from xds_server.prices import ContextTier, ImagePrice, ServiceTier, TargetPrice, TokenRates
 
 _MAX_IMAGES, _MAX_TIERS, _MAX_SERVICE_TIERS = 64, 8, 16
 _MAX_PROMPT = 1_000_000_000
@@ -102,11 +102,11 @@ def _service_tiers(messages: Collection[policy_pb2.ServiceTier], problems: Probl
     return tuple(parsed)
 
 
-def _rates(message: policy_pb2.Rates, problems: Problems) -> Rates:
+def _rates(message: policy_pb2.Rates, problems: Problems) -> TokenRates:
     for field in ("input", "output"):
         if not message.HasField(field):
             problems.at(field).note(f"missing; accepted: a price, or 0 where {field} tokens are free")
-    return Rates(**_stated(values.numbers(message, _RATES, problems)))
+    return TokenRates(**_stated(values.numbers(message, _RATES, problems)))
 
 
 def _stated(numbers: dict[str, Any]) -> dict[str, Any]:

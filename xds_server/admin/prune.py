@@ -12,7 +12,7 @@ from xds_server.errors import InUseError
 from xds_server.model import State
 from xds_server.store import DEFAULT_ORGANISATION, writing
 from xds_server.store.api_keys import hash_of
-from xds_server.store.managers import Conflict, Reason
+from xds_server.store.managers import Conflict, ConflictReason
 from xds_server.store.records import ObjectType
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def kept(found: Leaving, manager: str) -> Iterator[Conflict]:
         *((ObjectType.KEY, writing.keys.display_name(owner, name)) for owner, name, _ in found.keys),
     ]
     for object_type, name in names:
-        yield Conflict(Reason.NOT_PRUNED, object_type, name, manager)
+        yield Conflict(ConflictReason.NOT_PRUNED, object_type, name, manager)
 
 
 def dependents(transaction: Transaction, found: Leaving) -> None:
@@ -125,4 +125,6 @@ def _held(state: State, organisation_id: str, manager: str) -> str:
 
 def _in_use(transaction: Transaction, object_type: ObjectType, name: str, detail: str) -> None:
     management = transaction.management
-    management.conflicts.append(Conflict(Reason.IN_USE, object_type, name, management.manager, detail=detail))
+    management.conflicts.append(
+        Conflict(ConflictReason.IN_USE, object_type, name, management.manager, detail=detail)
+    )

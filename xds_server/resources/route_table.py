@@ -18,7 +18,7 @@ from envoy_data_plane.xds.type.matcher.v3 import MatcherOnMatch
 from xds_server.protocol.wire import length_delimited, text
 from xds_server.resources.encoding import pack
 from xds_server.resources.names import ROUTE_CONFIGURATION, ROUTE_HEADER, route_key
-from xds_server.resources.routes import Attempts, model_route, no_own_nodes
+from xds_server.resources.routes import AttemptLimits, model_route, no_own_nodes
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.template import Template, text_placeholder
 from xds_server.resources.variants import RouteVariant
@@ -86,12 +86,12 @@ def _action(variant: RouteVariant, edge: EdgeSettings, *, stream: bool) -> bytes
     name = route_key(variant.route.id, variant.audience, stream=stream)
     if not variant.plan:
         return on_match_of(no_own_nodes(name))
-    limits = Attempts.of(variant.route.timeouts, variant.plan, stream=stream)
+    limits = AttemptLimits.of(variant.route.timeouts, variant.plan, stream=stream)
     return _template(limits, edge).fill({"name": name, "plan": variant.lines})
 
 
 @lru_cache(maxsize=256)
-def _template(limits: Attempts, edge: EdgeSettings) -> Template:
+def _template(limits: AttemptLimits, edge: EdgeSettings) -> Template:
     return Template(on_match_of(model_route(text_placeholder("name"), text_placeholder("plan"), limits, edge)))
 
 

@@ -55,7 +55,7 @@ RETRIABLE_STATUS_CODES = [497]
 
 
 @dataclass(frozen=True, slots=True)
-class Attempts:
+class AttemptLimits:
     """How often a request is retried, and how long one attempt may be silent, in milliseconds."""
 
     retries: int
@@ -65,7 +65,7 @@ class Attempts:
     waits: bool = False
 
     @classmethod
-    def of(cls, timeouts: Timeouts, plan: Sequence[PlannedHop], *, stream: bool) -> Attempts:
+    def of(cls, timeouts: Timeouts, plan: Sequence[PlannedHop], *, stream: bool) -> AttemptLimits:
         """Allows as many retries as the plan's targets may be tried, before the first byte only.
 
         Envoy's idle limit counts from the end of the request, so on streams it also bounds the wait for the first
@@ -84,7 +84,7 @@ class Attempts:
         )
 
 
-def model_route(name: str, plan: str, limits: Attempts, edge: EdgeSettings) -> EnvoyRoute:
+def model_route(name: str, plan: str, limits: AttemptLimits, edge: EdgeSettings) -> EnvoyRoute:
     """Returns the Envoy route `name`: the module chooses each attempt's cluster by the lines of `plan`."""
     return EnvoyRoute(
         name=name,
@@ -153,7 +153,7 @@ def _unavailable(name: str, message: str, code: str, headers: Mapping[str, str])
     )
 
 
-def _retries(limits: Attempts) -> RetryPolicy:
+def _retries(limits: AttemptLimits) -> RetryPolicy:
     return RetryPolicy(
         retry_on=RETRY_ON,
         retriable_status_codes=RETRIABLE_STATUS_CODES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xds_server.prices import ContextTier, Rates, TargetPrice
+from xds_server.prices import ContextTier, TargetPrice, TokenRates
 
 #: Micro-USD per million tokens times tokens gives this many units per nano-USD.
 _PER_NANO = 1_000
@@ -95,13 +95,15 @@ class _ResolvedRates(NamedTuple):
     audio_output: int
 
 
-def _by_prompt(rates: TargetPrice | Rates, tiers: Sequence[ContextTier]) -> list[tuple[float, _ResolvedRates]]:
+def _by_prompt(
+    rates: TargetPrice | TokenRates, tiers: Sequence[ContextTier]
+) -> list[tuple[float, _ResolvedRates]]:
     """Returns rates with the prompt tokens that a request must exceed, highest first."""
     ladder = [(-1.0, _resolved(rates)), *((float(each.above), _resolved(each.rates)) for each in tiers)]
     return sorted(ladder, key=lambda each: -each[0])
 
 
-def _resolved(rates: TargetPrice | Rates) -> _ResolvedRates:
+def _resolved(rates: TargetPrice | TokenRates) -> _ResolvedRates:
     def either(own: int | None, otherwise: int) -> int:
         return otherwise if own is None else own
 

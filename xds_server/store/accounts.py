@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xds_server.accounts import tokens
-from xds_server.accounts.guesses import Attempts
+from xds_server.accounts.guesses import SignInAttempts
 from xds_server.accounts.links import Link, Purpose
 from xds_server.accounts.model import DeviceLogin, Membership, PersonalToken, Role, Session, User
 from xds_server.store.columns import Columns
@@ -128,7 +128,7 @@ def session(snapshot: DatabaseSnapshot, hash_: bytes) -> Session | None:
     return SESSION.decode(rows[0]) if rows else None
 
 
-def attempts(snapshot: DatabaseSnapshot, subject: str) -> Attempts:
+def attempts(snapshot: DatabaseSnapshot, subject: str) -> SignInAttempts:
     """Returns the attempts of a subject of accounts.guesses."""
     rows = snapshot.rows("SELECT count, last_at FROM sign_in_guess WHERE subject = ?", subject)
-    return Attempts(*rows[0]) if rows else Attempts()
+    return SignInAttempts(*rows[0]) if rows else SignInAttempts()

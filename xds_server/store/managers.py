@@ -74,7 +74,7 @@ def _sections_of(gateway: Gateway, manager: str) -> Gateway:
     return replace(Gateway(version=gateway.version), **fields).with_managers(managers)
 
 
-class Reason(Enum):
+class ConflictReason(Enum):
     """Why an object stays as it is stored; see trunkline.admin.v1.Conflict."""
 
     MANAGED_ELSEWHERE = "managed-elsewhere"
@@ -92,7 +92,7 @@ class Conflict:
     `before` and `after` are what is stored and what the file says, `changed` the fields in which they differ.
     """
 
-    reason: Reason
+    reason: ConflictReason
     object_type: ObjectType
     object_name: str
     managed_by: str

@@ -10,7 +10,7 @@ import pytest
 
 from xds_server.accounts import guesses, links, passwords, tokens
 from xds_server.accounts.errors import SignInError, TooManyGuessesError
-from xds_server.accounts.guesses import AttemptBound, Attempts
+from xds_server.accounts.guesses import AttemptBound, SignInAttempts
 from xds_server.accounts.model import Session
 from xds_server.accounts.oidc import claims
 from xds_server.accounts.sessions import Lifetime
@@ -24,7 +24,7 @@ def test_waits_double_up_to_the_longest() -> None:
 
 
 def test_what_was_long_ago_counts_no_more() -> None:
-    known = Attempts(5, last_at=1_000)
+    known = SignInAttempts(5, last_at=1_000)
     assert known.remaining(BOUND, 1_000) == 8
     assert known.remaining(BOUND, 1_007) == 1
     assert known.remaining(BOUND, 1_008) == 0

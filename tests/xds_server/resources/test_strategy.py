@@ -4,7 +4,7 @@ import pytest
 
 from xds_server.model import NodesTarget, Privacy, Provider, ProviderTarget, Route, Strategy, Timeouts
 from xds_server.prices import TargetPrice
-from xds_server.resources.routes import Attempts
+from xds_server.resources.routes import AttemptLimits
 from xds_server.resources.strategy import PlannedHop, plan
 
 PROVIDERS = {
@@ -65,7 +65,7 @@ def test_privacy_leaves_own_nodes_whatever_their_tier_and_weight() -> None:
 
 def test_a_pool_is_worth_two_attempts_and_so_is_what_stands_alone() -> None:
     def retries(*targets: Targets) -> int:
-        return Attempts.of(Timeouts(), places(*targets), stream=False).retries
+        return AttemptLimits.of(Timeouts(), places(*targets), stream=False).retries
 
     assert retries(NodesTarget("m")) == 1
     assert retries(ProviderTarget("b", "m")) == 1

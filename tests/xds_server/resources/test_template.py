@@ -15,7 +15,7 @@ from xds_server.resources import route_table
 from xds_server.resources.names import route_key
 from xds_server.resources.pool_cluster import encoded_pool_cluster, pool_cluster
 from xds_server.resources.pools import HEALTH, endpoint_entry, lb_endpoint, lb_endpoint_message
-from xds_server.resources.routes import Attempts, model_route
+from xds_server.resources.routes import AttemptLimits, model_route
 from xds_server.resources.settings import EdgeSettings
 from xds_server.resources.strategy import plan
 from xds_server.resources.targets import attempt_metadata, encoded_provider_cluster, provider_cluster
@@ -119,6 +119,6 @@ def test_route_entries(route_id: str, targets: list[NodesTarget], timeouts: Time
     expected = b""
     for stream in (False, True):
         key = route_key(route_id, audience, stream=stream)
-        limits = Attempts.of(timeouts, variant.plan, stream=stream)
+        limits = AttemptLimits.of(timeouts, variant.plan, stream=stream)
         expected += route_table.entry(key, model_route(key, variant.lines, limits, EDGE))
     assert route_table.model_entries(variant, EDGE) == expected

@@ -8,14 +8,14 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from translator.ledger import prices as billing
 from translator.ledger.usage import Tokens
 from xds_server.messages import Encoder
-from xds_server.prices import ContextTier, ImagePrice, Rates, ServiceTier, TargetPrice
+from xds_server.prices import ContextTier, ImagePrice, ServiceTier, TargetPrice, TokenRates
 from xds_server.routing.pricing import RequestUsage, Tariff
 
 PRICE = Encoder(TargetPrice, policy.Price)
 
 rate = st.integers(0, 10**7)
 own_rate = st.none() | rate
-rates = st.builds(Rates, rate, rate, own_rate, own_rate, own_rate, own_rate, own_rate, own_rate)
+rates = st.builds(TokenRates, rate, rate, own_rate, own_rate, own_rate, own_rate, own_rate, own_rate)
 context_tiers = st.lists(
     st.builds(ContextTier, st.integers(1, 2_000), rates), max_size=3, unique_by=lambda each: each.above
 ).map(lambda tiers: tuple(sorted(tiers, key=lambda each: each.above)))

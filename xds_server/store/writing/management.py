@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from xds_server.errors import ManagedError
 from xds_server.model import GATEWAY_SECTIONS, Gateway, Key, Limit, Organisation, Provider, Route
 from xds_server.store import views
-from xds_server.store.managers import API, Conflict, Reason, is_file, shown
+from xds_server.store.managers import API, Conflict, ConflictReason, is_file, shown
 from xds_server.store.records import ObjectType
 from xds_server.store.views import View
 
@@ -119,7 +119,7 @@ def settled_sections(
             raise ManagedError(_managed_elsewhere(ObjectType.GATEWAY, min(names), manager))
         management.conflicts.append(
             Conflict(
-                Reason.MANAGED_ELSEWHERE,
+                ConflictReason.MANAGED_ELSEWHERE,
                 ObjectType.GATEWAY,
                 "gateway",
                 manager,
@@ -159,7 +159,7 @@ def left_removed(transaction: Transaction, object_type: ObjectType, name: str, l
         return False
     if not transaction.removed().has(object_type, name, limit.name if limit is not None else ""):
         return False
-    management.conflicts.append(Conflict(Reason.REMOVED, object_type, name, API, limit=limit))
+    management.conflicts.append(Conflict(ConflictReason.REMOVED, object_type, name, API, limit=limit))
     return True
 
 
@@ -234,7 +234,7 @@ def refuse(
     view = _VIEWS[object_type]
     management.conflicts.append(
         Conflict(
-            Reason.MANAGED_ELSEWHERE,
+            ConflictReason.MANAGED_ELSEWHERE,
             object_type,
             name,
             managed_by,
@@ -253,7 +253,7 @@ def _refuse_limit(
         raise ManagedError(_managed_elsewhere(object_type, name, stored.managed_by, stored))
     management.conflicts.append(
         Conflict(
-            Reason.MANAGED_ELSEWHERE,
+            ConflictReason.MANAGED_ELSEWHERE,
             object_type,
             name,
             stored.managed_by,

@@ -51,7 +51,7 @@ def end_all(transaction: Transaction, user_id: str, *, but: bytes = b"") -> int:
 def count_attempt(transaction: Transaction, subject: str, bound: guesses.AttemptBound) -> int:
     """Counts one more attempt, unless it is too early. Returns the seconds to wait; 0: the attempt may be made."""
     row = transaction.session.get(GuessRow, subject) or GuessRow(subject=subject, count=0, last_at=0)
-    known = guesses.Attempts(row.count, row.last_at)
+    known = guesses.SignInAttempts(row.count, row.last_at)
     wait = known.remaining(bound, transaction.now)
     if not wait:
         row.count, row.last_at = known.current(transaction.now) + 1, transaction.now
