@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
 from tests.xds_server.store.databases import OpenStore, empty_database as database
 from xds_server.ledger import rollup
-from xds_server.ledger.contributions import By
+from xds_server.ledger.contributions import ContributionDimension
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
@@ -138,7 +138,7 @@ async def test_money_becomes_nano_usd(open_store: OpenStore, database: DatabaseU
     exported = [records.record(row) async for page in reader.export(Filter()) for row in page]
     assert sorted(exported, key=lambda each: each.cost_nano_usd) == [after, before]
     assert [row.cost_nano_usd for row in await reader.top(Filter(), "cost_nano_usd", 2)] == [600_000, 400]
-    (contributed,) = await reader.contributions(Filter(), (By.NODE,))
+    (contributed,) = await reader.contributions(Filter(), (ContributionDimension.NODE,))
     assert contributed.sums[-1] == 10**15
     for each in (reader, ledger):
         each.close()

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from tests.xds_server.rest import examples
 from tests.xds_server.rest.conftest import TABLE, Rest
-from xds_server.accounts.permissions import Need, rule_of
+from xds_server.accounts.permissions import RequiredRole, rule_of
 from xds_server.rest import fields
 from xds_server.rest.bindings import Binding
 from xds_server.rest.server import SERVICES
@@ -62,7 +62,7 @@ def _is_set(message: Any, path: str, field: Any) -> bool:
 @pytest.mark.parametrize("binding", BINDINGS)
 async def test_without_the_token_there_is_nothing(rest: Rest, binding: Binding) -> None:
     path, body = examples.request(binding)
-    if rule_of(binding.full_name).need is Need.ANYBODY:
+    if rule_of(binding.full_name).need is RequiredRole.ANYBODY:
         assert (await rest(binding.verb, path, body, token=None, headers={"x-trunkline-csrf": "1"})).status == 200
         return
     for token in (None, "another-token-of-the-tests"):
