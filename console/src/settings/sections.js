@@ -42,7 +42,7 @@ export function Alerts({ gateway, put, isFixed }) {
   const [webhook, setWebhook] = useState(stored.webhook ?? "");
   const [secret, setSecret] = useState("");
   return html`
-    <${Section} isFixed=${isFixed} onSend=${() => put({ alerts: { webhook, secret } })}>
+    <${Section} isFixed=${isFixed} onSend=${() => put({ alerts: { ...stored, webhook, secret } })}>
       <${TextField} label=${t("settings.webhook")} hint=${t("settings.webhook_hint")} type="url" optional value=${webhook} onValue=${setWebhook} />
       <${TextField} label=${t("settings.secret")} type="password" autocomplete="new-password" optional value=${secret} onValue=${setSecret}
         hint=${stored.signed ? t("settings.kept") : t("settings.secret_hint")} />
@@ -60,7 +60,7 @@ export function Cache({ gateway, put, isFixed }) {
   const [clear, setClear] = useState(false);
   const [caFile, setCaFile] = useState(stored.ca_file ?? "");
   const send = () =>
-    put({ cache: { store, most_bytes: String(Math.round((Number(most) || 0) * MIB)), password, clear_password: clear, ca_file: caFile } });
+    put({ cache: { ...stored, store, most_bytes: String(Math.round((Number(most) || 0) * MIB)), password, clear_password: clear, ca_file: caFile } });
   return html`
     <${Section} isFixed=${isFixed} onSend=${send}>
       <${TextField} label=${t("settings.store")} hint=${t("settings.store_hint")} optional value=${store} onValue=${setStore} placeholder="redis://cache.internal:6379/0" />
@@ -79,7 +79,7 @@ export function Cors({ gateway, put, isFixed }) {
   const stored = gateway.cors ?? {};
   const [origins, setOrigins] = useState((stored.origins ?? []).join("\n"));
   const [hours, setHours] = useState(stored.max_age_seconds ? String(stored.max_age_seconds / HOUR) : "");
-  const send = () => put({ cors: { origins: lines(origins), max_age_seconds: Math.round((Number(hours) || 0) * HOUR) } });
+  const send = () => put({ cors: { ...stored, origins: lines(origins), max_age_seconds: Math.round((Number(hours) || 0) * HOUR) } });
   return html`
     <${Section} isFixed=${isFixed} onSend=${send}>
       <${Field} label=${t("settings.origins")} hint=${t("settings.origins_hint")} optional>

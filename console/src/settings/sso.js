@@ -30,7 +30,7 @@ export function SignInSettings(props) {
     });
   const store = (at, provider) => put({ oidc: at < providers.length ? providers.map((each, index) => (index === at ? provider : each)) : [...providers, provider] });
   return html`
-    <${Section} isFixed=${isFixed} onSend=${() => put({ accounts: { console_url: url, sso_only: only } })}>
+    <${Section} isFixed=${isFixed} onSend=${() => put({ accounts: { ...stored, console_url: url, sso_only: only } })}>
       <${TextField} label=${t("sso.console_url")} hint=${t("sso.console_url_hint")} type="url" optional value=${url} onValue=${setUrl} placeholder="https://console.example.org" />
       <${CheckField} label=${t("sso.only")} hint=${t("sso.only_hint")} checked=${only} onValue=${setOnly} />
     <//>
