@@ -61,19 +61,21 @@ async def ask(
 
 
 async def test_a_request_goes_where_it_fits(gateway: GatewayProcess) -> None:
-    for characters, more, target in (
+    cases: list[tuple[int, dict[str, Any], str]] = [
         (100, {}, "a/gpt-4.1"),
         (100, {"max_tokens": 900}, "a/gpt-4.1"),
         (100, {"max_tokens": 1_000}, "b/vendor/large"),
         (8_000, {}, "b/vendor/large"),
         (100, {"max_tokens": 1_000, "stream": False}, "b/vendor/large"),
-    ):
+    ]
+    for characters, more, target in cases:
         status, _, headers = await ask(gateway, characters, **more)
         assert (status, headers["x-trunkline-target"]) == (200, target), (characters, more)
 
 
 async def test_what_fits_nowhere_is_refused_by_name(gateway: GatewayProcess) -> None:
-    for characters, more in ((400_000, {}), (100, {"max_tokens": 30_000})):
+    large: list[tuple[int, dict[str, Any]]] = [(400_000, {}), (100, {"max_tokens": 30_000})]
+    for characters, more in large:
         status, answer, _ = await ask(gateway, characters, **more)
         assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
         assert "20000 tokens" in answer["error"]["message"]

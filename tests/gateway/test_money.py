@@ -109,7 +109,7 @@ def _text(path: str, body: dict[str, Any], *, stream: bool, silent: int, partly:
         LYING: lambda record: _tokens(_most_prompt(record), _most_completion(record)),
     }
     for told, cost in costs.items():
-        marks = {"estimated": told in {SILENT, PARTLY}, "capped": told == LYING}
+        marks: dict[str, Any] = {"estimated": told in {SILENT, PARTLY}, "capped": told == LYING}
         yield Case(f"{name} {told}", path, f"text-{told}", cost, body, **marks)
 
 
@@ -167,7 +167,7 @@ def _cases() -> Iterator[Case]:
             LYING: lambda record: _most_prompt(record) * EMBEDDED,
         }
         body = {"input": WORDS, "encoding_format": encoding, "dimensions": 256}
-        marks = {"estimated": told == SILENT, "capped": told == LYING}
+        marks: dict[str, Any] = {"estimated": told == SILENT, "capped": told == LYING}
         yield Case(f"embeddings {encoding} {told}", "embeddings", f"embedding-{told}", costs[told], body, **marks)
 
     for told, large in itertools.product(TELLING, (False, True)):

@@ -82,7 +82,7 @@ class Client:
         }
         headers = {"authorization": f"Bearer {KEY}", "x-trunkline-tag": "run-7"}
         self._sending = asyncio.create_task(
-            session.post(f"{gateway.base_url}/chat/completions", json=body, headers=headers)  # type: ignore[arg-type]
+            session.post(f"{gateway.base_url}/chat/completions", json=body, headers=headers)
         )
 
     async def answer(self) -> aiohttp.ClientResponse:

@@ -72,7 +72,7 @@ async def test_entries_are_named_by_a_hash(gateway: GatewayProcess, server: Redi
     names = await client.keys()
     await client.aclose()
     assert names
-    assert all(_HASHED.fullmatch(name) for name in names)
+    assert all(isinstance(name, bytes) and _HASHED.fullmatch(name) for name in names)
 
 
 async def test_nothing_of_a_prompt_and_no_secret_is_in_logs_or_exports(gateway: GatewayProcess) -> None:

@@ -49,7 +49,7 @@ def cost(used: dict[str, Any]) -> float:
     text = prompt - sum(kinds[name] for name in ("cached", "cache_write", "cache_write_1h", "audio_input"))
     made = completion - kinds["reasoning"] - kinds["audio_output"]
     by_kind = sum(count * rates[name] for name, count in kinds.items())
-    return 1_000 * (text * PRICE["input"] + made * PRICE["output"] + by_kind)
+    return float(1_000 * (text * PRICE["input"] + made * PRICE["output"] + by_kind))
 
 
 def body_of(shape: Shape) -> bytes:

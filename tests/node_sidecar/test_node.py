@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -38,7 +38,8 @@ class _Tunnels:
     count = 1
     ready = True
 
-    def on_ready(self) -> None: ...
+    def __init__(self) -> None:
+        self.on_ready: Callable[[], None] = lambda: None
 
     def set_count(self, count: int) -> None:
         self.count = count

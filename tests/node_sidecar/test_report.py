@@ -145,7 +145,7 @@ async def test_what_will_not_mend_by_itself_is_told_once_and_tried_slowly(
             gateway.refusals.clear()
         await refuse(method, context)  # type: ignore[arg-type]
 
-    gateway._refuse = count  # type: ignore[method-assign, assignment]
+    gateway._refuse = count  # type: ignore[method-assign]
     with capture_logs() as logs:
         async with _reporting(gateway, tmp_path) as reporting:
             await gateway.report()

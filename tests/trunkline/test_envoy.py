@@ -65,7 +65,15 @@ def test_it_logs_little_while_its_control_plane_is_away(tmp_path: Path) -> None:
     layout.prepare()
     layout.bootstrap.write_text(envoy.bootstrap(layout, MEMORY, 1_000))
     log = tmp_path / "log"
-    command = [envoy.binary(), "-c", layout.bootstrap, "--service-node", "n", "--service-cluster", "c"]
+    command: list[str | Path] = [
+        envoy.binary(),
+        "-c",
+        layout.bootstrap,
+        "--service-node",
+        "n",
+        "--service-cluster",
+        "c",
+    ]
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"], stderr=output

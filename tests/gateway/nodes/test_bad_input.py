@@ -378,8 +378,8 @@ async def test_thousands_of_connections_without_an_identity_hold_nothing_up(gate
     async with asyncio.timeout(60):
         for reader in silent:
             assert await reader.read() == b""
-    for each in opened:
-        each.close()
+    for writer in opened:
+        writer.close()
 
 
 async def test_thousands_of_streams_without_an_identity_never_reach_the_control_plane(

@@ -18,7 +18,7 @@ def test_a_server_that_fails_keeps_its_models_for_a_minute() -> None:
     assert health.models == MODELS
     assert not health.gone(10.0 + GONE_AFTER - 1)
     health.failed(10.0 + GONE_AFTER, "away")
-    assert health.models == ()
+    assert not health.models
     assert health.gone(10.0 + GONE_AFTER)
 
 
@@ -44,4 +44,4 @@ def test_a_failing_health_check_takes_the_models_that_are_told() -> None:
     assert health.models == MODELS
     assert not health.healthy
     health.observed(GONE_AFTER, Observation((), healthy=False))
-    assert health.models == ()
+    assert not health.models

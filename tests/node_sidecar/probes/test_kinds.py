@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
@@ -34,7 +34,7 @@ FREE = {
     "lm-studio": {"GET /api/v0/models"},
     "openai": {"GET /v1/models"},
 }
-SERVERS = {
+SERVERS: dict[str, Callable[[], LocalServer]] = {
     "vllm": lambda: vllm("qwen", running=2, waiting=5, cache=0.5),
     "ollama": lambda: ollama(llama3__8b=LLAMA3, nomic__latest=EMBED),
     "sglang": lambda: sglang("qwen"),

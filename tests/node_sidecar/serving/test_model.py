@@ -117,7 +117,7 @@ def test_a_form(quoted: bool) -> None:
 
 async def test_a_form_as_aiohttp_writes_it() -> None:
     writer = aiohttp.MultipartWriter("form-data")
-    audio = writer.append(bytes(range(256)), {"content-type": "audio/wav"})  # type: ignore[arg-type]
+    audio = writer.append(bytes(range(256)), {"content-type": "audio/wav"})
     audio.set_content_disposition("form-data", name="file", filename="model.wav")
     writer.append("whisper-1").set_content_disposition("form-data", name="model")
     body = await writer.as_bytes()

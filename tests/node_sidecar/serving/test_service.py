@@ -126,7 +126,11 @@ async def test_a_stream_passes_event_by_event(tmp_path: Path, provider: Provider
         stream_id = node.peer.chat("paced-6-150", stream=True)
         answer = node.peer.answers[stream_id]
         for count in range(1, 6):
-            await node.peer.until(lambda count=count: answer.data.count(b"data:") >= count)
+
+            def has_come(count: int = count) -> bool:
+                return answer.data.count(b"data:") >= count
+
+            await node.peer.until(has_come)
             assert (await provider.acounters())["events"] <= count + 1
         await node.peer.answer(stream_id)
     assert answer.headers["content-type"].startswith("text/event-stream")

@@ -137,7 +137,7 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
 
     # The registry.
 
-    async def Enrol(self, request: wire.EnrolRequest, context: Context) -> wire.EnrolResponse:  # type: ignore[override]
+    async def Enrol(self, request: wire.EnrolRequest, context: Context) -> wire.EnrolResponse:
         await self._refuse("Enrol", context)
         self.enrolled.append(request)
         if request.join_token not in self.tokens:
@@ -151,14 +151,14 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
             name=request.proposed_name,
         )
 
-    async def Renew(self, request: wire.RenewRequest, context: Context) -> wire.RenewResponse:  # type: ignore[override]
+    async def Renew(self, request: wire.RenewRequest, context: Context) -> wire.RenewResponse:
         await self._refuse("Renew", context)
         self.renewals += 1
         return wire.RenewResponse(
             certificate_chain_pem=self.issuer.sign(request.csr_pem, self._name(context), self.lifetime)
         )
 
-    async def Report(  # type: ignore[override]
+    async def Report(
         self, requests: AsyncIterator[wire.NodeReport], context: Context
     ) -> AsyncIterator[wire.NodeInstruction]:
         await self._refuse("Report", context)
@@ -177,7 +177,7 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
             reading.cancel()
             self._instructing.discard(changed)
 
-    async def Leave(self, request: wire.LeaveRequest, context: Context) -> wire.LeaveResponse:  # type: ignore[override]
+    async def Leave(self, request: wire.LeaveRequest, context: Context) -> wire.LeaveResponse:
         await self._refuse("Leave", context)
         self.left.append(self._name(context))
         return wire.LeaveResponse()

@@ -64,7 +64,7 @@ async def test_pings_are_echoed_until_the_first_request(gateway: Gateway, author
         peer = await tunnel.use()
         for _ in range(2):
             answer = await peer.answer(peer.request())
-            assert (answer.status, answer.data, answer.ended) == (200, b"hello", True)
+            assert (answer.status, bytes(answer.data), answer.ended) == (200, b"hello", True)
         await peer.close()
 
 

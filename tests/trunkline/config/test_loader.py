@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as admin
@@ -63,7 +64,7 @@ def parse(text: str, directory: Path = Path("/nonexistent"), **environment: str)
     return request(file).document
 
 
-def mistakes(text: str, **environment: str) -> list[str]:
+def mistakes(text: str, **environment: Any) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         parse(text, **environment)
     return str(caught.value).splitlines()

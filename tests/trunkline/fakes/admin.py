@@ -54,7 +54,8 @@ for _name, _rpc in admin.DESCRIPTOR.services_by_name["Admin"].methods_by_name.it
 @contextmanager
 def serving() -> Iterator[FakeAdmin]:
     """On a free loopback port."""
-    fake = FakeAdmin()
+    making: Any = FakeAdmin  # its methods come from the loop above
+    fake: FakeAdmin = making()
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
     admin_pb2_grpc.add_AdminServicer_to_server(fake, server)
     fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

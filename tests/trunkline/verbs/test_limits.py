@@ -62,9 +62,8 @@ def test_all_holders_in_one_table(trunkline: Trunkline) -> None:
     assert (
         ",".join(from_csv[0]) == "holder,metric,per,time_zone,model,amount,managed_by,each,alerts,soft,used,values"
     )
-    assert from_csv[1:] == [
-        [{None: "", True: "yes", 3: "3"}.get(value, value) for value in row] for row in expected
-    ]
+    words: dict[object, object] = {None: "", True: "yes", 3: "3"}
+    assert from_csv[1:] == [[words.get(value, value) for value in row] for row in expected]
     shown = trunkline("limits", "list").stdout
     assert "route:gpt-4.1" in shown
     assert "250 (50%)" in shown

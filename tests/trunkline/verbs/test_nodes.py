@@ -7,6 +7,7 @@ import io
 import json
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -175,7 +176,7 @@ def test_status_names_every_node(plane: ControlPlane) -> None:
 
 def test_contributions(plane: ControlPlane) -> None:
     node = join(plane, "earner", "--owner-key", "jane")
-    fields = {"node_id": node.id, "target_id": "nodes/llama3", "earned_nano_usd": 1_500_000_400}
+    fields: dict[str, Any] = {"node_id": node.id, "target_id": "nodes/llama3", "earned_nano_usd": 1_500_000_400}
     plane.append([usage(**fields), usage(at=MONDAY_10 + 24 * HOUR, **fields)])
     with plane.store() as store:
         engine = store._writer()

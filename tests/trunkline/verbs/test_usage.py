@@ -105,8 +105,8 @@ def test_export_to_files(plane: ControlPlane, tmp_path: Path) -> None:
         result = plane.trunkline("usage", "export", *RANGE, "--format", form, "--file", str(file))
         assert (result.exit_code, result.stderr) == (0, f"3 records in {file}\n"), result.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["usage.csv", "usage.json", "usage.parquet"]
-    with (tmp_path / "usage.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    with (tmp_path / "usage.csv").open(newline="") as written:
+        rows = list(csv.DictReader(written))
     assert [row["end_user"] for row in rows] == ["", "", 'Zoë, "the first"']
     assert [row["stream"] for row in rows] == ["true", "false", "false"]
     table = pyarrow.parquet.read_table(tmp_path / "usage.parquet").to_pylist()
@@ -162,8 +162,8 @@ def test_claims_and_units_are_shown_where_there_are_any(plane: ControlPlane) -> 
     header, line, total = (each.split() for each in out(plane, "report", *times).splitlines())
     assert header[-5:] == ["hits", "capped", "images", "cached", "percent"]
     assert line[-3:] == total[-3:] == ["1", "3", "10.0"]
-    header, first, second = out(plane, "top", *times).splitlines()
-    assert header.split()[-6:] == ["capped", "claimed", "prompt", "upstream", "request", "id"]
+    top, first, second = out(plane, "top", *times).splitlines()
+    assert top.split()[-6:] == ["capped", "claimed", "prompt", "upstream", "request", "id"]
     assert [line.split()[-3:] for line in (first, second) if "req_1" in line] == [["yes", "2000000000", "req_1"]]
     (row,) = json.loads(out(plane, "report", *times, "--output", "json"))
     assert (row["capped"], row["images"], row["characters"]) == (1, 3, 0)

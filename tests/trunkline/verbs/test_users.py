@@ -35,7 +35,7 @@ def _api(plane: ControlPlane, call: Any, token: str = "") -> Any:
 
 
 def _session(call: Any) -> str:
-    return dict(call.trailing_metadata())["x-trunkline-set-session"].partition(" ")[0]
+    return str(dict(call.trailing_metadata())["x-trunkline-set-session"]).partition(" ")[0]
 
 
 def _done(plane: ControlPlane, *arguments: str) -> str:
