@@ -186,9 +186,9 @@ async def _await_policy(policy: PolicyStore, *unless: asyncio.Task[object]) -> N
     """
     if policy.held:
         return
-    whole = asyncio.Event()
-    policy.on_complete = whole.set
-    held = asyncio.create_task(whole.wait())
+    complete = asyncio.Event()
+    policy.on_complete = complete.set
+    held = asyncio.create_task(complete.wait())
     await asyncio.wait({held, *unless}, timeout=_FIRST_POLICY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     held.cancel()
 

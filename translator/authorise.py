@@ -170,9 +170,9 @@ class Authoriser:
         if key is None:
             key = self._of_token(hashed, headers)
         if key.expires_at and key.expires_at <= self._clock():
-            raise self._sure(_expired(key))
+            raise self._if_certain(_expired(key))
         if not self._policy.has_organisation(key.organisation_id):
-            raise self._sure(credentials.refused("The organisation of this API key does not exist."))
+            raise self._if_certain(credentials.refused("The organisation of this API key does not exist."))
         return key
 
     def _of_token(self, hash_: bytes, headers: Mapping[bytes, bytes]) -> Key:
@@ -180,12 +180,12 @@ class Authoriser:
         try:
             key = self._policy.tokens.key(hash_, headers)
         except Refusal as refusal:
-            raise self._sure(refusal) from None
+            raise self._if_certain(refusal) from None
         if key is None:
-            raise self._sure(credentials.refused("This API key is unknown, or it has been revoked."))
+            raise self._if_certain(credentials.refused("This API key is unknown, or it has been revoked."))
         return key
 
-    def _sure(self, refusal: Refusal) -> Refusal:
+    def _if_certain(self, refusal: Refusal) -> Refusal:
         """Returns `refusal`, or `policy_unavailable` while the policy is incomplete and the missing object may
         exist.
         """
@@ -197,12 +197,12 @@ class Authoriser:
 
     def _decide_now(self, request: Request, endpoint: Endpoint, key: Key) -> Decision:
         body = b"".join(request.pieces) if request.pieces else request.body
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
             facts, values = read(body, request.headers.get(b"content-type", b""), endpoint)
             return self._allow(request, key, facts, endpoint, body, values)
         except Refusal:
-            self.charge(key.id, budget.at_once(time.perf_counter() - begun, len(body)))
+            self.charge(key.id, budget.at_once(time.perf_counter() - started, len(body)))
             raise
 
     async def _decide_later(
@@ -244,7 +244,7 @@ class Authoriser:
         if (route.affinity or route.prompt_cache) and values is not None:
             facts = msgspec.structs.replace(facts, head=digest(values))
         if route.prompt_cache is not None:
-            facts = _helped(request, key, route, route.prompt_cache, facts, endpoint, body, values)
+            facts = _with_prompt_cache_key(request, key, route, route.prompt_cache, facts, endpoint, body, values)
         if route.cache is not None and self._cache is not None:
             return self._through_cache(self._cache, request, key, facts, grant, endpoint, body, values)
         try:
@@ -300,7 +300,7 @@ class Authoriser:
         model = facts.model or self._default_model(key, endpoint)
         grant = self._policy.grant(key, model)
         if grant is None:
-            raise self._sure(model_not_found(model))
+            raise self._if_certain(model_not_found(model))
         return grant
 
     def _through_cache(  # noqa: PLR0917 - the request's properties
@@ -326,7 +326,7 @@ class Authoriser:
 
         def again() -> None:
             if self._policy.route(self._key(request.headers), route.model) is None:
-                raise self._sure(model_not_found(route.model))
+                raise self._if_certain(model_not_found(route.model))
 
         def join(attempt: Callable[[Callable[[], Allowed]], Outcome]) -> Waits[Answered | Exception]:
             return self._join(request, key, facts, route, endpoint, attempt)
@@ -359,7 +359,7 @@ class Authoriser:
         place = self._responses.find(key.organisation_id, response_id)
         grant = self._policy.grant(key, place.model)
         if grant is None or grant.route.id != place.route:
-            raise self._sure(responses.not_found(response_id))
+            raise self._if_certain(responses.not_found(response_id))
         facts = BodyFacts(grant.route.model, False, "0:0:j:", "-", key.user, NO_TOKENS)
         return self._forward(request, key, facts, grant, f"<{place.machine} {place.cluster}")
 
@@ -403,7 +403,7 @@ class Authoriser:
         return model
 
 
-def _helped(  # noqa: PLR0917 - the request's properties
+def _with_prompt_cache_key(  # noqa: PLR0917 - the request's properties
     request: Request,
     key: Key,
     route: Route,

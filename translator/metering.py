@@ -135,7 +135,7 @@ class Meter:
         """Returns 429: a limit has too little left."""
         refusal = wire.refusal(refused, wire.headers(self._limiter, shown, at), at)
         if isinstance(refusal, NoPlace):
-            _tell_places(refusal, key, route)
+            _add_places(refusal, key, route)
         return refusal
 
     def reservation(self, request_id: str) -> Reservation | None:
@@ -153,7 +153,7 @@ def _tag(sent: bytes) -> str:
     return label(sent.decode("utf-8", "replace"))
 
 
-def _tell_places(full: NoPlace, key: Key, route: Route) -> None:
+def _add_places(full: NoPlace, key: Key, route: Route) -> None:
     """Adds to `full`, if all machines are taken, the places for which the request may wait and who waits with
     it.
     """

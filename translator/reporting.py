@@ -48,7 +48,7 @@ class LimitReporter:
         self._log = log
         self._clock = clock
         #: What was reported to the control plane of this epoch.
-        self._told: dict[str, Taken] = {}
+        self._reported: dict[str, Taken] = {}
         self._epoch = ""
         self._called = self._counted = 0.0
         self._failing = False
@@ -65,15 +65,15 @@ class LimitReporter:
         """Reports what is new, if anything. Returns False if the control plane did not accept it."""
         alerts = self._limiter.alerts.pending[:_MAX]
         at = time.monotonic()
-        news: dict[str, Taken] = {}
+        changes: dict[str, Taken] = {}
         if at - self._counted >= _COUNT:
             self._counted = at
-            news = await self._news()
-        if not alerts and not news and at - self._called < _BEAT:
+            changes = await self._changes()
+        if not alerts and not changes and at - self._called < _BEAT:
             return True
         self._called = at
-        for begin in range(0, max(1, len(news)), _MAX):
-            part = dict(list(news.items())[begin : begin + _MAX])
+        for begin in range(0, max(1, len(changes)), _MAX):
+            part = dict(list(changes.items())[begin : begin + _MAX])
             request = pb.ReportRequest(
                 source=self._source,
                 alerts=map(_alert, alerts),
@@ -102,14 +102,14 @@ class LimitReporter:
         self._limiter.alerts.taken(alerts)
         if answer.epoch != self._epoch:
             # The control plane has this part already; the rest follows at once.
-            self._epoch, self._told, self._counted = answer.epoch, {}, 0.0
-        self._told |= part
+            self._epoch, self._reported, self._counted = answer.epoch, {}, 0.0
+        self._reported |= part
         for name, taken in part.items():
             if taken == (0, 0):
-                self._told.pop(name, None)
+                self._reported.pop(name, None)
         return True
 
-    async def _news(self) -> dict[str, Taken]:
+    async def _changes(self) -> dict[str, Taken]:
         """Returns what is taken of limits, by their ids, if it differs from the last report."""
         found: dict[str, Taken] = {}
         for number, (name, total) in enumerate(self._limiter.totals(self._clock())):
@@ -121,8 +121,8 @@ class LimitReporter:
                 found[name] = (total, 0)
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)  # lets requests run
-        gone = {name: (0, 0) for name in self._told if name not in found}
-        return {name: taken for name, taken in found.items() if self._told.get(name) != taken} | gone
+        gone = {name: (0, 0) for name in self._reported if name not in found}
+        return {name: taken for name, taken in found.items() if self._reported.get(name) != taken} | gone
 
 
 def _alert(alert: Alert) -> pb.Alert:

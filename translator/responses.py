@@ -79,7 +79,7 @@ class Responses:
             machine or "-",
             now,
         )
-        self._keep(place)
+        self._remember(place)
         self._append(place)
 
     def find(self, organisation: str, response_id: str) -> Place:
@@ -96,7 +96,7 @@ class Responses:
     def close(self) -> None:
         os.close(self._file)
 
-    def _keep(self, place: Place) -> None:
+    def _remember(self, place: Place) -> None:
         """Remembers a place as the latest one."""
         key = _key(place.organisation, place.id)
         self._places.pop(key, None)
@@ -129,7 +129,7 @@ class Responses:
             except msgspec.MsgspecError:
                 continue  # an incomplete line: the process was killed
             if place.at >= oldest:
-                self._keep(place)
+                self._remember(place)
 
     def _rewrite(self) -> None:
         """Drops the forgotten responses from the file."""

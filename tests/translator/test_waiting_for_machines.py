@@ -131,4 +131,4 @@ async def test_places_are_no_limit_that_is_reported() -> None:
     await one.settled()
     assert [name for name, total in one.limiter.totals(0.0) if total] == ["concurrency - pool * llama3"]
     reporter = LimitReporter(one.limiter, "edge", "", structlog.get_logger())
-    assert await reporter._news() == {}
+    assert await reporter._changes() == {}

@@ -40,7 +40,7 @@ class Flight:
     route: str
     path: str
     reservation: Reservation | None
-    begun: float
+    started: float
     waiting: list[asyncio.Future[FlightResult]] = field(default_factory=list)
     cached: CachedAnswer | None = None
     how: FlightResult | None = None
@@ -86,7 +86,7 @@ class Flights:
 
     def begin(self, flight: Flight) -> bool:
         """Adds a flight, which leads unless another one does. Returns False if there are too many."""
-        self._give_up(flight.begun)
+        self._give_up(flight.started)
         if flight.token in self._by_token:
             return True  # Envoy asks again
         if len(self._by_token) >= _MAX:
@@ -118,6 +118,6 @@ class Flights:
     def _old(self, now: float) -> Iterator[str]:
         while self._by_token:
             token, flight = next(iter(self._by_token.items()))
-            if flight.begun > now - _LONGEST:
+            if flight.started > now - _LONGEST:
                 return
             yield token

@@ -85,16 +85,16 @@ class CacheGate:
         control = lookup.request.headers.get(b"cache-control", b"").lower()
         wanted = None
         if lookup.body and b"no-store" not in control:
-            asked_for = (lookup.request.target, lookup.body, lookup.values)
-            wanted = wanted_by(lookup.requester, lookup.rule, lookup.endpoint, *asked_for)
+            sent = (lookup.request.target, lookup.body, lookup.values)
+            wanted = wanted_by(lookup.requester, lookup.rule, lookup.endpoint, *sent)
         if wanted is None:
             return self._in_turn(lookup, lambda forward: self._with_outcome(forward(), "bypass"))
         if b"no-cache" in control:
             return self._in_turn(lookup, lambda forward: self._fetch(lookup, wanted, "stored", forward))
         found = _find(self._stores.of(lookup.rule), wanted)
         if found is None or isinstance(found, CachedAnswer):
-            return self._with(lookup, wanted, found)
-        return self._eventually(lookup, wanted, found)
+            return self._decide_with(lookup, wanted, found)
+        return self._decide_when_found(lookup, wanted, found)
 
     def copied(self, copy: Copied) -> None:
         """Takes the copy of an answer from Envoy's module. The token may be unknown."""
@@ -107,7 +107,7 @@ class CacheGate:
         elif len(copy.passed.body) <= _LIGHT:
             self._take(flight, copy.passed, answers.cacheable(copy.passed, flight.wanted, flight.path))
         else:
-            self._start(self._look_and_take(flight, copy.passed))
+            self._start(self._examine_and_take(flight, copy.passed))
 
     def ended(self, request_id: str) -> None:
         """Takes the end of a request, whose answer is given up after a grace time."""
@@ -126,19 +126,19 @@ class CacheGate:
             task.cancel()
         await self._stores.close()
 
-    async def _eventually(
+    async def _decide_when_found(
         self, lookup: Lookup, wanted: Wanted, finding: Awaitable[CachedAnswer | None]
     ) -> Decision:
-        return self._with(lookup, wanted, await finding)
+        return self._decide_with(lookup, wanted, await finding)
 
-    def _with(self, lookup: Lookup, wanted: Wanted, found: CachedAnswer | None) -> Decision:
+    def _decide_with(self, lookup: Lookup, wanted: Wanted, found: CachedAnswer | None) -> Decision:
         """Decides about the request, for which the cache has `found`."""
         served = self._serve(lookup, wanted, found) if found is not None else None
         if served is not None:
             return served
-        return self._go(lookup, wanted)
+        return self._wait_or_fetch(lookup, wanted)
 
-    def _go(self, lookup: Lookup, wanted: Wanted) -> Decision:
+    def _wait_or_fetch(self, lookup: Lookup, wanted: Wanted) -> Decision:
         """Lets the request wait for an identical one, or sends it to a target."""
 
         def attempt(forward: Callable[[], Allowed]) -> Decision:
@@ -176,7 +176,7 @@ class CacheGate:
         in_line: list[Waits[Answered | Exception]] = []
 
         def start(done: Callable[[Allowed | Answered | Exception], None]) -> None:
-            following.append(self._start(self._follow_and_tell(lookup, wanted, leading, done, in_line)))
+            following.append(self._start(self._follow_and_finish(lookup, wanted, leading, done, in_line)))
 
         def cancel() -> None:
             for task in following:
@@ -186,7 +186,7 @@ class CacheGate:
 
         return Waits(Queued(_LONGEST_WAIT, lookup.requester.key), start, cancel)
 
-    async def _follow_and_tell(
+    async def _follow_and_finish(
         self,
         lookup: Lookup,
         wanted: Wanted,
@@ -275,7 +275,7 @@ class CacheGate:
         finally:
             self._flights.landed(flight, FlightResult.CACHED)
 
-    async def _look_and_take(self, flight: Flight, passed: Passed) -> None:
+    async def _examine_and_take(self, flight: Flight, passed: Passed) -> None:
         try:
             cached = await asyncio.to_thread(answers.cacheable, passed, flight.wanted, flight.path)
             self._take(flight, passed, cached)

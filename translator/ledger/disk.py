@@ -52,8 +52,8 @@ class DiskWatch:
                 self._log.error("the ledger's disk does not answer", reason=error.strerror)
             return self.state
         if self.state is not before:
-            tell = self._log.info if self.state is DiskState.OK else self._log.error
-            tell("disk space of the ledger", state=self.state.value, free_bytes=self.free)
+            log = self._log.info if self.state is DiskState.OK else self._log.error
+            log("disk space of the ledger", state=self.state.value, free_bytes=self.free)
         return self.state
 
     def _judge(self) -> DiskState:

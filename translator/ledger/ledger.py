@@ -209,10 +209,10 @@ class Ledger:
 
     async def run(self) -> None:
         """Follows the log and ships records until it is cancelled; then call `close`."""
-        self._look_at_disk()
+        self._check_disk()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tail.run(), name="tail")
-            tasks.create_task(self._keep(), name="ledger files")
+            tasks.create_task(self._maintain(), name="ledger files")
             tasks.create_task(self._ship(), name="shipper")
             if self._envoy is not None:
                 tasks.create_task(self._envoy.watch(self._settlement.envoy_started), name="envoy")
@@ -296,26 +296,26 @@ class Ledger:
         async with channel(self._settings.control) as opened:
             await shipper.run(opened)
 
-    async def _keep(self) -> None:
+    async def _maintain(self) -> None:
         """Checks the disk, stores, rotates and deletes, once a round."""
         while True:
             await asyncio.sleep(min(_ROUND, self._settings.limits_interval))
-            self._look_at_disk()
+            self._check_disk()
             await self._store_checkpoint()
             if time.monotonic() >= self._snapshot_due:
                 self._snapshot_due = time.monotonic() + self._settings.limits_interval
                 await self._store_snapshot()
             await self._rotate()
-            await self._tried(self._remove)
+            await self._run_in_thread(self._remove)
 
-    def _look_at_disk(self) -> None:
+    def _check_disk(self) -> None:
         self._journal.suspended = self._disk.look() is DiskState.FULL
 
     async def _store_checkpoint(self) -> None:
         position = self._outbox.acknowledged
         if position == self._stored_outbox:
             return
-        if await self._tried(durable.save, self._checkpoint_path, encode_checkpoint(position)):
+        if await self._run_in_thread(durable.save, self._checkpoint_path, encode_checkpoint(position)):
             self._stored_outbox = position
 
     async def _store_snapshot(self) -> None:
@@ -340,7 +340,7 @@ class Ledger:
             for part in parts:
                 encoded.append(encode_part(part))
                 await asyncio.sleep(0)  # lets requests run
-        if await self._tried(durable.save, self._snapshot_path, snapshot.encode(encoded)):
+        if await self._run_in_thread(durable.save, self._snapshot_path, snapshot.encode(encoded)):
             self._stored_head, self._stored_journal = head, journal
 
     async def _rotate(self) -> None:
@@ -366,7 +366,7 @@ class Ledger:
         self._journal.forget(self._stored_journal)
         self._segments.remove_before(min(self._stored_head.file, self._stored_outbox.file))
 
-    async def _tried(self, work: Callable[..., object], *arguments: object) -> bool:
+    async def _run_in_thread(self, work: Callable[..., object], *arguments: object) -> bool:
         """Runs `work` in a thread because fsync blocks. Returns whether it succeeded; logs only the first of a run
         of failures.
         """

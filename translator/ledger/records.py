@@ -119,7 +119,7 @@ def expired(reservation: Reservation) -> ledger.UsageRecord:
     target.
     """
     reservation = bounds.bounded(reservation)
-    made = _begun(reservation)
+    made = _record_at_start(reservation)
     made.prompt_tokens = reservation.prompt
     made.completion_tokens = bounds.count(reservation.tokens - reservation.prompt)
     made.cost_nano_usd, made.cost_micro_usd = reservation.cost, money.micro_usd(reservation.cost)
@@ -151,7 +151,7 @@ def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
     return found[: max(0, line.attempts - 1)]
 
 
-def _begun(reservation: Reservation) -> ledger.UsageRecord:
+def _record_at_start(reservation: Reservation) -> ledger.UsageRecord:
     """Returns a record with what is known when a request begins."""
     made = ledger.UsageRecord(
         id=reservation.id,

@@ -73,11 +73,11 @@ def of_usage(usage: object) -> Reported | None:
     if prompt is not None:
         # Anthropic counts cache reads and writes in addition to `input_tokens`; servers that translate that to
         # `prompt_tokens` mostly include them.
-        beside = found.cached + found.cache_write + found.cache_write_1h
+        separate = found.cached + found.cache_write + found.cache_write_1h
         named = "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
         is_apart = "prompt_tokens" not in usage and total != prompt + (completion or 0)
-        if named and beside and (is_apart or prompt < beside):
-            found.prompt = prompt + beside
+        if named and separate and (is_apart or prompt < separate):
+            found.prompt = prompt + separate
         elif tool_use := _first(usage, _TOOL_USE):
             found.prompt = prompt + tool_use
     found.reasoning = as_count(outputs.get("reasoning_tokens")) or as_count(usage.get("reasoning_tokens")) or 0

@@ -167,11 +167,11 @@ class _Kind:
         stream: bool,
         textless: bool,
         flags: str = "",
-        beside: str = "",
+        units: str = "",
     ) -> None:
         self.rows: list[int] = []
         provider = target.partition("/")[0]
-        operation = _OPERATIONS.get(beside, "embeddings" if textless else "chat")
+        operation = _OPERATIONS.get(units, "embeddings" if textless else "chat")
         ended = outcome(status, flags, reached=bool(target))
         conventional = operation, provider, model
         self._durations = (

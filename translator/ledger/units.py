@@ -54,18 +54,18 @@ def _images(tokens: Tokens, units: RequestedUnits, facts: Facts) -> Tokens:
 
 
 def _sound(tokens: Tokens, units: RequestedUnits, facts: Facts) -> Tokens:
-    said = facts.reported.audio_ms if facts.reported is not None else None
-    if said is None:
-        said = facts.audio_ms
-    if said is None:
+    reported = facts.reported.audio_ms if facts.reported is not None else None
+    if reported is None:
+        reported = facts.audio_ms
+    if reported is None:
         return replace(tokens, audio_in_ms=-(-units.count // 1_000) * 1_000)  # reports count started seconds
-    heard = min(said, plausibility.max_audio_ms(units))
-    return replace(tokens, audio_in_ms=heard, capped=tokens.capped or said > heard)
+    heard = min(reported, plausibility.max_audio_ms(units))
+    return replace(tokens, audio_in_ms=heard, capped=tokens.capped or reported > heard)
 
 
 def _searches(tokens: Tokens, units: RequestedUnits, facts: Facts, line: RequestLine) -> Tokens:
-    said = facts.reported.search_units if facts.reported is not None else 0
-    if not said:
+    reported = facts.reported.search_units if facts.reported is not None else 0
+    if not reported:
         return replace(tokens, search_units=-(-units.count // requested_units.DOCUMENTS_PER_SEARCH))
-    searched = min(said, plausibility.max_searches(units.count, line.bytes_in))
-    return replace(tokens, search_units=searched, capped=tokens.capped or said > searched)
+    searched = min(reported, plausibility.max_searches(units.count, line.bytes_in))
+    return replace(tokens, search_units=searched, capped=tokens.capped or reported > searched)

@@ -160,7 +160,7 @@ class Limiter:
         refused = _strictest(limits, counters, needs) if refusing else None
         if refused is None:
             if self._snapshot is not None:
-                self._snapshot.keep(counters)
+                self._snapshot.copy_before_change(counters)
             places = tuple([(found, found.add(needs[found.metric])) for found in counters])
             self._outstanding[reservation.id] = (reservation, places)
         if self._created:
@@ -220,7 +220,7 @@ class Limiter:
         if not places and not self._watching:
             return True
         if self._snapshot is not None:
-            self._snapshot.keep(found for found, _ in places)
+            self._snapshot.copy_before_change(found for found, _ in places)
         changes = (0, tokens - reservation.tokens, cost - reservation.cost)
         freed = False
         for found, bucket in places:
@@ -368,7 +368,7 @@ class Limiter:
         amounts = (1, tokens, cost, 1)
         counters = [self._counters.get(each) or self._new(each) for each in ids]
         if self._snapshot is not None:
-            self._snapshot.keep(counters)
+            self._snapshot.copy_before_change(counters)
         return tuple([(found, found.add_at(at, amounts[found.metric])) for found in counters])
 
     def _new(self, limit_id: str) -> Counter:

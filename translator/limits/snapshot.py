@@ -20,7 +20,7 @@ _PART = 250
 
 
 class LimitsSnapshot:
-    """A snapshot of the `counters` by id and the `outstanding` reservations as they are now. `beside` is a
+    """A snapshot of the `counters` by id and the `outstanding` reservations as they are now. `extra_part` is a
     finished part.
     """
 
@@ -28,25 +28,25 @@ class LimitsSnapshot:
         self,
         counters: Mapping[str, Counter],
         outstanding: Iterable[tuple[Reservation, Places]],
-        beside: Mapping[str, Any] | None = None,
+        extra_part: Mapping[str, Any] | None = None,
     ) -> None:
-        self._beside = beside
+        self._extra_part = extra_part
         self._names, self._counters = list(counters), list(counters.values())
         self._outstanding = list(outstanding)
-        self._kept: dict[Counter, list[int]] = {}
+        self._copies: dict[Counter, list[int]] = {}
 
-    def keep(self, counters: Iterable[Counter]) -> None:
+    def copy_before_change(self, counters: Iterable[Counter]) -> None:
         """Copies counters that are about to change."""
         for found in counters:
-            if found not in self._kept:
-                self._kept[found] = found.state()
+            if found not in self._copies:
+                self._copies[found] = found.state()
 
     def parts(self) -> Iterator[dict[str, Any]]:
         """Yields JSON values with their unit of `money`: `counters`, states by id, or `held`, reservations with
         the steps of their buckets.
         """
-        if self._beside:
-            yield {"money": NANO_USD, **self._beside}
+        if self._extra_part:
+            yield {"money": NANO_USD, **self._extra_part}
         for begin in range(0, len(self._counters), _PART):
             part = slice(begin, begin + _PART)
             chosen = zip(self._names[part], self._counters[part], strict=True)
@@ -59,5 +59,5 @@ class LimitsSnapshot:
             }
 
     def _state(self, found: Counter) -> list[int]:
-        kept = self._kept.get(found)
-        return found.state() if kept is None else kept
+        copied = self._copies.get(found)
+        return found.state() if copied is None else copied

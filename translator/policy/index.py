@@ -386,8 +386,8 @@ class PolicyIndex:
 
     def routes(self, key: Key) -> list[Route]:
         """Returns the routes that `key` may use, sorted by model."""
-        mine = ("", key.organisation_id)
-        models = {model for organisation, model in self._routes.holder if organisation in mine}
+        owners = ("", key.organisation_id)
+        models = {model for organisation, model in self._routes.holder if organisation in owners}
         return [route for model in sorted(models) if (route := self.route(key, model)) is not None]
 
     def put_organisation(self, message: policy.Organisation) -> None:

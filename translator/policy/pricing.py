@@ -41,7 +41,7 @@ class Ceiling:
         `money.MAX`.
         """
         if not self._from <= at < self._until:
-            self._look(at)
+            self._update_rates(at)
         if self._only is not None:
             _, by_prompt, by_completion, by_request = self._only
             most = prompt * by_prompt + completion * by_completion + by_request
@@ -64,7 +64,7 @@ class Ceiling:
     def cost_of_units(self, word: str, at: float) -> int:
         """Returns nano-USD at `at` for the requested units in `word`, at most `money.MAX`."""
         if not self._from <= at < self._until:
-            self._look(at)
+            self._update_rates(at)
         units = requested_units.read(word)
         if units is None:
             return 0
@@ -73,7 +73,7 @@ class Ceiling:
             count = count // requested_units.DOCUMENTS_PER_SEARCH + 1
         return min(money.nano_usd(count * self._units.get(units.kind, 0)), money.MAX)
 
-    def _look(self, at: float) -> None:
+    def _update_rates(self, at: float) -> None:
         """Computes the rates in force at `at`, without those that another one exceeds in everything, and how long
         they hold.
         """
@@ -88,7 +88,7 @@ class Ceiling:
                 price = max(began, key=lambda each: (each.valid_from, each.version))
                 self._from = max(self._from, price.valid_from)
                 rates.update(_all(price))
-                for kind, each in _beside(price):
+                for kind, each in _unit_prices(price):
                     self._units[kind] = max(self._units.get(kind, 0), each)
         self._rates = tuple(
             each for each in rates if not any(other != each and _exceeds(other, each) for other in rates)
@@ -110,7 +110,7 @@ def _all(price: policy.Price) -> Iterator[_Rates]:
             yield _highest(tier.above, tier.rates, request)
 
 
-def _beside(price: policy.Price) -> Iterator[tuple[str, int]]:
+def _unit_prices(price: policy.Price) -> Iterator[tuple[str, int]]:
     """Yields the most that one unit costs, for each kind of requested units."""
     each = 1_000 * money.MICRO
     yield requested_units.IMAGES, max((image.price for image in price.images), default=0) * each

@@ -30,7 +30,7 @@ class Subscription:
     def __init__(self, store: PolicyStore, node: discovery.Node) -> None:
         self._store = store
         self._node = node
-        self._begun = False
+        self._started = False
 
     def opening(self) -> list[discovery.DeltaDiscoveryRequest]:
         """Returns the first requests of a stream: everything of every type, as a difference to the stored
@@ -51,8 +51,8 @@ class Subscription:
 
     def receive(self, response: discovery.DeltaDiscoveryResponse) -> Answer:
         """Applies the response, or refuses it as a whole."""
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             self._store.begin()
         request = discovery.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
         try:

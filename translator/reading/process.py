@@ -31,14 +31,14 @@ class ReadingProcess:
         """Starts the process, which a body that takes `cpu` seconds ends. Raises OSError if it cannot be
         started.
         """
-        self._sock, theirs = socket.socketpair()
+        self._sock, child_socket = socket.socketpair()
         self._sock.setblocking(False)
         try:
             # -P: import nothing from the working directory. The process has a session of its own: Ctrl-C is for
             # its parent.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "translator.reading.worker", str(os.getpid()), str(cpu)],
-                stdin=theirs.fileno(),
+                stdin=child_socket.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={"PYTHONPATH": str(_ROOT)},
@@ -49,7 +49,7 @@ class ReadingProcess:
             self._sock.close()
             raise
         finally:
-            theirs.close()
+            child_socket.close()
         self._ready = False
 
     @property

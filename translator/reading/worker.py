@@ -69,7 +69,7 @@ def _serve(sock: socket.socket, cpu: float) -> bool:
     content_type, body = _received(sock, type_size), _received(sock, size)
     if content_type is None or body is None:
         return False
-    begun = time.thread_time()  # the process's own time has the resolution of a tick while its timer runs
+    started = time.thread_time()  # the process's own time has the resolution of a tick while its timer runs
     signal.setitimer(signal.ITIMER_PROF, cpu)
     try:
         endpoint = ENDPOINTS[number]
@@ -83,7 +83,7 @@ def _serve(sock: socket.socket, cpu: float) -> bool:
         result = Result.of_refusal(wire.too_complex())
     signal.setitimer(signal.ITIMER_PROF, 0)
     last = _resident() > _LARGE
-    result = msgspec.structs.replace(result, seconds=time.thread_time() - begun, last=last)
+    result = msgspec.structs.replace(result, seconds=time.thread_time() - started, last=last)
     sock.sendall(wire.encode(result))
     return not last
 
