@@ -44,7 +44,6 @@ HELPERS = {
     "control_plane": "processes",
     "create_subprocess_exec": "processes",
     "new_database": "postgres",
-    "start_server": "postgres",
     "subprocess": "processes",
     "sync_playwright": "browser",
 }

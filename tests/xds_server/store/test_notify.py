@@ -67,6 +67,7 @@ def own_server() -> Iterator[PostgresServer]:
     server.stop()
 
 
+@pytest.mark.postgres
 async def test_a_server_that_was_away_is_found_again(own_server: PostgresServer, key_file: Path) -> None:
     url = DatabaseUrl.parse(own_server.url())
     store = Store.open(url, key_file=key_file)
