@@ -393,7 +393,7 @@ def test_a_long_event_in_many_pieces_takes_no_longer_for_it(driver: Driver, aske
     parts = [text[at : at + 10] for at in range(0, len(text), 10)]
     start = time.monotonic()
     result = streamed(driver, parts, asked=asked)
-    assert time.monotonic() - start < 5  # searching each piece with all before it takes many times as long
+    assert time.monotonic() - start < 60  # searching each piece with all before it takes many times as long
     assert result == model.stream(text, asked=asked, ends=True)
 
 
@@ -405,7 +405,7 @@ def test_what_never_ends_takes_no_longer_than_the_rest(driver: Driver, opening: 
     start = time.monotonic()
     plain(driver, [text])
     streamed(driver, [b"data: " + text])
-    assert time.monotonic() - start < 5  # reading from each one to the end takes hours
+    assert time.monotonic() - start < 60  # reading from each one to the end takes hours
 
 
 def test_a_long_plain_answer_is_searched_once(driver: Driver) -> None:
