@@ -40,7 +40,7 @@ from node_sidecar.errors import SettingsError
 from node_sidecar.preferences import located
 from node_sidecar.preferences.idle import IdleRule
 from node_sidecar.preferences.located import PreferenceError
-from node_sidecar.preferences.model import Preferences, Price, UpstreamPreference
+from node_sidecar.preferences.model import OfferPrice, Preferences, UpstreamPreference
 from node_sidecar.preferences.schedule import DAYS, Hours, Schedule
 from node_sidecar.preferences.values import (
     Bytes,
@@ -160,13 +160,13 @@ def _address(check: Callable[[str, str], str], text: str, path: located.Path) ->
         raise PreferenceError(path, str(error).removeprefix(f"{name}: ")) from error
 
 
-def _prices(given: Any, _: Mapping[str, str]) -> dict[str, Price]:
+def _prices(given: Any, _: Mapping[str, str]) -> dict[str, OfferPrice]:
     if not isinstance(given, dict):
         raise PreferenceError(("prices",), "must map models to prices, as {input: 0.20, output: 0.60}")
     prices = {}
     for model, content in given.items():
         price = located.convert(content, _Price, ("prices", str(model)), _keys)
-        prices[str(model)] = Price(int(price.input), int(price.output))
+        prices[str(model)] = OfferPrice(int(price.input), int(price.output))
     return prices
 
 

@@ -11,7 +11,7 @@ from node_sidecar.preferences.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class OfferPrice:
     """Micro-USD per million tokens: what the node earns."""
 
     input: int = 0
@@ -38,7 +38,7 @@ class Preferences:
 
     upstreams: tuple[UpstreamPreference, ...] = ()
     models: tuple[str, ...] = ("*",)
-    prices: Mapping[str, Price] = field(default_factory=dict)
+    prices: Mapping[str, OfferPrice] = field(default_factory=dict)
     concurrency: int | None = None
     queue: int = 64
     share: int = 100
@@ -54,5 +54,5 @@ class Preferences:
     def offers(self, model: str) -> bool:
         return any(fnmatchcase(model, pattern) for pattern in self.models)
 
-    def price(self, model: str) -> Price:
-        return next((price for pattern, price in self.prices.items() if fnmatchcase(model, pattern)), Price())
+    def price(self, model: str) -> OfferPrice:
+        return next((price for pattern, price in self.prices.items() if fnmatchcase(model, pattern)), OfferPrice())

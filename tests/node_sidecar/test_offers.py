@@ -3,7 +3,7 @@ from __future__ import annotations
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
 from node_sidecar.offers import MAX_OFFERS, offers
-from node_sidecar.preferences.model import Preferences, Price, UpstreamPreference
+from node_sidecar.preferences.model import OfferPrice, Preferences, UpstreamPreference
 from node_sidecar.probes.kind import Model, Observation
 from node_sidecar.probes.watch import Server
 
@@ -15,7 +15,7 @@ def _server(*models: Model, kind: str = "vllm", healthy: bool = True) -> Server:
 
 
 def test_a_model_is_offered_with_its_owners_price() -> None:
-    made, left_out = offers([_server(Model("m", 4096))], Preferences(prices={"m": Price(1, 2)}))
+    made, left_out = offers([_server(Model("m", 4096))], Preferences(prices={"m": OfferPrice(1, 2)}))
     assert made == (
         wire.Offer(
             model="m",

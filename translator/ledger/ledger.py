@@ -60,7 +60,7 @@ from translator.ledger.disk import DiskState, DiskWatch
 from translator.ledger.envoy_admin import EnvoyAdmin
 from translator.ledger.journal import Journal
 from translator.ledger.outbox import Outbox
-from translator.ledger.prices import Price, PriceBook
+from translator.ledger.prices import PriceBook, VersionedPrice
 from translator.ledger.quarantine import Quarantine
 from translator.ledger.request_histograms import RequestHistograms
 from translator.ledger.segments import Segments
@@ -171,7 +171,7 @@ class Ledger:
             self._outbox.expire(record)
         self._prices.restore(snapshot.prices)
         stored = {
-            (route, target, Price.restored(price))
+            (route, target, VersionedPrice.restored(price))
             for route, targets in snapshot.prices.items()
             for target, prices in targets.items()
             for price in prices
@@ -182,8 +182,8 @@ class Ledger:
             try:
                 if entry[0] == settlement.PRICED:
                     _, route, target, *price = entry
-                    stored.add((route, target, Price.restored(price)))
-                    self._prices.take(route, target, Price.restored(price))
+                    stored.add((route, target, VersionedPrice.restored(price)))
+                    self._prices.take(route, target, VersionedPrice.restored(price))
                     continue
                 reservation = self._settlement.replay(entry)
                 if reservation is not None:
@@ -199,7 +199,7 @@ class Ledger:
             "ledger recovered", replayed=replayed, outstanding=self._settlement.outstanding, log=list(snapshot.log)
         )
 
-    def _priced(self, route: str, target: str, price: Price) -> None:
+    def _priced(self, route: str, target: str, price: VersionedPrice) -> None:
         self._journal.append([settlement.PRICED, route, target, *price.fields])
 
     @property

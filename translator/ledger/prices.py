@@ -79,7 +79,9 @@ class Rates(NamedTuple):
         )
 
 
-class Price(msgspec.Struct, frozen=True, order=True, gc=False, array_like=True, forbid_unknown_fields=True):
+class VersionedPrice(
+    msgspec.Struct, frozen=True, order=True, gc=False, array_like=True, forbid_unknown_fields=True
+):
     """A price in the units of trunkline.policy.v1.Price; `valid_from` is Unix seconds.
 
     `rates` are empty if tokens cost only `input`, `output` and `cached_input`; otherwise they are sorted by
@@ -101,7 +103,7 @@ class Price(msgspec.Struct, frozen=True, order=True, gc=False, array_like=True, 
     images: tuple[tuple[str, int], ...] = ()
 
     @classmethod
-    def of(cls, message: policy.Price) -> Price:
+    def of(cls, message: policy.Price) -> VersionedPrice:
         base = Rates.of(0, message)
         tiers = _tiers(message.tiers)
         return cls(
@@ -128,7 +130,7 @@ class Price(msgspec.Struct, frozen=True, order=True, gc=False, array_like=True, 
         return tuple(msgspec.to_builtins(self))
 
     @classmethod
-    def restored(cls, fields: Iterable[Any]) -> Price:
+    def restored(cls, fields: Iterable[Any]) -> VersionedPrice:
         """Returns the price with these fields; earlier versions wrote only the first ones."""
         return msgspec.convert(list(fields), cls)
 
@@ -187,10 +189,10 @@ class PriceBook:
     """
 
     def __init__(self) -> None:
-        self._prices: dict[str, dict[str, dict[int, Price]]] = {}
-        self.on_change: Callable[[str, str, Price], None] = lambda route, target, price: None
+        self._prices: dict[str, dict[str, dict[int, VersionedPrice]]] = {}
+        self.on_change: Callable[[str, str, VersionedPrice], None] = lambda route, target, price: None
 
-    def at(self, route: str, target: str, start: int) -> Price | None:
+    def at(self, route: str, target: str, start: int) -> VersionedPrice | None:
         """Returns the most recent price in force at `start` (Unix seconds); None if there is none."""
         try:
             known = self._prices[route][target]
@@ -206,18 +208,18 @@ class PriceBook:
         for target in route.targets:
             known = self._prices.setdefault(route.id, {}).setdefault(target.id, {})
             for message in target.prices:
-                price = Price.of(message)
+                price = VersionedPrice.of(message)
                 if known.get(price.version) != price:
                     known[price.version] = price
                     self.on_change(route.id, target.id, price)
             for version in sorted(known)[:-_REMEMBERED]:
                 del known[version]
 
-    def take(self, route: str, target: str, price: Price) -> None:
+    def take(self, route: str, target: str, price: VersionedPrice) -> None:
         """Takes one price that was known before."""
         self._prices.setdefault(route, {}).setdefault(target, {})[price.version] = price
 
-    def entries(self) -> Iterator[tuple[str, str, Price]]:
+    def entries(self) -> Iterator[tuple[str, str, VersionedPrice]]:
         """Yields every price with its route and target."""
         for route, targets in self._prices.items():
             for target, prices in targets.items():
@@ -236,7 +238,7 @@ class PriceBook:
         for route, targets in dumped.items():
             for target, prices in targets.items():
                 known = self._prices.setdefault(route, {}).setdefault(target, {})
-                for price in map(Price.restored, prices):
+                for price in map(VersionedPrice.restored, prices):
                     known.setdefault(price.version, price)
 
 

@@ -8,7 +8,7 @@ import yaml
 from node_sidecar.errors import SettingsError
 from node_sidecar.preferences import file
 from node_sidecar.preferences.idle import IdleRule
-from node_sidecar.preferences.model import Preferences, Price, UpstreamPreference
+from node_sidecar.preferences.model import OfferPrice, Preferences, UpstreamPreference
 from node_sidecar.preferences.schedule import Hours
 
 DOCUMENTED = "\n".join(
@@ -23,7 +23,7 @@ def test_the_documented_file_is_valid_and_names_every_key() -> None:
         UpstreamPreference("http://127.0.0.1:8000", "k", "vllm"),
     )
     assert preferences.models == ("llama3*", "qwen2.5*")
-    assert preferences.prices == {"llama3:70b": Price(200_000, 600_000), "*": Price(50_000, 150_000)}
+    assert preferences.prices == {"llama3:70b": OfferPrice(200_000, 600_000), "*": OfferPrice(50_000, 150_000)}
     assert (preferences.concurrency, preferences.queue, preferences.share) == (8, 32, 50)
     assert preferences.schedule is not None
     assert preferences.schedule.hours == (
@@ -48,8 +48,8 @@ def test_an_empty_file_changes_nothing() -> None:
 
 def test_the_first_price_that_fits_counts() -> None:
     preferences = file.parse('prices: {"a*": {input: 1, output: 0}, "*": {input: 0, output: "0.000001"}}', {})
-    assert preferences.price("abc") == Price(1_000_000, 0)
-    assert preferences.price("b") == Price(0, 1)
+    assert preferences.price("abc") == OfferPrice(1_000_000, 0)
+    assert preferences.price("b") == OfferPrice(0, 1)
 
 
 def test_hours_without_quotes_mean_what_they_say() -> None:

@@ -11,7 +11,7 @@ from tests.translator.ledger.writing import START, request_line, reservation
 from translator import money
 from translator.ledger import records
 from translator.ledger.lines import RequestLine, parse
-from translator.ledger.prices import Price, PriceBook, Rates
+from translator.ledger.prices import PriceBook, Rates, VersionedPrice
 from translator.ledger.usage import Tokens
 
 
@@ -32,16 +32,16 @@ def bill(book: PriceBook, **fields: object) -> records.Bill:
 @pytest.mark.parametrize(
     ("price", "tokens", "cost"),
     [
-        (Price(0, 1, 2_000_000, 8_000_000, 500_000, 0), Tokens(1000, 400, 100, 0), 2_200_000),
-        (Price(0, 1, 20_000, 0, 20_000, 0), Tokens(20, 0, 0, 0), 400),  # an embedding
-        (Price(0, 1, 500, 0, 500, 0), Tokens(1, 0, 0, 0), 1),  # a half goes up
-        (Price(0, 1, 499, 0, 499, 0), Tokens(1, 0, 0, 0), 0),
-        (Price(0, 1, 300, 200, 0, 0), Tokens(1, 0, 1, 0), 1),  # rounded once, not per kind
-        (Price(0, 1, 0, 0, 0, 7), Tokens(5, 0, 5, 0), 7_000),
-        (Price(0, 1, 10**15, 10**15, 10**15, 10**15), Tokens(10**9, 0, 10**9, 0), money.MAX),
+        (VersionedPrice(0, 1, 2_000_000, 8_000_000, 500_000, 0), Tokens(1000, 400, 100, 0), 2_200_000),
+        (VersionedPrice(0, 1, 20_000, 0, 20_000, 0), Tokens(20, 0, 0, 0), 400),  # an embedding
+        (VersionedPrice(0, 1, 500, 0, 500, 0), Tokens(1, 0, 0, 0), 1),  # a half goes up
+        (VersionedPrice(0, 1, 499, 0, 499, 0), Tokens(1, 0, 0, 0), 0),
+        (VersionedPrice(0, 1, 300, 200, 0, 0), Tokens(1, 0, 1, 0), 1),  # rounded once, not per kind
+        (VersionedPrice(0, 1, 0, 0, 0, 7), Tokens(5, 0, 5, 0), 7_000),
+        (VersionedPrice(0, 1, 10**15, 10**15, 10**15, 10**15), Tokens(10**9, 0, 10**9, 0), money.MAX),
     ],
 )
-def test_cost(price: Price, tokens: Tokens, cost: int) -> None:
+def test_cost(price: VersionedPrice, tokens: Tokens, cost: int) -> None:
     assert price.cost(tokens) == cost
 
 
@@ -92,7 +92,7 @@ KINDS = Tokens(
     ],
 )  # fmt: skip
 def test_cost_of_each_kind_of_tokens(price: policy.Price, tokens: Tokens, thousandths: int) -> None:
-    assert Price.of(price).cost(tokens) == money.nano_usd(thousandths)
+    assert VersionedPrice.of(price).cost(tokens) == money.nano_usd(thousandths)
 
 
 IMAGES = [
@@ -131,7 +131,7 @@ IMAGES = [
     ],
 )
 def test_cost_of_units_beside_tokens(price: policy.Price, units: dict[str, Any], nano_usd: int) -> None:
-    assert Price.of(price).cost(Tokens(0, 0, 0, 0, **units)) == nano_usd
+    assert VersionedPrice.of(price).cost(Tokens(0, 0, 0, 0, **units)) == nano_usd
 
 
 def test_the_price_at_the_requests_start_also_after_it_was_replaced() -> None:
@@ -260,16 +260,16 @@ FULL = policy.Price(
     ],
 )
 def test_the_cost_of_every_unit(tokens: Tokens, micro_usd: float) -> None:
-    price = Price.of(FULL)
+    price = VersionedPrice.of(FULL)
     assert price.cost(tokens) == round(micro_usd * 1_000) + 5_000
-    restored = Price.restored(orjson.loads(orjson.dumps(price.fields)))
+    restored = VersionedPrice.restored(orjson.loads(orjson.dumps(price.fields)))
     assert (restored, restored.cost(tokens)) == (price, price.cost(tokens))
 
 
 @given(*[st.integers(0, 1 << 30)] * 3, st.lists(st.integers(0, 100_000), min_size=8, max_size=8))
 def test_three_rates_cost_what_all_of_them_do(input_: int, output: int, cached: int, counts: list[int]) -> None:
     message = policy.Price(version=1, input=input_, output=output, cached_input=cached)
-    price = Price.of(message)
+    price = VersionedPrice.of(message)
     read, write, write_1h, heard, more, thought, spoken, text = counts
     tokens = Tokens(
         read + write + write_1h + heard + more, read, thought + spoken + text, thought, cache_write=write,
@@ -280,4 +280,4 @@ def test_three_rates_cost_what_all_of_them_do(input_: int, output: int, cached: 
 
 
 def test_a_price_of_an_earlier_version_is_restored() -> None:
-    assert Price.restored([7, 1, 2, 8, 1, 5]) == Price(7, 1, 2, 8, 1, 5)
+    assert VersionedPrice.restored([7, 1, 2, 8, 1, 5]) == VersionedPrice(7, 1, 2, 8, 1, 5)

@@ -8,7 +8,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator.ledger.test_prices import FULL, MILLION
 from translator import money
-from translator.ledger.prices import Price
+from translator.ledger.prices import VersionedPrice
 from translator.ledger.usage import Tokens
 from translator.policy.pricing import Ceiling
 
@@ -55,7 +55,7 @@ def test_no_split_of_the_reserved_tokens_costs_more(
         audio_output=data.draw(made),
         tier=data.draw(st.sampled_from(["", "flex", "priority", "batch"])),
     )
-    assert ceiling.cost(prompt, completion, 0) >= max(Price.of(each).cost(tokens) for each in prices)
+    assert ceiling.cost(prompt, completion, 0) >= max(VersionedPrice.of(each).cost(tokens) for each in prices)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_no_split_of_the_reserved_tokens_costs_more(
 def test_what_is_asked_for_beside_text_is_reserved(beside: str, tokens: Tokens) -> None:
     ceiling = Ceiling([policy.Target(id="a", prices=[FULL]), policy.Target(id="b")])
     reserved = ceiling.cost(0, 0, 0) + ceiling.cost_of_units(beside, 0)
-    cost = Price.of(FULL).cost(tokens)
+    cost = VersionedPrice.of(FULL).cost(tokens)
     assert cost <= reserved <= 5 * cost
     assert (ceiling.cost(0, 0, 0), ceiling.cost_of_units("", 0)) == (5 * money.MICRO, 0)
 
