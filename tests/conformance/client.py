@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Set as AbstractSet
 from dataclasses import dataclass
+from typing import Self, TypedDict
 
 from trunkline_proto.xds.v1 import discovery_pb2
 
@@ -24,7 +25,14 @@ class Update:
     nonce: str
     resources: Mapping[str, str]
     versions: Mapping[str, str]
-    removed: frozenset[str]
+    removed: AbstractSet[str]
+    version: str
+
+
+class Known(TypedDict):
+    """What a client that comes back says of an update; each variant takes its own part of it."""
+
+    held: Mapping[str, str]
     version: str
 
 
@@ -37,11 +45,13 @@ class Client(ABC):
         self.probes = 0
 
     @classmethod
-    async def connect(cls, server: Server) -> Client:
+    async def connect(cls, server: Server) -> Self:
         return cls(await server.connect(cls.mode))
 
     @abstractmethod
-    async def subscribe(self, type_url: str, *names: str, **more: object) -> None:
+    async def subscribe(
+        self, type_url: str, *names: str, held: Mapping[str, str] | None = None, version: str = ""
+    ) -> None:
         """Ask for more names; none at all is the legacy wildcard of a first request."""
 
     @abstractmethod
@@ -93,7 +103,12 @@ class DeltaClient(Client):
     mode = "delta"
 
     async def subscribe(
-        self, type_url: str, *names: str, held: Mapping[str, str] | None = None, nonce: str = "", **_: object
+        self,
+        type_url: str,
+        *names: str,
+        held: Mapping[str, str] | None = None,
+        version: str = "",
+        nonce: str = "",
     ) -> None:
         request = discovery_pb2.DeltaDiscoveryRequest(
             node=self.node(),
@@ -138,7 +153,9 @@ class SotwClient(Client):
         self.nonces[type_url] = update.nonce
         return update
 
-    async def subscribe(self, type_url: str, *names: str, version: str = "", **_: object) -> None:
+    async def subscribe(
+        self, type_url: str, *names: str, held: Mapping[str, str] | None = None, version: str = ""
+    ) -> None:
         if version:
             self.versions[type_url] = version
         self.names[type_url] = [*self.names.get(type_url, []), *names]

@@ -24,4 +24,5 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
 @pytest.fixture(params=[DeltaClient, SotwClient], ids=["delta", "sotw"])
 def variant(request: pytest.FixtureRequest) -> type[Client]:
     """For cases that hold in both variants of the protocol."""
-    return request.param
+    variant: type[Client] = request.param
+    return variant

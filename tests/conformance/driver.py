@@ -16,6 +16,7 @@ from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.errors import ProtocolError
+from xds_server.protocol.push import Push
 from xds_server.protocol.returning import ReturningClients
 from xds_server.protocol.snapshot import Resource, ResourceSnapshot
 from xds_server.protocol.sotw import SotwStream
@@ -23,7 +24,10 @@ from xds_server.transport.ads import SERVER_OPTIONS, SERVICE, AdsServer
 
 Request = discovery_pb2.DeltaDiscoveryRequest | discovery_pb2.DiscoveryRequest
 Response = discovery_pb2.DeltaDiscoveryResponse | discovery_pb2.DiscoveryResponse
-RESPONSES = {"delta": discovery_pb2.DeltaDiscoveryResponse, "sotw": discovery_pb2.DiscoveryResponse}
+RESPONSES: Mapping[str, type[Response]] = {
+    "delta": discovery_pb2.DeltaDiscoveryResponse,
+    "sotw": discovery_pb2.DiscoveryResponse,
+}
 Content = Mapping[str, Mapping[str, str]]
 
 
@@ -38,6 +42,15 @@ def snapshot_of(revision: int, content: Content) -> ResourceSnapshot:
             for type_url, names in content.items()
         },
     )
+
+
+def requested(stream: DeltaStream | SotwStream, request: Request) -> list[Push]:
+    """Gives the stream a request of its variant."""
+    if isinstance(stream, DeltaStream):
+        assert isinstance(request, discovery_pb2.DeltaDiscoveryRequest)
+        return stream.on_request(request)
+    assert isinstance(request, discovery_pb2.DiscoveryRequest)
+    return stream.on_request(request)
 
 
 class Session(ABC):
@@ -119,7 +132,7 @@ class CoreSession(Session):
         self.incoming: deque[bytes] = deque()
 
     async def send(self, request: Request) -> None:
-        self.incoming += [push.payload for push in self.stream.on_request(request)]
+        self.incoming += [push.payload for push in requested(self.stream, request)]
 
     async def receive(self) -> Response:
         assert self.incoming, "the server had nothing to say"
@@ -127,7 +140,7 @@ class CoreSession(Session):
 
     async def refusal(self, request: Request) -> str:
         with pytest.raises(ProtocolError) as refused:
-            self.stream.on_request(request)
+            requested(self.stream, request)
         return str(refused.value)
 
     async def close(self) -> None:
@@ -171,7 +184,7 @@ class GrpcServer(Server):
     async def _stop(self) -> None:
         self.ads.close()
         for channel in self.channels:
-            await channel.close()
+            await channel.close(None)
         self.channels.clear()
         await self.server.stop(0.1)
 
@@ -179,11 +192,11 @@ class GrpcServer(Server):
 class GrpcSession(Session):
     def __init__(self, channel: grpc.aio.Channel, mode: str) -> None:
         method = {"delta": "DeltaAggregatedResources", "sotw": "StreamAggregatedResources"}[mode]
-        self.call = channel.stream_stream(
+        self.call: grpc.aio.StreamStreamCall[Request, Response] = channel.stream_stream(
             f"/{SERVICE}/{method}",
             request_serializer=lambda request: request.SerializeToString(),
             response_deserializer=RESPONSES[mode].FromString,
-        )()
+        )(None)
 
     async def send(self, request: Request) -> None:
         await self.call.write(request)
@@ -191,7 +204,7 @@ class GrpcSession(Session):
     async def receive(self) -> Response:
         async with asyncio.timeout(20):
             response = await self.call.read()
-        assert response is not grpc.aio.EOF, "the server ended the stream"
+        assert isinstance(response, Response), "the server ended the stream"
         return response
 
     async def refusal(self, request: Request) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from trunkline_proto.xds.v1 import discovery_pb2
 
-from tests.conformance.driver import RESPONSES, Content, Request, snapshot_of
+from tests.conformance.driver import RESPONSES, Content, Request, Response, requested, snapshot_of
 from xds_server.protocol.bounds import ResponseBounds
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
+from xds_server.protocol.push import Push
 from xds_server.protocol.returning import ReturningClients
 from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, ResourceSnapshot
 from xds_server.protocol.sotw import SotwStream
@@ -44,7 +46,7 @@ class Model:
             else SotwStream(self.snapshot, self.encoder, secret=b"s", returning=self.returning)
         )
         self.requests: deque[Request] = deque()
-        self.responses: deque[discovery_pb2.DeltaDiscoveryResponse | discovery_pb2.DiscoveryResponse] = deque()
+        self.responses: deque[Response] = deque()
         self.unanswered: Counter[str] = Counter()
         self.nonces: dict[str, str] = {}
         self.introduced = False
@@ -114,7 +116,7 @@ class Model:
         before, self.snapshot = self.snapshot, snapshot_of(self.snapshot.revision + 1, content)
         self.deliver(self.stream.on_snapshot(self.snapshot, changes_between(before, self.snapshot)))
 
-    def deliver(self, pushes: list) -> None:
+    def deliver(self, pushes: list[Push]) -> None:
         for push in pushes:
             self.unanswered[push.type_url] += 1
             assert self.unanswered[push.type_url] == 1, f"two unanswered pushes of {push.type_url}"
@@ -126,7 +128,7 @@ class Model:
             pending = next((t.unanswered for t in self.stream.progress() if t.type_url == request.type_url), "")
             if pending and request.response_nonce == pending:
                 self.unanswered[request.type_url] -= 1
-            self.deliver(self.stream.on_request(request))
+            self.deliver(requested(self.stream, request))
 
     def client_step(self) -> None:
         if not self.responses:
@@ -134,7 +136,7 @@ class Model:
         response = self.responses.popleft()
         type_url = response.type_url
         self.nonces[type_url] = response.nonce
-        if self.mode == "delta":
+        if isinstance(response, discovery_pb2.DeltaDiscoveryResponse):
             update = {r.name: (r.version, r.resource.value.decode().split("=", 1)[1]) for r in response.resources}
         else:
             pairs = (any_.value.decode().split("=", 1) for any_ in response.resources)
@@ -152,7 +154,7 @@ class Model:
                 )
             )
 
-    def apply(self, type_url: str, update: dict, response: object) -> None:
+    def apply(self, type_url: str, update: Mapping[str, tuple[str, str]], response: Response) -> None:
         state = self.state[type_url]
         if isinstance(response, discovery_pb2.DiscoveryResponse):
             self.versions[type_url] = response.version_info
@@ -211,10 +213,10 @@ steps = st.lists(
 @pytest.mark.parametrize("mode", ["delta", "portions", "sotw"])
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=steps, final=contents("1", "2", "3"))
-def test_any_interleaving_converges(mode: str, steps: list[tuple], final: Content) -> None:
+def test_any_interleaving_converges(mode: str, steps: list[tuple[object, ...]], final: Content) -> None:
     model = Model(mode)
     for name, *arguments in steps:
-        getattr(model, name)(*arguments)
+        getattr(model, str(name))(*arguments)
     model.publish(final)
     model.drain()
     model.check()

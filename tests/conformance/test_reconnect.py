@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.client import Client, DeltaClient, SotwClient, Update
+from tests.conformance.client import Client, DeltaClient, Known, SotwClient, Update
 from tests.conformance.driver import Server
 from xds_server.protocol.snapshot import CLUSTER, ENDPOINT
 
 
-def held(update: Update) -> dict[str, object]:
+def held(update: Update) -> Known:
     """What a client says of `update` when it comes back, in either variant."""
     return {"held": update.versions, "version": update.version}
 
