@@ -41,7 +41,9 @@ def run_all(directory: Path) -> Run:
         python, node = installing.submit(environments.python), installing.submit(environments.node)
 
         def run(client: Client) -> dict[str, Any]:
-            place = (node_program, node.result()) if client.is_node else (python.result(), environments.PYTHON)
+            place: tuple[str | Path, Path] = (
+                (node_program, node.result()) if client.is_node else (python.result(), environments.PYTHON)
+            )
             return _results_of(client, *place, running, directory)
 
         with gateway(directory, [client.name for client in CLIENTS]) as running:

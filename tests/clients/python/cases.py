@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 BASE_URL = os.environ["BASE_URL"]
 API_KEY = os.environ["API_KEY"]
@@ -29,12 +29,14 @@ WEATHER = {
     "additionalProperties": False,
 }
 
+_Result = TypeVar("_Result")
+
 _cases: dict[str, Callable[[], Any]] = {}
 #: One event loop for all cases, because clients keep their connections for it.
 _loop = asyncio.Runner()
 
 
-def case(function: Callable[[], Any]) -> Callable[[], Any]:
+def case(function: Callable[[], _Result]) -> Callable[[], _Result]:
     """Makes a function, which may be a coroutine's, the case of its name."""
     _cases[function.__name__] = function
     return function
@@ -54,7 +56,7 @@ def caught(function: Callable[[], Any]) -> list[Any]:
     return ["nothing", None]
 
 
-def twice_at_once(function: Callable[[], Any]) -> list[Any]:
+def twice_at_once(function: Callable[[], _Result]) -> list[_Result]:
     """Calls `function` in two threads; returns both results."""
     with ThreadPoolExecutor(2) as threads:
         return [future.result() for future in [threads.submit(function), threads.submit(function)]]

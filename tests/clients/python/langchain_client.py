@@ -67,7 +67,7 @@ def tools_streamed() -> list[Any]:
 
 @case
 def structured() -> dict[str, Any]:
-    made: Any = model.with_structured_output(Answer).invoke(PROMPT)
+    made: Answer = model.with_structured_output(Answer).invoke(PROMPT)
     return made.model_dump()
 
 

@@ -72,7 +72,9 @@ def tools() -> list[Any]:
     (call,) = asked.tool_calls
     assert call.type == "function"
     returned = {"role": "tool", "tool_call_id": call.id, "content": weather(**json.loads(call.function.arguments))}
-    final = client.chat.completions.create(model="gpt-4.1", messages=[*MESSAGES, asked, returned], tools=[tool])
+    # The SDK takes its own answers back, which its types leave out.
+    given: list[Any] = [*MESSAGES, asked, returned]
+    final = client.chat.completions.create(model="gpt-4.1", messages=given, tools=[tool])
     return [call.function.name, json.loads(call.function.arguments), final.choices[0].message.content]
 
 
