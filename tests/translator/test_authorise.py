@@ -28,7 +28,9 @@ def ask(body: object = None, *, store: PolicyStore | None = None, **options: Any
     content = (
         body if isinstance(body, bytes) else json.dumps({"model": "gpt-4.1"} if body is None else body).encode()
     )
-    return authoriser(store).decide(asked(content, **options))
+    decided = authoriser(store).decide(asked(content, **options))
+    assert isinstance(decided, Allowed)
+    return decided
 
 
 def admit(**options: Any) -> Admitted:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
@@ -9,7 +11,6 @@ from translator import log_context
 from translator.ledger.records import expired
 from translator.limits import Reservation
 from translator.metering import label
-from translator.policy.index import quote
 
 COUNTS = st.integers(0, 10**12)
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)

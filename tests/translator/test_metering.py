@@ -72,7 +72,9 @@ class Edge:
         if max_price:
             headers[b"x-trunkline-max-price"] = max_price
         body = values.pop("body", None) or json.dumps({"model": "gpt-4.1", **values}).encode()
-        return self._authoriser.decide(Request(method, target, headers, body))
+        decided = self._authoriser.decide(Request(method, target, headers, body))
+        assert isinstance(decided, Allowed)
+        return decided
 
     def refused(self, *args: Any, **values: Any) -> Refusal:
         with pytest.raises(Refusal) as caught:
@@ -88,7 +90,7 @@ def reserved(allowed: Allowed) -> Reservation:
     return reservation
 
 
-def limit(metric: policy.Metric, amount: int, per: int = 0, **more: Any) -> policy.Limit:
+def limit(metric: policy.Metric.ValueType, amount: int, per: int = 0, **more: Any) -> policy.Limit:
     return policy.Limit(metric=metric, amount=amount, per_seconds=per, **more)
 
 
@@ -281,7 +283,7 @@ def test_a_budget_that_does_not_suffice_names_itself_and_when_it_renews() -> Non
         (COST, 60, "insufficient_quota"),
     ],
 )
-def test_what_is_a_budget_and_what_a_rate(metric: policy.Metric, per: int, code: str) -> None:
+def test_what_is_a_budget_and_what_a_rate(metric: policy.Metric.ValueType, per: int, code: str) -> None:
     amount = {TOKENS: 1_100, REQUESTS: 1, COST: 1_100}[metric]
     tried = edge(key=(limit(metric, amount, per),), prices=(policy.Price(output=1_000_000),))
     tried.ask(max_tokens=1_000)
@@ -291,7 +293,7 @@ def test_what_is_a_budget_and_what_a_rate(metric: policy.Metric, per: int, code:
 
 
 @pytest.mark.parametrize("metric", [TOKENS, COST])
-def test_a_request_that_is_too_large_for_the_whole_limit_is_told_so(metric: policy.Metric) -> None:
+def test_a_request_that_is_too_large_for_the_whole_limit_is_told_so(metric: policy.Metric.ValueType) -> None:
     tried = edge(key=(limit(metric, 500, 60),), prices=(policy.Price(output=1_000_000),))
     refused = tried.refused(max_tokens=1_000)
     assert "Lower max_tokens" in refused.message

@@ -23,7 +23,9 @@ def _service(store: PolicyStore) -> Service:
 
 def get(target: bytes, store: PolicyStore | None = None, key: bytes = b"key_ci", method: str = "GET") -> Response:
     service = _service(store or policies.default_store())
-    return service.handle(Request(method, target, {b"x-trunkline-key": key}))
+    response = service.handle(Request(method, target, {b"x-trunkline-key": key}))
+    assert isinstance(response, Response)
+    return response
 
 
 def content(response: Response) -> Any:

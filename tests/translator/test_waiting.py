@@ -55,7 +55,7 @@ class Translator:
 
     def ask(self, *numbers: int, value: str = policies.VALUE, model: str = "gpt-4.1", user: str = "") -> None:
         body = {"model": model, "messages": [], **({"user": user} if user else {})}
-        asked = [check(each, body, value=value, **{"x-request-id": f"id-{each}"}) for each in numbers]
+        asked = [check(each, body, value=value, x_request_id=f"id-{each}") for each in numbers]
         self._written(self.session.receive(b"".join(asked)))
 
     def end(self, number: int) -> None:
@@ -154,7 +154,7 @@ async def test_nobody_overtakes() -> None:
     await one.settled()
     # The notice and the next check arrive together: the place is for the waiting request.
     body = {"model": "gpt-4.1", "messages": []}
-    data = end_notice(1, "id-1") + check(3, body, **{"x-request-id": "id-3"})
+    data = end_notice(1, "id-1") + check(3, body, x_request_id="id-3")
     one._written(one.session.receive(data))
     assert await one.settled() == {1: 200, 2: 200, 3: 102}
 
@@ -317,7 +317,7 @@ async def test_priority_and_weight_decide_who_is_next() -> None:
     one.ask(1)
     one.ask(*range(10, 14), value=policies.OTHER_VALUE)
     one.ask(*range(20, 24), value=policies.VALUE + "h")
-    running, order = 1, []
+    running, order = 1, list[int]()
     for _ in range(8):
         one.end(running)
         statuses = await one.settled()

@@ -76,7 +76,7 @@ def test_off_by_default_and_byte_for_byte() -> None:
 def test_a_target_gets_what_the_client_said(
     settings: dict[str, Any], path: str, space: str, *, stream: bool
 ) -> None:
-    said = {
+    said: dict[str, object] = {
         "tools": [{"type": "function", "parameters": {"type": "object", "b": 1, "a": {"d": 1, "c": 2}}}],
         **HELLO,
     }

@@ -10,7 +10,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.translator.checks.test_frames import check, encoded, notice
-from translator.checks.frames import ASKED, Admitted, Allowed, Kind, refused
+from translator.checks.frames import ASKED, Admitted, Allowed, Copied, Kind, refused
 from translator.checks.session import CheckSession, Later
 from translator.errors import MalformedFrameError
 from translator.message import Request, Response
@@ -39,6 +39,9 @@ class Decider:
 
     def end(self, request_id: str) -> None:
         self.done.append(request_id)
+
+    def copied(self, copy: Copied) -> None:
+        self.done.append(copy.token)
 
     def response_created(self, text: str) -> None:
         self.done.append(text)

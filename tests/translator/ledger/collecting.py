@@ -53,7 +53,11 @@ class Collector(ledger_grpc.LedgerServicer):
             missing = ids - self.records.keys()
             raise AssertionError(f"{len(missing)} records are missing, e.g. {min(missing)}") from None
 
-    async def Append(self, request, context):  # type: ignore[no-untyped-def,override]
+    async def Append(
+        self,
+        request: ledger.AppendRequest,
+        context: grpc.aio.ServicerContext[ledger.AppendRequest, ledger.AppendResponse],
+    ) -> ledger.AppendResponse:
         metadata = dict(context.invocation_metadata() or ())
         self.tokens.append(str(metadata.get("authorization", "")))
         bad = [record for record in request.records if record.id in self.refuse]

@@ -261,8 +261,8 @@ async def test_the_start_of_the_envoy_behind_the_admin_socket(tmp_path: Path, lo
     limiter = new_limiter()
     admin = await log.serve_admin(tmp_path / "admin.sock")
     # Nothing expires by its age here, even if the process ran for long.
-    options = {"envoy_admin_socket": tmp_path / "admin.sock", "reservation_expiry": 1e9}
-    async with running(tmp_path, limiter, **options) as ledger:
+    admin_socket = tmp_path / "admin.sock"
+    async with running(tmp_path, limiter, envoy_admin_socket=admin_socket, reservation_expiry=1e9) as ledger:
         started = time.time() - time.monotonic() + float(Path("/proc/self/stat").read_text().split()[21]) / 100
         ledger.reserved(reserve(limiter, "before", started - 1))
         ledger.reserved(reserve(limiter, "after", started + 1))

@@ -45,8 +45,10 @@ def test_cost(price: VersionedPrice, tokens: Tokens, cost: int) -> None:
     assert price.cost(tokens) == cost
 
 
-RATES = {"input": 1_000, "output": 2_000, "cached_input": 100, "cache_write": 1_250, "cache_write_1h": 2_000}
-EVERY = RATES | {"reasoning": 3_000, "audio_input": 10_000, "audio_output": 20_000}
+EVERY = policy.Price(
+    input=1_000, output=2_000, cached_input=100, cache_write=1_250, cache_write_1h=2_000, reasoning=3_000,
+    audio_input=10_000, audio_output=20_000,
+)  # fmt: skip
 KINDS = Tokens(
     1_000, 100, 500, 50, cache_write=200, cache_write_1h=30, audio_input=7, audio_output=9
 )  # fmt: skip
@@ -56,7 +58,7 @@ KINDS = Tokens(
     ("price", "tokens", "thousandths"),
     [
         (
-            policy.Price(**EVERY),
+            EVERY,
             KINDS,
             663 * 1_000 + 100 * 100 + 200 * 1_250 + 30 * 2_000 + 7 * 10_000
             + 441 * 2_000 + 50 * 3_000 + 9 * 20_000,

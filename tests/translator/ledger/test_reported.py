@@ -93,7 +93,9 @@ def test_whatever_a_target_says_counts_are_counts(facts: dict[str, object], wrap
     assert found.text >= 0
 
 
-_COUNTS = st.integers(0, 20) | st.sampled_from([None, -1, 1.5, MAX_TOKENS, MAX_TOKENS + 1, "3", True, {}])
+_COUNTS: st.SearchStrategy[object] = st.integers(0, 20) | st.sampled_from(
+    [None, -1, 1.5, MAX_TOKENS, MAX_TOKENS + 1, "3", True, {}]
+)
 _DETAILS = st.none() | st.dictionaries(
     st.sampled_from(["cached_tokens", "audio_tokens", "reasoning_tokens", "cache_write_tokens", "more"]), _COUNTS
 )
@@ -133,7 +135,8 @@ def test_the_quick_way_reads_what_the_lenient_one_reads(
 @pytest.mark.parametrize("sides", [("prompt", "completion"), ("input", "output")])
 def test_what_most_answers_report_is_read_quickly(sides: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer_facts, "_read_any", None)
-    usage = {f"{side}_tokens": 9 for side in sides} | {"total_tokens": 20}
+    usage: dict[str, int | dict[str, int]] = {f"{side}_tokens": 9 for side in sides}
+    usage |= {"total_tokens": 20}
     usage |= {f"{sides[0]}_tokens_details": {"cached_tokens": 3, "audio_tokens": 1, "text_tokens": 5}}
     usage |= {f"{sides[1]}_tokens_details": {"reasoning_tokens": 2, "accepted_prediction_tokens": 0}}
     found = read(json.dumps({"usage": usage, "tier": "default", "text": 30, "deltas": 9}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given, strategies as st
@@ -57,7 +57,7 @@ async def scraped(of: RequestHistograms) -> dict[tuple[str, frozenset[tuple[str,
     }
 
 
-def value(told: Any, name: str, **labels: str) -> float | None:
+def value(told: Mapping[tuple[str, frozenset[tuple[str, str]]], float], name: str, **labels: str) -> float | None:
     return told.get((name, frozenset(labels.items())))
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from hypothesis import given, strategies as st
@@ -91,6 +91,11 @@ def test_the_service_tier_comes_from_the_answer() -> None:
     assert tokens_of(usage=facts) == Tokens(9, 0, 4, 0, tier="flex")
 
 
+class _Bytes(TypedDict):
+    bytes_in: int
+    bytes_out: int
+
+
 _COUNTS = st.integers(0, 40)
 _SOME = st.none() | _COUNTS
 _INPUTS = st.fixed_dictionaries({"cached_tokens": _SOME, "audio_tokens": _SOME, "cache_write_tokens": _SOME})
@@ -113,7 +118,7 @@ def test_a_report_in_the_usual_form_is_billed_as_any_other(
     values: tuple[Any, ...],
     unlisted: int,
     beside: dict[str, Any],
-    line: dict[str, int],
+    line: _Bytes,
 ) -> None:
     counts = {name: value for name, value in zip(names, values, strict=True) if value is not None}
     usage = {**counts, "total_tokens": max(0, values[0] + (values[1] or 0) + unlisted)}

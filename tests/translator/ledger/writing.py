@@ -29,7 +29,7 @@ def noted(reserved: Reservation, model: str = "") -> str:
     return log_context.written(reserved, log_context.parties(*whose, model or reserved.model))
 
 
-def request_line(request_id: str, reserved: Reservation | None = None, **fields: object) -> bytes:
+def request_line(request_id: str, reserved: Reservation | None = None, /, **fields: object) -> bytes:
     """Returns the line of a plain answer of 200 with 10 + 5 tokens, changed by `fields`; without `reserved`, of
     what `reservation` returns.
     """

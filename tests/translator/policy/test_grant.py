@@ -37,11 +37,12 @@ def test_a_change_of_the_policy_makes_another_one(of: str) -> None:
     before = grant(store)
     assert before is not None
     assert before.applicable.limits == ()
-    message, url = {
+    messages: dict[str, tuple[policy.Organisation | policy.Key | policy.Route, str]] = {
         "organisation": (policies.organisation(), policies.ORGANISATION),
         "key": (policies.key(), policies.KEY),
         "route": (policies.route(), policies.ROUTE),
-    }[of]
+    }
+    message, url = messages[of]
     message.limits.append(REQUESTS)
     store.apply(policies.response(url, message))
     after = grant(store)

@@ -133,8 +133,10 @@ def test_no_rebate_of_a_providers_cache_is_counted_on_but_a_surcharge_is() -> No
 )
 def test_what_is_asked_for_beside_text_is_reserved(word: str, nano_usd: int) -> None:
     images = [policy.ImagePrice(name=name, price=price) for name, price in (("low", 11_000), ("high", 167_000))]
-    prices = {"character": 15 * MILLION, "search_unit": 2_000, "audio_second_output": 200 * MILLION}
-    full = policy.Price(**prices, audio_second_input=100 * MILLION, images=images)
+    full = policy.Price(
+        character=15 * MILLION, search_unit=2_000, audio_second_output=200 * MILLION,
+        audio_second_input=100 * MILLION, images=images,
+    )  # fmt: skip
     ceiling = Ceiling(
         [policy.Target(id="a", prices=[full]), policy.Target(id="b", prices=[policy.Price(input=1)])]
     )

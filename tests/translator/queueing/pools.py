@@ -92,7 +92,7 @@ class Pool:
         number = next(self._numbers)
         self._owners[number] = name
         body = {"model": "gpt-4.1", "messages": []}
-        asked = check(number, body, value=key_of(name), **{"x-request-id": f"id-{number}"})
+        asked = check(number, body, value=key_of(name), x_request_id=f"id-{number}")
         self.translator._written(self.translator.session.receive(asked))
         for waiter, seconds, forecast in self.translator.room.positions() if number % 20 == 0 else ():
             if waiter.about.request_id == f"id-{number}" and forecast.seconds is not None:

@@ -39,6 +39,7 @@ def simulate(
     events: list[tuple[float, int, Flow | None]] = []
     free = slots
     last_served: dict[str, float] = {}
+    flow: Flow | None
     for flow, rate in offered.items():
         heapq.heappush(events, (chance.expovariate(rate), next(numbers), flow))
     while events:

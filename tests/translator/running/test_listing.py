@@ -63,6 +63,9 @@ class Gateway:
     async def _cancel(self, request_id: str) -> Progress | None:
         return next((each for each in self.envoy or () if each.request_id == request_id), None)
 
+    async def quotas(self) -> Sequence[bytes]:
+        return ()
+
     async def list(self, **wanted: Any) -> pb.AttendRequest:
         listing = pb.Listing(**{"limit": 10, **wanted})
         return await self.listings.answer(pb.AttendResponse(number=7, list=listing))
