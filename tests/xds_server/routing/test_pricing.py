@@ -49,5 +49,5 @@ def test_a_request_costs_what_it_is_billed(
         audio_output=audio_out, images=images, audio_in_ms=in_ms, audio_out_ms=out_ms, characters=characters,
         search_units=searches, tier=tier,
     )  # fmt: skip
-    billed = billing.Price.of(PRICE(price)).cost(tokens)
+    billed = billing.VersionedPrice.of(PRICE(price)).cost(tokens)
     assert abs(Tariff(price).nano_usd(used) - billed) <= 1
