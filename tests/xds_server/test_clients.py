@@ -34,9 +34,18 @@ class Client:
         )
         self.answer()
 
-    def request(self, **fields: object) -> None:
-        fields = {"type_url": CLUSTER, **fields}
-        self.pushes += self.stream.on_request(discovery_pb2.DeltaDiscoveryRequest(**fields))
+    def request(
+        self,
+        *,
+        type_url: str = CLUSTER,
+        node: discovery_pb2.Node | None = None,
+        response_nonce: str = "",
+        error_detail: discovery_pb2.Status | None = None,
+    ) -> None:
+        request = discovery_pb2.DeltaDiscoveryRequest(
+            type_url=type_url, node=node, response_nonce=response_nonce, error_detail=error_detail
+        )
+        self.pushes += self.stream.on_request(request)
         self.registry.observe(self.stream, self.peer)
 
     def publish(self, revision: int) -> None:

@@ -44,7 +44,7 @@ async def test_another_sites_page_changes_nothing(gateway: Gateway, headers: dic
 async def test_every_method_that_changes_asks_for_it(gateway: Gateway, method: str) -> None:
     browser = await gateway.set_up()
     path = next(each.template.replace("{", "").replace("}", "") for each in TABLE.bindings if each.verb == method)
-    body = {} if method != "DELETE" else None
+    body: dict[str, object] | None = {} if method != "DELETE" else None
     assert (await browser(method, path, body, {"x-trunkline-csrf": ""})).code == "permission_denied"
 
 

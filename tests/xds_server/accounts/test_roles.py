@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as pb, console_pb2
+from trunkline_proto.policy.v1 import policy_pb2
 
 from tests.xds_server.accounts.conftest import Gateway, serving
 from tests.xds_server.accounts.people import Town, town
@@ -145,7 +146,7 @@ async def test_each_method_as(person: str, gateway: Gateway) -> None:
 async def test_another_organisations_objects_are_as_if_they_did_not_exist(gateway: Gateway, what: str) -> None:
     found = await town(gateway)
     owner = found.stub("owner")
-    calls = {
+    calls: dict[str, list[Callable[[str], Awaitable[object]]]] = {
         "key": [
             lambda ref: owner.UpdateKey(pb.UpdateKeyRequest(id=ref, name="x")),
             lambda ref: owner.RotateKey(pb.RotateKeyRequest(id=ref)),
@@ -155,9 +156,9 @@ async def test_another_organisations_objects_are_as_if_they_did_not_exist(gatewa
             lambda ref: owner.UpdateNode(pb.UpdateNodeRequest(node_id=ref, drained=True)),
             lambda ref: owner.RemoveNode(pb.RemoveNodeRequest(node_id=ref)),
         ],
-    }[what]
+    }
     foreign = found.keys["foreign"] if what == "key" else found.nodes["foreign"]
-    for call in calls:
+    for call in calls[what]:
         for reference in (foreign, "other/ci", "other/node-foreign", "node-foreign", "no-such-thing"):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(reference)
@@ -196,7 +197,7 @@ async def test_a_member_does_as_they_like_with_their_own_and_nothing_else(gatewa
     own = found.keys["own"]
     assert (await member.UpdateKey(pb.UpdateKeyRequest(id="mine", name="laptop"))).key.name == "laptop"
     assert (await member.RotateKey(pb.RotateKeyRequest(id=own))).value.startswith("sk-tl-")
-    limit = pb.Key(limits=[{"metric": 1, "per_seconds": 60, "amount": 5}]).limits
+    limit = pb.Key(limits=[policy_pb2.Limit(metric=policy_pb2.METRIC_REQUESTS, per_seconds=60, amount=5)]).limits
     await operator.UpdateKey(pb.UpdateKeyRequest(id=own, limits=limit))
     for change in (
         {"clear_limits": True}, {"limits": limit}, {"max_price": 5}, {"priority": 1}, {"models": ["*"]},
@@ -244,7 +245,7 @@ async def test_only_an_admin_makes_a_key_that_chooses_targets(gateway: Gateway) 
         wanted.name, wanted.expires_at = "another", expires_at
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await gateway.admin.CreateKey(pb.CreateKeyRequest(key=wanted))
-        assert caught.value.details().startswith("key.expires_at: a key with `pins_targets` lasts a day")
+        assert str(caught.value.details()).startswith("key.expires_at: a key with `pins_targets` lasts a day")
 
 
 async def test_an_owner_decides_about_their_own_organisation_alone(gateway: Gateway) -> None:

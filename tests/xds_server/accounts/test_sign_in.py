@@ -11,9 +11,9 @@ import pytest
 from trunkline_proto.admin.v1 import accounts_pb2 as pb, admin_pb2 as admin
 
 from tests.xds_server.accounts.conftest import CONSOLE, EMAIL, PASSWORD, Browser, Gateway, serving
-from xds_server.accounts import guesses
+from xds_server.accounts import guesses, tokens
 from xds_server.store import AuditQuery
-from xds_server.store.writing import sessions as writing_sessions
+from xds_server.store.account_tables import SessionRow
 
 COOKIE = "trunkline_session"
 
@@ -154,10 +154,10 @@ async def test_sessions_end_by_themselves(gateway: Gateway, monkeypatch: pytest.
 
     assert await status(12 * 3_600 - 60) == 200
     assert await status(12 * 3_600 + 60) == 401
-    hash_ = writing_sessions.tokens.hash_of(browser.cookies[COOKIE])
+    hash_ = tokens.hash_of(browser.cookies[COOKIE])
 
     def use(transaction: Any, at: int) -> None:
-        row = transaction.session.get(writing_sessions.SessionRow, hash_)
+        row = transaction.session.get(SessionRow, hash_)
         row.seen_at = at
         transaction.session.add(row)
 
@@ -168,13 +168,13 @@ async def test_sessions_end_by_themselves(gateway: Gateway, monkeypatch: pytest.
 
 async def test_a_session_lasts_while_it_is_used(gateway: Gateway) -> None:
     browser = await gateway.set_up()
-    hash_ = writing_sessions.tokens.hash_of(browser.cookies[COOKIE])
+    hash_ = tokens.hash_of(browser.cookies[COOKIE])
 
     def seen_at() -> int:
         return int(gateway.store.read(lambda view: view.rows("SELECT seen_at FROM user_session"))[0][0])
 
     def age(transaction: Any) -> None:
-        row = transaction.session.get(writing_sessions.SessionRow, hash_)
+        row = transaction.session.get(SessionRow, hash_)
         row.seen_at -= 3_600
         transaction.session.add(row)
 
@@ -243,8 +243,12 @@ async def test_nothing_that_was_typed_is_kept(gateway: Gateway) -> None:
 async def test_values_are_stored_as_hashes(gateway: Gateway) -> None:
     browser = await gateway.set_up()
     link = (await gateway.admin.CreateSetupLink(pb.CreateSetupLinkRequest())).url.split("=")[1]
+
+    def stored(table: str) -> str:
+        return str(gateway.store.read(lambda view: view.rows(f"SELECT * FROM {table}")))
+
     for table in ("user_session", "user_account", "account_link", "audit_event"):
-        text = str(gateway.store.read(lambda view, table=table: view.rows(f"SELECT * FROM {table}")))
+        text = stored(table)
         for secret in (browser.cookies[COOKIE], link, PASSWORD):
             assert secret not in text
             assert secret.encode().hex() not in text

@@ -83,16 +83,16 @@ async def channel() -> AsyncIterator[grpc.aio.Channel]:
 
 
 async def test_other_services_pass(channel: grpc.aio.Channel) -> None:
-    assert await channel.unary_unary("/envoy.test.v3.Test/Echo")(b"x") == b"x"
-    call = channel.stream_stream("/envoy.test.v3.Test/Stream")(iter([b"x", b"y"]))
+    assert await channel.unary_unary("/envoy.test.v3.Test/Echo", None, None)(b"x") == b"x"
+    call = channel.stream_stream("/envoy.test.v3.Test/Stream", None, None)(iter([b"x", b"y"]))
     assert [answer async for answer in call] == [b"x", b"y"]
 
 
 async def test_our_services_are_guarded_whatever_their_shape(channel: grpc.aio.Channel) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await channel.unary_unary("/trunkline.test.v1.Test/Echo")(b"x")
+        await channel.unary_unary("/trunkline.test.v1.Test/Echo", None, None)(b"x")
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
-    call = channel.stream_stream("/trunkline.test.v1.Test/Stream")()
+    call = channel.stream_stream("/trunkline.test.v1.Test/Stream", None, None)(None)
     assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
-    call = channel.stream_stream("/trunkline.test.v1.Test/Stream")(iter([b"x"]), metadata=[GOOD])
+    call = channel.stream_stream("/trunkline.test.v1.Test/Stream", None, None)(iter([b"x"]), metadata=[GOOD])
     assert [answer async for answer in call] == [b"x"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypedDict
 
 import grpc
 import pytest
@@ -18,8 +18,16 @@ from xds_server.store import AuditQuery
 
 APP = "https://app.example.com"
 STORE = "redis://cache.example"
+
+
+class _Sections(TypedDict):
+    cache: pb.SharedCache
+    alerts: pb.Alerting
+    accounts: pb.Accounts
+
+
 #: The sections that are there whatever was written.
-SECTIONS = {"cache": pb.SharedCache(store="memory"), "alerts": pb.Alerting(), "accounts": pb.Accounts()}
+SECTIONS: _Sections = {"cache": pb.SharedCache(store="memory"), "alerts": pb.Alerting(), "accounts": pb.Accounts()}
 NEVER_WRITTEN = pb.Gateway(cors=pb.Cors(), **SECTIONS)
 
 
@@ -196,7 +204,7 @@ async def test_each_section_has_a_manager_of_its_own(admin: Admin) -> None:
     response = await apply(admin, pb.Document(gateway=pb.Gateway(accounts=accounts)))
     assert told(response) == []
     found = await get(admin)
-    assert (found.cors.origins, found.accounts) == ([APP], accounts)
+    assert (list(found.cors.origins), found.accounts) == ([APP], accounts)
     assert sections(found) == {"cors": "api", "accounts": "file:trunkline"}
     assert found.managed_by == ""
     # Another file has a section of its own, and a file that says nothing of a section leaves it.

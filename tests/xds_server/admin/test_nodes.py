@@ -184,9 +184,7 @@ async def test_a_removed_node_is_gone(admin: Admin) -> None:
 async def test_what_no_decision_may_say(admin: Admin) -> None:
     make_owner(admin.store)
     join(admin.store)
-    assert await refused(
-        update(admin, "", version=-1, name="", visibility=0, boost_percent=9)  # type: ignore[arg-type]
-    ) == (
+    assert await refused(update(admin, "", version=-1, name="", visibility=0, boost_percent=9)) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         (
             "node_id: accepted: a node's id, its name if it is unique, or organisation/name\n"
@@ -234,7 +232,7 @@ async def test_apply_says_that_a_nodes_owner_changed(admin: Admin) -> None:
 async def test_contributions(admin: Admin, ledger: Ledger) -> None:
     make_owner(admin.store)
     node = join(admin.store)
-    fields = {"node_id": node.id, "target_id": "nodes/llama3", "earned_nano_usd": 7}
+    fields: dict[str, Any] = {"node_id": node.id, "target_id": "nodes/llama3", "earned_nano_usd": 7}
     await ledger.append(batch(usage(**fields), usage(at=MONDAY_10 + 24 * HOUR, status=500, **fields)))
     await ledger.write(
         lambda writing: writing.run("INSERT INTO node_uptime VALUES (?, ?, ?)", MONDAY_10 // HOUR, node.id, 60)

@@ -193,9 +193,8 @@ async def test_a_price_that_would_make_something_free_by_oversight(
 async def test_a_price_of_tiers_and_units_has_a_history_too(admin: Admin) -> None:
     await apply(admin, document())
     tier = policy_pb2.ContextTier(above=200_000, rates=rates(input=4, output=12))
-    for version, more in enumerate(
-        ({"tiers": [tier]}, {"tiers": [tier], "character": 15}, {"character": 15}), start=2
-    ):
+    changes: list[dict[str, Any]] = [{"tiers": [tier]}, {"tiers": [tier], "character": 15}, {"character": 15}]
+    for version, more in enumerate(changes, start=2):
         wanted = with_price(input=2, output=8, **more)
         (change,) = (await apply(admin, wanted)).changes
         assert [field.field for field in change.fields] == ["targets"]

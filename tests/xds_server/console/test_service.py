@@ -176,7 +176,10 @@ async def test_usage_stands_beside_the_time_before(console: Any, admin: Any, led
             ),
             "by: 3 are not accepted",
         ),
-        (views.GetUsageViewRequest(filter=pb.UsageFilter(since=1, model="\0"), by=[1]), "filter.model"),
+        (
+            views.GetUsageViewRequest(filter=pb.UsageFilter(since=1, model="\0"), by=[pb.DIMENSION_MODEL]),
+            "filter.model",
+        ),
     ],
 )
 async def test_a_view_of_usage_says_what_it_needs(

@@ -64,7 +64,7 @@ def everything(snapshot: DatabaseSnapshot, organisation: str, within: Within | N
     """Returns every report that is asked for, and the comparison of targets."""
     found: list[Any] = []
     for fields, by in ASKED:
-        wanted = Filter(organisation_id=organisation, within=within, **fields)  # type: ignore[arg-type]
+        wanted = Filter(organisation_id=organisation, within=within, **fields)
         found.append(sorted(reports.report(snapshot, wanted, by)))
         if not by:
             found.append(reports.compare(snapshot, wanted))
@@ -103,7 +103,8 @@ def test_sums_by_day_are_those_by_hour(
             by_hours_alone(patch)
             assert await reader.read(lambda snapshot: everything(snapshot, organisation)) == mixed
             assert await reader.read(lambda snapshot: everything(snapshot, organisation, within)) == mixed_within
-        for each in (reader, *ledgers):
+        reader.close()
+        for each in ledgers:
             each.close()
 
     asyncio.run(run())

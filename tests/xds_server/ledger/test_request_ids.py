@@ -68,8 +68,8 @@ def test_every_request_is_found(store: Store, hours: list[int], ends: list[int],
             each.id for each in newest_first
         ]
         assert await found(reader, new_id()) == []
-        for each in (reader, ledger):
-            each.close()
+        reader.close()
+        ledger.close()
 
     asyncio.run(run())
 

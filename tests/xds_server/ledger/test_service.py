@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -42,7 +43,9 @@ async def addresses(
     await server.stop(None)
 
 
-async def code_of(call: grpc.aio.UnaryUnaryCall) -> tuple[grpc.StatusCode, str]:
+async def code_of(
+    call: grpc.aio.Call,
+) -> tuple[grpc.StatusCode, str]:
     return await call.code(), await call.details() or ""
 
 
@@ -96,8 +99,8 @@ async def test_the_admin_api_writes_while_records_pour_in(store: Store, ledger: 
     took = []
     for number in range(10):
         began = time.monotonic()
-        name = f"org-{number}"
-        await admin.write("a", lambda tx, name=name: writing.organisations.put(tx, name, limits=(), expected=0))
+        put = partial(writing.organisations.put, name=f"org-{number}", limits=(), expected=0)
+        await admin.write("a", put)
         took.append(time.monotonic() - began)
     stop.set()
     assert sum(await asyncio.gather(*pouring)) >= 4

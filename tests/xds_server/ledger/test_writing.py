@@ -77,7 +77,8 @@ async def test_appenders_at_once_count_once(open_store: OpenStore) -> None:
     found = await totals(reader)
     assert (found["requests"], found["cost_nano_usd"]) == (200, 200 * 600_000)
     assert sum(each.stored for each in ledgers) == 200
-    for each in (reader, *ledgers):
+    reader.close()
+    for each in ledgers:
         each.close()
 
 

@@ -239,7 +239,9 @@ async def test_a_bad_sidecar_is_reported_and_disturbs_nobody(
 async def test_bytes_that_are_no_message(gateway: Serving) -> None:
     await gateway.desired.publish(node())
     async with grpc.aio.insecure_channel(gateway.unix) as channel:
-        call = channel.stream_stream("/trunkline.node.v1.NodeRegistry/Report")(metadata=certificate(ME))
+        call = channel.stream_stream("/trunkline.node.v1.NodeRegistry/Report", None, None)(
+            None, metadata=certificate(ME)
+        )
         await call.write(b"\xff\xff\xff\xff")
         assert await status(call) == (Code.INVALID_ARGUMENT, "message: these bytes are not a NodeReport")
     assert len(gateway.registry._streams) == 0

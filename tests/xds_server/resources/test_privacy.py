@@ -45,9 +45,13 @@ targets = st.lists(
     max_size=4,
     unique_by=lambda target: target.id,
 )
-owners = st.sampled_from([("org_1", ""), ("org_1", "k1"), ("org_2", ""), ("org_2", "k2")])
 nodes = st.dictionaries(
-    st.sampled_from(["nd-1", "nd-2", "nd-3"]), st.tuples(owners, st.sampled_from(Visibility), st.booleans())
+    st.sampled_from(["nd-1", "nd-2", "nd-3"]),
+    st.tuples(
+        st.sampled_from([("org_1", ""), ("org_1", "k1"), ("org_2", ""), ("org_2", "k2")]),
+        st.sampled_from(Visibility),
+        st.booleans(),
+    ),
 )
 
 

@@ -14,6 +14,7 @@ import aiohttp
 import grpc
 import pytest
 from google.protobuf.message import Message
+from yarl import URL
 
 from xds_server.admin import TokenInterceptor
 from xds_server.rest import RestServer
@@ -25,7 +26,7 @@ TABLE = Table(SERVICES)
 
 
 @dataclass
-class Recorder(grpc.GenericRpcHandler):
+class Recorder(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in grpc-stubs alone
     """Answers every call of the service with an empty message, or with `failure`."""
 
     calls: list[tuple[str, Message]] = field(default_factory=list)
@@ -90,9 +91,15 @@ class Rest:
         content = body if body is None or isinstance(body, bytes | io.BytesIO) else json.dumps(body).encode()
         if content is not None:
             sent["content-type"] = "application/json"
-        url = aiohttp.client.URL(f"http://rest{path}", encoded=True)
-        options = {"headers": {**sent, **(headers or {})}, "data": content, "skip_auto_headers": ["content-type"]}
-        async with self.session.request(method, url, allow_redirects=False, **options) as response:
+        url = URL(f"http://rest{path}", encoded=True)
+        async with self.session.request(
+            method,
+            url,
+            allow_redirects=False,
+            headers={**sent, **(headers or {})},
+            data=content,
+            skip_auto_headers=["content-type"],
+        ) as response:
             text = await response.read()
             if text:
                 assert response.content_type == "application/json"

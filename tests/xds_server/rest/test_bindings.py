@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 
+from tests.parity.fields import is_output_only
 from tests.xds_server.rest import examples
 from tests.xds_server.rest.conftest import TABLE, Rest
 from xds_server.accounts.permissions import RequiredRole, rule_of
@@ -18,6 +19,7 @@ from xds_server.rest.server import SERVICES
 
 BINDINGS = [pytest.param(each, id=each.method.name) for each in TABLE.bindings]
 WITH_BODY = [pytest.param(each, id=each.method.name) for each in TABLE.bindings if each.has_body]
+WITHOUT_BODY = [pytest.param(each, id=each.method.name) for each in TABLE.bindings if not each.has_body]
 METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "TRACE", "PROPFIND"]
 
 
@@ -53,7 +55,7 @@ async def test_every_field_arrives(rest: Rest, binding: Binding) -> None:
 
 
 def _is_set(message: Any, path: str, field: Any) -> bool:
-    if examples.is_output_only(field):
+    if is_output_only(field):
         return True
     owner, name = fields.holder(message, path)
     return bool(getattr(owner, name))
@@ -112,7 +114,7 @@ async def test_unknown_parameters_of_a_query(rest: Rest, binding: Binding) -> No
     assert rest.admin.calls == []
 
 
-@pytest.mark.parametrize("binding", [each for each in BINDINGS if not each.values[0].has_body])
+@pytest.mark.parametrize("binding", WITHOUT_BODY)
 async def test_wrong_values_in_a_query(rest: Rest, binding: Binding) -> None:
     path, _, _ = examples.request(binding)[0].partition("?")
     for name, field in fields.leaves(binding.request.DESCRIPTOR):
@@ -217,6 +219,7 @@ def _put(body: Any, where: str, value: Any, *, remove: bool = False) -> None:
 @pytest.mark.parametrize("binding", WITH_BODY)
 async def test_the_path_and_the_body_agree(rest: Rest, binding: Binding) -> None:
     path, right = examples.request(binding)
+    assert right is not None
     for variable in binding.variables:
         body = copy.deepcopy(right)
         _put(body, variable, "another")

@@ -115,7 +115,10 @@ def test_a_price_to_come_sorts_anew_at_its_second(strategy: Strategy) -> None:
         TargetPrice(input=1_000_000, output=1_000_000),
         TargetPrice(input=9_000_000, output=9_000_000, valid_from=60),
     )
-    prices = [(cheap, dear), TargetPrice(input=2_000_000, output=2_000_000)]
+    prices: list[TargetPrice | tuple[TargetPrice, ...]] = [
+        (cheap, dear),
+        TargetPrice(input=2_000_000, output=2_000_000),
+    ]
     run = simulate(route(strategy, ["a", "b"], prices), [steady(0.4), steady(0.4)], 70, 20)
     # What is ranked after second 58 holds for second 59, and so on.
     assert set(run.best[30:59]) == {"a/m"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import struct
 import threading
+from functools import partial
+from typing import Any
 
 import pytest
 from alembic import command
@@ -23,8 +25,8 @@ ENTRY = ChainEntry(1, 1_700_000_000_000_000, 7, "admin", "create", "route", "gpt
 
 def make_events(store: Store, count: int, prefix: str = "org") -> None:
     for number in range(count):
-        name = f"{prefix}-{number}"
-        store.write("admin", lambda tx, name=name: writing.organisations.put(tx, name, limits=(), expected=0))
+        put = partial(writing.organisations.put, name=f"{prefix}-{number}", limits=(), expected=0)
+        store.write("admin", put)
 
 
 def tamper(database: DatabaseUrl, statement: str) -> None:
@@ -49,7 +51,8 @@ def test_the_encoding_is_what_the_documentation_says() -> None:
 @pytest.mark.parametrize("field", ChainEntry._fields)
 def test_every_field_counts(field: str) -> None:
     value = getattr(ENTRY, field)
-    changed = ENTRY._replace(**{field: value + 1 if isinstance(value, int) else f"{value}x"})
+    change: dict[str, Any] = {field: value + 1 if isinstance(value, int) else f"{value}x"}
+    changed = ENTRY._replace(**change)
     assert link(GENESIS, changed) != link(GENESIS, ENTRY)
     assert link(b"\x01" * 32, ENTRY) != link(GENESIS, ENTRY)
 

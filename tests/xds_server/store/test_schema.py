@@ -106,6 +106,7 @@ def test_migrations_report_how_far_they_are(database: DatabaseUrl, tmp_path: Pat
         (1, 0.0),
         *[(n, 0.0) for n in range(1, total + 1)],
     ]
+    assert steps[0] is not None
     assert steps[0].title.startswith("Sums by day")
     assert json.loads(written[0]) == {"number": 1, "total": total, "title": steps[0].title, "share": 0.0}
     assert (steps[-1], written[-1]) == (None, "")

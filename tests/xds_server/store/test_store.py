@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -76,14 +77,13 @@ def test_what_is_written_comes_back(open_store: OpenStore) -> None:
     state = open_store().load()
 
     assert committed.revision == state.revision == 1
-    managed = {"managed_by": API, "version": 1}
     limits = tuple(replace(limit, managed_by=API) for limit in LIMITS)
-    assert state.providers == {"openai": replace(OPENAI, **managed, credentials_managed_by=API)}
+    assert state.providers == {"openai": replace(OPENAI, managed_by=API, version=1, credentials_managed_by=API)}
     (acme,) = state.organisations.values()
     assert (acme.name, acme.limits, acme.version) == ("acme", limits, 1)
     own, everybody = sorted(state.routes.values(), key=lambda route: route.organisation_id, reverse=True)
     stored = replace(ROUTE, id=own.id, organisation_id=acme.id, created_at=own.created_at, limits=limits[:2])
-    assert own == replace(stored, **managed)
+    assert own == replace(stored, managed_by=API, version=1)
     assert (everybody.organisation_id, everybody.strategy) == ("", Strategy.WEIGHTED)
     (key,) = state.keys.values()
     assert (key.organisation_id, key.name, key.models, key.limits) == (acme.id, "ci", ("gpt-*",), limits)
@@ -284,7 +284,9 @@ def test_a_load_shares_what_did_not_change(open_store: OpenStore) -> None:
     assert second.organisations is not first.organisations
 
 
-def test_ten_thousand_keys_load_fast(open_store: OpenStore, record_property: pytest.RecordProperty) -> None:
+def test_ten_thousand_keys_load_fast(
+    open_store: OpenStore, record_property: Callable[[str, object], None]
+) -> None:
     def work(tx: Transaction) -> None:
         organisations.put(tx, "acme", limits=(), expected=0)
         for number in range(10_000):

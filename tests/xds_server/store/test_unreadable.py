@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import CursorResult, text
 
 from tests.xds_server.store.databases import OpenStore
 from xds_server.model import Limit, Metric, Provider, ProviderTarget, Route, State
@@ -41,6 +41,7 @@ def execute(store: Store, *statements: str) -> list[Any]:
 
     def work(tx: Transaction) -> list[Any]:
         *_, last = (tx.session.execute(text(each)) for each in statements)
+        assert isinstance(last, CursorResult)
         return [tuple(row) for row in last] if last.returns_rows else []
 
     return store.write("somebody", work).value

@@ -11,6 +11,7 @@ from tests.fixtures.upgrade.copies import NAMES, copy
 from xds_server.ledger import rollup
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
+from xds_server.model import Key, Organisation, Provider, Route
 from xds_server.store import AuditQuery, DatabaseUrl, Store
 from xds_server.store.api_keys import hash_of
 
@@ -29,7 +30,12 @@ def test_an_earlier_database_opens_with_all_that_it_has(tmp_path: Path, name: st
     assert state.providers["a"].credentials == ("sk-provider-a",)
     (acme,) = [each for each in state.organisations.values() if each.name == "acme"]
     assert {each.name for each in acme.limits} >= {"requests/1m", "cost_usd/month"}
-    held = [*state.providers.values(), *state.routes.values(), *state.keys.values(), *state.organisations.values()]
+    held: list[Provider | Route | Key | Organisation] = [
+        *state.providers.values(),
+        *state.routes.values(),
+        *state.keys.values(),
+        *state.organisations.values(),
+    ]
     if name == "schema_0007":
         assert {each.managed_by for each in held} == {""}
     assert len(events) >= len(held)

@@ -29,7 +29,7 @@ async def main(address: str, count: int, mode: str) -> None:
             f"/{SERVICE}/{METHODS[mode]}",
             request_serializer=request.SerializeToString,
             response_deserializer=None,
-        )()
+        )(None)
         channels.append(channel)
         calls.append(call)
         node = discovery_pb2.Node(id=f"reader-{number}", cluster="envoy")
@@ -42,7 +42,7 @@ async def main(address: str, count: int, mode: str) -> None:
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)
     for channel in channels:
-        await channel.close()
+        await channel.close(None)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ class Envoy:
 
     def _bootstrap(self, mode: str, control: Path) -> Mapping[str, Json]:
         ads = {"ads": {}, "resource_api_version": "V3"}
-        http2 = {"explicit_http_config": {"http2_protocol_options": {}}}
+        http2: Json = {"explicit_http_config": {"http2_protocol_options": {}}}
         options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
         host = {"endpoint": {"address": {"pipe": {"path": str(control)}}}}
         return {

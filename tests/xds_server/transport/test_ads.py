@@ -19,7 +19,8 @@ from xds_server.transport.ads import MAX_MESSAGE_BYTES, SERVER_OPTIONS, SERVICE,
 
 TOKEN = "token-of-control"
 METADATA = (("authorization", f"Bearer {TOKEN}"),)
-Open = Callable[..., grpc.aio.StreamStreamCall]
+Stream = grpc.aio.StreamStreamCall[discovery_pb2.DeltaDiscoveryRequest, discovery_pb2.DeltaDiscoveryResponse]
+Open = Callable[..., Stream]
 
 
 class Running:
@@ -53,16 +54,16 @@ async def open_stream() -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
         channels: list[grpc.aio.Channel] = []
 
-        def open_stream(address: str, *, metadata: tuple[tuple[str, str], ...] = ()) -> grpc.aio.StreamStreamCall:
+        def open_stream(address: str, *, metadata: tuple[tuple[str, str], ...] = ()) -> Stream:
             options = (("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1))
             channel = grpc.aio.insecure_channel(address, options=options)
             channels.append(channel)
-            stack.push_async_callback(channel.close)
+            stack.push_async_callback(channel.close, None)
             return channel.stream_stream(
                 f"/{SERVICE}/DeltaAggregatedResources",
                 request_serializer=discovery_pb2.DeltaDiscoveryRequest.SerializeToString,
                 response_deserializer=discovery_pb2.DeltaDiscoveryResponse.FromString,
-            )(metadata=metadata)
+            )(None, metadata=metadata)
 
         yield open_stream
 
@@ -77,6 +78,12 @@ def ack(response: discovery_pb2.DeltaDiscoveryResponse) -> discovery_pb2.DeltaDi
     return discovery_pb2.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
 
 
+async def received(call: Stream) -> discovery_pb2.DeltaDiscoveryResponse:
+    response = await call.read()
+    assert isinstance(response, discovery_pb2.DeltaDiscoveryResponse), "the server ended the stream"
+    return response
+
+
 async def test_tcp_needs_the_token(running: Running, open_stream: Open) -> None:
     call = open_stream(running.tcp)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -86,13 +93,13 @@ async def test_tcp_needs_the_token(running: Running, open_stream: Open) -> None:
     assert running.clients.clients() == ()
     call = open_stream(running.tcp, metadata=METADATA)
     await call.write(first("remote"))
-    assert (await call.read()).type_url == CLUSTER
+    assert (await received(call)).type_url == CLUSTER
 
 
 async def test_the_unix_socket_needs_none(running: Running, open_stream: Open) -> None:
     call = open_stream(running.unix)
     await call.write(first("local"))
-    assert [each.name for each in (await call.read()).resources] == ["a"]
+    assert [each.name for each in (await received(call)).resources] == ["a"]
 
 
 async def test_a_stream_without_a_node_is_reported_so(running: Running, open_stream: Open) -> None:
@@ -113,18 +120,18 @@ async def test_a_client_that_does_not_read_delays_no_other(running: Running, ope
         await slow.write(first("slow", type_url))
     quick = open_stream(running.unix)
     await quick.write(first("quick"))
-    response = await quick.read()
+    response = await received(quick)
     while response.system_version_info != "2":
         await quick.write(ack(response))
-        response = await quick.read()
+        response = await received(quick)
     await quick.write(ack(response))
     running.ads.publish(content(3, b"3", *types))
-    assert (await quick.read()).resources[0].resource.value == b"3"
+    assert (await received(quick)).resources[0].resource.value == b"3"
     # The slow one gets what it missed, merged, once it reads.
     seen: dict[str, bytes] = {}
     while set(seen.values()) != {b"3"} or len(seen) < len(types):
         async with asyncio.timeout(30):
-            response = await slow.read()
+            response = await received(slow)
         seen[response.type_url] = response.resources[0].resource.value
         await slow.write(ack(response))
 
@@ -132,10 +139,10 @@ async def test_a_client_that_does_not_read_delays_no_other(running: Running, ope
 async def test_publications_in_quick_succession_are_one(running: Running, open_stream: Open) -> None:
     call = open_stream(running.unix)
     await call.write(first("local"))
-    await call.write(ack(await call.read()))
+    await call.write(ack(await received(call)))
     for revision in range(2, 10):
         running.ads.publish(content(revision, b"%d" % revision))
-    response = await call.read()
+    response = await received(call)
     assert (response.system_version_info, response.resources[0].resource.value) == ("9", b"9")
     await call.write(ack(response))
     assert (await running.clients.wait_settled(9, 20)).accepted == 1
@@ -153,7 +160,7 @@ async def test_a_reconnecting_client_may_list_100_000_long_names(running: Runnin
     names: set[str] = set()
     while len(names) < 100_000:
         async with asyncio.timeout(60):
-            response = await call.read()
+            response = await received(call)
         names.update(response.removed_resources)
         await call.write(ack(response))
 

@@ -27,7 +27,8 @@ FIRST = snapshot(1, cluster("x"), endpoints("x", 1), listener("front", "r"), rou
 
 @pytest.fixture(params=["delta", "sotw"])
 def mode(request: pytest.FixtureRequest) -> str:
-    return request.param
+    mode: str = request.param
+    return mode
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from trunkline_proto.xds.v1 import discovery_pb2
 
 from tests.xds_server.transport.readers import GUESSES
-from tests.xds_server.transport.test_ads import Open, ack, first, open_stream
+from tests.xds_server.transport.test_ads import Open, Stream, ack, first, open_stream, received
 from xds_server.clients import ClientRegistry, ClientStatus
 from xds_server.protocol.bounds import MAX_UNKNOWN_ANSWERS
 from xds_server.protocol.snapshot import CLUSTER, LISTENER, POLICY_KEY, Resource, ResourceSnapshot
@@ -92,19 +92,19 @@ async def readers(address: str, mode: str) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def whole(call: grpc.aio.StreamStreamCall, request: object, revision: int) -> dict[str, bytes]:
+async def whole(call: Stream, request: discovery_pb2.DeltaDiscoveryRequest, revision: int) -> dict[str, bytes]:
     """Reads and answers until everything of CLUSTER is there at `revision`."""
     held: dict[str, bytes] = {}
     await call.write(request)
     while len(held) < COUNT or set(held.values()) != {bytes([revision]) * SIZE}:
         async with asyncio.timeout(60):
-            response = await call.read()
+            response = await received(call)
         held.update({each.name: each.resource.value for each in response.resources})
         await call.write(ack(response))
     return held
 
 
-async def until_ended(call: grpc.aio.StreamStreamCall, *requests: object) -> None:
+async def until_ended(call: Stream, *requests: discovery_pb2.DeltaDiscoveryRequest) -> None:
     """Sends `requests` and reads until the server ends the stream, which may be before the last one is written."""
     for each in requests:
         await call.write(each)
@@ -153,17 +153,17 @@ async def test_a_client_that_does_not_read_is_given_up_and_shown(tmp_path: Path,
         assert "(Cluster) within 5 s" in served.client("slow").problem
         # What waits for the client is no longer waited for by others, and it learns why once it reads.
         await quick.write(first("quick"))
-        response = await asyncio.wait_for(quick.read(), 30)
+        response = await asyncio.wait_for(received(quick), 30)
         assert len(response.resources) == 1
         await quick.write(ack(response))
         assert (await served.clients.wait_settled(1, 20)).accepted == 1
-        assert len((await asyncio.wait_for(slow.read(), 30)).resources) == 1
+        assert len((await asyncio.wait_for(received(slow), 30)).resources) == 1
         with pytest.raises(grpc.aio.AioRpcError) as ended:
             await asyncio.wait_for(slow.read(), 30)
         assert ended.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         again = open_stream(served.address)
         await again.write(first("slow"))
-        await again.write(ack(await again.read()))
+        await again.write(ack(await received(again)))
         await served.until(lambda: served.client("slow").problem == "")
 
 
@@ -186,7 +186,7 @@ async def test_streams_are_counted(tmp_path: Path, open_stream: Open, monkeypatc
         for _ in range(module.MAX_CLIENT_STREAMS):
             call = open_stream(served.address)
             await call.write(first("same"))
-            await call.write(ack(await call.read()))
+            await call.write(ack(await received(call)))
         with pytest.raises(grpc.aio.AioRpcError, match="same has 16 streams open") as refused:
             await until_ended(open_stream(served.address), first("same"))
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

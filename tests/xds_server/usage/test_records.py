@@ -27,8 +27,8 @@ def test_a_record_comes_back_as_it_was() -> None:
     stored = blocks.decode(blocks.encode(columns))
     for each in (columns, stored):
         assert records.record(records.rows(each)[0]) == record
-    stored = {*pb.UsageRecord.DESCRIPTOR.fields_by_name} - {"plain"}
-    assert {field.name for field, _ in record.ListFields()} == stored
+    every = {*pb.UsageRecord.DESCRIPTOR.fields_by_name} - {"plain"}
+    assert {field.name for field, _ in record.ListFields()} == every
 
 
 def test_of_plain_records_only_what_they_have_is_asked_for() -> None:

@@ -99,7 +99,8 @@ _WANTED = st.tuples(_PRICES, st.integers(-3, 3), st.integers(0, 2))
 @given(st.lists(_WANTED, max_size=12))
 def test_no_sequence_of_changes_rewrites_the_past(changes: list[tuple[TargetPrice, int, int]]) -> None:
     """Each: a price, its beginning from now (0: none given), and the seconds until the next."""
-    now, prices, versions = NOW, (), set[int]()
+    now, versions = NOW, set[int]()
+    prices: tuple[TargetPrice, ...] = ()
     charged: dict[int, TargetPrice | None] = {}
     for index, (price, ahead, pause) in enumerate(changes):
         wanted = replace(price, valid_from=now + ahead if ahead else 0)
