@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from scripts.locked_environment import ROOT, python_of, run
+from scripts.locked_environment import ROOT, made_once, python_of, run
 
 DOCS = ROOT / "docs"
 SITE = ROOT / "build" / "site"
@@ -47,6 +47,19 @@ def build(site: Path = SITE) -> Path:
         script = site / "_static" / name
         script.write_text(_without_markup(name, script.read_text(encoding="utf-8"), replaced), encoding="utf-8")
     return site
+
+
+def built_once() -> Path:
+    """Returns the directory of the site, built only if a page changed. Several processes may call this at once.
+
+    Raises RuntimeError with Sphinx's errors.
+    """
+    pages = sorted(each for each in DOCS.rglob("*") if each.is_file() and "__pycache__" not in each.parts)
+
+    def make(directory: Path) -> None:
+        build(directory / "site")
+
+    return made_once("documentation", [Path(__file__), *pages], make) / "site"
 
 
 def _without_inline(page: str, site: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ class ModuleHook(BuildHookInterface[Any]):
         root = Path(self.root)
         sys.path.insert(0, self.root)
         # Imported from the checkout that is built; its own imports are certain to be installed only with ziglang.
-        from scripts.build_docs import build  # noqa: PLC0415
+        from scripts.build_docs import built_once  # noqa: PLC0415
+        from scripts.locked_environment import made_once  # noqa: PLC0415
         from trunkline.envoy_module import (  # noqa: PLC0415
             FLAGS,
             LIBRARY,
@@ -40,12 +42,17 @@ class ModuleHook(BuildHookInterface[Any]):
             platform_name,
         )
 
-        build_data["force_include"][str(build())] = "trunkline/_docs"
+        build_data["force_include"][str(built_once())] = "trunkline/_docs"
         sources = sorted((root / "envoy" / "module").glob("*.c"))
         for target, (system, machine) in TARGETS.items():
             name = platform_name(system, machine)
-            made = root / "build" / "module" / name / LIBRARY
-            made.parent.mkdir(parents=True, exist_ok=True)
             command = (sys.executable, "-m", "ziglang", "cc", "-target", target)
-            compile_module(command, (*FLAGS, "-s", *LINKING[system]), sources, made)
+            flags = (*FLAGS, "-s", *LINKING[system])
+
+            def make(directory: Path, command: Sequence[str] = command, flags: Sequence[str] = flags) -> None:
+                directory.mkdir()
+                compile_module(command, flags, sources, directory / LIBRARY)
+
+            headers = sorted((root / "envoy" / "module").glob("*.h"))
+            made = made_once(f"module-{name}", [Path(__file__), *sources, *headers], make) / LIBRARY
             build_data["force_include"][str(made)] = f"trunkline/_envoy/{name}/{LIBRARY}"

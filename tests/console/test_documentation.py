@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import Browser
 
+from scripts.build_docs import built_once as made
 from tests.console.conftest import PATIENCE_MS
 from tests.console.tools import CONSOLE
-from tests.site import documentation as made
 from xds_server.console import documentation
 from xds_server.console.answers import HEADERS
 

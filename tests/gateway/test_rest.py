@@ -161,7 +161,8 @@ def test_the_gateway_as_a_whole(rest: Rest) -> None:
     status, answer, _ = rest("PUT", "/admin/v1/gateway", {"gateway": wanted})
     assert (status, answer["propagation"].get("rejections")) == (200, None)
     stored = rest("GET", "/admin/v1/gateway")[1]["gateway"]
-    managed = {**sections, "managed_by": "api"}
+    by_api = [{"section": each, "managed_by": "api"} for each in ("cors", "defaults")]
+    managed = {**sections, "managed_by": "api", "managers": by_api}
     assert stored == answer["gateway"] == {**wanted, **managed, "version": stored["version"]}
 
     assert rest.refused("PUT", "/admin/v1/gateway", {"gateway": wanted})[0] == 409

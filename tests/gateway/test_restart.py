@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,5 +142,4 @@ def test_what_does_not_start_replaces_nothing(gateway: GatewayProcess) -> None:
     while "this goes on" not in gateway.errors_file.read_text():
         pass
     assert {name: gateway.service_pid(name) for name in before} == before
-    (broken / "__init__.py").unlink()
-    broken.rmdir()
+    shutil.rmtree(broken)

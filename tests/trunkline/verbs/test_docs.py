@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.site import documentation
+from scripts.build_docs import built_once
 from trunkline.__main__ import main
 from trunkline.verbs import docs
 
@@ -17,7 +17,7 @@ PAGES = Path(__file__).parents[3] / "docs"
 @pytest.mark.packages
 @pytest.mark.slow
 def test_every_page_is_in_the_site_and_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    site = documentation()
+    site = built_once()
     monkeypatch.setattr(docs, "_SITES", (site,))
     for page in PAGES.glob("*.md"):
         done = CliRunner().invoke(main, ["docs", page.stem, "--print"])

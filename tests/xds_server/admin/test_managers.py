@@ -303,7 +303,7 @@ async def test_an_export_of_one_manager(admin: Admin) -> None:
     [
         ({"managed_by": "you"}, 'managed_by: "you" is not'),
         ({"managed_by": "file:"}, "managed_by: "),
-        ({"sections": ["keys"]}, 'sections[0]: "keys" is not known; accepted: organisations, providers, routes'),
+        ({"sections": ["keys"]}, 'sections[0]: "keys" is not known; accepted: accounts, alerts, cache, '),
     ],
 )
 async def test_a_request_that_is_not_understood(admin: Admin, options: dict[str, Any], problem: str) -> None:

@@ -23,7 +23,7 @@ def test_the_newest_record_says_how_late_a_source_is() -> None:
 
 
 def test_the_source_that_was_silent_for_the_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrivals, "_MOST", 2)
+    monkeypatch.setattr(arrivals, "_MAX_SOURCES", 2)
     seen = Arrivals(lambda: 1_000.0)
     for source in ("a", "b", "a", "c"):
         seen.note(_request(source, 999.0))
