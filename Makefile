@@ -6,8 +6,8 @@ STAMP := $(VENV)/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file
 NODE_LOCKS := tests/node_sidecar/dependencies
 
-# What `make quick` leaves out: tests with one of the markers of pyproject.toml.
-MARKED := envoy or postgres or redis or browser or compiler or packages or network or processes or slow
+# What `make quick` and `make coverage` leave out: tests that start a program, by the markers of pyproject.toml.
+STARTING := envoy or postgres or redis or browser or compiler or packages or network or processes
 
 # The modules of the tests and those that each process of theirs imports are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,11 +28,11 @@ test: $(STAMP)          ## set up .venv, then run every test
 	scripts/install_test_tools.sh
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
-quick: $(STAMP)         ## the tests that start no other process, in under a minute on two quiet cores
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m 'not ($(MARKED))'
+quick: $(STAMP)         ## the fast tests that start no other process, in under a minute on two quiet cores
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m 'not ($(STARTING) or slow)'
 
-coverage: $(STAMP)      ## what those tests reach; fails below the floor of pyproject.toml
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m 'not ($(MARKED))' --cov --cov-report term
+coverage: $(STAMP)      ## what the tests that start no other process reach; fails below the floor of pyproject.toml
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m 'not ($(STARTING))' --cov --cov-report term
 
 check: $(STAMP)         ## style, types, import contracts, generated code
 	$(BIN)/ruff check .

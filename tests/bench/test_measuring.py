@@ -25,6 +25,7 @@ from bench.subject import Subject
 from bench.upstream import running_upstream
 
 
+@pytest.mark.slow
 def test_cpu_and_memory_are_those_of_the_process() -> None:
     before = cpu_us(os.getpid())
     until = time.process_time() + 0.2

@@ -210,6 +210,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["delta", "portions", "sotw"])
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=steps, final=contents("1", "2", "3"))

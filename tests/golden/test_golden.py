@@ -38,6 +38,7 @@ def every_case() -> list[Case]:
     return [case.read(source) for source in case.cases()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", case.cases(), ids=lambda source: source.stem)
 def test_the_configuration_is_the_golden_one(source: Path, empty: written.Sections) -> None:
     target = written.golden(source)
@@ -66,6 +67,7 @@ def test_every_option_stands_in_a_case(every_case: list[Case]) -> None:
     assert not missing, f"write a case in tests/golden for {sorted(missing)}, then `make golden`"
 
 
+@pytest.mark.slow
 def test_every_setting_of_the_edge_differs_in_a_case(every_case: list[Case]) -> None:
     edges = [case.run(each).edge for each in every_case if each.header.flags]
     same = {
@@ -89,6 +91,7 @@ def test_no_golden_file_holds_a_secret() -> None:
         assert "-----BEGIN" not in text, name
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_text(empty: written.Sections) -> None:
     source = case.DIRECTORY / "audiences.yaml"
     assert written.rendered(source, empty) == written.rendered(source, empty)

@@ -83,6 +83,7 @@ async def test_an_old_sidecar_hears_what_is_needed(gateway: Gateway) -> None:
         await _join(gateway)
 
 
+@pytest.mark.slow
 async def test_it_waits_for_a_gateway_that_starts(gateway: Gateway) -> None:
     await gateway.stop()
     lines: list[str] = []
@@ -99,6 +100,7 @@ async def test_it_waits_for_a_gateway_that_starts(gateway: Gateway) -> None:
     assert "cannot be reached" in lines[0]
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_is_not_ready_is_asked_again(gateway: Gateway) -> None:
     gateway.refusals["Enrol"] = grpc.StatusCode.UNAVAILABLE, "starting"
     told = asyncio.Event()
@@ -110,6 +112,7 @@ async def test_a_gateway_that_is_not_ready_is_asked_again(gateway: Gateway) -> N
     await joining
 
 
+@pytest.mark.slow
 async def test_a_token_that_may_be_used_up_by_a_lost_answer_is_told(gateway: Gateway) -> None:
     gateway.refusals["Enrol"] = grpc.StatusCode.UNAVAILABLE, "the answer was lost"
     told = asyncio.Event()

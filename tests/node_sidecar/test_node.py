@@ -173,6 +173,7 @@ async def _until(node: Node, *, serves: Serves, reason: str) -> None:
             await told.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 async def test_a_machine_in_use_serves_nobody_else_until_it_is_idle() -> None:
     reader = _Reader(use=OwnerUse(cpu=90.0))

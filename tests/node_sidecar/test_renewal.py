@@ -23,6 +23,7 @@ async def _renewed(gateway: Gateway, count: int) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_it_is_renewed_at_half_its_life_and_the_next_start_finds_it(
     gateway: Gateway, tmp_path: Path
 ) -> None:
@@ -44,6 +45,7 @@ async def test_it_is_renewed_at_half_its_life_and_the_next_start_finds_it(
     holder.server_context()
 
 
+@pytest.mark.slow
 async def test_it_goes_on_trying_and_says_how_long_it_has(gateway: Gateway, tmp_path: Path) -> None:
     gateway.lifetime = 2.0
     holder = await joined(gateway, tmp_path / "state")
@@ -63,6 +65,7 @@ async def test_it_goes_on_trying_and_says_how_long_it_has(gateway: Gateway, tmp_
     assert any("join again" in str(entry.get("do")) for entry in logs)
 
 
+@pytest.mark.slow
 async def test_a_removed_node_ends(gateway: Gateway, tmp_path: Path) -> None:
     gateway.lifetime = 2.0
     holder = await joined(gateway, tmp_path / "state")
@@ -71,6 +74,7 @@ async def test_a_removed_node_ends(gateway: Gateway, tmp_path: Path) -> None:
         await asyncio.wait_for(Renewal(holder, structlog.get_logger(), QUICK).run(), 20)
 
 
+@pytest.mark.slow
 async def test_a_certificate_for_somebody_else_is_not_taken(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

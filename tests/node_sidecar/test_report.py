@@ -76,6 +76,7 @@ async def test_the_first_report_has_everything_and_heartbeats_follow(gateway: Ga
         assert reporting.reporter.problem == ""
 
 
+@pytest.mark.slow
 async def test_the_gateway_sets_the_heartbeat(gateway: Gateway, tmp_path: Path) -> None:
     gateway.instruction.heartbeat_ms = 60_000
     async with _reporting(gateway, tmp_path) as reporting:
@@ -191,6 +192,7 @@ async def test_after_a_sleep_the_stream_is_opened_anew(gateway: Gateway, tmp_pat
         await gateway.report_with("facts")
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_never_answers_does_not_hold_it(gateway: Gateway, tmp_path: Path) -> None:
     """Connections are accepted, and nothing follows: the next try finds the gateway that is back."""
     timing = replace(QUICK, connect=0.3)

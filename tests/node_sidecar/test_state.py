@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, strategies as st
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
@@ -46,6 +47,7 @@ def test_no_offers_withdraw_all() -> None:
     assert not emptied.offers
 
 
+@pytest.mark.slow
 @given(st.lists(STATES, min_size=1))
 def test_whoever_adds_up_the_reports_has_the_state(states: list[NodeState]) -> None:
     """By the rules of registry.proto: what is absent is unchanged."""

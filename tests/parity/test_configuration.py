@@ -153,6 +153,7 @@ def test_a_field_of_the_file_comes_back(case: Case, tmp_path: Path) -> None:
     assert_same(case, shown, again, "trunkline/config/model.py or objects.py")
 
 
+@pytest.mark.slow
 @each_case
 def test_a_field_of_the_document_is_stored_and_exported(case: Case, store: Store) -> None:
     stored = put(store, case)

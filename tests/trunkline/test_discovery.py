@@ -66,6 +66,7 @@ def providers() -> Iterator[_Server]:
     server.server_close()
 
 
+@pytest.mark.slow
 def test_models_come_from_every_provider_that_answers(providers: _Server) -> None:
     asked = [providers.candidate(name) for name in ("a", "b", "refused", "slow", "html", "away")]
 

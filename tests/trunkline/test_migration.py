@@ -31,6 +31,7 @@ def test_what_runs_is_read_and_told(tmp_path: Path) -> None:
     assert str(found) == "step 2 of 4, 50% of it done: Moves records"
 
 
+@pytest.mark.slow
 async def test_each_step_is_a_line_where_no_terminal_is(tmp_path: Path) -> None:
     file, lines = tmp_path / "migration", asyncio.Queue[str]()
     showing = asyncio.create_task(migration.show(file, lines.put_nowait))

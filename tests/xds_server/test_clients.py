@@ -226,6 +226,7 @@ async def test_a_client_that_came_back_has_a_change_once_it_has_asked_for_all_it
     assert (await waiting).accepted == 1
 
 
+@pytest.mark.slow
 async def test_who_runs_is_known_to_the_next_process(tmp_path: Path) -> None:
     path = tmp_path / "clients.json"
     registry = ClientRegistry(return_seconds=20)

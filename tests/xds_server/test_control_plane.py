@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import pytest
+
 from xds_server.control_plane import ControlPlane
 from xds_server.model import Route, State
 from xds_server.pool import Endpoint, Pool
@@ -114,6 +116,7 @@ async def test_an_object_that_cannot_be_built_is_named_and_keeps_nobody_waiting(
     running.cancel()
 
 
+@pytest.mark.slow
 async def test_a_state_that_cannot_be_read_leaves_what_is_published() -> None:
     source, sink, troubles = Source(), Sink(), Troubles()
     control_plane = ControlPlane(source, Builder(), troubles)  # type: ignore[arg-type]

@@ -195,6 +195,7 @@ FLOODS: dict[str, tuple[Callable[[Pair], bytes], int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_flood_ends_the_connection(kind: str) -> None:
     make, allowed = FLOODS[kind]

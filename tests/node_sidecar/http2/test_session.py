@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import pytest
 from h2.errors import ErrorCodes
 
 from node_sidecar.errors import StreamClosedError
@@ -190,6 +191,7 @@ async def test_streams_share_a_short_connection_window() -> None:
         assert min(received) > max(received) / 3, received
 
 
+@pytest.mark.slow
 async def test_a_peer_that_reads_nothing_does_not_grow_memory() -> None:
     sent = 0
 
@@ -213,6 +215,7 @@ async def test_a_peer_that_reads_nothing_does_not_grow_memory() -> None:
         await peer.until(lambda: sum(len(answer.data) for answer in peer.answers.values()) > before)
 
 
+@pytest.mark.slow
 async def test_a_silent_peer_is_pinged_and_then_given_up() -> None:
     ended = asyncio.Event()
 
@@ -229,6 +232,7 @@ async def test_a_silent_peer_is_pinged_and_then_given_up() -> None:
         assert session.leaving.done()
 
 
+@pytest.mark.slow
 async def test_a_peer_that_answers_pings_stays() -> None:
     async with connected(hang, limits=HASTY) as (peer, session):
         peer.request()

@@ -116,6 +116,7 @@ async def test_fewer_tunnels_than_wanted_do_after_a_while(
         assert tunnels.connected == 1
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_comes_back_has_its_tunnels_again(gateway: Gateway, authority: Authority) -> None:
     tunnels = tunnels_to(gateway, authority, count=3)
     async with running(tunnels):
@@ -129,6 +130,7 @@ async def test_a_gateway_that_comes_back_has_its_tunnels_again(gateway: Gateway,
         assert tunnels.failure == ""
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_ends_tunnels_at_once_is_not_hammered(gateway: Gateway, authority: Authority) -> None:
     async with running(tunnels_to(gateway, authority)):
         for _ in range(3):
@@ -138,6 +140,7 @@ async def test_a_gateway_that_ends_tunnels_at_once_is_not_hammered(gateway: Gate
         assert gateway.attempts - before <= 1
 
 
+@pytest.mark.slow
 async def test_an_idle_tunnel_without_pings_is_replaced(gateway: Gateway, authority: Authority) -> None:
     async with running(tunnels_to(gateway, authority, idle_timeout=0.3)):
         first = await gateway.tunnel()
@@ -148,6 +151,7 @@ async def test_an_idle_tunnel_without_pings_is_replaced(gateway: Gateway, author
         await gateway.tunnel()
 
 
+@pytest.mark.slow
 async def test_a_used_tunnel_whose_gateway_is_frozen_is_replaced(gateway: Gateway, authority: Authority) -> None:
     async with running(tunnels_to(gateway, authority, limits=HASTY)):
         peer = await (await gateway.tunnel()).use(reads=False)

@@ -187,6 +187,7 @@ def test_numbers_of_tokens_are_never_fewer_than_there_are(values: dict[str, Any]
     assert prompt("/v1/completions", **values) >= count(next(iter(values.values())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [
@@ -203,6 +204,7 @@ def test_a_large_body_is_never_estimated_small(values: dict[str, Any]) -> None:
     assert len(body) / 40 < of(body, "/v1/embeddings").prompt <= len(body)
 
 
+@pytest.mark.slow
 def test_more_parts_than_are_looked_at_are_text() -> None:
     part = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000}}
     assert prompt(messages=message([part] * 20_000)) > 10_000 * 250
@@ -252,6 +254,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from([each.path for each in ENDPOINTS if each.body is BodyKind.JSON]),
     st.dictionaries(st.sampled_from(["messages", "input", "prompt", "tools", "image"]), DOCUMENTS),

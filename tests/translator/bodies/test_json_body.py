@@ -97,6 +97,7 @@ def documents(draw: st.DrawFn) -> tuple[bytes, str]:
     return f"{draw(SPACE)}{{{','.join(pieces)}}}{draw(SPACE)}".encode(), model
 
 
+@pytest.mark.slow
 @given(documents())
 def test_only_the_model_changes(document: tuple[bytes, str]) -> None:
     body, model = document
@@ -106,6 +107,7 @@ def test_only_the_model_changes(document: tuple[bytes, str]) -> None:
     assert list(renamed(body)) == list(expected)
 
 
+@pytest.mark.slow
 @given(documents())
 def test_only_the_wish_for_usage_is_added(document: tuple[bytes, str]) -> None:
     body, _ = document
@@ -117,6 +119,7 @@ def test_only_the_wish_for_usage_is_added(document: tuple[bytes, str]) -> None:
         assert asked_for_usage(body) == {**expected, "stream_options": {**options, "include_usage": True}}
 
 
+@pytest.mark.slow
 @given(documents(), st.sampled_from(["model", "stream", "stream_options"]), st.data())
 def test_a_duplicate_in_any_spelling_is_refused(
     document: tuple[bytes, str], name: str, data: st.DataObject
@@ -205,6 +208,7 @@ def test_a_top_level_include_usage_is_not_the_one_of_the_options() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_work_of_looking_closely_is_bounded() -> None:
     def body(places: int) -> bytes:
         return b'{"x":[' + b'{"model":0},' * places + b'1],"model":"gpt-4.1"}'
@@ -290,6 +294,7 @@ def test_more_members_than_any_request_has_are_refused() -> None:
     assert caught.value.code == "body_too_complex"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [b'"model"', b'"mod\\u0065l"'])
 def test_the_model_at_the_end_of_ten_megabytes(key: bytes) -> None:
     prompt = json.dumps('say "model": \\ "x" \n' * 500_000).encode()
@@ -299,6 +304,7 @@ def test_the_model_at_the_end_of_ten_megabytes(key: bytes) -> None:
     assert renamed(body) == {**json.loads(body), "model": NEW}
 
 
+@pytest.mark.slow
 def test_more_values_than_any_request_has_are_refused_and_text_with_commas_is_not() -> None:
     def body(unit: bytes) -> bytes:
         return b'{"model":"gpt-4.1","x":[' + unit * 1_000_001 + b"0]}"

@@ -214,6 +214,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(tools=st.lists(JSON, max_size=3), by_key=st.booleans(), stream=st.booleans())
 def test_whatever_the_tools_are_they_mean_the_same(tools: list[Any], *, by_key: bool, stream: bool) -> None:
     said = {**HELLO, "tools": tools, "stream": stream}

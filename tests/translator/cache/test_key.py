@@ -79,6 +79,7 @@ def is_same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+@pytest.mark.slow
 @given(bodies, st.randoms(use_true_random=False))
 def test_how_a_body_is_written_does_not_matter(body: dict[str, Any], draw: random.Random) -> None:
     plain = json.dumps(body)
@@ -87,12 +88,14 @@ def test_how_a_body_is_written_does_not_matter(body: dict[str, Any], draw: rando
     assert digest(written(body, draw).encode()) == digest(body)
 
 
+@pytest.mark.slow
 @given(bodies, bodies, st.randoms(use_true_random=False))
 def test_bodies_that_differ_never_collide(one: dict[str, Any], other: dict[str, Any], draw: random.Random) -> None:
     if digest(written(one, draw).encode()) == digest(written(other, draw).encode()):
         assert is_same(one, other)
 
 
+@pytest.mark.slow
 @given(bodies, st.data())
 def test_a_body_with_one_value_changed_never_collides(body: dict[str, Any], data: st.DataObject) -> None:
     changed = dict(body)

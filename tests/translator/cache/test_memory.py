@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from hashlib import sha256
 
+import pytest
 from hypothesis import given, strategies as st
 
 from translator.cache.answers import CachedAnswer
@@ -85,6 +86,7 @@ def test_it_counts_what_it_holds(steps: list[tuple[int, str, int, bool]]) -> Non
         assert sum(cached.size for route, cached in there if route == "rt_1") <= 6_000
 
 
+@pytest.mark.slow
 def test_a_million_answers_stay_within_their_bytes() -> None:
     store = MemoryStore(8 * 1024 * 1024, Clock())
     cached = answer()
@@ -95,6 +97,7 @@ def test_a_million_answers_stay_within_their_bytes() -> None:
     assert store.evicted == 1_000_000 - len(store)
 
 
+@pytest.mark.slow
 def test_the_memory_that_is_taken_is_no_more_than_what_is_counted() -> None:
     store = MemoryStore(8 * 1024 * 1024, Clock())
     tracemalloc.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import example, given, settings, strategies as st
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
@@ -53,6 +54,7 @@ def refused(line: bytes) -> list[str]:
     return [f"{each.field}: {each.reason}" for each in checking.sort_out([made]).refused]
 
 
+@pytest.mark.slow
 @given(
     fields=st.dictionaries(st.sampled_from(sorted(set(access_log.FIELDS) - {"v", "note"})), NUMBERS | TEXTS),
     usage=USAGE,

@@ -67,6 +67,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_a_request_is_settled_and_shipped(tmp_path: Path, log: EnvoyLog, collector: Collector) -> None:
     limiter = new_limiter()
     async with running(tmp_path, limiter, control_token="secret") as ledger:
@@ -129,6 +130,7 @@ async def test_reservations_are_known_to_the_next_process_once_they_are_flushed(
     assert known() == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 async def test_the_end_of_a_request_is_known_to_the_next_process_and_its_line_frees_nothing_more(
     tmp_path: Path, log: EnvoyLog, collector: Collector
 ) -> None:
@@ -161,6 +163,7 @@ async def test_the_journal_of_a_version_that_counted_micro_usd(tmp_path: Path) -
         assert [each.cost for each in ledger.outstanding] == [500_000]
 
 
+@pytest.mark.slow
 async def test_a_hundred_embeddings_cost_more_than_nothing(
     tmp_path: Path, log: EnvoyLog, collector: Collector
 ) -> None:
@@ -214,6 +217,7 @@ async def test_a_price_of_every_kind_of_rate_outlives_the_process(tmp_path: Path
     assert set(restored.entries()) == set(book.entries()) != set()
 
 
+@pytest.mark.slow
 async def test_a_reservation_without_a_line_expires_once_and_a_late_line_counts_no_more(
     tmp_path: Path, log: EnvoyLog, collector: Collector
 ) -> None:
@@ -241,6 +245,7 @@ async def test_a_reservation_without_a_line_expires_once_and_a_late_line_counts_
     assert used(again) == [2, 115, 560_000, 0]
 
 
+@pytest.mark.slow
 async def test_what_a_dead_envoy_was_serving_expires_when_another_one_begins(
     tmp_path: Path, log: EnvoyLog, collector: Collector
 ) -> None:
@@ -271,6 +276,7 @@ async def test_the_start_of_the_envoy_behind_the_admin_socket(tmp_path: Path, lo
     admin.close()
 
 
+@pytest.mark.slow
 async def test_a_line_of_a_lost_reservation_counts(tmp_path: Path, log: EnvoyLog, collector: Collector) -> None:
     limiter = new_limiter()
     async with running(tmp_path, limiter):
@@ -282,6 +288,7 @@ async def test_a_line_of_a_lost_reservation_counts(tmp_path: Path, log: EnvoyLog
     assert used(limiter)[:2] == [1, 15]
 
 
+@pytest.mark.slow
 async def test_while_the_control_plane_is_away_memory_is_bounded_and_nothing_is_lost(
     tmp_path: Path, log: EnvoyLog
 ) -> None:
@@ -308,6 +315,7 @@ async def test_while_the_control_plane_is_away_memory_is_bounded_and_nothing_is_
     assert max(collector.sizes) <= 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("named", "keeps"), [(True, True), (True, False), (False, False)])
 async def test_records_that_are_refused_delay_nobody_and_are_not_lost(
     tmp_path: Path, log: EnvoyLog, collector: Collector, named: bool, keeps: bool
@@ -345,6 +353,7 @@ async def test_what_is_kept_of_refused_records_is_bounded(tmp_path: Path, monkey
     quarantine.Quarantine(tmp_path / "missing", structlog.get_logger()).add("r")
 
 
+@pytest.mark.slow
 async def test_a_call_is_bounded_in_bytes(tmp_path: Path, log: EnvoyLog, collector: Collector) -> None:
     failed = " ".join(f"{'x' * 500}{number}=500" for number in range(60))
     ids = {f"r{number}" for number in range(300)}
@@ -354,6 +363,7 @@ async def test_a_call_is_bounded_in_bytes(tmp_path: Path, log: EnvoyLog, collect
     assert 1 < max(collector.sizes) < 300
 
 
+@pytest.mark.slow
 async def test_capped_claims_are_counted(tmp_path: Path, log: EnvoyLog, collector: Collector) -> None:
     log.write(request_line("a", usage='{"prompt_tokens":2000000000,"completion_tokens":2}') + request_line("b"))
     async with running(tmp_path, new_limiter()) as ledger:
@@ -364,6 +374,7 @@ async def test_capped_claims_are_counted(tmp_path: Path, log: EnvoyLog, collecto
     assert (record.capped, record.claimed_prompt_tokens) == (True, 2_000_000_000)
 
 
+@pytest.mark.slow
 async def test_a_defect_costs_one_line(
     tmp_path: Path, log: EnvoyLog, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

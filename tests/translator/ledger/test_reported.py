@@ -83,6 +83,7 @@ _VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(_NAMES), _VALUES, max_size=6), st.booleans())
 def test_whatever_a_target_says_counts_are_counts(facts: dict[str, object], wrapped: bool) -> None:
     found = read(json.dumps({"usage": facts} if wrapped else facts))

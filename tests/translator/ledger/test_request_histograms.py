@@ -151,6 +151,7 @@ async def test_nothing_is_lost_in_batches() -> None:
     assert value(told, "trunkline_request_cost_usd_total", model="gpt-4.1", provider="openai") == many * 10**6
 
 
+@pytest.mark.slow
 async def test_names_that_anybody_chose_make_no_more_series_than_the_bound_and_lose_no_request() -> None:
     of = RequestHistograms()
     for number in range(2_000):

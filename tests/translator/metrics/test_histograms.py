@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+import pytest
 from hypothesis import given, strategies as st
 
 from translator.metrics.histograms import MAX_SERIES, OTHER, Family, Histogram, add, label
@@ -10,6 +11,7 @@ BOUNDS = (1, 4, 16, 64)
 VALUES = st.lists(st.integers(0, 2**60), max_size=40) | st.lists(st.integers(0, 70), max_size=40)
 
 
+@pytest.mark.slow
 @given(st.lists(VALUES, max_size=5))
 def test_counts_are_those_of_counting_one_by_one(batches: list[list[int]]) -> None:
     first, second = Histogram(BOUNDS), Histogram(BOUNDS)

@@ -38,6 +38,7 @@ PRICES = st.builds(
 COUNT = st.integers(0, 1_200)
 
 
+@pytest.mark.slow
 @given(st.lists(PRICES, min_size=1, max_size=3), COUNT, COUNT, st.data())
 def test_no_split_of_the_reserved_tokens_costs_more(
     prices: list[policy.Price], prompt: int, completion: int, data: st.DataObject

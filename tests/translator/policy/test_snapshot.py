@@ -27,6 +27,7 @@ def test_no_file_is_no_error(tmp_path: Path) -> None:
     assert load(tmp_path / "policy") is None
 
 
+@pytest.mark.slow
 def test_damage_is_noticed_wherever_it_is(tmp_path: Path) -> None:
     path = tmp_path / "policy"
     save(path, policies.default_store().contents())

@@ -16,6 +16,7 @@ def p99(values: list[float]) -> float:
     return statistics.quantiles(values, n=100)[98]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_organisations_share_the_places_by_their_weights_at_ten_times_overload(seed: int) -> None:
     flows = {Flow(name, weight, name, 4): 10 * SLOTS / 3 for name, weight in (("a", 1), ("b", 1), ("c", 2))}
@@ -27,6 +28,7 @@ def test_organisations_share_the_places_by_their_weights_at_ten_times_overload(s
     assert p99(waited) == pytest.approx(p99(predicted), rel=0.2)
 
 
+@pytest.mark.slow
 def test_one_that_offers_a_thousand_times_more_takes_nothing_from_others() -> None:
     greedy, modest = Flow("greedy", 1, "greedy", 4), Flow("modest", 1, "modest", 4)
     outcome = simulate({greedy: 300.0, modest: 0.3}, slots=SLOTS, seconds=600, size=50, warm=50)
@@ -35,6 +37,7 @@ def test_one_that_offers_a_thousand_times_more_takes_nothing_from_others() -> No
     assert outcome.refused["greedy"] > 100_000
 
 
+@pytest.mark.slow
 def test_keys_of_an_organisation_share_by_priority_and_low_never_starves() -> None:
     flows = {Flow("a", 1, name, weight): 20.0 for name, weight in (("high", 16), ("normal", 4), ("low", 1))}
     outcome = simulate(flows, slots=SLOTS, seconds=2000, size=200, warm=300)

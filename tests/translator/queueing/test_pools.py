@@ -30,6 +30,7 @@ async def test_organisations_share_a_pool_by_weight_and_wait_as_predicted() -> N
     assert percentile(list(waited), 0.99) == pytest.approx(percentile(list(predicted), 0.99), rel=0.2)
 
 
+@pytest.mark.slow
 async def test_machines_that_nobody_else_wants_are_one_organisations() -> None:
     """No capacity is reserved for a share that is not requested."""
     pool = Pool({"one": 1}, slots=SLOTS, size=50)

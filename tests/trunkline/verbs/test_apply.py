@@ -6,6 +6,7 @@ from concurrent import futures
 from pathlib import Path
 
 import grpc
+import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as admin, admin_pb2_grpc
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
@@ -64,6 +65,7 @@ def _file(directory: Path, text: str = FILE) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_the_difference_and_who_took_it(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
     control.answers[admin.ApplyRequest] = admin.ApplyResponse(
         changes=CHANGES, propagation=admin.Propagation(revision=7, complete=True, accepted=2), warnings=["not yet"]
@@ -81,6 +83,7 @@ def test_the_difference_and_who_took_it(tmp_path: Path, control: FakeAdmin, trun
     assert not any([sent.dry_run, sent.take_over, sent.prune])
 
 
+@pytest.mark.slow
 def test_a_dry_run_changes_nothing(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
     control.answers[admin.ApplyRequest] = admin.ApplyResponse(changes=CHANGES)
     result = trunkline("apply", "-f", _file(tmp_path), "--dry-run", SOME_KEY="sk-1")
@@ -89,10 +92,12 @@ def test_a_dry_run_changes_nothing(tmp_path: Path, control: FakeAdmin, trunkline
     assert control.last(admin.ApplyRequest).dry_run
 
 
+@pytest.mark.slow
 def test_no_changes(tmp_path: Path, trunkline: Trunkline) -> None:
     assert trunkline("apply", "-f", _file(tmp_path, "version: 1\n")).output == "no changes\n"
 
 
+@pytest.mark.slow
 def test_a_refusal_is_shown_and_ends_with_2(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
     refused = admin.Rejection(
         client_id="envoy-local",
@@ -148,6 +153,7 @@ organisations:
 """
 
 
+@pytest.mark.slow
 def test_what_the_control_plane_refuses_has_its_line(
     tmp_path: Path, control: FakeAdmin, trunkline: Trunkline
 ) -> None:
@@ -165,6 +171,7 @@ def test_what_the_control_plane_refuses_has_its_line(
     ]
 
 
+@pytest.mark.slow
 def test_what_is_left_as_it_is_says_why(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
     limit = policy.Limit(metric=policy.METRIC_COST_USD, calendar=policy.CALENDAR_MONTH, amount=500_000_000)
     control.answers[admin.ApplyRequest] = admin.ApplyResponse(
@@ -200,6 +207,7 @@ def test_what_is_left_as_it_is_says_why(tmp_path: Path, control: FakeAdmin, trun
     assert (sent.take_over, sent.prune) == (True, True)
 
 
+@pytest.mark.slow
 def test_the_control_planes_words_are_passed_on(tmp_path: Path, control: FakeAdmin, trunkline: Trunkline) -> None:
     control.refusal = (grpc.StatusCode.INVALID_ARGUMENT, "unforeseen: it broke")
     result = trunkline("apply", "-f", _file(tmp_path, "version: 1\n"))
@@ -235,6 +243,7 @@ def test_the_data_directory_says_where_it_is(tmp_path: Path, control: FakeAdmin,
     assert result.output.startswith("version: 1\n")
 
 
+@pytest.mark.slow
 def test_a_control_plane_that_has_just_crashed_is_waited_for(
     tmp_path: Path, control: FakeAdmin, trunkline: Trunkline
 ) -> None:
@@ -260,6 +269,7 @@ def test_a_control_plane_that_has_just_crashed_is_waited_for(
         server.stop(grace=None).wait()
 
 
+@pytest.mark.slow
 def test_a_control_plane_that_stays_away_is_named(tmp_path: Path, trunkline: Trunkline) -> None:
     result = trunkline(
         "apply", "-f", _file(tmp_path), "--wait", "1s", SOME_KEY="sk-1", TRUNKLINE_CONTROL="127.0.0.1:1"

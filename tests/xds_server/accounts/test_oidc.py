@@ -154,6 +154,7 @@ async def test_groups_decide_about_what_they_name(gateway: Gateway, provider: Fa
     assert not gateway.store.load().keys
 
 
+@pytest.mark.slow
 async def test_an_account_under_the_same_address_is_taken_over_whole(
     gateway: Gateway, provider: FakeProvider
 ) -> None:

@@ -112,6 +112,7 @@ def test_every_method_is_tried() -> None:
     assert not gone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("person", PEOPLE)
 async def test_each_method_as(person: str, gateway: Gateway) -> None:
     found = await town(gateway)
@@ -142,6 +143,7 @@ async def test_each_method_as(person: str, gateway: Gateway) -> None:
             assert code not in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}, (method.name, code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["key", "node"])
 async def test_another_organisations_objects_are_as_if_they_did_not_exist(gateway: Gateway, what: str) -> None:
     found = await town(gateway)
@@ -191,6 +193,7 @@ async def test_what_each_role_sees(gateway: Gateway, role: str) -> None:
         assert caught.value.details() == 'organisation: no organisation "other"'
 
 
+@pytest.mark.slow
 async def test_a_member_does_as_they_like_with_their_own_and_nothing_else(gateway: Gateway) -> None:
     found = await town(gateway)
     member, operator = found.stub("member"), found.stub("operator")
@@ -248,6 +251,7 @@ async def test_only_an_admin_makes_a_key_that_chooses_targets(gateway: Gateway) 
         assert str(caught.value.details()).startswith("key.expires_at: a key with `pins_targets` lasts a day")
 
 
+@pytest.mark.slow
 async def test_an_owner_decides_about_their_own_organisation_alone(gateway: Gateway) -> None:
     found = await town(gateway)
     owner = found.stub("owner")

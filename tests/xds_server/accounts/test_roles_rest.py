@@ -66,6 +66,7 @@ def _over_rest(method: Any, request: Any) -> tuple[str, str, Any] | None:
     return verb.upper(), f"{path}?{urlencode(flat)}" if flat and verb == "get" else path, None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("person", [each for each in PEOPLE if each not in MACHINES])
 async def test_each_method_as(person: str, gateway: Gateway) -> None:
     found = await town(gateway)

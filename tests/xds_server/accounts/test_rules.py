@@ -52,6 +52,7 @@ def test_a_link_has_its_value_in_the_fragment() -> None:
     assert links.url("https://gw.example/", links.Purpose.RESET, value) == f"https://gw.example/#reset={value}"
 
 
+@pytest.mark.slow
 async def test_passwords_are_argon2id_and_nobodys_costs_as_much() -> None:
     fresh = importlib.reload(passwords)
     hashed = await fresh.Passwords().hash("correct horse battery")

@@ -44,6 +44,7 @@ def explained(work: Callable[[Explained], object], directory: Path) -> list[str]
     return view.plan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "work",
     [

@@ -206,6 +206,7 @@ async def test_the_newest_stream_of_a_node_wins(gateway: Serving) -> None:
         await gateway.desired.until(lambda: gateway.desired.health(ME) == "draining")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reports", "code", "details"),
     [
@@ -261,6 +262,7 @@ async def test_a_silent_stream_loses_its_lease_and_is_ended(gateway: Serving) ->
         assert (code, details) == (Code.DEADLINE_EXCEEDED, "no report for 60 seconds; connect again")
 
 
+@pytest.mark.slow
 async def test_who_sends_too_fast_is_read_slowly(gateway: Serving) -> None:
     await gateway.desired.publish(node())
     stream = gateway.registry.open(node(), 1)
@@ -272,6 +274,7 @@ async def test_who_sends_too_fast_is_read_slowly(gateway: Serving) -> None:
     assert 0.5 < asyncio.get_running_loop().time() - began < 30
 
 
+@pytest.mark.slow
 async def test_a_client_that_never_reads_holds_nothing_up(gateway: Serving) -> None:
     me = node()
     await gateway.desired.publish(me)

@@ -92,6 +92,7 @@ def test_it_is_not_settled_before_the_last_portion_was_answered() -> None:
     assert reader.stream.settled(1)
 
 
+@pytest.mark.slow
 def test_streams_share_the_bytes_of_their_portions() -> None:
     encoder, content = ResponseEncoder(), snapshot(1, 5_000)
     all_of_them = [Reader(content, encoder, secret=bytes([number])) for number in range(20)]
@@ -165,6 +166,7 @@ def test_a_translator_gets_its_routes_whole_and_last() -> None:
     assert {len(each) for each in reader.held.values()} == {3_000}
 
 
+@pytest.mark.slow
 def test_what_one_stream_may_ask_for() -> None:
     reader = Reader(snapshot(1, 3))
     reader.request()

@@ -155,6 +155,7 @@ def test_nothing_else_can_be_reached(first: State, later: list[State], live: str
         check(builder.build(revision, state, everything if live == "full" else {}), state)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(states())
 def test_a_route_that_becomes_private_leaves_nothing_behind(state: State) -> None:

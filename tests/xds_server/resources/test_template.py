@@ -67,6 +67,7 @@ def test_endpoints(model: str, endpoint: Endpoint) -> None:
     assert lb_endpoint(model, endpoint) == bytes(lb_endpoint_message(endpoint_entry(model, endpoint)))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.builds(
@@ -101,11 +102,13 @@ def test_provider_clusters(provider: Provider, model: str, credential: int, conn
     assert encoded_provider_cluster(target, provider, credential, connect, EDGE) == bytes(expected)
 
 
+@pytest.mark.slow
 @given(names, connect_ms, st.booleans())
 def test_pool_clusters(name: str, connect: int, direct: bool) -> None:
     assert encoded_pool_cluster(name, connect, direct=direct) == bytes(pool_cluster(name, connect, direct=direct))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     names,

@@ -89,6 +89,7 @@ def test_the_private_key_is_in_its_secret_and_nowhere_else() -> None:
     assert EDGE.tunnel_secret not in repr(EDGE)
 
 
+@pytest.mark.slow
 def test_without_certificates_or_a_place_to_listen_there_are_no_tunnels() -> None:
     plain = edge_resources(EdgeSettings(), None)
     assert set(plain[LISTENER]) == {"openai", "admin", "playground"}

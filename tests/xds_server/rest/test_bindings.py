@@ -140,6 +140,7 @@ async def test_wrong_values_in_a_query(rest: Rest, binding: Binding) -> None:
     assert rest.admin.calls == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("binding", WITH_BODY)
 async def test_wrong_types_in_a_body(rest: Rest, binding: Binding) -> None:
     path, right = examples.request(binding)
@@ -175,6 +176,7 @@ def _wrong(field: Any) -> list[Any]:
     return ["sk-secret", 1.5, True, 2**64, {}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("binding", WITH_BODY)
 async def test_unknown_missing_and_repeated_members(rest: Rest, binding: Binding) -> None:
     path, right = examples.request(binding)

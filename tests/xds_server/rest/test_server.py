@@ -185,6 +185,7 @@ async def test_other_credentials(rest: Rest, header: str) -> None:
     assert (await rest("GET", KEYS, token=None, headers={"authorization": header})).status == 401
 
 
+@pytest.mark.slow
 async def test_a_large_answer_keeps_no_other_call_waiting(rest: Rest) -> None:
     keys = [pb.Key(id=f"key{number}", name="n", models=["*"]) for number in range(20_000)]
     rest.admin.answers["ListKeys"] = pb.ListKeysResponse(keys=keys)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from xds_server.routing.measured import MAX_CREDENTIALS, MAX_SERVED, Measured, Measurements
 from xds_server.routing.slots import RouteCredential, RouteTarget, Slot
 from xds_server.routing.window import KEPT_SLOTS
@@ -68,6 +70,7 @@ def test_what_is_old_is_forgotten() -> None:
     assert measurements.of(A, later) == Measured()
 
 
+@pytest.mark.slow
 def test_targets_and_credentials_are_bounded() -> None:
     measurements = Measurements()
     for number in range(MAX_SERVED + 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given, strategies as st
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
@@ -31,6 +32,7 @@ prices = st.builds(
 count = st.integers(0, 3_000)
 
 
+@pytest.mark.slow
 @example(
     TargetPrice(0, 0, search_unit=10**7), *[0] * 12, 3_000, ""
 )  # beyond the most that is billed for one request

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, strategies as st
 
 from xds_server.routing.ranking import EXPLORED, HOLD_SECONDS, WHOLE, Candidate, Ranking, WeightedTarget, rank
@@ -35,6 +36,7 @@ def previous(draw: st.DrawFn) -> Ranking | None:
     return None if best is None else Ranking((WeightedTarget(f"t{best}", WHOLE),), NOW - draw(st.floats(0, 100)))
 
 
+@pytest.mark.slow
 @given(candidates(), previous())
 def test_what_is_down_or_has_no_weight_is_never_asked(given_: list[Candidate], before: Ranking | None) -> None:
     ranking = rank(given_, before, NOW)
@@ -51,6 +53,7 @@ def test_what_is_down_or_has_no_weight_is_never_asked(given_: list[Candidate], b
     assert WHOLE - len(given_) <= sum(weights.values()) <= WHOLE
 
 
+@pytest.mark.slow
 @given(candidates(), previous())
 def test_others_than_the_best_and_its_equals_share_what_is_explored(
     given_: list[Candidate], before: Ranking | None

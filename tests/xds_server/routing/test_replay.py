@@ -139,6 +139,7 @@ def test_every_request_is_served_once(weights: list[list[int]], rates: list[floa
     assert sum(served.values()) == pytest.approx(1.0 if any(weights[0]) else 0.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_records_does_not_matter(chance: random.Random) -> None:

@@ -89,6 +89,7 @@ def test_noise_is_not_followed_for_10_minutes(strategy: Strategy, rate: float, s
     assert run.changes(30) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @EVERY_CASE
 def test_what_became_good_again_is_found_within_a_minute(strategy: Strategy, seed: int) -> None:
@@ -99,6 +100,7 @@ def test_what_became_good_again_is_found_within_a_minute(strategy: Strategy, see
     assert run.first_second_of("a/m", 200) <= 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @EVERY_CASE
 def test_a_target_that_was_down_is_found_again_within_a_minute(strategy: Strategy, seed: int) -> None:

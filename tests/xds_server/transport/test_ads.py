@@ -111,6 +111,7 @@ async def test_a_stream_without_a_node_is_reported_so(running: Running, open_str
     assert "node.id" in (refused.value.details() or "")
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_read_delays_no_other(running: Running, open_stream: Open) -> None:
     """16 MB per type is more than HTTP/2 flow control and the sockets take without a reader."""
     types = (CLUSTER, LISTENER, POLICY_KEY, POLICY_ROUTE)
@@ -149,6 +150,7 @@ async def test_publications_in_quick_succession_are_one(running: Running, open_s
     assert running.clients.counters().acks == 2
 
 
+@pytest.mark.slow
 async def test_a_reconnecting_client_may_list_100_000_long_names(running: Running, open_stream: Open) -> None:
     """13 MB; what it lists and does not exist is removed."""
     call = open_stream(running.unix)
@@ -165,6 +167,7 @@ async def test_a_reconnecting_client_may_list_100_000_long_names(running: Runnin
         await call.write(ack(response))
 
 
+@pytest.mark.slow
 async def test_a_message_of_more_than_16_mib_is_refused(running: Running, open_stream: Open) -> None:
     call = open_stream(running.unix)
     request = first("larger")

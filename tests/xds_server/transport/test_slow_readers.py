@@ -142,6 +142,7 @@ async def test_200_clients_that_never_read(tmp_path: Path, open_stream: Open, mo
         await served.until(lambda: served.clients.counters().connected <= 2)
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_read_is_given_up_and_shown(tmp_path: Path, open_stream: Open) -> None:
     one = content(1, CLUSTER, count=1, size=16_000_000)
     async with running(tmp_path, one, patience=0.3) as served:

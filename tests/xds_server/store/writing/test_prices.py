@@ -95,6 +95,7 @@ _PRICES = st.builds(TargetPrice, input=st.integers(0, 2), cached_input=st.sample
 _WANTED = st.tuples(_PRICES, st.integers(-3, 3), st.integers(0, 2))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(_WANTED, max_size=12))
 def test_no_sequence_of_changes_rewrites_the_past(changes: list[tuple[TargetPrice, int, int]]) -> None:
