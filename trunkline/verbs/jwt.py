@@ -7,13 +7,12 @@ from typing import Any
 import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
-from trunkline import changes, names
 from trunkline.client import Control, change_options, control_options
-from trunkline.config import export
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
 from trunkline.text import say
+from trunkline.verbs import sections
 
 _COLUMNS = ("name", "issuer", "audiences", "jwks_url", "user_claim", "grants", "key_ids")
 _IMPORTANT = ("name", "issuer", "audiences", "grants")
@@ -65,15 +64,7 @@ Examples:
 @change_options
 def set_issuer(*, control: Control, name: str, **given: Any) -> None:
     """Add the token issuer NAME, or change what is given of it."""
-    with control.connect() as api:
-        stored = api.GetGateway(admin.GetGatewayRequest()).gateway
-        wanted = changes.copied(stored)
-        found = next((each for each in wanted.jwt if each.name == name), None)
-        _fill(found if found is not None else wanted.jwt.add(name=name), given)
-        answer = api.PutGateway(admin.PutGatewayRequest(gateway=wanted))
-    say(f"~ token issuer {name}" if found is not None else f"+ token issuer {name}")
-    changes.say_between(export.gateway(stored), export.gateway(wanted))
-    changes.report(answer.propagation)
+    sections.put(control, "jwt", name, lambda entry: _fill(entry, given))
 
 
 @jwt.command(
@@ -86,16 +77,7 @@ Examples:
 @change_options
 def remove(*, control: Control, name: str) -> None:
     """Remove the token issuer NAME: its tokens are refused from now on."""
-    with control.connect() as api:
-        stored = api.GetGateway(admin.GetGatewayRequest()).gateway
-        wanted = changes.copied(stored)
-        if name not in [each.name for each in stored.jwt]:
-            raise names.unknown("token issuer", name, [each.name for each in stored.jwt])
-        del wanted.jwt[:]
-        wanted.jwt.extend(each for each in stored.jwt if each.name != name)
-        answer = api.PutGateway(admin.PutGatewayRequest(gateway=wanted))
-    say(f"- token issuer {name}")
-    changes.report(answer.propagation)
+    sections.remove(control, "jwt", name)
 
 
 def _fill(message: admin.JwtIssuer, given: dict[str, Any]) -> None:

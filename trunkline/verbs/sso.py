@@ -10,7 +10,7 @@ import click
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.admin.words import ROLES
 
-from trunkline import changes, completion, names
+from trunkline import changes, completion
 from trunkline.client import Control, change_options, control_options
 from trunkline.config import export
 from trunkline.config.secrets import Secrets
@@ -18,6 +18,7 @@ from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
 from trunkline.text import say
+from trunkline.verbs import sections
 
 _COLUMNS = ("name", "title", "issuer", "client_id", "has_secret", "scopes", "groups_claim", "groups", "sign_up")
 _IMPORTANT = ("name", "issuer", "groups", "sign_up")
@@ -73,15 +74,7 @@ Examples:
 @change_options
 def set_provider(*, control: Control, name: str, **given: Any) -> None:
     """Add the identity provider NAME, or change the given values."""
-    with control.connect() as api:
-        stored = api.GetGateway(admin.GetGatewayRequest()).gateway
-        wanted = changes.copied(stored)
-        found = next((each for each in wanted.oidc if each.name == name), None)
-        _fill(found if found is not None else wanted.oidc.add(name=name), given)
-        answer = api.PutGateway(admin.PutGatewayRequest(gateway=wanted))
-    say(f"~ identity provider {name}" if found is not None else f"+ identity provider {name}")
-    changes.say_between(export.gateway(stored), export.gateway(wanted))
-    changes.report(answer.propagation)
+    sections.put(control, "oidc", name, lambda entry: _fill(entry, given))
 
 
 @sso.command(
@@ -94,16 +87,7 @@ Examples:
 @change_options
 def remove(*, control: Control, name: str) -> None:
     """Remove the identity provider NAME. Its users stay; `trunkline users` removes them."""
-    with control.connect() as api:
-        stored = api.GetGateway(admin.GetGatewayRequest()).gateway
-        wanted = changes.copied(stored)
-        if name not in [each.name for each in stored.oidc]:
-            raise names.unknown("identity provider", name, [each.name for each in stored.oidc])
-        del wanted.oidc[:]
-        wanted.oidc.extend(each for each in stored.oidc if each.name != name)
-        answer = api.PutGateway(admin.PutGatewayRequest(gateway=wanted))
-    say(f"- identity provider {name}")
-    changes.report(answer.propagation)
+    sections.remove(control, "oidc", name)
 
 
 @sso.command(
