@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
 
-import structlog
-
 from xds_server.background import BackgroundTask
-from xds_server.errors import DatabaseUnavailableError
-from xds_server.ledger import request_ids
+from xds_server.ledger import pacing, request_ids
 from xds_server.ledger.ledger import Ledger
 from xds_server.reasons import Reason
 
@@ -19,14 +15,10 @@ from xds_server.reasons import Reason
 _INTERVAL = 600.0
 #: Seconds after which nearly all records of a time have arrived: others get rows of their own.
 _SETTLED = 900.0
-#: Pause after each transaction, as a multiple of its duration, in which others can write.
-_REST = 0.5
 _HOUR_US = 3_600_000_000
 #: Hours to index from which progress is reported: after an upgrade.
 _MANY = 3
 _DESCRIPTION = Reason.of("task.request_ids")
-
-_log = structlog.get_logger(__name__)
 
 
 class IdIndexing:
@@ -47,12 +39,7 @@ class IdIndexing:
 
     async def run(self) -> None:
         """Runs until it is cancelled."""
-        while True:
-            try:
-                await self.catch_up()
-            except DatabaseUnavailableError as error:
-                _log.warning("the index of ids waits for the database", reason=str(error))
-            await asyncio.sleep(_INTERVAL)
+        await pacing.every(_INTERVAL, self.catch_up, "the index of ids waits for the database")
 
     async def catch_up(self) -> None:
         """Indexes all requests that are old enough. Raises DatabaseUnavailableError.
@@ -63,13 +50,9 @@ class IdIndexing:
         first = await self._ledger.write(request_ids.first_missing)
         hours = (until - (first or until)) // _HOUR_US
         try:
-            while True:
-                began = time.monotonic()
-                reached = await self._ledger.write(partial(request_ids.advance, until_us=until))
-                if reached is None:
-                    return
+            advance = partial(request_ids.advance, until_us=until)
+            async for reached in pacing.steps(partial(self._ledger.write, advance)):
                 if hours > _MANY and first is not None:
                     self._report(BackgroundTask(_DESCRIPTION, (reached - first) // _HOUR_US, hours, "hours"))
-                await asyncio.sleep(_REST * (time.monotonic() - began))
         finally:
             self._report(None)

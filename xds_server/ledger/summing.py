@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -10,8 +9,7 @@ from functools import partial
 import structlog
 
 from xds_server.background import BackgroundTask
-from xds_server.errors import DatabaseUnavailableError
-from xds_server.ledger import daily
+from xds_server.ledger import daily, pacing
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention_periods import DAY
 from xds_server.reasons import Reason
@@ -20,8 +18,6 @@ from xds_server.reasons import Reason
 _INTERVAL = 60.0
 #: Series of one transaction: it holds the write lock for some ten milliseconds.
 BATCH = 200
-#: Pause after each transaction, as a multiple of its duration, in which others can write.
-_REST = 0.5
 #: Days left from which progress is reported: after an upgrade, or a long time without a control plane.
 _MANY = 3
 _DESCRIPTION = Reason.of("task.daily_sums")
@@ -49,15 +45,7 @@ class DailySums:
 
     async def run(self) -> None:
         """Sums days as they end, until cancelled."""
-        while True:
-            try:
-                days = await self.catch_up()
-            except DatabaseUnavailableError as error:
-                _log.warning("sums by day wait for the database", reason=str(error))
-            else:
-                if days > 1:
-                    _log.info("usage is summed by day", days=days)
-            await asyncio.sleep(_INTERVAL)
+        await pacing.every(_INTERVAL, self.catch_up, "sums by day wait for the database")
 
     async def catch_up(self) -> int:
         """Sums all days that have ended. Returns how many. Raises DatabaseUnavailableError.
@@ -68,16 +56,18 @@ class DailySums:
         first = await self._ledger.write(daily.first_missing)
         last, days = first - 1, 0
         try:
-            while True:
-                if today - first > _MANY:
-                    done = max(0, last - first)
-                    self._report(BackgroundTask(_DESCRIPTION, done, today - first, "days"))
-                began = time.monotonic()
-                reached = await self._ledger.write(partial(daily.advance, today=today, batch=self._batch))
-                if reached is None:
-                    return days
+            self._report_progress(0, today - first)
+            advance = partial(daily.advance, today=today, batch=self._batch)
+            async for reached in pacing.steps(partial(self._ledger.write, advance)):
                 days += reached.day > last
                 last = reached.day
-                await asyncio.sleep(_REST * (time.monotonic() - began))
+                self._report_progress(last - first, today - first)
         finally:
             self._report(None)
+        if days > 1:
+            _log.info("usage is summed by day", days=days)
+        return days
+
+    def _report_progress(self, done: int, days: int) -> None:
+        if days > _MANY:
+            self._report(BackgroundTask(_DESCRIPTION, max(0, done), days, "days"))
