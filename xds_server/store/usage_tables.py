@@ -96,18 +96,12 @@ class UsageSeriesRow(SQLModel, table=True):
     group_id: int | None = Field(default=None, sa_type=BigInteger)
 
 
-class UsageHourRow(SQLModel, table=True):
-    """Sums over one series in one Unix hour. `failed_attempts` are those at this target that went on to another.
+class UsageSums(SQLModel):
+    """Sums over the requests of one series. `failed_attempts` are those at this target that went on to another.
 
-    `answer_tokens` over `answer_us` is the speed of answering, of those requests that have one. The rows lie in
-    the order in which reports add them up: SQLite would sort them otherwise.
+    `answer_tokens` over `answer_us` is the speed of answering, of those requests that have one.
     """
 
-    __tablename__ = "usage_hour"
-    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
-    series_id: int = Field(primary_key=True, sa_type=BigInteger)
-    day: int = Field(primary_key=True)
-    hour: int = Field(primary_key=True)
     requests: int = Field(sa_type=BigInteger)
     errors: int = Field(sa_type=BigInteger)
     retries: int = Field(sa_type=BigInteger)
@@ -121,6 +115,19 @@ class UsageHourRow(SQLModel, table=True):
     failed_attempts: int = Field(sa_type=BigInteger)
     answer_tokens: int = Field(sa_type=BigInteger)
     answer_us: int = Field(sa_type=BigInteger)
+
+
+class UsageHourRow(UsageSums, table=True):
+    """Sums over one series in one Unix hour.
+
+    The rows lie in the order in which reports add them up: SQLite would sort them otherwise.
+    """
+
+    __tablename__ = "usage_hour"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    series_id: int = Field(primary_key=True, sa_type=BigInteger)
+    day: int = Field(primary_key=True)
+    hour: int = Field(primary_key=True)
 
 
 class UsageUnitRow(SQLModel, table=True):
@@ -147,7 +154,7 @@ class UsageFirstByteRow(SQLModel, table=True):
     histogram: bytes = Field(sa_type=LargeBinary)
 
 
-class UsageDayRow(SQLModel, table=True):
+class UsageDayRow(UsageSums, table=True):
     """Sums over one series in one day of UTC, for the days and series up to the position in
     UsageDayPositionRow.
     """
@@ -156,19 +163,6 @@ class UsageDayRow(SQLModel, table=True):
     __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
     series_id: int = Field(primary_key=True, sa_type=BigInteger)
     day: int = Field(primary_key=True)
-    requests: int = Field(sa_type=BigInteger)
-    errors: int = Field(sa_type=BigInteger)
-    retries: int = Field(sa_type=BigInteger)
-    prompt_tokens: int = Field(sa_type=BigInteger)
-    cached_tokens: int = Field(sa_type=BigInteger)
-    completion_tokens: int = Field(sa_type=BigInteger)
-    reasoning_tokens: int = Field(sa_type=BigInteger)
-    cost_nano_usd: int = Field(sa_type=BigInteger)
-    estimated: int = Field(sa_type=BigInteger)
-    cache_hits: int = Field(sa_type=BigInteger)
-    failed_attempts: int = Field(sa_type=BigInteger)
-    answer_tokens: int = Field(sa_type=BigInteger)
-    answer_us: int = Field(sa_type=BigInteger)
 
 
 class UsageDayUnitRow(SQLModel, table=True):
