@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
 
-class Meanwhile:
+class Meanwhile(ABC):
     """Starts `run` at the beginning of the block. Leaving the block sets `over` and waits until `run` has
     returned.
     """
@@ -26,6 +27,6 @@ class Meanwhile:
         self.over.set()
         self._thread.join()
 
+    @abstractmethod
     def run(self) -> None:
         """Must return soon after `over` is set."""
-        raise NotImplementedError

@@ -10,6 +10,7 @@ ahead of the others starts where it was, so leaving and returning gains nothing.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from itertools import takewhile
@@ -37,7 +38,7 @@ class Entry(Protocol):
     def flow(self) -> Flow: ...
 
 
-class _Contender:
+class _Contender(ABC):
     """A contender. `passed` is its virtual time. It is passed over while it is `parked`."""
 
     __slots__ = ("parked", "passed", "weight")
@@ -47,8 +48,9 @@ class _Contender:
         self.weight = weight
         self.parked = False
 
+    @abstractmethod
     def __len__(self) -> int:
-        raise NotImplementedError
+        """Returns the number of its requests that wait."""
 
     @property
     def backlog(self) -> float:

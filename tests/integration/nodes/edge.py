@@ -46,10 +46,10 @@ class Registry(registry_pb2_grpc.NodeRegistryServicer):
     """Answers with what Envoy said about the caller; no test renews or leaves."""
 
     async def Renew(self, request: registry_pb2.RenewRequest, context: Context) -> registry_pb2.RenewResponse:
-        raise NotImplementedError
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no test renews")
 
     async def Leave(self, request: registry_pb2.LeaveRequest, context: Context) -> registry_pb2.LeaveResponse:
-        raise NotImplementedError
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no test leaves")
 
     async def Enrol(self, request: registry_pb2.EnrolRequest, context: Context) -> registry_pb2.EnrolResponse:
         return registry_pb2.EnrolResponse(name=caller(context))
