@@ -21,7 +21,7 @@ import orjson
 
 from translator.message import Response
 
-#: Most seconds that OpenAI's clients wait by `retry-after`; told to wait longer, they try again at once.
+#: Most seconds that OpenAI's clients wait by `retry-after`; if it is longer, they try again at once.
 LONGEST_WAIT = 60
 #: Statuses that are worth another attempt even without `retry-after`.
 _PASSING = frozenset({408, 425})

@@ -60,7 +60,7 @@ class Source:
         kinds = Counter(_kind(each.kind) for each in statuses if each.connected)
         refusing = {each.client_id for each in statuses for of in each.types if each.connected and of.rejection}
         connected = {kind: kinds[kind] for kind in ("envoy", "translator", "other")}
-        told: list[tuple[str, Literal["counter", "gauge"], str, float]] = [
+        plain: list[tuple[str, Literal["counter", "gauge"], str, float]] = [
             ("client_connects_total", "counter", "xDS streams that clients opened.", counters.connects),
             ("acks_total", "counter", "Responses that clients accepted.", counters.acks),
             ("nacks_total", "counter", "Responses that clients refused.", counters.nacks),
@@ -91,7 +91,7 @@ class Source:
         yield Sample(f"{_PREFIX}clients", "gauge", "Connected xDS streams, by kind of client.", connected, "kind")
         rests = "What rests at connected gateways, by the kind of its alert."
         yield Sample(f"{_PREFIX}rests", "gauge", rests, self._resting.counts, "kind")
-        for name, kind, text, value in told:
+        for name, kind, text, value in plain:
             yield Sample(_PREFIX + name, kind, text, value)
 
 

@@ -50,7 +50,7 @@ class Client:
         self.driver.ask("close", number)
 
     def ask(self, *checks: int, body: int = 0) -> None:
-        """Sends checks, which are told apart by their methods."""
+        """Sends checks, which their methods distinguish."""
         for check in checks:
             self.driver.ask("ask", check, 0, f"Q{check}{HEAD}", body)
 

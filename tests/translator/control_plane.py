@@ -104,7 +104,7 @@ class ControlPlane:
                     ours = self._resources.get(url, {})
                     new = [each for name, each in ours.items() if theirs.get(name) != each.version]
                     gone = [name for name in theirs if name not in ours]
-                    # A client that has everything is told so after the last type, like the real one does.
+                    # Like the real one, it tells a client after the last type that it has everything.
                     is_asked = url not in answered and (not theirs or url == type_url(policy.Route))
                     if new or gone or is_asked:
                         await context.write(

@@ -352,7 +352,7 @@ class LiveNodes:
     def _require_usable(self, node_id: str, text: str) -> None:
         """Raises InvalidFieldError if the rule refuses the address, or another node with a lease holds it.
 
-        Of several endpoints with one address Envoy takes the first and drops the others, whoever owns them.
+        Of several endpoints with one address Envoy takes the first and drops the others, of other owners too.
         """
         address = direct.parse(text)
         problem = self._permitted.problem(*address) if address is not None else ""

@@ -105,7 +105,7 @@ class Conflict:
 
 @dataclass
 class Management:
-    """The manager for which a transaction writes. `take_over`: the manager claims what it changes, whoever had it.
+    """The manager for which a transaction writes. `take_over`: it claims what it changes from the present manager.
 
     A file collects conflicts and leaves the objects as they are; for the API a conflict is an error.
     """

@@ -98,7 +98,7 @@ static void openings(const char *path, unsigned threads, unsigned rounds) {
 
 // open <connection> <path> <timeout ms> <lane> → whether it is the same as the one before it | close <connection>
 // ask <check> <connection> <head> <bytes of the body> | await <check> → status, head, body
-// queued <check> → whether it is told to wait, on whose account
+// queued <check> → whether it has to wait, on whose account
 // drop <check> → whether there was another event, whether it may have been read | end <connection> <number> <request id>
 // complain <cause> <detail> <milliseconds> | logged → the lines
 // storm <connection> <threads> <rounds> → wrong answers | openings <path> <threads> <rounds>

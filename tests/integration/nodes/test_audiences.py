@@ -38,7 +38,7 @@ async def test_everybody_gets_their_own_shape_of_a_route(edge: Edge, model: str,
         assert own.seen[0].headers["x-trunkline-own"] == "1"
         line = await edge.logged("k1", model)
         assert line.reservation is not None
-        assert line.reservation.route == f"rt_{model}"  # whoever asks, it is the same route's
+        assert line.reservation.route == f"rt_{model}"  # the same route for every caller
         assert (line.target, line.node) == (f"nodes/{model}", f"{mine} 5 7")
         own.seen.clear()
         await edge.targets("k2", model)

@@ -1,4 +1,4 @@
-"""Sums by day are those by hour, whatever comes when, and whoever dies between."""
+"""Sums by day equal those by hour, in any order of records, and if a process dies in between."""
 
 from __future__ import annotations
 

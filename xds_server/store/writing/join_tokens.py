@@ -15,7 +15,7 @@ from xds_server.store.settings import Invitation
 from xds_server.store.tables import JoinTokenRow, KeyRow, NodeRow
 from xds_server.store.writing.transaction import Transaction
 
-#: Seconds for which a used or expired token is kept, so that another attempt is told which of the two it is.
+#: Seconds for which a used or expired token is kept, so that another attempt learns which of the two it is.
 _KEPT_SECONDS = 7 * 86_400
 #: Seconds for which the key that used a token, and only it, is answered again: its first answer may have been
 #: lost.

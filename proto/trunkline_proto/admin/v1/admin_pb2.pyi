@@ -944,7 +944,7 @@ class ApplyRequest(_message.Message):
     (FAILED_PRECONDITION) instead of a part of the answer.
     """
     take_over: _builtins.bool
-    """Makes this manager claim the document's objects, whoever has them, and makes them as the document says."""
+    """Makes this manager claim the document's objects from their present managers, and makes them as the document says."""
     prune: _builtins.bool
     """Removes what this manager has and the document does not name."""
     @_builtins.property

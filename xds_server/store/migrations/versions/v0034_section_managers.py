@@ -23,7 +23,7 @@ _EMPTY: dict[str, dict[str, object]] = {
 
 
 def upgrade() -> None:
-    """Whoever managed the gateway manages the sections that say something; the others are free."""
+    """Gives the sections that say something to the gateway's manager; the others are free."""
     op.add_column("gateway", sa.Column("managers", sa.Text(), nullable=False, server_default="[]"))
     connection = op.get_bind()
     for row in connection.execute(sa.text("SELECT * FROM gateway")).mappings().all():
