@@ -24,7 +24,7 @@ from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
-from translator.limits import Limit, Limiter, Metric, values
+from translator.limits import HolderLimit, Limiter, Metric, values
 from translator.limits.alerts import Alert
 from translator.metering import Meter
 from translator.metrics import Metrics
@@ -141,7 +141,7 @@ def _follow_limits(limiter: Limiter, waiting: WaitingRoom, log: FilteringBoundLo
     )
 
 
-def _named(limit: Limit | Alert) -> dict[str, str]:
+def _named(limit: HolderLimit | Alert) -> dict[str, str]:
     """Returns what a log may say about a limit; the names of models and end users are left out."""
     metric = Metric(limit.metric).text
     return {"holder": limit.holder, "holder_id": limit.holder_id, "metric": metric, "window": limit.window}

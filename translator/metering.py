@@ -14,7 +14,7 @@ from translator.bodies.facts import BodyFacts, ending
 from translator.checks.frames import Allowed, Answered
 from translator.errors import NoPlace, Refusal
 from translator.guards import MAX_PRICE
-from translator.limits import Limit, Limiter, Refused, Reservation, wire
+from translator.limits import HolderLimit, Limiter, Refused, Reservation, wire
 from translator.limits.limit import POOL
 from translator.policy.grant import Grant
 from translator.policy.index import Key, Route
@@ -131,7 +131,9 @@ class Meter:
             answer.end = request_id
         answer.log_context = log_context.written(reservation, grant.parties)
 
-    def _refusal(self, refused: Refused, shown: Sequence[Limit], key: Key, route: Route, at: float) -> Refusal:
+    def _refusal(
+        self, refused: Refused, shown: Sequence[HolderLimit], key: Key, route: Route, at: float
+    ) -> Refusal:
         """Returns 429: a limit has too little left."""
         refusal = wire.refusal(refused, wire.headers(self._limiter, shown, at), at)
         if isinstance(refusal, NoPlace):

@@ -13,7 +13,7 @@ from trunkline_proto.limits.v1 import limits_pb2 as pb, limits_pb2_grpc
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.xds_server.store.databases import new_sqlite
-from translator.limits import Limit, Limiter, Metric, Reservation
+from translator.limits import HolderLimit, Limiter, Metric, Reservation
 from translator.reporting import LimitReporter
 from xds_server.alerts import service, table
 from xds_server.alerts.limit_counts import LimitCounts
@@ -24,8 +24,10 @@ from xds_server.rpc.authorise import anyone
 from xds_server.store import AsyncStore, Store
 
 NOW = 1_800_000_000.0
-BUDGET = Limit(Metric.COST_USD, "month@Europe/Berlin", 10**9, "organisation", "org_1", "acme", alerts=(500, 1000))
-EACH = Limit(Metric.TOKENS, "3600", 100, "key", "key_1", "ci", "llama3:70b", "user", alerts=(800,))
+BUDGET = HolderLimit(
+    Metric.COST_USD, "month@Europe/Berlin", 10**9, "organisation", "org_1", "acme", alerts=(500, 1000)
+)
+EACH = HolderLimit(Metric.TOKENS, "3600", 100, "key", "key_1", "ci", "llama3:70b", "user", alerts=(800,))
 LIMITS = [BUDGET, EACH]
 
 
@@ -94,7 +96,7 @@ async def plane(tmp_path: Path) -> AsyncIterator[Plane]:
     await made.close()
 
 
-def message(limit: Limit) -> policy.Limit:
+def message(limit: HolderLimit) -> policy.Limit:
     if limit.metric is Metric.COST_USD:
         return policy.Limit(
             metric=policy.METRIC_COST_USD,

@@ -14,7 +14,7 @@ from tests.translator.limits.building import NOW, limiter, reservation
 from translator.ledger.records import Bill
 from translator.ledger.settlement import Settlement
 from translator.ledger.usage import Tokens
-from translator.limits import Limit, Limiter, Metric, Refused, windows, wire
+from translator.limits import HolderLimit, Limiter, Metric, Refused, windows, wire
 from translator.policy.limits import limits
 
 _NO_JOURNAL = SimpleNamespace(gather=lambda entry: None)
@@ -22,14 +22,14 @@ _NO_JOURNAL = SimpleNamespace(gather=lambda entry: None)
 _OF_ADMISSION = {"requests"}
 
 
-def limit(metric: str, amount: int) -> Limit:
+def limit(metric: str, amount: int) -> HolderLimit:
     per_seconds = 0 if metric == "concurrency" else 3_600
     message = policy.Limit(metric=METRICS[metric], per_seconds=per_seconds, amount=amount)
     (made,) = limits([message], "key", "key_a", "a")
     return made
 
 
-def reserve(engine: Limiter, request_id: str, of: Limit) -> Refused | None:
+def reserve(engine: Limiter, request_id: str, of: HolderLimit) -> Refused | None:
     """Of a request that takes something of every metric."""
     held = reservation(request_id, [of], tokens=5, cost=5)
     return engine.reserve(msgspec.structs.replace(held, units="i5:1024x1024:high"), [of])

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from translator.limits.counters import Counter
-from translator.limits.limit import Each, Holder, Limit, Metric
+from translator.limits.limit import Each, Holder, HolderLimit, Metric
 
 #: Most alerts that wait for the control plane, and most counters whose shares are remembered.
 _MAX_PENDING, _MAX_REMEMBERED = 1_000, 100_000
@@ -24,7 +24,7 @@ _JUDGED_EARLY = frozenset({Metric.REQUESTS, Metric.CONCURRENCY})
 
 class Alert(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`taken` of the limit's `amount` is in use, which is at least `share` per mille. `reached_at` and `until`,
-    the end of the window, are Unix seconds. The other fields are as in `Limit`.
+    the end of the window, are Unix seconds. The other fields are as in `HolderLimit`.
     """
 
     metric: int
@@ -81,17 +81,17 @@ class Alerts:
             if self._pending and self._pending[0] == each:
                 self._pending.popleft()
 
-    def reserved(self, limit: Limit, found: Counter) -> None:
+    def reserved(self, limit: HolderLimit, found: Counter) -> None:
         """Checks a limit in which something was reserved."""
         if limit.metric in _JUDGED_EARLY:
             self._judge(limit, found)
 
-    def settled(self, limit: Limit, found: Counter) -> None:
+    def settled(self, limit: HolderLimit, found: Counter) -> None:
         """Checks a limit in which something was settled."""
         if limit.metric not in _JUDGED_EARLY:
             self._judge(limit, found)
 
-    def refused(self, limit: Limit, found: Counter) -> None:
+    def refused(self, limit: HolderLimit, found: Counter) -> None:
         """Notes that a limit refused a request."""
         self._judge(limit, found, refused=True)
 
@@ -113,7 +113,7 @@ class Alerts:
         except msgspec.ValidationError as error:
             raise ValueError(str(error)) from None
 
-    def _judge(self, limit: Limit, found: Counter, *, refused: bool = False) -> None:
+    def _judge(self, limit: HolderLimit, found: Counter, *, refused: bool = False) -> None:
         reached = [
             share
             for share in limit.alerts
@@ -136,7 +136,9 @@ class Alerts:
             if share > below:
                 self._raise(limit, found, share, at, until, refused=refused)
 
-    def _raise(self, limit: Limit, found: Counter, share: int, at: float, until: float, *, refused: bool) -> None:
+    def _raise(
+        self, limit: HolderLimit, found: Counter, share: int, at: float, until: float, *, refused: bool
+    ) -> None:
         alert = Alert(
             limit.metric.value,
             limit.window,

@@ -39,7 +39,7 @@ BY_TEXT = {metric.text: metric for metric in Metric}
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class HolderLimit:
     """At most `amount` of `metric` in any `window` (text, see `windows`) for everything that the holder does, or
     with `model`, for what it does with that model.
 
@@ -80,7 +80,7 @@ def limit_of(counter_id: str) -> str:
 
 
 class LimitIdParts(NamedTuple):
-    """The parts of a limit's id, as in `Limit`."""
+    """The parts of a limit's id, as in `HolderLimit`."""
 
     metric: Metric
     window: str
@@ -115,15 +115,15 @@ class Applicable(NamedTuple):
     them has alerts.
     """
 
-    limits: tuple[Limit, ...]
+    limits: tuple[HolderLimit, ...]
     ids: tuple[str, ...]
-    shown: tuple[Limit, ...]
+    shown: tuple[HolderLimit, ...]
     concurrent: bool
     each: bool = False
     watched: bool = False
 
     @classmethod
-    def of(cls, limits: tuple[Limit, ...]) -> Applicable:
+    def of(cls, limits: tuple[HolderLimit, ...]) -> Applicable:
         shown = (limit for limit in limits if limit.metric <= Metric.TOKENS and not limit.soft)
         return cls(
             limits,
@@ -135,11 +135,11 @@ class Applicable(NamedTuple):
         )
 
 
-def places(model: str, audience: str, slots: int) -> Limit:
+def places(model: str, audience: str, slots: int) -> HolderLimit:
     """Returns the limit for the places at the machines of one pool that only `audience` may use; empty: everybody.
     A request takes one place of the pools that it may use.
     """
-    return Limit(Metric.CONCURRENCY, NO_WINDOW, slots, POOL, audience or EVERYBODY, model, model)
+    return HolderLimit(Metric.CONCURRENCY, NO_WINDOW, slots, POOL, audience or EVERYBODY, model, model)
 
 
 _PLACES = f"{Metric.CONCURRENCY.text} {NO_WINDOW} {POOL} "
@@ -155,19 +155,19 @@ class LimitSet:
 
     __slots__ = ("_by_model", "_general")
 
-    def __init__(self, limits: Iterable[Limit] = ()) -> None:
-        strictest: dict[str, Limit] = {}
+    def __init__(self, limits: Iterable[HolderLimit] = ()) -> None:
+        strictest: dict[str, HolderLimit] = {}
         for limit in limits:
             known = strictest.get(limit.id)
             if known is None or limit.amount < known.amount:
                 strictest[limit.id] = limit
         self._general = tuple(limit for limit in strictest.values() if not limit.model)
-        self._by_model: dict[str, tuple[Limit, ...]] = {}
+        self._by_model: dict[str, tuple[HolderLimit, ...]] = {}
         for limit in strictest.values():
             if limit.model:
                 self._by_model[limit.model] = (*self._by_model.get(limit.model, self._general), limit)
 
-    def of(self, model: str) -> tuple[Limit, ...]:
+    def of(self, model: str) -> tuple[HolderLimit, ...]:
         """Returns the limits that a request for `model` counts in."""
         return self._by_model.get(model, self._general) if self._by_model else self._general
 

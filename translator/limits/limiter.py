@@ -27,14 +27,14 @@ from translator.errors import LimitError
 from translator.limits import legacy
 from translator.limits.alerts import Alerts
 from translator.limits.counters import Counter, counter
-from translator.limits.limit import POOL, Applicable, Limit, Metric
+from translator.limits.limit import POOL, Applicable, HolderLimit, Metric
 from translator.limits.reservation import Refused, Remaining, Reservation
 from translator.limits.snapshot import NANO_USD, LimitsSnapshot, Places
 from translator.limits.values import OVERFLOW, Values
 from translator.metrics import Sample
 
 #: Returns the limits that apply to a request, by the ids of organisation, key and route, and the model's name.
-LimitsOf = Callable[[str, str, str, str], Sequence[Limit]]
+LimitsOf = Callable[[str, str, str, str], Sequence[HolderLimit]]
 #: Python 3.11 takes as long to look up a member of an enum as to settle a limit.
 _TOKENS, _CONCURRENCY = Metric.TOKENS, Metric.CONCURRENCY
 #: Existing counters that are examined for every new one, to drop those that count nothing any more.
@@ -62,7 +62,7 @@ class Limiter:
         #: Called with the ids of a reservation's limits when its concurrent places are free again.
         self.on_freed: Callable[[Sequence[str]], object] | None = None
         #: Called with a limit when it first has too many values, so that the rest are counted together.
-        self.on_overflow: Callable[[Limit], object] | None = None
+        self.on_overflow: Callable[[HolderLimit], object] | None = None
 
     @property
     def outstanding(self) -> int:
@@ -95,7 +95,9 @@ class Limiter:
         entry = self._outstanding.get(request_id)
         return entry[0] if entry is not None else None
 
-    def applied(self, limits: Sequence[Limit], organisation: str, user: str, tag: str, at: float) -> Applicable:
+    def applied(
+        self, limits: Sequence[HolderLimit], organisation: str, user: str, tag: str, at: float
+    ) -> Applicable:
         """Returns the limits that apply to a request, where some hold for every end user or tag separately.
 
         `user` and `tag` are percent-encoded and empty if the request has none. In a route's limits, users of
@@ -112,11 +114,11 @@ class Limiter:
             applied.append(next(filter(self._has_room, pools), pools[-1]))
         return Applicable.of(tuple(applied))
 
-    def _has_room(self, places: Limit) -> bool:
+    def _has_room(self, places: HolderLimit) -> bool:
         found = self._counters.get(places.id)
         return found is None or found.total < places.amount
 
-    def _of_value(self, each: Limit, value: str, at: float) -> Limit:
+    def _of_value(self, each: HolderLimit, value: str, at: float) -> HolderLimit:
         limit = self._values.limit(each, value)
         if self._values.is_full(limit, each) and not self._makes_room(each, at):
             if self._values.overflowed(each) and self.on_overflow is not None:
@@ -125,7 +127,7 @@ class Limiter:
         self._values.used(limit, each)
         return limit
 
-    def _makes_room(self, each: Limit, at: float) -> bool:
+    def _makes_room(self, each: HolderLimit, at: float) -> bool:
         """Drops one counter of `each` that counts nothing any more. Returns whether there was one."""
         for name in self._values.oldest(each, _EXAMINED_AT_MOST):
             old = self._counters[name]
@@ -135,7 +137,7 @@ class Limiter:
                 return True
         return False
 
-    def reserve(self, reservation: Reservation, limits: Sequence[Limit]) -> Refused | None:
+    def reserve(self, reservation: Reservation, limits: Sequence[HolderLimit]) -> Refused | None:
         """Takes one request, its tokens and its cost from all of `limits`, or nothing from any of them.
 
         `limits` are the limits whose ids `reservation` has. A request that already holds a reservation keeps it.
@@ -167,7 +169,7 @@ class Limiter:
             self._forget_idle(at)
         return refused
 
-    def watch(self, limits: Sequence[Limit], refused: Refused | None) -> None:
+    def watch(self, limits: Sequence[HolderLimit], refused: Refused | None) -> None:
         """Checks limits that have alerts after a `reserve`. From the first call on, settled amounts are checked
         too.
         """
@@ -190,7 +192,7 @@ class Limiter:
                 if limit.alerts and limit.id in counted and found is not None:
                     self.alerts.settled(limit, found)
 
-    def _applied_to(self, reservation: Reservation, limits: Sequence[Limit]) -> Sequence[Limit]:
+    def _applied_to(self, reservation: Reservation, limits: Sequence[HolderLimit]) -> Sequence[HolderLimit]:
         if any(limit.each for limit in limits):
             return self.applied(
                 limits, reservation.organisation, reservation.user, reservation.tag, reservation.at
@@ -283,7 +285,7 @@ class Limiter:
         entry = self._outstanding.get(request_id)
         return entry is not None and self.settle(request_id, entry[0].tokens, entry[0].cost)
 
-    def remaining(self, limits: Sequence[Limit], at: float) -> tuple[Remaining | None, Remaining | None]:
+    def remaining(self, limits: Sequence[HolderLimit], at: float) -> tuple[Remaining | None, Remaining | None]:
         """Returns the request limit and the token limit with the least remaining; None if that kind does not
         apply.
         """
@@ -402,12 +404,12 @@ class Limiter:
                 self._examination.append(name)
 
 
-def _value(each: Limit, organisation: str, user: str, tag: str) -> str:
+def _value(each: HolderLimit, organisation: str, user: str, tag: str) -> str:
     value = user if each.each == "user" else tag
     return f"{organisation}/{value}" if each.holder == "route" else value
 
 
-def _strictest(limits: Sequence[Limit], counters: Sequence[Counter], needs: Sequence[int]) -> Refused:
+def _strictest(limits: Sequence[HolderLimit], counters: Sequence[Counter], needs: Sequence[int]) -> Refused:
     """Returns the refusing limit that renews last; a limit that can never fit the request comes first."""
     refused = []
     for limit, found in zip(limits, counters, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from translator.limits.limit import Limit
+from translator.limits.limit import HolderLimit
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -62,7 +62,7 @@ class Refused:
     exceeds the limit's amount, and 0 for a concurrency limit, because nobody knows.
     """
 
-    limit: Limit
+    limit: HolderLimit
     needed: int
     taken: int
     renews: float | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from translator.limits.limit import Limit, limit_of
+from translator.limits.limit import HolderLimit, limit_of
 
 #: Most values of one limit that are counted separately; each takes some 500 bytes.
 MAX = 10_000
@@ -23,7 +23,7 @@ class Values:
         #: The counters' ids by the ids of their limits, least recently used first.
         self._counted: dict[str, dict[str, None]] = {}
         #: By the counters' ids: the limit of the value, and the configured limit that it was derived from.
-        self._made: dict[str, tuple[Limit, Limit]] = {}
+        self._made: dict[str, tuple[HolderLimit, HolderLimit]] = {}
         #: Requests that were counted in a shared limit.
         self.overflows = 0
         self._overflowed: set[str] = set()
@@ -35,7 +35,7 @@ class Values:
         """Returns the ids of a limit's counters."""
         return list(self._counted.get(limit_id, ()))
 
-    def limit(self, each: Limit, value: str) -> Limit:
+    def limit(self, each: HolderLimit, value: str) -> HolderLimit:
         """Returns the limit of one value, which may have no counter yet."""
         counter_id = f"{each.id} {value}"
         made = self._made.get(counter_id)
@@ -46,7 +46,7 @@ class Values:
             self._made[counter_id] = (each, limit)
         return limit
 
-    def used(self, limit: Limit, each: Limit) -> None:
+    def used(self, limit: HolderLimit, each: HolderLimit) -> None:
         """Marks a value's counter as the most recently used."""
         counted = self._counted.get(each.id)
         if counted is not None and limit.id in counted:
@@ -54,12 +54,12 @@ class Values:
             counted[limit.id] = None
             self._made.setdefault(limit.id, (each, limit))
 
-    def is_full(self, limit: Limit, each: Limit) -> bool:
+    def is_full(self, limit: HolderLimit, each: HolderLimit) -> bool:
         """Returns whether `limit` has no counter and the table has no room for one."""
         counted = self._counted.get(each.id)
         return counted is not None and len(counted) >= MAX and limit.id not in counted
 
-    def oldest(self, each: Limit, number: int) -> list[str]:
+    def oldest(self, each: HolderLimit, number: int) -> list[str]:
         """Returns the ids of the least recently used counters; the next call returns others."""
         counted = self._counted[each.id]
         found = [name for name, _ in zip(counted, range(number), strict=False)]
@@ -68,7 +68,7 @@ class Values:
             counted[name] = None
         return found
 
-    def overflowed(self, each: Limit) -> bool:
+    def overflowed(self, each: HolderLimit) -> bool:
         """Counts a request in the shared limit. Returns whether it is the first one."""
         self.overflows += 1
         first = each.id not in self._overflowed

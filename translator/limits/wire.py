@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from translator import money
 from translator.errors import NoPlace, Refusal
 from translator.limits import values, windows
-from translator.limits.limit import POOL, Limit, Metric
+from translator.limits.limit import POOL, HolderLimit, Metric
 from translator.limits.limiter import Limiter
 from translator.limits.reservation import Refused
 from translator.limits.values import OVERFLOW
@@ -20,7 +20,7 @@ from translator.limits.values import OVERFLOW
 _DAY = 86_400
 
 
-def headers(limiter: Limiter, limits: Sequence[Limit], at: float) -> dict[str, str]:
+def headers(limiter: Limiter, limits: Sequence[HolderLimit], at: float) -> dict[str, str]:
     """Returns `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` of the limits with the least remaining, if
     there are any: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
     """
@@ -79,7 +79,7 @@ def refusal(refused: Refused, remaining: dict[str, str], at: float) -> Refusal:
     return Refusal(429, code, _message(refused, at), kind=kind, headers=answer)
 
 
-def is_budget(limit: Limit) -> bool:
+def is_budget(limit: HolderLimit) -> bool:
     """Returns whether a limit is a budget rather than a rate. No program would wait for a budget to renew."""
     if limit.metric is Metric.CONCURRENCY:
         return False
@@ -113,7 +113,7 @@ def _message(refused: Refused, at: float) -> str:
     return f"The rate limit of {whose} is reached: {state}. Try again in {wait}, at {moment}."
 
 
-def of_whom(limit: Limit) -> str:
+def of_whom(limit: HolderLimit) -> str:
     """Returns the end user or tag of a limit, preceded by a space; empty if the limit is for all."""
     if limit.value is None:
         return ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from translator import log_context
 from translator.cache.key import Requester
-from translator.limits import Applicable, Limit, Metric
+from translator.limits import Applicable, HolderLimit, Metric
 
 if TYPE_CHECKING:
     from translator.policy.index import Key, Route
@@ -40,7 +40,7 @@ class Grant:
     applicable_if_cached: Applicable
 
     @classmethod
-    def of(cls, key: Key, route: Route, limits: tuple[Limit, ...]) -> Grant:
+    def of(cls, key: Key, route: Route, limits: tuple[HolderLimit, ...]) -> Grant:
         variant, applicable = route.variant(key), Applicable.of(limits)
         lasting = tuple(limit for limit in limits if limit.metric is not Metric.CONCURRENCY)
         return cls(

@@ -15,7 +15,7 @@ from trunkline_proto.policy.words import AFFINITIES
 from translator import money
 from translator.bodies.prefix import PromptCache
 from translator.cache.key import Rule
-from translator.limits import NO_LIMITS, Limit, LimitSet
+from translator.limits import NO_LIMITS, HolderLimit, LimitSet
 from translator.limits.limit import places
 from translator.policy.caching import cache_rule
 from translator.policy.grant import Grant
@@ -160,7 +160,7 @@ class Route:
     shown: str
     reserved_output: int
     ceiling: Ceiling
-    limits: tuple[Limit, ...] = ()
+    limits: tuple[HolderLimit, ...] = ()
     #: `pool`, `conversation` or `user`; empty if requests may go anywhere.
     affinity: str = ""
     #: Ids of the keys and organisations that have a variant of their own.
@@ -172,7 +172,7 @@ class Route:
     queue: Queue | None = None
     prompt_cache: PromptCache | None = None
     #: The places at machines that its requests may take, by audience; the empty audience is everybody.
-    places: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
+    places: Mapping[str, tuple[HolderLimit, ...]] = field(default_factory=dict)
     #: Clusters of the targets that a request with a pinned target must not go to.
     elsewhere: tuple[str, ...] = ()
     #: Whether its requests have no affinity, never wait and are never answered from the cache, as for most routes.
@@ -202,7 +202,7 @@ class Route:
             _places(message),
         )
 
-    def places_of(self, key: Key) -> tuple[Limit, ...]:
+    def places_of(self, key: Key) -> tuple[HolderLimit, ...]:
         """Returns the places at machines that requests of `key` may take, its own first."""
         if not self.places:
             return ()
@@ -254,8 +254,8 @@ def _prompt_cache(message: policy.Route) -> PromptCache | None:
     return PromptCache(key or "", message.prompt_cache_stable_order)
 
 
-def _places(message: policy.Route) -> dict[str, tuple[Limit, ...]]:
-    found: dict[str, tuple[Limit, ...]] = {}
+def _places(message: policy.Route) -> dict[str, tuple[HolderLimit, ...]]:
+    found: dict[str, tuple[HolderLimit, ...]] = {}
     for each in message.slots:
         found[each.audience] = (*found.get(each.audience, ()), places(each.model, each.audience, each.slots))
     return found
@@ -343,7 +343,7 @@ class PolicyIndex:
             self._grants[key.id, model] = found
         return found
 
-    def limits_by_id(self, organisation: str, key: str, route: str, model: str) -> tuple[Limit, ...]:
+    def limits_by_id(self, organisation: str, key: str, route: str, model: str) -> tuple[HolderLimit, ...]:
         """As those of a grant, for what is left of a request by its ids."""
         owner, held_by, through = (
             self._organisations.get(organisation),

@@ -9,7 +9,7 @@ from trunkline_proto.policy.words import CALENDARS, EACHES, METRICS
 
 from translator import money
 from translator.errors import LimitError
-from translator.limits import Limit, Metric, windows
+from translator.limits import HolderLimit, Metric, windows
 from translator.limits.limit import BY_TEXT, Each, Holder
 
 _EACHES: dict[str, Each] = {"": "", "user": "user", "tag": "tag"}
@@ -17,12 +17,12 @@ _EACHES: dict[str, Each] = {"": "", "user": "user", "tag": "tag"}
 
 def limits(
     messages: Iterable[policy.Limit], holder: Holder, holder_id: str, holder_name: str
-) -> tuple[Limit, ...]:
+) -> tuple[HolderLimit, ...]:
     """Converts limits. Raises LimitError: a metric or calendar that this version does not know, no window, or an
     unknown time zone.
     """
     return tuple(
-        Limit(
+        HolderLimit(
             _metric(message),
             _window(message),
             _amount(message),

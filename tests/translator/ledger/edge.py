@@ -16,7 +16,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from translator import logs
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
-from translator.limits import Limit, Limiter, Metric, Reservation
+from translator.limits import HolderLimit, Limiter, Metric, Reservation
 from translator.settings import Settings
 
 
@@ -47,10 +47,10 @@ def prices(prompt: int = 2_000_000) -> PriceBook:
 
 
 LIMITS = (
-    Limit(Metric.REQUESTS, "86400000", 1_000_000, "organisation", "org_acme", "acme"),
-    Limit(Metric.TOKENS, "86400000", 1_000_000_000, "organisation", "org_acme", "acme"),
-    Limit(Metric.COST_USD, "86400000", 1_000_000_000_000, "organisation", "org_acme", "acme"),
-    Limit(Metric.CONCURRENCY, "-", 1_000_000, "key", "key_ci", "ci"),
+    HolderLimit(Metric.REQUESTS, "86400000", 1_000_000, "organisation", "org_acme", "acme"),
+    HolderLimit(Metric.TOKENS, "86400000", 1_000_000_000, "organisation", "org_acme", "acme"),
+    HolderLimit(Metric.COST_USD, "86400000", 1_000_000_000_000, "organisation", "org_acme", "acme"),
+    HolderLimit(Metric.CONCURRENCY, "-", 1_000_000, "key", "key_ci", "ci"),
 )
 
 

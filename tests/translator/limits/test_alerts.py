@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.translator.limits.building import CONCURRENCY, COST, NOW, REQUESTS, TOKENS, reservation
-from translator.limits import Limit, Limiter, Metric
+from translator.limits import HolderLimit, Limiter, Metric
 from translator.limits.alerts import Alert, Alerts
 
 DAY = "86400"
@@ -18,7 +18,7 @@ class Watched:
 
     def __init__(self, metric: Metric, window: str, amount: int, shares: Sequence[int], **more: object) -> None:
         self.now = NOW
-        self.limit = Limit(metric, window, amount, "key", "key_a", "a", "", "", tuple(shares), **more)  # type: ignore[arg-type]
+        self.limit = HolderLimit(metric, window, amount, "key", "key_a", "a", "", "", tuple(shares), **more)  # type: ignore[arg-type]
         self.alerted: list[Alert] = []
         self.start()
         self._asked = 0

@@ -29,7 +29,7 @@ from tests.translator.limits.building import (
     limiter,
     reservation,
 )
-from translator.limits import Limit, Reservation
+from translator.limits import HolderLimit, Reservation
 
 LIMITS = (
     limit(REQUESTS, "60", 4),
@@ -47,14 +47,14 @@ class Known:
     """A request that was let through."""
 
     reservation: Reservation
-    limits: tuple[Limit, ...]
+    limits: tuple[HolderLimit, ...]
     running: bool = True
     ended: bool = False
     reserved: bool = True
     tokens: int = 0
     cost: int = 0
 
-    def amount(self, of: Limit) -> int:
+    def amount(self, of: HolderLimit) -> int:
         return (1, self.tokens, self.cost, int(self.running and not self.ended))[of.metric]
 
 
@@ -218,13 +218,13 @@ class Interleavings(RuleBasedStateMachine):
     def those_in_flight_are_outstanding(self) -> None:
         assert self.engine.outstanding == sum(known.running for known in self.known.values())
 
-    def counted(self, of: Limit) -> tuple[int, int]:
+    def counted(self, of: HolderLimit) -> tuple[int, int]:
         """Returns the least and the most that may count now."""
         mine = [known for known in self.known.values() if of in known.limits]
         least = sum(known.amount(of) for known in mine if self.age(of, known) == 0)
         return least, sum(known.amount(of) for known in mine if self.age(of, known) <= 1)
 
-    def age(self, of: Limit, known: Known) -> int:
+    def age(self, of: HolderLimit, known: Known) -> int:
         """Returns 0: in the window; 1: in the tolerance after it; 2: outside."""
         at = known.reservation.at
         if of.metric is CONCURRENCY:
@@ -238,7 +238,7 @@ class Interleavings(RuleBasedStateMachine):
         return 0 if age < seconds else 1 if age <= seconds + seconds / 60 else 2
 
     @staticmethod
-    def reserved(of: Limit, known: Known) -> int:
+    def reserved(of: HolderLimit, known: Known) -> int:
         """Returns the reserved amount; 0 for a request that was not admitted here."""
         made = known.reservation
         return (1, made.tokens, made.cost, 1)[of.metric] if known.reserved else 0

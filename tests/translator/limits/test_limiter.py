@@ -22,7 +22,7 @@ from tests.translator.limits.building import (
     taken,
 )
 from translator.errors import LimitError
-from translator.limits import Limit, Limiter, Refused, Remaining
+from translator.limits import HolderLimit, Limiter, Refused, Remaining
 
 MONTH = "month@Europe/Berlin"
 MARCH = 1_774_994_400.0  # 2026-04-01T00:00 in Berlin, the end of March
@@ -199,7 +199,7 @@ def test_a_request_that_is_asked_about_again_after_its_end_takes_no_place() -> N
 
 
 @pytest.mark.parametrize("limits", [[], [limit(TOKENS, "60", 100)]])
-def test_where_concurrency_is_not_limited_the_end_changes_nothing(limits: list[Limit]) -> None:
+def test_where_concurrency_is_not_limited_the_end_changes_nothing(limits: list[HolderLimit]) -> None:
     engine = limiter()
     assert reserve(engine, "a", limits, tokens=60) is None
     before = saved(engine)

@@ -7,17 +7,19 @@ import json
 import pytest
 
 from tests.translator.limits.building import CONCURRENCY, NOW, REQUESTS, TOKENS, limiter, reservation, taken
-from translator.limits import Limit, Limiter, Metric, Refused, values
+from translator.limits import HolderLimit, Limiter, Metric, Refused, values
 from translator.limits.limit import Each, Holder, limit_of
 
 
 def each_user(
     metric: Metric = REQUESTS, window: str = "60", amount: int = 1, *, each: Each = "user", holder: Holder = "key"
-) -> Limit:
-    return Limit(metric, window, amount, holder, "key_a", "a", "m 1", each)
+) -> HolderLimit:
+    return HolderLimit(metric, window, amount, holder, "key_a", "a", "m 1", each)
 
 
-def ask(engine: Limiter, of: Limit, name: str, user: str, *, at: float = NOW, tag: str = "", tokens: int = 0):  # type: ignore[no-untyped-def]
+def ask(
+    engine: Limiter, of: HolderLimit, name: str, user: str, *, at: float = NOW, tag: str = "", tokens: int = 0
+):  # type: ignore[no-untyped-def]
     limits = engine.applied([of], "org_a", user, tag, at).limits
     return engine.reserve(reservation(name, limits, at=at, tokens=tokens), limits)
 
@@ -84,8 +86,8 @@ def test_the_amount_may_change_while_a_user_is_counted() -> None:
 
 def test_a_soft_limit_counts_and_refuses_nothing() -> None:
     engine = limiter()
-    soft = Limit(REQUESTS, "60", 1, "key", "key_a", "a", soft=True)
-    hard = Limit(REQUESTS, "3600", 3, "key", "key_a", "a")
+    soft = HolderLimit(REQUESTS, "60", 1, "key", "key_a", "a", soft=True)
+    hard = HolderLimit(REQUESTS, "3600", 3, "key", "key_a", "a")
     limits = [soft, hard]
     for number in range(3):
         assert engine.reserve(reservation(str(number), limits), limits) is None
@@ -98,7 +100,7 @@ def test_a_soft_limit_counts_and_refuses_nothing() -> None:
 def test_the_table_is_bounded_and_no_window_that_counts_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(values, "MAX", 20)
     engine, of = limiter(), each_user(amount=2)
-    overflowed: list[Limit] = []
+    overflowed: list[HolderLimit] = []
     engine.on_overflow = overflowed.append
     for number in range(20):
         assert ask(engine, of, f"first {number}", f"user{number}") is None
@@ -148,4 +150,4 @@ def test_ids() -> None:
     engine = limiter()
     limit = engine.applied([of], "org_a", "a%20b", "", NOW).limits[0]
     assert limit_of(limit.id) == of.id
-    assert limit_of(Limit(REQUESTS, "60", 1, "key", "key_a", "a", "llama3:70b").id) == ""
+    assert limit_of(HolderLimit(REQUESTS, "60", 1, "key", "key_a", "a", "llama3:70b").id) == ""
