@@ -36,7 +36,8 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def documented(name: str) -> dict[str, str]:
-    """The fields of a section with their defaults."""
+    """The fields of a section with their defaults; the section is named like the class without `Spec`."""
+    name = name.removesuffix("Spec")
     section = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", REFERENCE, re.MULTILINE | re.DOTALL)
     assert section is not None, f"docs/configuration.md has no section {name}"
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", section[1], re.MULTILINE)

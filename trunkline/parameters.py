@@ -92,19 +92,19 @@ class Names(click.ParamType[tuple[str, ...]]):
         return chosen
 
 
-class LimitFlag(click.ParamType[model.Limit]):
+class LimitFlag(click.ParamType[model.LimitSpec]):
     """Parses `requests/60s=600`, `cost_usd/month/Europe/Berlin=500,alerts=0.8/1`, `tokens/60s:user@gpt-4.1=100000`
     or `concurrency=20`.
     """
 
     name = "METRIC[/WINDOW[/TIME_ZONE]][:user|:tag][@MODEL]=AMOUNT[,alerts=SHARE/…][,soft]"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Limit:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.LimitSpec:
         try:
             given = limit_syntax.whole(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return _validate(self, model.Limit, given, param, ctx)
+        return _validate(self, model.LimitSpec, given, param, ctx)
 
 
 class QuotaFlag(click.ParamType[model.Quota]):
@@ -134,13 +134,13 @@ class CredentialQuotaFlag(click.ParamType[tuple[int, model.Quota]]):
         return int(position), QuotaFlag().convert(text, param, ctx)
 
 
-class LimitName(click.ParamType[model.Limit]):
+class LimitName(click.ParamType[model.LimitSpec]):
     """Like LimitFlag, without the amount."""
 
     name = "METRIC[/WINDOW[/TIME_ZONE]][:user|:tag][@MODEL]"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Limit:
-        return _validate(self, model.Limit, {**limit_syntax.fields(str(value)), "amount": 0}, param, ctx)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.LimitSpec:
+        return _validate(self, model.LimitSpec, {**limit_syntax.fields(str(value)), "amount": 0}, param, ctx)
 
 
 class Usd(click.ParamType[int]):

@@ -91,7 +91,7 @@ def target(given: model.Target) -> admin.RouteTarget:
     return objects.TARGET.message(given)
 
 
-def limit(given: model.Limit) -> policy.Limit:
+def limit(given: model.LimitSpec) -> policy.Limit:
     return objects.LIMIT.message(given)
 
 

@@ -13,7 +13,7 @@ _OPTION = re.compile(r",(?:soft|alerts=(?P<shares>[^=,@]*))\Z")
 
 
 def fields(name: str) -> dict[str, Any]:
-    """Splits the part before `=` into fields of config.model.Limit."""
+    """Splits the part before `=` into fields of config.model.LimitSpec."""
     what, _, model = name.partition("@")
     what, _, each = what.partition(":")
     metric, _, window = what.partition("/")

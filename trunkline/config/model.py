@@ -1,4 +1,7 @@
-"""The schema of trunkline.yaml. Units are resolved here: milliseconds, seconds, micro-USD."""
+"""The schema of trunkline.yaml. Units are resolved here: milliseconds, seconds, micro-USD.
+
+A `Spec` is an object as the file describes it; the control plane makes an object of the desired state from it.
+"""
 
 from __future__ import annotations
 
@@ -198,7 +201,7 @@ Amount = Annotated[Decimal, AfterValidator(units.bounded)]
 Share = Annotated[Decimal, AfterValidator(units.share)]
 
 
-class Limit(_Strict):
+class LimitSpec(_Strict):
     """`per` is seconds, a calendar window, or None for concurrency. `time_zone` None is UTC, `model` None all
     models, and `each` None counts everything together.
 
@@ -294,7 +297,7 @@ class Route(_Strict):
     prompt_cache: PromptCache = PromptCache()
     privacy: Privacy = "any"
     affinity: Affinity = "pool"
-    limits: list[Limit] = []
+    limits: list[LimitSpec] = []
     reserved_output_tokens: Count = 0
     balance: Annotated[int, Field(ge=0, le=99)] = 0
 
@@ -366,7 +369,7 @@ class Key(_Strict):
     value: Annotated[Text, AfterValidator(_value)] | None = Field(default=None, repr=False)
     #: Not empty: readers would take an empty list for none, the control plane for all.
     models: Annotated[list[Text], Field(min_length=1)] = ["*"]
-    limits: list[Limit] = []
+    limits: list[LimitSpec] = []
     expires_at: UnixSeconds | None = None
     max_price: MicroUsd = 0
     priority: Priority = "normal"
@@ -375,7 +378,7 @@ class Key(_Strict):
 class Organisation(_Strict):
     name: Text
     weight: Count = 0
-    limits: list[Limit] = []
+    limits: list[LimitSpec] = []
     keys: list[Key] = []
 
 

@@ -13,7 +13,7 @@ from trunkline.config import model, units
 from trunkline.config.mapping import Mapping
 
 _LIMIT_FIELDS = Mapping(
-    model.Limit,
+    model.LimitSpec,
     policy.Limit,
     apart=["per", "amount", "alerts"],
     beside=["per_seconds", "calendar", "amount", "managed_by", "alerts_permille"],
@@ -25,7 +25,7 @@ class Limits:
     metric. Shares are fractions in the file.
     """
 
-    def message(self, given: model.Limit) -> policy.Limit:
+    def message(self, given: model.LimitSpec) -> policy.Limit:
         message = _LIMIT_FIELDS.message(given)
         message.amount = given.units
         message.alerts_permille.extend(sorted({int(each.scaleb(3)) for each in given.alerts}))
@@ -115,7 +115,7 @@ ROUTE = Mapping(
     admin.Route,
     beside=["id", "version", "managed_by"],
     quiet=["prompt_cache_key"],
-    parts={model.Target: TARGET, model.Limit: LIMIT},
+    parts={model.Target: TARGET, model.LimitSpec: LIMIT},
 )
 QUOTA = Mapping(model.Quota, quota_pb2.Quota)
 
@@ -166,7 +166,7 @@ ORGANISATION = Mapping(
     admin.Organisation,
     apart=["keys"],
     beside=["id", "version", "managed_by"],
-    parts={model.Limit: LIMIT},
+    parts={model.LimitSpec: LIMIT},
 )
 CORS = Mapping(model.Cors, admin.Cors)
 ACCOUNTS = Mapping(model.Accounts, admin.Accounts)
@@ -204,5 +204,5 @@ KEY = Mapping(
         "pins_targets",
     ],
     quiet=["priority"],
-    parts={model.Limit: LIMIT},
+    parts={model.LimitSpec: LIMIT},
 )

@@ -95,7 +95,7 @@ Examples:
 @click.argument("holder", type=HolderFlag(), metavar="HOLDER")
 @click.argument("given", type=LimitFlag(), metavar="LIMIT...", nargs=-1, required=True)
 @change_options
-def set_limits(*, control: Control, holder: Holder, given: tuple[model.Limit, ...]) -> None:
+def set_limits(*, control: Control, holder: Holder, given: tuple[model.LimitSpec, ...]) -> None:
     """Add each LIMIT to the HOLDER, in place of its limit of the same metric, window, model and EACH."""
     wanted = {limit_text.name(each): each for each in map(document.limit, given)}
     before: dict[str, policy.Limit] = {}
@@ -123,7 +123,7 @@ Examples:
 @click.argument("given", type=LimitName(), metavar="LIMIT...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All limits of the holder.")
 @change_options
-def remove(*, control: Control, holder: Holder, given: tuple[model.Limit, ...], everything: bool) -> None:
+def remove(*, control: Control, holder: Holder, given: tuple[model.LimitSpec, ...], everything: bool) -> None:
     """Remove each LIMIT, named without its amount, from the HOLDER."""
     if bool(given) == everything:
         raise UsageError("name the limits to remove, such as requests/60s, or give --all")

@@ -65,7 +65,7 @@ Examples:
 @click.option("--limit", "given", type=LimitFlag(), multiple=True, help="A limit; may be repeated.")
 @_weight_option
 @control_options
-def add(*, control: Control, name: str, given: tuple[model.Limit, ...], weight: int | None) -> None:
+def add(*, control: Control, name: str, given: tuple[model.LimitSpec, ...], weight: int | None) -> None:
     """Add the organisation NAME."""
     organisation = admin.Organisation(name=name, limits=map(document.limit, given), weight=weight or 0)
     with control.connect() as api:

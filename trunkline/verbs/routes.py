@@ -183,7 +183,7 @@ def set_route(
     queue_size: int | None,
     prompt_cache_key: str | None,
     prompt_cache_stable_order: bool | None,
-    limits: tuple[model.Limit, ...],
+    limits: tuple[model.LimitSpec, ...],
     reserved_output_tokens: int | None,
     balance: int | None,
 ) -> None:
