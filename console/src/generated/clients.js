@@ -133,128 +133,128 @@ export const CLIENTS = {
   [
    "`ambiguous_parameter`",
    "400",
-   "a parameter stands twice in the body, with values that differ",
+   "the body has a parameter twice, with different values",
    "send it once"
   ],
   [
    "`api_key_expired`",
    "401",
-   "the key's `expires_at` is over",
-   "`trunkline keys update KEY --expires …`, or another key"
+   "the key's `expires_at` has passed",
+   "extend it with `trunkline keys update KEY --expires …`, or use another key"
   ],
   [
    "`api_key_rotated`",
    "401",
-   "the key has a new secret, and the old one's grace time is over",
-   "use the new one"
+   "the key has a new secret, and the old one's grace time has ended",
+   "use the new secret"
   ],
   [
    "`bad_request`",
    "400",
-   "no valid HTTP",
-   "compare the first line, the header lines and the stated length"
+   "the request is not valid HTTP",
+   "check the request line, the headers and the stated length"
   ],
   [
    "`body_too_complex`",
    "400",
-   "more values or deeper nesting than the gateway reads",
-   "send less at once"
+   "the body has more values or deeper nesting than the gateway reads",
+   "split the request"
   ],
   [
    "`context_length_exceeded`",
    "400",
-   "the prompt and its answer fit into no target's `context`",
-   "shorten it, or add a target that takes more"
+   "the prompt and its answer do not fit into any target's `context`",
+   "shorten the prompt, or add a target with a larger context"
   ],
   [
    "`duplicate_parameter`",
    "400",
-   "a field of a form stands twice",
+   "the form has a field twice",
    "send it once"
   ],
   [
    "`endpoint_not_served`",
    "404",
-   "an endpoint of OpenAI's that the gateway does not serve",
-   "endpoints.md lists what is served"
+   "the gateway does not serve this endpoint of OpenAI's",
+   "see endpoints.md for the endpoints that it serves"
   ],
   [
    "`forbidden`",
    "403",
-   "not allowed here",
+   "the request is not allowed here",
    ""
   ],
   [
    "`gateway_overloaded`",
    "503",
-   "no memory is left for more requests, or as many bytes are held as may be",
-   "wait; `python -m bench.neighbours` shows the bounds, security.md names them"
+   "the gateway has no memory left for more requests, or holds as many bytes as it may",
+   "wait and retry; `python -m bench.neighbours` shows the bounds, security.md lists them"
   ],
   [
    "`headers_too_large`",
    "431",
-   "more than 60 KiB of header lines, or more than 100",
+   "the request has more than 60 KiB of headers, or more than 100 headers",
    "remove some; cookies are often the reason"
   ],
   [
    "`http_version_not_supported`",
    "426",
-   "an older version of HTTP than 1.0",
+   "the HTTP version is older than 1.0",
    "use HTTP/1.1 or HTTP/2"
   ],
   [
    "`insufficient_quota`",
    "429",
    "a budget is spent, or a limit of an hour or more is used up; the message names it",
-   "wait for `Retry-After`, or raise it: `trunkline limits list`, `limits set`"
+   "wait for `Retry-After`, or raise the limit: `trunkline limits list`, `limits set`"
   ],
   [
    "`internal_error`",
    "500",
    "a defect of the gateway",
-   "its log has the reason; please report it"
+   "find the reason in the gateway's log, and please report it"
   ],
   [
    "`invalid_api_key`",
    "401",
-   "no key, or one that is not known or was revoked",
-   "`trunkline keys list`; the gateway's keys are not the providers'"
+   "the key is missing, unknown or revoked",
+   "check it with `trunkline keys list`; a provider's key does not work here"
   ],
   [
    "`invalid_content_type`",
    "400",
-   "the body's type is not what the endpoint takes",
-   "JSON, or a form where there is a file"
+   "the endpoint does not take bodies of this type",
+   "send JSON, or a form if the request has a file"
   ],
   [
    "`invalid_form`",
    "400",
-   "a `multipart/form-data` body that is broken",
-   "compare its boundary and its parts"
+   "the `multipart/form-data` body is malformed",
+   "check its boundary and its parts"
   ],
   [
    "`invalid_json`",
    "400",
-   "the body is no JSON; the message has the position",
-   "mend it there"
+   "the body is not valid JSON; the message gives the position",
+   "correct it there"
   ],
   [
    "`invalid_max_price`",
    "400",
-   "`x-trunkline-max-price` is no amount in USD",
-   "such as `0.05`"
+   "`x-trunkline-max-price` is not an amount in USD",
+   "send an amount such as `0.05`"
   ],
   [
    "`invalid_token`",
    "401",
-   "a token of an identity provider is not accepted; the message says why",
+   "the identity provider's token was not accepted; the message says why",
    "compare `jwt` in trunkline.yaml with the token's claims (jwt.md)"
   ],
   [
    "`invalid_type`",
    "400",
-   "a parameter of the wrong type; `param` names it",
-   "as OpenAI's reference has it"
+   "a parameter has the wrong type; `param` names it",
+   "use the type in OpenAI's reference"
   ],
   [
    "`max_price_exceeded`",
@@ -265,188 +265,188 @@ export const CLIENTS = {
   [
    "`method_not_allowed`",
    "405",
-   "the path is served with other methods; `allow` names them",
-   ""
+   "the path is served only with other methods",
+   "use one that the `allow` header names"
   ],
   [
    "`missing_model`",
    "400",
-   "no `model`, and the endpoint has no default",
-   "name one, or set `defaults` (configuration.md)"
+   "the request has no `model`, and the endpoint has no default",
+   "name a model, or set `defaults` (configuration.md)"
   ],
   [
    "`model_not_found`",
    "404",
-   "no route of that name for this key",
-   "`GET /v1/models` lists the key's models; `trunkline routes list` all"
+   "this key has no route with that name",
+   "`GET /v1/models` lists the key's models, `trunkline routes list` all routes"
   ],
   [
    "`no_healthy_upstream`",
    "503",
    "no target of the model is reachable",
-   "`trunkline status` and `trunkline routes explain MODEL` name what rests or does not answer"
+   "`trunkline status` and `trunkline routes explain MODEL` name the targets that are resting or do not answer"
   ],
   [
    "`no_own_nodes`",
    "503",
-   "the route keeps to own machines, and the organisation has none that is online",
-   "`trunkline nodes list`"
+   "the route uses only the organisation's own machines, and none of them is online",
+   "check `trunkline nodes list`"
   ],
   [
    "`not_implemented`",
    "501",
-   "a `transfer-encoding` that is not supported",
+   "the gateway does not support this `transfer-encoding`",
    "send the request plain or chunked"
   ],
   [
    "`overloaded`",
    "503",
-   "more bodies wait to be read than may wait",
-   "send it again"
+   "too many bodies are already waiting to be read",
+   "retry"
   ],
   [
    "`policy_unavailable`",
    "503",
-   "the translator is away or does not hold its whole policy yet",
-   "send it again; `trunkline status` shows the translator"
+   "the translator is unreachable or has not received its whole policy yet",
+   "retry; `trunkline status` shows the translator"
   ],
   [
    "`rate_limit_exceeded`",
    "429",
-   "a limit per window or the number of requests at one time is used up, or every target is at its own limit",
+   "a limit per window or of simultaneous requests is used up, or every target is at its own limit",
    "wait for `Retry-After`; the message names the limit, `trunkline limits list` shows its use"
   ],
   [
    "`request_cancelled`",
    "499",
    "an operator cancelled the request",
-   "`trunkline audit` says who"
+   "`trunkline audit` shows who"
   ],
   [
    "`request_timeout`",
    "408",
    "the request did not arrive in full in time",
-   "send it again"
+   "retry"
   ],
   [
    "`request_too_large`",
    "413",
-   "the body is larger than the gateway takes",
-   "the message says how much; files are better sent by URL"
+   "the body is larger than the gateway takes; the message gives the limit",
+   "send less; send files by URL"
   ],
   [
    "`response_not_found`",
    "404",
-   "no such response for this key, or its target does not serve the model any more",
+   "this key has no such response, or its target no longer serves the model",
    "send the conversation as `input`"
   ],
   [
    "`response_unreachable`",
    "503",
-   "the target that holds the response is away",
-   "send it again, or send the conversation as `input`"
+   "the target that holds the response is unreachable",
+   "retry, or send the conversation as `input`"
   ],
   [
    "`route_not_ready`",
    "503",
-   "the model is new and has not reached this Envoy",
-   "send it again"
+   "the model is new and has not reached this Envoy yet",
+   "retry"
   ],
   [
    "`service_unavailable`",
    "503",
    "the gateway cannot serve the request right now",
-   "send it again later"
+   "retry later"
   ],
   [
    "`token_expired`",
    "401",
-   "a token of an identity provider has expired",
+   "the identity provider's token has expired",
    "get a new one from the identity provider"
   ],
   [
    "`token_keys_unavailable`",
    "503",
-   "the keys of a token's issuer have not been read yet",
-   "`trunkline status` says why, if it lasts"
+   "the keys of the token's issuer have not been read yet",
+   "if this lasts, `trunkline status` says why"
   ],
   [
    "`too_many_bytes_in_flight`",
    "429",
-   "the key's requests in flight have as many bytes as one key may",
+   "the key's requests in flight already hold as many bytes as one key may",
    "send fewer at once"
   ],
   [
    "`unknown_url`",
    "404",
-   "nothing is served at this path",
-   "the API is below `/v1`"
+   "the gateway serves nothing at this path",
+   "use a path below `/v1`"
   ],
   [
    "`unsupported_content_encoding`",
    "400",
    "the body is compressed",
-   "send it plain"
+   "send it uncompressed"
   ],
   [
    "`unsupported_parameter`",
    "400",
-   "a parameter whose result could not be fetched, such as `background: true`; `param` names it",
+   "the result of this parameter could not be fetched later, as with `background: true`; `param` names it",
    "leave it out"
   ],
   [
    "`upgrade_not_supported`",
    "426",
-   "a WebSocket was asked for",
-   "speak HTTP; clients fall back by themselves"
+   "the client asked for a WebSocket",
+   "use HTTP; most clients switch by themselves"
   ],
   [
    "`upstream_authentication_failed`",
    "502",
    "a provider refused the gateway's own credential",
-   "`trunkline status` and `trunkline requests show ID` say which; replace it with `trunkline providers update`"
+   "`trunkline status` and `trunkline requests show ID` name it; replace it with `trunkline providers update`"
   ],
   [
    "`upstream_error`",
    "500 and more",
    "every target failed",
-   "`trunkline requests show ID` has each one's status"
+   "`trunkline requests show ID` shows the status of each"
   ],
   [
    "`upstream_invalid_answer`",
    "502",
-   "every target answered with something that is no answer of this API, such as a web page",
-   "compare the provider's `base_url`"
+   "every target sent something that is not an answer of this API, such as a web page",
+   "check the provider's `base_url`"
   ],
   [
    "`upstream_model_not_found`",
    "502",
-   "the targets do not know the model that the route asks them for",
+   "the targets do not know the model that the route requests from them",
    "compare the targets' `model` with the provider's list"
   ],
   [
    "`upstream_protocol_error`",
    "502",
-   "a target's answer was no valid HTTP",
-   "look at the target"
+   "a target's answer was not valid HTTP",
+   "check that target"
   ],
   [
    "`upstream_timeout`",
    "504",
    "no target answered in time",
-   "raise `timeouts`, or find out why it is slow: `trunkline usage compare`"
+   "raise `timeouts`, or find the slow target with `trunkline usage compare`"
   ],
   [
    "`upstream_unreachable`",
    "503",
    "the connection broke before the target answered",
-   "send it again"
+   "retry"
   ],
   [
    "`uri_too_long`",
    "414",
    "the path is too long",
-   ""
+   "shorten it"
   ]
  ]
 };

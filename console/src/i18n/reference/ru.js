@@ -126,7 +126,7 @@ export const ERRORS = {
   invalid_token: ["токен провайдера входа не принят; причина в сообщении", "сравните `jwt` в trunkline.yaml с полями токена"],
   invalid_type: ["параметр не того типа; он назван в `param`", "как в справочнике OpenAI"],
   max_price_exceeded: ["запрос может стоить больше, чем разрешает `max_price` ключа или его заголовок", "уменьшите `max_completion_tokens` или увеличьте цену"],
-  method_not_allowed: ["путь обслуживается другими методами; они названы в `allow`", ""],
+  method_not_allowed: ["путь обслуживается другими методами; они названы в `allow`", "используйте один из них"],
   missing_model: ["нет `model`, а у пути нет модели по умолчанию", "назовите модель или задайте `defaults`"],
   model_not_found: ["для этого ключа такого маршрута нет", "`GET /v1/models` показывает модели ключа, `trunkline routes list` — все"],
   no_healthy_upstream: ["ни одно место модели не доступно", "`trunkline status` и `trunkline routes explain MODEL` скажут, что отдыхает или молчит"],
@@ -156,5 +156,5 @@ export const ERRORS = {
   upstream_protocol_error: ["ответ места — не правильный HTTP", "проверьте это место"],
   upstream_timeout: ["ни одно место не ответило вовремя", "увеличьте `timeouts` или найдите причину: `trunkline usage compare`"],
   upstream_unreachable: ["соединение прервалось раньше ответа", "отправьте ещё раз"],
-  uri_too_long: ["путь слишком длинный", ""],
+  uri_too_long: ["путь слишком длинный", "сократите его"],
 };
