@@ -12,7 +12,7 @@ from __future__ import annotations
 
 
 class BenchError(Exception):
-    """Its text says what to do."""
+    """An error whose text says what to do."""
 
 
 class AlreadyRunningError(BenchError):

@@ -16,7 +16,9 @@ from bench.subject import Subject
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """In seconds. A `rate` (requests per second) makes the loop an open one; `ramp` spreads the connections."""
+    """The load to apply; times are in seconds. A `rate` (requests per second) makes the loop an open one; `ramp`
+    spreads the connections.
+    """
 
     connections: int
     seconds: float

@@ -61,7 +61,7 @@ class Counts:
 
 
 class Sidecar:
-    """One node: makes its key, joins, reports."""
+    """A node that makes its key, joins and reports."""
 
     def __init__(self, plan: Plan, token: str, counts: Counts) -> None:
         self._plan = plan
@@ -87,7 +87,7 @@ class Sidecar:
             await asyncio.sleep(random.uniform(0.1, 1))
 
     async def flap(self) -> None:
-        """Is present for a while, then away for longer than a lease, until cancelled."""
+        """Alternates between presence and an absence longer than a lease, until cancelled."""
         await asyncio.sleep(random.uniform(0, THERE))
         while True:
             with suppress(TimeoutError):

@@ -100,7 +100,7 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """In KiB. `anonymous` excludes mapped files, such as the executable itself."""
+    """Memory in KiB. `anonymous` excludes mapped files, such as the executable itself."""
 
     peak: int
     anonymous: int

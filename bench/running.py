@@ -120,7 +120,7 @@ def watch(gateway: Gateway, limit: int) -> dict[str, Any]:
 
 
 def show(measured: dict[str, Any]) -> None:
-    print(f"{measured['running']:,} streams run, of which {measured['listed']} are listed once a second")
+    print(f"{measured['running']:,} streams run, and {measured['listed']} of them are listed once a second")
     for role, cost in measured["percent_by_role"].items():
         print(f"  {role:12} {cost:6.2f} % of a core")
     within = "holds" if measured["percent"] < GOAL else "is missed"

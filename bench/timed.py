@@ -9,7 +9,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """In milliseconds. `goal` bounds the worst sample; `failed` of `requests` had no complete 200 (goal: 0)."""
+    """Times in milliseconds. `goal` bounds the worst; `failed` of `requests` had no complete 200 (goal: 0)."""
 
     group: str
     name: str

@@ -1,4 +1,4 @@
-"""How Sphinx makes a site of these pages: `make docs`."""
+"""Sphinx settings for building these pages as a site: `make docs`."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from fuzz.guided import Guided
 
 
 def main() -> None:
-    """It exits with a status other than 0 if the target failed; standard error has the details."""
+    """Runs one target. Exits with a status other than 0 if it failed; standard error has the details."""
     # The code under test logs its input thousands of times a second.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     target, seconds = sys.argv[1], float(sys.argv[2])

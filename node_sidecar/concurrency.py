@@ -1,4 +1,4 @@
-"""How many requests run at once: the owner's limit, or what the local servers can batch. No I/O."""
+"""Decides how many requests run at once: the owner's limit, or what the local servers can batch. No I/O."""
 
 from __future__ import annotations
 

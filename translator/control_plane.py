@@ -1,4 +1,4 @@
-"""How the translator reaches the control plane: its address, and the options of every gRPC channel to it."""
+"""The translator's connection to the control plane: its address, and the options of every gRPC channel to it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _PLAIN_LABEL = re.compile(rf"(?!-\Z)[!-$&-~]{{1,{_LABEL}}}")
 
 
 class Journal(Protocol):
-    """Where reservations are written before Envoy has its answer, so that they survive this process.
+    """Stores reservations before Envoy gets its answer, so that they survive this process.
 
     A journal that cannot be written delays nothing: the limits hold the reservation in memory, and the request's
     line in Envoy's log repeats it.

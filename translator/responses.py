@@ -33,8 +33,8 @@ _SHOWN = 80
 
 
 class Place(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Where a response was created. `cluster` is Envoy's name of target and credential; `machine` is a node's id,
-    or `-`; `at` is Unix seconds.
+    """The place where a response was created. `cluster` is Envoy's name of target and credential; `machine` is a
+    node's id, or `-`; `at` is Unix seconds.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What the socket serves: Envoy's checks of requests, and the requests that Envoy passes on to the translator."""
+"""Serves the socket: Envoy's checks of requests, and the requests that Envoy passes on to the translator."""
 
 from __future__ import annotations
 

@@ -54,11 +54,11 @@ class Settings:
     grace: float = 5.0
 
     def draining(self) -> bool:
-        """Whether the gateway is about to end."""
+        """True if the gateway is about to end."""
         return self.draining_file is not None and self.draining_file.exists()
 
     def starting(self) -> bool:
-        """Whether the control plane is still being configured."""
+        """True while the control plane is still being configured."""
         return self.starting_file is not None and self.starting_file.exists()
 
     def trouble(self) -> str:

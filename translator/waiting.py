@@ -30,7 +30,7 @@ Outcome = Allowed | Answered | Waits[Answered | Exception]
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an operator sees of a waiting request; `user` and `tag` are percent-encoded."""
+    """A waiting request as an operator sees it; `user` and `tag` are percent-encoded."""
 
     request_id: str
     stream: bool
@@ -193,7 +193,7 @@ class WaitingRoom:
         """Lets requests through while there are places, in the order of their turns."""
         reached: set[str] = set()
         while (waiter := line.first()) is not None:
-            if waiter.blocked_by in reached:  # as another request of the same end user or tag was told just now
+            if waiter.blocked_by in reached:  # like another request of the same end user or tag just now
                 self._set_aside(route_id, line, waiter)
                 continue
             at = self._clock()

@@ -69,7 +69,7 @@ class Layout:
 
     @property
     def migration(self) -> Path:
-        """There while the control plane migrates the database; holds the progress."""
+        """Exists while the control plane migrates the database, and has the progress."""
         return self.run / "migration"
 
     @property

@@ -198,7 +198,7 @@ class TargetFlag(click.ParamType[model.Target]):
 
 
 _COUNTS = ("weight", "tier", "context")
-#: Options beside `price=IN:OUT` → the field of config.model.Price.
+#: Options besides `price=IN:OUT` → the field of config.model.Price.
 _PRICE_OPTIONS = {
     "cached": "cached_input",
     "from": "valid_from",

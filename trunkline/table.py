@@ -17,7 +17,7 @@ from functools import cached_property
 _GAP = "  "
 #: A column is left out rather than cut to less than this. Times and most names fit.
 _NARROWEST = 20
-#: The minimum width of values beside the names of a single object.
+#: The minimum width of values next to the names of a single object.
 _NARROWEST_VALUE = 16
 
 

@@ -40,8 +40,8 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class TypeStatus:
-    """One type at one client. `rejection` is set while content is refused; `last_ack_ms` is the time from push to
-    ACK.
+    """The state of one type at one client. `rejection` is set while content is refused; `last_ack_ms` is the time
+    from push to ACK.
     """
 
     type_url: str
@@ -85,7 +85,7 @@ class RefusedPeer:
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """How far a revision got among the clients that were connected when it was asked about, or shortly before.
+    """The progress of a revision among the clients that were connected when it was requested, or shortly before.
 
     `complete`: each of them accepted or refused it, or went away for good. `accepted` counts the clients that
     accepted it; `waiting_for` has the ids of those that have not answered.

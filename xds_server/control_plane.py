@@ -66,8 +66,8 @@ class ControlPlane:
             self._changed.set()
 
     def follow(self, live: LivePools) -> None:
-        """Has `live` called with every state, before the first is loaded: a snapshot has the pools of its own
-        state.
+        """Calls `live` with every state from now on. Call this before the first state is loaded, so that each
+        snapshot has the pools of its own state.
         """
         self._live = live
 
@@ -87,7 +87,7 @@ class ControlPlane:
         return self._state.routes.values() if self._state is not None else ()
 
     def gateway(self) -> Gateway:
-        """That of the state that was published last."""
+        """Returns the gateway of the state that was published last."""
         return self._state.gateway if self._state is not None else Gateway()
 
     async def snapshot(self) -> ResourceSnapshot:

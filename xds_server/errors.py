@@ -1,4 +1,4 @@
-"""Every error that the control plane raises on purpose.
+"""The errors that the control plane raises on purpose.
 
 XdsServerError
 ├── InvalidFieldError          a request names a value that is not accepted

@@ -30,7 +30,7 @@ Types = frozenset[str]
 
 
 class ExpectedClients:
-    """By client id, the types that the client asked for, until it returns or `seconds` have passed."""
+    """Remembers the types that each disconnected client had requested, until it returns, at most `seconds`."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds

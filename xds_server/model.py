@@ -15,7 +15,7 @@ from xds_server.prices import TargetPrice
 
 
 class Strategy(StrEnum):
-    """How tiers and weights are computed from a route's targets."""
+    """The rule that computes tiers and weights from a route's targets."""
 
     WEIGHTED = "weighted"
     PRIORITY = "priority"
@@ -27,7 +27,7 @@ class Strategy(StrEnum):
 
 
 class CacheScope(StrEnum):
-    """Who shares a cached answer; organisations never share one."""
+    """The callers that share a cached answer; organisations never share one."""
 
     ORGANISATION = "organisation"
     KEY = "key"
@@ -35,14 +35,14 @@ class CacheScope(StrEnum):
 
 
 class Privacy(StrEnum):
-    """Where a route's requests may go at all."""
+    """Restricts where a route's requests may go."""
 
     ANY = "any"
     OWN_NODES = "own-nodes"
 
 
 class Affinity(StrEnum):
-    """What keeps the requests of one conversation or user together."""
+    """The rule that keeps the requests of one conversation or user together."""
 
     POOL = "pool"
     CONVERSATION = "conversation"
@@ -59,7 +59,7 @@ class PromptCacheKey(StrEnum):
 
 
 class Metric(StrEnum):
-    """What a limit counts."""
+    """The metric that a limit counts."""
 
     REQUESTS = "requests"
     TOKENS = "tokens"
@@ -327,7 +327,7 @@ MEMORY = "memory"
 
 @dataclass(frozen=True, slots=True)
 class SharedCache:
-    """Where answers are cached: `store` is `memory`, or the address of a Redis or Valkey, which may include a
+    """The store of cached answers: `store` is `memory`, or the address of a Redis or Valkey, which may include a
     user. `most_bytes` bounds the memory; 0: the translator's default. `ca_file` verifies TLS; empty: the system's
     CAs.
     """
@@ -339,8 +339,8 @@ class SharedCache:
 
 @dataclass(frozen=True, slots=True)
 class Alerting:
-    """Where limit alerts are sent, and the secret that signs them: sealed when it comes from the store, and in the
-    clear on its way into the store. Both are empty if no alerts are sent.
+    """The receiver of limit alerts, and the secret that signs them: sealed when it comes from the store, and in
+    the clear on its way into the store. Both are empty if no alerts are sent.
     """
 
     webhook: str = ""
@@ -396,7 +396,9 @@ class Gateway:
 
 
 class Visibility(StrEnum):
-    """Who may use a node: its owner's key (without one, its organisation), its organisation, or everybody."""
+    """The callers that may use a node: its owner's key (without one, its organisation), its organisation, or
+    everybody.
+    """
 
     PRIVATE = "private"
     ORGANISATION = "organisation"
@@ -408,7 +410,7 @@ class Node:
     """A machine that joined, with what is decided about it. What it reports is live state and not part of this.
 
     `id` is a DNS label, `nd-…`. `owner_key_id` is empty if the organisation as a whole is the owner. `boost` is
-    the node's weight beside others in percent, 100 being neutral.
+    the node's weight relative to others in percent, 100 being neutral.
     """
 
     id: str

@@ -50,7 +50,7 @@ class ImagePrice:
 
 @dataclass(frozen=True, slots=True)
 class TargetPrice:
-    """What a target costs: units and fallbacks as in trunkline.policy.v1.Price.
+    """The price of a target: units and fallbacks as in trunkline.policy.v1.Price.
 
     It holds from `valid_from` (Unix seconds, 0 = since ever) until the next one of its target's history. `version`
     rises with every change of the history; 0 is a price that is not part of one yet.

@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Routes(Protocol):
-    """Has the routes whose targets are ranked, and takes the rankings."""
+    """Provides the routes whose targets are ranked, and takes the rankings."""
 
     def routes(self) -> Collection[Route]:
         """Returns every route that is published now."""

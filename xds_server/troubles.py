@@ -1,4 +1,4 @@
-"""What the control plane cannot do at the moment, for `status` and for readiness."""
+"""Current failures of the control plane, for `status` and for readiness."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Troubles:
-    """One text for each part in trouble. `file` receives what makes the gateway unready; None: nobody reads it."""
+    """Holds a text for each part in trouble. `file` receives those that make the gateway unready, if given."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file

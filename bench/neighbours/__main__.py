@@ -1,4 +1,4 @@
-"""`python -m bench.neighbours`: runs a victim at 50 requests a second, half of them streams, beside each attack.
+"""`python -m bench.neighbours`: runs a victim at 50 requests a second, half of them streams, during each attack.
 
 Each attack has its own gateway, after a quiet time for comparison. Prints a table. Goal: no error of the victim,
 its p99 at most three times the quiet one, and all of its records in the ledger.

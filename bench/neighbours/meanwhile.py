@@ -29,4 +29,4 @@ class Meanwhile(ABC):
 
     @abstractmethod
     def run(self) -> None:
-        """Must return soon after `over` is set."""
+        """Runs meanwhile; must return soon after `over` is set."""

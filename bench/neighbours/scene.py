@@ -34,7 +34,7 @@ _KEYS = {VICTIM: "sk-of-the-victim-0123456789", ATTACKER: "sk-of-the-attacker-01
 
 @dataclass(frozen=True, slots=True)
 class Prey:
-    """What an attacker knows, passed to its process in a file. `scale` 1 is the full attack."""
+    """An attacker's knowledge, passed to its process in a file. `scale` 1 is the full attack."""
 
     port: int
     key: str = field(repr=False)

@@ -25,6 +25,6 @@ struct head {
 void clean_headers(envoy_filter envoy, struct span secret, struct need need, struct buffer *id, struct head *head);
 // Removes all trailers: clients need none of them.
 void clean_trailers(envoy_filter envoy);
-// Returns `true` or `false`. OpenAI's clients wait for up to a minute; told to wait longer, they would try again at
+// Returns `true` or `false`. OpenAI's clients wait for up to a minute. Asked to wait longer, they would retry at
 // once.
 struct span worth_waiting(uint64_t seconds);

@@ -4,10 +4,10 @@
 // afterwards. A *pause*: the host itself said that it takes nothing for a while (429, a refused credential).
 //
 // Anybody can provoke such an answer with a request of their own (too large for the account's quota, say). So a pause
-// holds at first for the caller who met it, and everybody else sends one request at a time to find out: served, and
-// the pause is that caller's alone; told the same, and it holds for all callers of the API key, for all of the
-// organisation if that was another of its keys, or for everybody if it was another organisation's: a caller with two keys
-// cannot keep others away.
+// holds at first for the caller who met it, and everybody else sends one request at a time to find out. If that is served,
+// the pause is the first caller's alone. If it gets the same answer, the pause extends to all callers of the API key, to
+// the whole organisation if the second caller used another of its keys, or to everybody if the second caller was of another
+// organisation. So a caller with two keys cannot keep others away.
 //
 // When a rest ends, one request at a time is let through until one is served; then the host's share grows back over a
 // few seconds. Times are milliseconds of a monotonic clock.

@@ -1,4 +1,4 @@
-// The small functions that all parsers are made of, beside plainer ones that do the same.
+// Compares the small functions that all parsers use with plainer ones that do the same.
 
 #include "bytes.h"
 

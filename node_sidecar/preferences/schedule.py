@@ -15,7 +15,7 @@ DAY_MINUTES = 24 * 60
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """From `start` until just before `end`, in minutes after midnight, on `days` (0 is Monday).
+    """The time from `start` until just before `end`, in minutes after midnight, on `days` (0 is Monday).
 
     An `end` at or before `start` is on the next day; `end` may be 1440 for midnight.
     """

@@ -1,4 +1,4 @@
-"""Any other server that speaks OpenAI's dialect. Only `/v1/models` is certain to be free of cost."""
+"""Probes any other server that speaks OpenAI's dialect. Only `/v1/models` is certain to be free of cost."""
 
 from __future__ import annotations
 

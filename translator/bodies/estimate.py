@@ -283,7 +283,7 @@ def _media(path: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _is_text(messages: object) -> bool:
-    """Whether the content of every message is text; asked of all at once, for a conversation has many."""
+    """Returns whether the content of every message is text; in one pass, because conversations are long."""
     try:
         return set(map(type, map(_content_of, messages))) == _ONLY_TEXT  # type: ignore[call-overload]
     except (KeyError, TypeError):

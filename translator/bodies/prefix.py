@@ -33,8 +33,8 @@ Replaced = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class PromptCache:
-    """What a route does for prompt caches: the key is derived from the conversation, or from the end user if there
-    is one.
+    """A route's settings for prompt caches. The key is derived from the conversation, or from the end user if the
+    request names one.
     """
 
     key: Literal["", "conversation", "user"]

@@ -1,4 +1,4 @@
-"""What a request asks for beside text, as far as its bill depends on it: images, speech, transcriptions, reranks.
+"""The billed units of a request besides text: images, speech, transcriptions, reranks.
 
 It travels with the reservation as one word, because answers do not say everything: the bytes of an image do not
 give its size, nor those of a sound how many characters were spoken.
@@ -37,8 +37,8 @@ DOCUMENTS_PER_SEARCH = 100
 
 
 class RequestedUnits(msgspec.Struct, frozen=True, gc=False):
-    """What was asked for. `count` is the number of images, the characters of speech, the milliseconds of sound to
-    be transcribed, or the documents to be ranked.
+    """The requested units. `count` is the number of images, the characters of speech, the milliseconds of sound to
+    transcribe, or the documents to rank.
 
     `size` and `quality` belong to images; for speech, `size` is the format. Both are empty if the request leaves
     them open. `size` is `ABOUT` for a sound of uncertain length.

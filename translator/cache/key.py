@@ -29,7 +29,7 @@ _ORDERED, _AS_SENT = b"o", b"s"
 
 
 class Scope(Enum):
-    """Who shares an answer. Different organisations never do."""
+    """The callers that share an answer. Different organisations never share one."""
 
     ORGANISATION = "organisation"
     KEY = "key"
@@ -38,7 +38,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a route caches. `ttl` is in seconds, above 0. `max_bytes` is the memory for the route's answers; 0
+    """A route's cache settings. `ttl` is in seconds, above 0. `max_bytes` is the memory for the route's answers; 0
     means all of it.
 
     `targets` identifies the route's targets: other targets give other answers. `store` is the address of the

@@ -1,4 +1,4 @@
-"""Where the answers of a route are cached: in memory, or in an outside store."""
+"""The stores of cached answers: memory, or an external store."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class Order(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Has the module report running requests or resting targets, or end a request. `CommandResult` is its
+    """Makes the module report running requests or resting targets, or end a request. `CommandResult` is its
     answer.
     """
 
@@ -175,7 +175,7 @@ class Queued:
 
 
 class Allowed(msgspec.Struct):
-    """What Envoy does with a request that may pass. No value contains a line feed.
+    """Instructions to Envoy for a request that may pass. No value contains a line feed.
 
     - `end` is the request's id if an end notice frees something, else empty.
     - `account` is the id of the API key on whose account the body is held while the request runs; empty if the

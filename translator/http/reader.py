@@ -33,12 +33,12 @@ class RequestReader:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of a next request has arrived."""
+        """True while nothing of a next request has arrived."""
         return self._request is None and not self._rest
 
     @property
     def rest(self) -> bytes:
-        """What arrived after the last request."""
+        """The bytes that arrived after the last request."""
         return self._rest
 
     def feed(self, data: bytes) -> Request | None:

@@ -1,4 +1,4 @@
-"""What an answer says about its own cost.
+"""The facts in an answer that determine its cost.
 
 Envoy's module finds the facts (envoy/module/places.c lists the places) and logs them as one JSON object: `usage`
 as the target wrote it, or null, and if present `start` (the usage in an Anthropic stream's first event), `choices`

@@ -56,7 +56,7 @@ class RequestLine(msgspec.Struct, gc=False):
 
     @property
     def cancelled(self) -> bool:
-        """Whether an operator ended the request, which the last word of `failed` says."""
+        """True if an operator ended the request, according to the last word of `failed`."""
         return self.failed.endswith(CANCELLED)
 
 

@@ -48,7 +48,7 @@ class Outbox:
 
     @property
     def room(self) -> int:
-        """How many records more it takes."""
+        """The number of further records that fit."""
         return CAPACITY - len(self._waiting)
 
     @property

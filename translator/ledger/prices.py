@@ -1,4 +1,6 @@
-"""What a request costs, by the price that its target had when it began. Replaced prices are remembered."""
+"""Computes the cost of a request by the price that its target had when the request began. Replaced prices are
+remembered.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ class Rates(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether only cached tokens have a rate of their own."""
+        """True if only cached tokens have a rate of their own."""
         return {self.cache_write, self.cache_write_1h, self.audio_input} == {self.input} and {
             self.reasoning,
             self.audio_output,

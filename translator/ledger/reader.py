@@ -39,7 +39,7 @@ class LogReader:
 
     @property
     def is_last(self) -> bool:
-        """Whether no file follows the current one."""
+        """True if no file follows the current one."""
         number = self.position.file
         return number >= self._segments.number or not self._segments.path(number + 1).exists()
 

@@ -1,4 +1,4 @@
-"""How providers report what a request used: every name in use, mapped to one set of counts."""
+"""Providers' formats for reporting usage: every field name in use, mapped to one set of counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OUTPUTS = ("completion_tokens", "output_tokens", "candidatesTokenCount", "candi
 _TOTALS = ("total_tokens", "totalTokenCount", "total_token_count")
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
-#: Tokens read from a cache, in a field beside the counts rather than in their details: Moonshot, DeepSeek,
+#: Tokens read from a cache, in a field next to the counts rather than in their details: Moonshot, DeepSeek,
 #: Anthropic, Gemini.
 _CACHED = (
     *("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "num_cached_tokens"),

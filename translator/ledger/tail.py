@@ -91,7 +91,7 @@ class Tail:
 
     @property
     def in_current(self) -> bool:
-        """Whether it reads the file to which Envoy writes."""
+        """True while the tail reads the file that Envoy writes to."""
         return self.position.file == self._segments.number
 
     def lag(self) -> float:

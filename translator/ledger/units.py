@@ -1,4 +1,4 @@
-"""What providers charge for beside tokens: images, seconds of sound, characters of speech, searches."""
+"""The units that providers charge for besides tokens: images, seconds of sound, characters of speech, searches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request used: what its target reported, else an estimate from the request and what was delivered."""
+"""The usage of a request: as its target reported it, or estimated from the request and the delivered answer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def has_units(self) -> bool:
-        """Whether anything but tokens was used."""
+        """True if anything besides tokens was used."""
         return bool(self.images or self.audio_in_ms or self.audio_out_ms or self.characters or self.search_units)
 
     @property

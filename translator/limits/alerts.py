@@ -67,7 +67,7 @@ class Alerts:
         self.dropped = 0
 
     def __bool__(self) -> bool:
-        """Whether there is something to be stored."""
+        """True if there is something to store."""
         return bool(self._reached or self._pending)
 
     @property

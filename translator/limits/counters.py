@@ -13,7 +13,7 @@ SUBDIVISIONS = 60
 
 
 class Bucket:
-    """What was taken in one step or window. `live` says that it still counts."""
+    """The amount taken in one step or window. `live` says that it still counts."""
 
     __slots__ = ("amount", "live", "step")
 
@@ -45,7 +45,7 @@ class SlidingCounter:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing counts any more, as of the last `advance`."""
+        """True if nothing counts any more, as of the last `advance`."""
         return not self._buckets
 
     def advance(self, at: float) -> None:

@@ -1,4 +1,4 @@
-"""What a limit is, and which limits apply to a request."""
+"""Limits, and the rules for which of them apply to a request."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Each = Literal["", "user", "tag"]
 
 
 class Metric(IntEnum):
-    """What a limit counts: requests, tokens, nano-USD or concurrent requests. The value is an index into the
-    amounts.
+    """The metric that a limit counts: requests, tokens, nano-USD or concurrent requests. The value is an index
+    into the amounts.
     """
 
     REQUESTS = 0
@@ -40,8 +40,8 @@ BY_TEXT = {metric.text: metric for metric in Metric}
 
 @dataclass(frozen=True, slots=True)
 class HolderLimit:
-    """At most `amount` of `metric` in any `window` (text, see `windows`) for everything that the holder does, or
-    with `model`, for what it does with that model.
+    """Allows at most `amount` of `metric` in any `window` (text, see `windows`) to all requests of the holder, or
+    with `model`, to its requests for that model.
 
     With `each`, the limit holds separately for every end user or tag. The limit that then applies to a request has
     its `value`, percent-encoded and empty if the request has none; in the configured limit, the value is None.

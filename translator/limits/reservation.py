@@ -1,4 +1,4 @@
-"""What a request takes from its limits before it is let through, and why a request is refused."""
+"""The amounts that a request takes from its limits before it is admitted, and the reasons for refusing one."""
 
 from __future__ import annotations
 

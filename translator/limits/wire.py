@@ -1,4 +1,4 @@
-"""How clients see limits: the headers, and the refusals in OpenAI's format."""
+"""The form in which clients see limits: the headers, and the refusals in OpenAI's format."""
 
 from __future__ import annotations
 

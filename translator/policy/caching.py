@@ -1,4 +1,4 @@
-"""How a route caches answers, from the policy's message."""
+"""Converts a route's cache settings from the policy's message."""
 
 from __future__ import annotations
 

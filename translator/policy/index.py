@@ -48,7 +48,7 @@ _WEIGHTS: Mapping[int, int] = {policy.PRIORITY_HIGH: 16, policy.PRIORITY_NORMAL:
 
 @dataclass(slots=True, eq=False)
 class Key:
-    """What one API key may do, as presented by one of its secrets.
+    """The rights of one API key, as presented by one of its secrets.
 
     `expires_at` is Unix seconds; 0 means never. `rotated` says that this is the end of a rotation's grace time
     rather than of the key. `max_price` is the nano-USD that one request may cost by its estimate; 0 means any
@@ -344,7 +344,7 @@ class PolicyIndex:
         return found
 
     def limits_by_id(self, organisation: str, key: str, route: str, model: str) -> tuple[HolderLimit, ...]:
-        """As those of a grant, for what is left of a request by its ids."""
+        """Returns the limits that a grant would have, for a request of which only the ids are known."""
         owner, held_by, through = (
             self._organisations.get(organisation),
             self._ids.get(key),

@@ -1,4 +1,4 @@
-"""What a request may cost at most: the price of the most expensive target of its route at a moment."""
+"""The maximum cost of a request: the price of the most expensive target of its route at a moment."""
 
 from __future__ import annotations
 

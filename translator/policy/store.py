@@ -31,7 +31,7 @@ _HASH_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class _Type(Generic[M]):
-    """How the resources of one type are put into the index and removed from it."""
+    """Adds the resources of one type to the index and removes them from it."""
 
     message: type[M]
     check: Callable[[M], None]
@@ -87,7 +87,7 @@ class PolicyStore:
 
     @property
     def source(self) -> Source:
-        """Where the policy comes from; the control plane once it has sent every type."""
+        """The origin of the policy: the control plane once it has sent every type."""
         if self._complete:
             return "control plane"
         return "snapshot" if self._restored else "none"
@@ -98,7 +98,7 @@ class PolicyStore:
 
     @property
     def certain(self) -> bool:
-        """Whether a missing object does not exist, because the control plane has sent everything on this
+        """True if a missing object does not exist, because the control plane has sent everything on this
         connection.
         """
         return self._up_to_date and not self.starting()

@@ -1,4 +1,4 @@
-"""Which requests wait for a place, and whose turn is next: pure rules without I/O and without a clock."""
+"""Decides which requests wait for a place, and whose turn is next: pure rules without I/O and without a clock."""
 
 from translator.queueing.fair import FairQueue, Flow
 from translator.queueing.line import Forecast, Line

@@ -102,7 +102,7 @@ class ReadingProcess:
         return data
 
     def has_ended(self) -> bool:
-        """Whether the process has ended by itself."""
+        """True if the process has ended by itself."""
         return self._process.poll() is not None
 
     def close(self) -> None:

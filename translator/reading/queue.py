@@ -1,4 +1,4 @@
-"""Whose body is read next: a queue for each key, and the keys in turn."""
+"""Decides whose body is read next: each key has a queue, and the keys take turns."""
 
 from __future__ import annotations
 

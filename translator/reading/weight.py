@@ -1,4 +1,4 @@
-"""Which bodies may be read on the event loop: those that take at most a few milliseconds, whatever they
+"""Decides which bodies may be read on the event loop: those that take at most a few milliseconds, whatever they
 contain.
 """
 

@@ -1,4 +1,4 @@
-"""What a token says: its parts, and whether its claims are acceptable now. No I/O, no clock, no cryptography."""
+"""Reads a token's parts, and decides whether its claims are acceptable now. No I/O, no clock, no cryptography."""
 
 from __future__ import annotations
 

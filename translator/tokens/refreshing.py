@@ -1,4 +1,4 @@
-"""Has the control plane read an issuer's keys again if a token names a key that is unknown here."""
+"""Makes the control plane read an issuer's keys again if a token names a key that is unknown here."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class KeyRefresher:
         self._wanted = asyncio.Event()
 
     def want(self, issuer: str) -> None:
-        """Has the keys of the issuer with this name read again. The control plane does that at most every ten
-        seconds, however often it is requested.
+        """Requests a new reading of this issuer's keys. The control plane reads them at most every ten seconds,
+        however often this is called.
         """
         self._issuers.add(issuer)
         self._wanted.set()

@@ -36,7 +36,7 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """How messages hold a number of the file: `suffix` ends the field's name, `written` converts the number to the
+    """The form of a number in messages: `suffix` ends the field's name, `written` converts the number to the
     file's.
     """
 

@@ -390,7 +390,7 @@ class Cors(_Strict):
 
 
 class SharedCache(_Strict):
-    """Where cached answers of all routes are kept. `password` None (left out) keeps the stored one, and an empty
+    """The store of all routes' cached answers. `password` None (left out) keeps the stored one, and an empty
     one removes it.
     """
 
@@ -401,14 +401,14 @@ class SharedCache(_Strict):
 
 
 class Alerting(_Strict):
-    """Where alerts of limits are sent; `secret` None keeps the stored one."""
+    """The receiver of alerts of limits; `secret` None keeps the stored one."""
 
     webhook: Text
     secret: Annotated[Text, AfterValidator(_credential)] | None = Field(default=None, repr=False)
 
 
 class Accounts(_Strict):
-    """How people sign in."""
+    """Settings for how people sign in."""
 
     console_url: Text | None = None
     sso_only: bool = False
@@ -446,7 +446,7 @@ class IdentityProvider(_Strict):
 
 
 class JwtGrant(_Strict):
-    """Which API key a token acts as. Without a `claim`, it holds for every token."""
+    """Maps tokens to the API key that they act as. Without a `claim`, it applies to every token."""
 
     claim: Text | None = None
     value: Text | None = None

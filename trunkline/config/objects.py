@@ -121,8 +121,8 @@ QUOTA = Mapping(model.Quota, quota_pb2.Quota)
 
 
 class Providers(Mapping[model.Provider, admin.Provider]):
-    """Providers. Secrets are written but never read back. In the file, a credential has its own quotas beside
-    it.
+    """Providers. Secrets are written but never read back. In the file, a credential's own quotas stand next
+    to it.
     """
 
     def message(self, given: model.Provider) -> admin.Provider:

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Grade(StrEnum):
-    """How well a setting was imported."""
+    """The grade of an imported setting."""
 
     #: The setting has the same meaning in trunkline.yaml.
     EXACT = "exact"

@@ -101,7 +101,9 @@ class Settings:
         if strategy is not None:
             ours, is_same = _STRATEGIES.get(str(strategy), ("", False))
             if not ours:
-                self._findings.unsupported(section.at("routing_strategy"), "see docs/routing.md for what there is")
+                self._findings.unsupported(
+                    section.at("routing_strategy"), "choose one of the strategies in docs/routing.md"
+                )
             else:
                 if ours != "weighted":
                     for route in self._routes.values():

@@ -8,8 +8,8 @@ _HEALTHY_SECONDS = 60.0
 
 
 class Backoff:
-    """There is no delay after the first crash, then 0.5 s doubling to 10 s; a minute of health starts again from
-    none.
+    """Computes the delay before a restart: none after the first crash, then 0.5 s doubling to 10 s. A minute of
+    health resets it.
     """
 
     def __init__(self) -> None:

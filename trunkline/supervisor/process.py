@@ -13,7 +13,7 @@ from trunkline.supervisor.spawn import Command, spawn
 
 
 class Process:
-    """One started child. `ended` becomes its exit status: the code, or minus the signal."""
+    """A started child. `ended` becomes its exit status: the code, or minus the signal."""
 
     def __init__(self, command: Command, pid: int) -> None:
         self.command = command
@@ -75,7 +75,7 @@ class Nursery:
         return {process.command.name: pid for pid, process in self._running.items()}
 
     def _reap(self) -> None:
-        """One SIGCHLD may stand for several children."""
+        """Reaps every ended child: one SIGCHLD may stand for several."""
         for pid, process in list(self._running.items()):
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a member of an organisation may do in it; see trunkline.admin.v1.Role."""
+    """The rights of a member in an organisation; see trunkline.admin.v1.Role."""
 
     VIEWER = "viewer"
     MEMBER = "member"

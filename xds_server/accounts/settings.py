@@ -21,7 +21,9 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True)
 class GroupRole:
-    """What membership in a group of the provider grants: a role in an organisation, by name, or `admin`."""
+    """The rights that membership in a group of the provider grants: a role in an organisation, by name, or
+    `admin`.
+    """
 
     group: str
     organisation: str = ""
@@ -31,7 +33,9 @@ class GroupRole:
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
-    """Who may sign up without an invitation: verified addresses in these domains. `organisation` empty: none."""
+    """Allows sign-up without an invitation for verified addresses in `domains`; to nobody if `organisation` is
+    empty.
+    """
 
     domains: tuple[str, ...] = ()
     organisation: str = ""

@@ -1,4 +1,4 @@
-"""What the calls of the Admin service share: the actor in the audit log, and the steps that follow a change."""
+"""Shared by all calls of the Admin service: the actor in the audit log, and the steps that follow a change."""
 
 from __future__ import annotations
 

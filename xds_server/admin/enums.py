@@ -28,5 +28,5 @@ def read(enum: type[E], message: Message, field: str, default: E, problems: Prob
 
 
 def optional(enum: type[E], message: Message, field: str) -> E | None:
-    """Does the same as `read`, without a default and without noting a problem."""
+    """Same as `read`, but without a default and without noting a problem."""
     return member(enum, message.DESCRIPTOR.fields_by_name[field].enum_type, getattr(message, field))

@@ -1,4 +1,4 @@
-"""What the Admin service needs from other parts of the control plane."""
+"""Interfaces that the Admin service needs from other parts of the control plane."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Clients(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """Where nodes join: `https://host:port` as they reach it, and the SHA-256 of the CA that they pin, in hex."""
+    """The address at which nodes join, `https://host:port`, and the SHA-256 of the CA that they pin, in hex."""
 
     url: str
     fingerprint: str
@@ -66,7 +66,7 @@ class ListenerCertificate(Protocol):
 
 
 class LiveNode(Protocol):
-    """What a node reports, beside what the desired state says about it."""
+    """The reported state of a node, in addition to its desired state."""
 
     @property
     def state(self) -> str:
@@ -127,7 +127,7 @@ class RunningRequests(Protocol):
 
 
 class Resting(Protocol):
-    """What rests at the gateways of all translators that are connected here."""
+    """Lists the resting targets and credentials at the gateways of all translators that are connected here."""
 
     async def headroom(self, provider: str) -> admin_pb.ListQuotasResponse:
         """Returns what is left of each quota of a provider, or of all providers if the name is empty."""

@@ -205,7 +205,7 @@ _WRONG = SignInError("the e-mail address or the password is wrong")
 
 
 def set_session(context: Context, value: str, seconds: int, *more: tuple[str, str]) -> None:
-    """Has the REST server set the browser's cookie; an empty value ends the session."""
+    """Makes the REST server set the browser's cookie; an empty value ends the session."""
     context.set_trailing_metadata(((SET_SESSION, f"{value} {seconds}"), *more))
 
 

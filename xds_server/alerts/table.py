@@ -37,7 +37,7 @@ _NEXT_WINDOW = (
 
 
 class Delivery(StrEnum):
-    """Whether and how an alert was delivered."""
+    """The state of an alert's delivery."""
 
     NONE = "none"
     WAITING = "waiting"

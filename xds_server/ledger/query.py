@@ -15,7 +15,7 @@ _LAST_US = 253_402_300_799_999_999
 
 
 class Dimension(StrEnum):
-    """What usage is summed by."""
+    """The dimensions that usage is summed by."""
 
     MODEL = "model"
     ROUTE = "route"

@@ -1,4 +1,4 @@
-"""How long usage is kept; a module of its own, so that reading the settings imports nothing else."""
+"""Retention periods of usage. A module of their own, so that reading the settings imports nothing else."""
 
 from __future__ import annotations
 

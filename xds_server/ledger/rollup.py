@@ -19,7 +19,7 @@ OTHER = "(other)"
 
 
 class Series(NamedTuple):
-    """Every dimension of a roll-up but time."""
+    """The dimensions of a roll-up other than time."""
 
     organisation_id: str
     key_id: str
@@ -57,7 +57,7 @@ class Hour(NamedTuple):
     series: Series
 
 
-#: A report's fields beside its dimensions, without those that are another sum in another unit.
+#: A report's fields besides its dimensions, without those that are another sum in another unit.
 _REPORTED = [each for each in admin.UsageRow.DESCRIPTOR.fields if each.name not in {"values", "cost_micro_usd"}]
 #: Sums to which most requests add nothing; each has rows of its own. `capped` counts requests.
 UNITS = tuple(each.name for each in _REPORTED if each.number >= admin.UsageRow.CAPPED_FIELD_NUMBER)

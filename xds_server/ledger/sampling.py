@@ -34,7 +34,7 @@ class ChosenBlocks(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """How much was read: records, and blocks out of those that exist."""
+    """The size of a sample: the records, and the blocks read out of those that exist."""
 
     records: int
     blocks: int

@@ -1,4 +1,4 @@
-"""Stores what records say about targets' speed and failures beside the records, for the ranking of targets.
+"""Stores what records say about targets' speed and failures along with the records, for the ranking of targets.
 
 Every replica reads what all of them wrote, and after a restart what was written before it.
 """
@@ -36,7 +36,9 @@ _SAMPLED = 250
 
 
 class StoredSlot(NamedTuple):
-    """What one batch of records said about a target and credential; `id` rises with every slot that is stored."""
+    """Measurements of a target and credential from one batch of records; `id` rises with every slot that is
+    stored.
+    """
 
     id: int
     slot: int

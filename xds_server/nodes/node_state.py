@@ -14,8 +14,8 @@ from xds_server.nodes.report import MAX_OFFERS, UNKNOWN_KV_CACHE
 
 @dataclass(frozen=True, slots=True)
 class ReportDifference:
-    """What a report changed. `models`: those whose endpoint changed; `capacity`: whether the shown capacity
-    changed.
+    """The changes that a report made. `models`: those whose endpoint changed; `capacity`: whether the shown
+    capacity changed.
 
     `kept`: whether something that is stored differs, which the load never is.
     """

@@ -17,7 +17,7 @@ from xds_server.pool import Endpoint, Pool, pool_name
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who asks. `key_id` is empty for the organisation's own audience."""
+    """The callers that a pool serves. `key_id` is empty for the organisation's own audience."""
 
     organisation_id: str
     key_id: str = ""

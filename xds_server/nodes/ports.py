@@ -1,4 +1,4 @@
-"""What the node registry needs from other parts of the control plane."""
+"""Interfaces that the node registry needs from other parts of the control plane."""
 
 from __future__ import annotations
 

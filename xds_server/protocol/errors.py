@@ -1,4 +1,4 @@
-"""What a client can do wrong on an xDS stream.
+"""Errors that a client can cause on an xDS stream.
 
 ProtocolError
 ├── MissingNodeError

@@ -1,4 +1,6 @@
-"""Which names of one type a stream wants (xDS protocol, "How the client specifies what resources to return")."""
+"""Tracks which names of one type a stream wants (xDS protocol, "How the client specifies what resources to
+return").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stream hands to its transport and reports about itself."""
+"""Values that a stream hands to its transport, and its reports about itself."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Nack:
 
 @dataclass(frozen=True, slots=True)
 class TypeProgress:
-    """How far a client is with one type.
+    """A client's progress with one type.
 
     `refusal` stays until the refused content is accepted in another form. `unanswered` is the nonce of the push in
     flight, or empty. `waiting` is true while changes are held back.

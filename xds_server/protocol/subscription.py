@@ -73,7 +73,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The one unanswered push; `since` is the oldest change in it."""
+    """The only unanswered push; `since` is the oldest change in it."""
 
     push: Push
     since: int

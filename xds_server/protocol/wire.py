@@ -14,7 +14,7 @@ from functools import cache
 
 
 class WireType(IntEnum):
-    """How a field's value is written. None of our messages uses the two group types."""
+    """The encoding of a field's value. None of our messages uses the two group types."""
 
     VARINT = 0
     I64 = 1

@@ -24,7 +24,7 @@ _FAILURES, _HEALTH, _QUOTA = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class HeadroomReport:
-    """What one translator reported at one time (`now`, Unix seconds)."""
+    """One translator's report at one time (`now`, Unix seconds)."""
 
     hosts: Mapping[int, Host]
     translator: str

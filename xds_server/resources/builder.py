@@ -110,11 +110,12 @@ class Builder:
         self._present()
 
     def renew(self, tls: GatewayTls) -> None:
-        """Has the gateway present this certificate from the next build on. Safe to call while a build runs."""
+        """Makes the gateway present this certificate from the next build on. Safe to call while a build runs."""
         self._next_tls = tls
 
     def renew_listeners(self, tls: ListenerTls) -> None:
-        """Has clients and operators get this certificate from the next build on. Safe to call while a build runs.
+        """Presents this certificate to clients and operators from the next build on. Safe to call while a build
+        runs.
 
         Whether clients need certificates of their own stays as it was at the start: only contents change.
         """

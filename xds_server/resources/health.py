@@ -27,7 +27,7 @@ _UNHEALTHY_AFTER = 2
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What is requested, how often, and which statuses a live server answers with."""
+    """A health check: the requested path, the interval, and the statuses of a live server."""
 
     path: str
     seconds: int

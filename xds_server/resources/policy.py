@@ -108,7 +108,7 @@ def shared_cache(gateway: Gateway) -> SharedCache:
 
 
 def jwt_issuer(value: JwtIssuer, key_ids: Sequence[str]) -> bytes:
-    """With the ids of the keys that its grants name, in their order; empty for a key that there is not."""
+    """Encodes an issuer with the key ids of its grants, in their order; an empty id stands for a missing key."""
     grants = [
         policy_pb2.JwtGrant(claim=grant.claim, value=grant.value, key_id=key_id)
         for grant, key_id in zip(value.grants, key_ids, strict=True)

@@ -56,7 +56,7 @@ RETRIABLE_STATUS_CODES = [497]
 
 @dataclass(frozen=True, slots=True)
 class AttemptLimits:
-    """How often a request is retried, and how long one attempt may be silent, in milliseconds."""
+    """The number of retries of a request, and the longest silence of one attempt, in milliseconds."""
 
     retries: int
     first_byte_ms: int

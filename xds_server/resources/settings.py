@@ -1,4 +1,4 @@
-"""What the resource builders need to know about the place where Envoy runs."""
+"""Facts about the place where Envoy runs, as the resource builders need them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class GatewayTls:
 
 @dataclass(frozen=True, slots=True)
 class ListenerTls:
-    """What the clients' and the admin listener present, as PEM texts: the operator's own certificate.
+    """The operator's own certificate as PEM texts, which the clients' and the admin listener present.
 
     With `client_ca_pem`, callers need a certificate that one of these CAs has issued.
     """

@@ -1,4 +1,4 @@
-"""One cluster per target: where it is, how it is reached, when it is ejected, what a request needs there."""
+"""Builds one cluster per target: its address, connection and ejection, and what a request needs there."""
 
 from __future__ import annotations
 

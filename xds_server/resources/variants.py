@@ -14,7 +14,7 @@ from xds_server.routing.tiers import NO_RANKINGS, Rankings
 
 @dataclass(frozen=True, slots=True)
 class RouteVariant:
-    """What a route is for `audience` (empty: for everybody else). A variant with an empty plan serves nothing."""
+    """A route as `audience` sees it (empty: everybody else). A variant with an empty plan serves nothing."""
 
     route: Route
     audience: str

@@ -42,7 +42,7 @@ def credentials(request: web.BaseRequest, *, is_open: bool, secure: bool) -> lis
 
 
 def credentials_of_return(request: web.BaseRequest, *, secure: bool) -> list[tuple[str, str]]:
-    """Does the same as `credentials` for a browser that an identity provider sends back, necessarily from another
+    """Same as `credentials`, for a browser that an identity provider sends back, necessarily from another
     site. The sign-in that this browser has begun protects it.
     """
     found = []

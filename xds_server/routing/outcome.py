@@ -24,7 +24,7 @@ _FINE = 1_000
 
 @dataclass(slots=True)
 class TargetOutcome:
-    """What one target serves: requests (or fractions of them), nano-USD, and the seconds of `timed` requests. The
+    """The load of one target: requests (or fractions of them), nano-USD, and the seconds of `timed` requests. The
     first bytes of streams are a histogram of microseconds with weights.
     """
 

@@ -18,7 +18,7 @@ _MAX = 10_000 * 10**9
 
 
 class RequestUsage(NamedTuple):
-    """What a request used, in the units of a usage record; means of several requests may be fractions.
+    """The usage of a request, in the units of a usage record; means of several requests may be fractions.
 
     `cached`, `cache_write`, `cache_write_1h` and `audio_prompt` are parts of the prompt, `reasoning` and
     `audio_completion` of the completion; they do not overlap.

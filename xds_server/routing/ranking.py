@@ -22,7 +22,7 @@ HOLD_SECONDS = 30
 class Candidate:
     """A target of one tier. Lower scores are better; None: nothing is known. `error` is relative.
 
-    `weight` is its share beside others that are exactly as good; a target with 0 is only a fallback, or paused.
+    `weight` is its share among targets that are exactly as good; a target with 0 is only a fallback, or paused.
     `at_best` is the score that it might have if more were known.
     """
 
@@ -45,7 +45,7 @@ class WeightedTarget:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """One tier's targets, best first; `since` (Unix seconds) is when the first became the best."""
+    """A tier's targets, best first; `since` (Unix seconds) is when the first became the best."""
 
     shares: tuple[WeightedTarget, ...]
     since: float

@@ -29,7 +29,7 @@ _USED = (
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose requests for a model are replayed: those of one organisation, or of all `but` some."""
+    """Selects the requests for a model to replay: those of one organisation, or of all `but` some."""
 
     model: str
     organisation_id: str = ""
@@ -61,7 +61,9 @@ class Costs:
 
 @dataclass(slots=True)
 class Recorded:
-    """What one target really served: nano-USD as billed, microseconds, and streams' first bytes as a histogram."""
+    """The traffic that one target really served: nano-USD as billed, microseconds, and streams' first bytes as a
+    histogram.
+    """
 
     requests: int = 0
     nano_usd: int = 0

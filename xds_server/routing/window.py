@@ -43,7 +43,7 @@ UNKNOWN = Median(0.0, 0, math.inf)
 
 
 class TokenCounts(NamedTuple):
-    """Some requests: their number, their tokens, and how many of these tokens are of the counted kind."""
+    """A group of requests: their number, their tokens, and how many of these tokens are of the counted kind."""
 
     requests: int
     tokens: int

@@ -1,1 +1,1 @@
-"""What every gRPC service of the control plane shares: who may call, and the status of a failure."""
+"""Code that all gRPC services of the control plane share: who may call, and the status of a failure."""

@@ -36,7 +36,7 @@ def reporting(method: Method[T]) -> Method[T]:
 
 
 def reporting_stream(method: StreamMethod[T]) -> StreamMethod[T]:
-    """Does the same as `reporting` for a method that streams its answers."""
+    """Same as `reporting`, for a method that streams its answers."""
 
     @functools.wraps(method)
     async def call(service: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[T]:

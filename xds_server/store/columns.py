@@ -21,7 +21,7 @@ _PLAIN = frozenset({int, str, bytes})
 
 
 class Coding(NamedTuple):
-    """How values of one type are written to a column and read from it."""
+    """Writes values of one type to a column and reads them back."""
 
     write: Callable[[Any], Any]
     read: Callable[[Any], Any]
@@ -149,7 +149,7 @@ def _is_optional(hint: Any) -> bool:
 
 
 def _present(hint: Any) -> Any:
-    """Returns the one type beside None."""
+    """Returns the only type other than None."""
     (present,) = (each for each in get_args(hint) if each is not type(None))
     return present
 

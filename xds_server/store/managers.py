@@ -1,4 +1,4 @@
-"""Who manages an object: the API, or a file by its name; and what one manager leaves to the other.
+"""The manager of each object: the API, or a file by its name; and what one manager leaves to the other.
 
 An object with an empty `managed_by` is older than managers. The first file that describes it as it is, or the
 first change through the API, becomes its manager.

@@ -224,5 +224,5 @@ def _of_organisation(name: str) -> tuple[str, list[str]]:
 
 
 def _escaped(text: str) -> str:
-    """For LIKE with `!` as its escape."""
+    """Escapes a text for LIKE with `!` as the escape character."""
     return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")

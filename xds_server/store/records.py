@@ -1,4 +1,4 @@
-"""What the store returns beside the desired state: revoked keys and the audit trail."""
+"""Values that the store returns besides the desired state: revoked keys and the audit trail."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ObjectType(StrEnum):
 
 
 class Action(StrEnum):
-    """What was done to an object."""
+    """The kinds of changes to an object."""
 
     CREATE = "create"
     UPDATE = "update"

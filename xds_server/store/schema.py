@@ -72,7 +72,7 @@ def upgrade(url: DatabaseUrl, version: str | None, report: Report) -> None:
 
 
 class _Steps:
-    """Tells `report` of the migrations with these titles, of which the first is about to run."""
+    """Reports the progress of the migrations with these titles to `report`. The first one is about to run."""
 
     def __init__(self, titles: Sequence[str], report: Report) -> None:
         self._titles = titles
@@ -81,12 +81,12 @@ class _Steps:
         self.within(0.0)
 
     def applied(self, **_: object) -> None:
-        """Alembic has run one."""
+        """Called by Alembic after each migration."""
         self._done += 1
         self.within(0.0)
 
     def within(self, share: float) -> None:
-        """The one that runs is done by this share."""
+        """Reports that this share of the running migration is done."""
         if self._done < len(self._titles):
             title = self._titles[self._done].partition("\n")[0].rstrip(".")
             self._report(MigrationStep(self._done + 1, len(self._titles), title, share))

@@ -1,5 +1,5 @@
-"""What an operator sets for a key or a node; separate from the write side, so that reading a request needs no
-ORM.
+"""The values that an operator sets for a key or a node; separate from the write side, so that reading a request
+needs no ORM.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class KeySettings:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """What an operator changes about a key; None leaves a value unchanged. `end_grace`: its former secret ends
+    """An operator's changes to a key; None leaves a value unchanged. `end_grace`: its former secret ends
     now.
     """
 
@@ -58,7 +58,7 @@ class KeyChange:
 
 
 class EndingSecret(StrEnum):
-    """Which of a key's two valid secrets ends at once: the one in its grace time, or the newest."""
+    """The one of a key's two valid secrets that ends at once: the one in its grace time, or the newest."""
 
     FORMER = "former"
     NEWEST = "newest"
@@ -66,7 +66,7 @@ class EndingSecret(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """How a key gets another secret. `grace` is seconds, None for the default."""
+    """The options for replacing a key's secret. `grace` is seconds, None for the default."""
 
     grace: int | None = None
     ends: EndingSecret | None = None
@@ -76,8 +76,8 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What the joining node becomes. `owner_key` is a key's name; with an empty `name`, the node's own proposal is
-    used.
+    """The properties that a joining node gets. `owner_key` is a key's name; with an empty `name`, the node's own
+    proposal is used.
     """
 
     owner_key: str = ""
@@ -89,7 +89,7 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class NodeChange:
-    """What an operator changes about a node; None leaves a value unchanged. `boost` is as in model.Node."""
+    """An operator's changes to a node; None leaves a value unchanged. `boost` is as in model.Node."""
 
     name: str | None = None
     visibility: Visibility | None = None

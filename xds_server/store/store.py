@@ -212,7 +212,7 @@ class Store:
         deliver: Callable[[str], None] = lambda _: None,
         deliver_setup: Callable[[str], None] | None = None,
     ) -> str | None:
-        """On the first start, creates the organisation `default` with one API key and returns the key's value.
+        """Creates the organisation `default` with one API key on the first start, and returns the key's value.
         Returns None if the database was bootstrapped before.
 
         `deliver` receives the value before it is stored, so that a crash between the two costs nothing: the next

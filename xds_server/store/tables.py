@@ -52,9 +52,9 @@ class OrganisationRow(SQLModel, table=True):
 
 
 class GatewayRow(SQLModel, table=True):
-    """The one gateway; `origins`, `defaults`, `managers` and `jwt` are JSON. `store`, `most_bytes`, `ca_file` and
-    `cache_password` (sealed) belong to the cache, `webhook` and `secret` (sealed) to the alerts. `oidc` is JSON
-    with sealed secrets.
+    """The settings of the gateway, in one row; `origins`, `defaults`, `managers` and `jwt` are JSON. `store`,
+    `most_bytes`, `ca_file` and `cache_password` (sealed) belong to the cache, `webhook` and `secret` (sealed) to
+    the alerts. `oidc` is JSON with sealed secrets.
     """
 
     __tablename__ = "gateway"
@@ -324,7 +324,9 @@ class LimitAlertRow(SQLModel, table=True):
 
 
 class RoutingSlotRow(SQLModel, table=True):
-    """What one batch of records said about a route's target; `slot` is numbered as in xds_server.routing.slots."""
+    """Measurements of a route's target from one batch of records; `slot` is numbered as in
+    xds_server.routing.slots.
+    """
 
     __tablename__ = "routing_slot"
     id: int | None = Field(default=None, primary_key=True, sa_type=_AutoId)

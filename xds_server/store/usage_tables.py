@@ -42,7 +42,7 @@ class UsageRequestRow(SQLModel, table=True):
 
 
 class UsageIdRow(SQLModel, table=True):
-    """Which ids may have begun in a stretch of time, see ledger.request_ids. Unix microseconds."""
+    """Hashes of the request ids of a stretch of time in Unix microseconds, see ledger.request_ids."""
 
     __tablename__ = "usage_id"
     __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
@@ -53,7 +53,7 @@ class UsageIdRow(SQLModel, table=True):
 
 
 class UsageIdPositionRow(SQLModel, table=True):
-    """Before which time (Unix microseconds) all requests are indexed."""
+    """The time (Unix microseconds) before which all requests are indexed."""
 
     __tablename__ = "usage_id_position"
     id: int = Field(primary_key=True)
@@ -206,8 +206,8 @@ class UsageTagRow(SQLModel, table=True):
 
 
 class UsageNodeRow(SQLModel, table=True):
-    """What a node served of one model in one Unix hour, and earned by it. The owner at the time when the records
-    arrived is part of the key, so a later owner takes over nothing.
+    """The requests for one model that a node served in one Unix hour, and its earnings from them. The owner at the
+    time when the records arrived is part of the key, so a later owner takes over nothing.
     """
 
     __tablename__ = "usage_node"

@@ -67,7 +67,9 @@ class IssuerKeys:
         self._wanted = asyncio.Event()
 
     def want(self, names: Collection[str]) -> None:
-        """Has the keys of these issuers read again, as soon as ten seconds have passed since the last reading."""
+        """Requests that the keys of these issuers are read again, ten seconds after the last reading at the
+        earliest.
+        """
         for (name, _, _), reading in self._readings.items():
             if name in names:
                 reading.wanted = True

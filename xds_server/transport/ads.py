@@ -62,7 +62,7 @@ class _StuckError(Exception):
 
 
 class _CrowdedError(Exception):
-    """One client has too many streams."""
+    """Raised if one client has too many streams."""
 
 
 class _Connection:

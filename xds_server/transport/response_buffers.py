@@ -16,7 +16,7 @@ _ROOM = 32 * 1024 * 1024
 
 
 class ResponseBuffers:
-    """One buffer for each peer's clients that have answered before, and one for those that have not.
+    """Two buffers for each peer: one for its clients that have answered before, and one for those that have not.
 
     A client that does not read occupies only its own buffer.
     """

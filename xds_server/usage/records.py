@@ -21,8 +21,8 @@ _BROKEN = frozenset({"UC", "UT", "UR", "LR", "SI", "UPE", "UMSDR", "DT", "OM", "
 
 
 class Row(NamedTuple):
-    """One request. `failed_attempts` has the target, status, reason, credential's index and microseconds of each
-    attempt before the last one.
+    """The record of one request. `failed_attempts` has the target, status, reason, credential's index and
+    microseconds of each attempt before the last one.
     """
 
     id: str

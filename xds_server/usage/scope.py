@@ -1,4 +1,4 @@
-"""Whose usage a caller may read, as conditions in SQL."""
+"""The usage that a caller may read, as conditions in SQL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Condition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """What a caller may read: all usage of some organisations, and of some keys, by their ids."""
+    """The usage that a caller may read: all usage of some organisations, and of some keys, by their ids."""
 
     organisation_ids: tuple[str, ...]
     key_ids: tuple[str, ...]

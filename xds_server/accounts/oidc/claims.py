@@ -29,8 +29,8 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What groups grant: the role in each organisation that they decide about (None: no membership), and whether
-    the person is an admin (None: groups do not decide).
+    """The rights that groups grant: a role in each organisation that the groups decide about (None: no
+    membership), and whether the person is an admin (None: groups do not decide).
     """
 
     roles: Mapping[str, Role | None]

@@ -21,7 +21,7 @@ _BEGIN_AGAIN = "begin again on the sign-in page"
 
 @dataclass(frozen=True, slots=True)
 class OidcFlow:
-    """One sign-in in progress. Nobody can guess the fields other than `provider` and `next`."""
+    """A sign-in in progress. Nobody can guess the fields other than `provider` and `next`."""
 
     provider: str
     next: str

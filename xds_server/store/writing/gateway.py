@@ -73,8 +73,9 @@ def _check_audiences(gateway: Gateway, path: str) -> None:
     """Raises InvalidFieldError: an ID token of a sign-in page would be taken for an access token."""
     clients = {(each.issuer, each.client_id) for each in gateway.oidc}
     problems = [
-        f"{path}.jwt[{index}].audiences[{position}]: the client id of `oidc`: whoever signs in would hold a "
-        "token for the API; accepted: the audience of access tokens, which the identity provider has for an API"
+        f"{path}.jwt[{index}].audiences[{position}]: the client id of `oidc`, with which everybody who signs in "
+        "would hold a token for the API; accepted: the audience of access tokens, which the identity provider "
+        "has for an API"
         for index, issuer in enumerate(gateway.jwt)
         for position, audience in enumerate(issuer.audiences)
         if (issuer.issuer, audience) in clients

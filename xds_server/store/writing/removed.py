@@ -1,4 +1,4 @@
-"""What the API removed of the files' objects, in memory for one transaction: applying queries the database
+"""The files' objects that the API has removed, in memory for one transaction: applying queries the database
 once.
 """
 

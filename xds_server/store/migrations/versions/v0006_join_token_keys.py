@@ -1,4 +1,4 @@
-"""Which node a join token admitted, and with which key."""
+"""Adds the node that a join token admitted, and its key."""
 
 from __future__ import annotations
 

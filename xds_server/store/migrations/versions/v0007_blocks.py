@@ -93,7 +93,7 @@ def upgrade() -> None:
 
 
 def _block(number: int, hour: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """As ledger.blocks stores it: JSON of columns, compressed."""
+    """Returns a block as ledger.blocks stores it: compressed JSON of columns."""
     columns = {name: [row[name] for row in rows] for name in _COLUMNS}
     for name in _FLAGS:
         columns[name] = list(map(bool, columns[name]))

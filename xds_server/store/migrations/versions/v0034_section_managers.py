@@ -40,5 +40,5 @@ def upgrade() -> None:
 
 
 def _value(stored: object) -> object:
-    """Of drivers that return bytes as a memoryview."""
+    """Converts the memoryview that some drivers return for bytes."""
     return bytes(stored) if isinstance(stored, memoryview) else stored
