@@ -21,7 +21,7 @@ def content(revision: int) -> ResourceSnapshot:
 
 
 class Client:
-    """One stream of the core and the registry that hears of it, as the transport does it."""
+    """One stream of the core, and the registry that is informed of it, connected like in the transport."""
 
     def __init__(self, registry: ClientRegistry, node: str, peer: str = "") -> None:
         self.registry = registry
@@ -213,7 +213,7 @@ async def test_a_client_that_does_not_come_back_is_named() -> None:
 
 
 async def test_a_client_that_came_back_has_a_change_once_it_has_asked_for_all_its_types() -> None:
-    """An Envoy that starts asks for clusters first, and for listeners and routes when it has those."""
+    """A starting Envoy requests clusters first, and listeners and routes once it has those."""
     registry = ClientRegistry(return_seconds=20)
     registry.expect({"edge": frozenset({CLUSTER, LISTENER, ENDPOINT})})
     waiting = asyncio.create_task(registry.wait_settled(1, 0.01))

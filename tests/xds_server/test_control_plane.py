@@ -24,7 +24,7 @@ class Source:
 
 
 class Builder:
-    """Notes what each snapshot was built of."""
+    """Records the input of each snapshot."""
 
     expires_in = None
 

@@ -30,7 +30,7 @@ ROUTE = Route("rt_m", "m", (ProviderTarget("slow", "m"), ProviderTarget("quick",
 
 
 class Published:
-    """What a ranker is given, and what it gives."""
+    """A ranker's input and output."""
 
     def __init__(self, *routes: Route) -> None:
         self._routes = routes
@@ -121,7 +121,7 @@ async def test_credentials_are_measured_alike_after_a_restart_and_on_a_replica(
 async def test_a_replica_keeps_the_best_that_another_chose(
     ledger: Ledger, make_ranker: Callable[[], Ranker]
 ) -> None:
-    """Two targets that differ by less than the margin: whoever is the best stays the best, for all replicas."""
+    """Two targets differ by less than the margin, so the best one stays the best, for all replicas."""
     one, published = make_ranker(), Published(ROUTE)
     await append(ledger, slow=100_000)
     await one.look(published)

@@ -1,4 +1,4 @@
-"""One bad object keeps nobody else's change."""
+"""One bad object delays no change of anybody else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def routes(*models: str) -> dict[str, Route]:
 
 
 def failing_for(*bad: str) -> tuple[Callable[[State], Exception | None], list[State]]:
-    """A build that fails while a route of these models is there, and the states that it was tried with."""
+    """Returns a build that fails while a route of these models exists, and the states that it was tried with."""
     tried: list[State] = []
 
     def build(state: State) -> Exception | None:

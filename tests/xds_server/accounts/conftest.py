@@ -1,4 +1,4 @@
-"""The Admin service and its REST server as they run together, with browsers in front, on both databases."""
+"""Fixtures: the Admin service and its REST server running together, with browsers in front, on both databases."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """`json` is None for an empty body."""
+    """An HTTP answer. `json` is None for an empty body."""
 
     status: int
     headers: Any
@@ -54,7 +54,7 @@ class Answer:
 
 @dataclass
 class Browser:
-    """Keeps the gateway's cookies as a browser does; every call comes from the gateway's own page unless it says
+    """A browser: it keeps the gateway's cookies, and its calls come from the gateway's own page unless stated
     otherwise.
     """
 
@@ -65,7 +65,7 @@ class Browser:
     async def __call__(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """`headers` that are empty are left out."""
+        """Sends a call. Headers with an empty value are left out."""
         sent = {"host": "gateway.example:8081", "origin": CONSOLE, "sec-fetch-site": "same-origin"}
         sent |= {"x-trunkline-csrf": "1", "content-type": "application/json", **self.headers, **(headers or {})}
         if self.cookies:
@@ -92,7 +92,7 @@ class Browser:
 
 @dataclass
 class Gateway:
-    """`admin` calls with the admin token, `stub` without any."""
+    """A running gateway. `admin` calls with the admin token, `stub` without a token."""
 
     admin: Any
     stub: Any
@@ -106,11 +106,11 @@ class Gateway:
         return Browser(self.session, headers=headers)
 
     def calling(self, token: str) -> Any:
-        """A stub whose calls carry a token."""
+        """Returns a stub whose calls carry the token."""
         return Bearing(self.stub, token)
 
     async def set_up(self, email: str = EMAIL) -> Browser:
-        """A browser in which the installation's admin is signed in."""
+        """Returns a browser in which the installation's admin is signed in."""
         browser = self.browser()
         link = (await self.admin.CreateSetupLink(pb.CreateSetupLinkRequest())).url
         body = {"token": link.partition("#setup=")[2], "email": email, "name": "Alice", "password": PASSWORD}
@@ -120,7 +120,7 @@ class Gateway:
 
 
 class Bearing:
-    """A stub with a token of its own."""
+    """A stub whose calls carry a token of their own."""
 
     def __init__(self, stub: Any, token: str) -> None:
         self._stub = stub
@@ -137,7 +137,7 @@ async def gateway(store: Store, tmp_path: Path) -> AsyncIterator[Gateway]:
 
 
 async def serving(store: Store, directory: Path) -> AsyncIterator[Gateway]:
-    """One control plane's Admin service, as gRPC and as REST."""
+    """Runs the Admin service of one control plane, over gRPC and REST."""
     clients, ledger = Clients(), LedgerReader(store.url)
     shared = AsyncStore(store)
     guard = TokenInterceptor(TOKEN, store=shared)

@@ -1,4 +1,4 @@
-"""One of each role in an organisation, a neighbour in another one, and what belongs to them."""
+"""People in each role of one organisation, a neighbour in another organisation, and what they own."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ ROLES = {"viewer": pb.ROLE_VIEWER, "member": pb.ROLE_MEMBER, "operator": pb.ROLE
 
 @dataclass
 class Town:
-    """Organisations `acme` and `other`. `tokens` open the gateway as a role; `neighbour` owns `other`.
+    """The organisations `acme` and `other`. `tokens` open the gateway as a role; `neighbour` owns `other`.
 
-    `keys` are ids: the member's `own`, acme's `shared`, and `foreign` of the other organisation. Nodes likewise.
+    `keys` maps names to ids: the member's `own`, acme's `shared`, and `foreign` of the other organisation. Nodes
+    likewise.
     """
 
     gateway: Gateway
@@ -27,7 +28,7 @@ class Town:
     nodes: dict[str, str] = field(default_factory=dict)
 
     def stub(self, role: str) -> Any:
-        """gRPC as somebody; `nobody` and `machine` too."""
+        """Returns a gRPC stub of a role, also for `nobody` and `machine`."""
         if role == "machine":
             return self.gateway.admin
         if role == "nobody":
@@ -36,7 +37,7 @@ class Town:
 
 
 async def invite(gateway: Gateway, email: str, organisation: str, role: Any) -> Browser:
-    """A browser in which somebody has accepted an invitation."""
+    """Returns a browser in which the invited person has accepted the invitation."""
     made = await gateway.admin.InviteUser(pb.InviteUserRequest(email=email, organisation=organisation, role=role))
     browser = gateway.browser()
     body = {"token": made.url.partition("#invite=")[2], "name": "", "password": PASSWORD}
@@ -46,7 +47,7 @@ async def invite(gateway: Gateway, email: str, organisation: str, role: Any) -> 
 
 
 async def town(gateway: Gateway) -> Town:
-    """Settles it."""
+    """Creates the organisations, their people and their objects."""
     for name in ("acme", "other"):
         await gateway.admin.PutOrganisation(pb.PutOrganisationRequest(organisation=pb.Organisation(name=name)))
     browsers = {"admin": await gateway.set_up()}

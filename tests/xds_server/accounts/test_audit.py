@@ -1,4 +1,4 @@
-"""Whose changes each role reads in the audit log."""
+"""Which changes each role can read in the audit log."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ async def events(stub: Any, **query: Any) -> list[pb.AuditEvent]:
 
 
 async def routes(gateway: Gateway) -> None:
-    """Routes are the installation's; the model of one looks like a thing of acme."""
+    """Sets up routes, which belong to the installation, although one has a model named like an object of acme."""
     for model, organisation in (("own", "acme"), ("theirs", "other"), ("acme/own", "")):
         route = pb.Route(model=model, organisation=organisation, targets=[pb.RouteTarget(nodes="n", weight=1)])
         await gateway.admin.PutRoute(pb.PutRouteRequest(route=route))
 
 
 def names(found: list[pb.AuditEvent]) -> set[tuple[str, str]]:
-    """Of invitations, without their ids."""
+    """Returns type and name of the events; invitations without their ids."""
     return {(each.object_type, each.object_name.partition("@")[0]) for each in found}
 
 
@@ -95,7 +95,7 @@ async def test_of_several_organisations_those_that_one_owns(gateway: Gateway) ->
 
 
 async def invite_again(gateway: Gateway, found: Town, member: pb.PutMemberRequest) -> None:
-    """The person joins by a link; who invites decides the role afterwards."""
+    """Makes a person join by a link, and then lets the inviter change the person's role."""
     request = pb.InviteUserRequest(email=member.user, organisation=member.organisation, role=member.role)
     link = (await gateway.admin.InviteUser(request)).url.partition("#invite=")[2]
     body = {"token": link, "name": "", "password": "correct horse battery"}

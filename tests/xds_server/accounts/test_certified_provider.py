@@ -1,4 +1,4 @@
-"""Signing in through npm's `oidc-provider`, which is certified by the OpenID Foundation."""
+"""Sign-in through npm's `oidc-provider`, which is certified by the OpenID Foundation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ async def issuer() -> AsyncIterator[str]:
 
 
 async def _at_the_provider(url: str) -> dict[str, str]:
-    """Follows the provider's own redirects, as a browser does; what it brings back to the gateway."""
+    """Follows the provider's own redirects like a browser. Returns the parameters that it brings back to the
+    gateway.
+    """
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(cookie_jar=jar) as session:
         for _ in range(10):

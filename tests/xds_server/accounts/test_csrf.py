@@ -1,4 +1,4 @@
-"""What other sites' pages can make a browser send changes nothing, and reads nothing."""
+"""Requests that other sites' pages can make a browser send change nothing and read nothing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_another_sites_page_reads_nothing(gateway: Gateway, site: str) -> 
 
 
 async def test_behind_a_proxy_that_ends_tls(gateway: Gateway) -> None:
-    """It asks for the same host, and nobody tells us the scheme."""
+    """The page requests the same host, but no header names the scheme."""
     browser = await gateway.set_up()
     headers = {"host": "console.example", "origin": "https://console.example"}
     assert (await browser("POST", "/admin/v1/sign-out", {}, headers)).status == 200
@@ -77,7 +77,7 @@ async def test_a_wrong_token_is_not_made_good_by_the_cookie(gateway: Gateway) ->
 
 
 async def test_no_page_of_another_origin_is_let_in(gateway: Gateway) -> None:
-    """A browser asks first whether it may send our header; nothing says yes."""
+    """A browser asks before it sends our header to another origin, and no answer allows it."""
     browser = await gateway.set_up()
     headers = {
         "origin": "https://evil.example", "sec-fetch-site": "cross-site", "access-control-request-method": "POST",

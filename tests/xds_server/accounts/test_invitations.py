@@ -1,4 +1,4 @@
-"""How people come and go: invitations, new passwords, removal."""
+"""Invitations, new passwords, and the removal of people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing in through an identity provider: a well-behaved one, and hostile ones."""
+"""Sign-in through an identity provider: a well-behaved one, and hostile ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BOB = "bob@example.org"
 
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
-    """On SQLite alone: what differs between databases is tested with sessions."""
+    """Runs the gateway only on SQLite: the tests of sessions cover the differences between databases."""
     store = Store.open(new_sqlite(tmp_path / "trunkline.db"), key_file=tmp_path / "secret.key")
     async for each in serving(store, tmp_path):
         for name in ("acme", "other"):
@@ -61,7 +61,7 @@ async def begin(browser: Browser, name: str = "corp", next_: str = "") -> str:
 
 
 async def come_back(browser: Browser, brought: dict[str, str], name: str = "corp") -> Answer:
-    """As the provider sends it: a navigation from another site."""
+    """Returns to the gateway as the provider sends the browser: by a navigation from another site."""
     headers = {"sec-fetch-site": "cross-site", "origin": "", "x-trunkline-csrf": "", "content-type": ""}
     return await browser("GET", f"/admin/v1/oidc/{name}:callback?{urlencode(brought)}", headers=headers)
 
@@ -158,7 +158,7 @@ async def test_groups_decide_about_what_they_name(gateway: Gateway, provider: Fa
 async def test_an_account_under_the_same_address_is_taken_over_whole(
     gateway: Gateway, provider: FakeProvider
 ) -> None:
-    """Whoever made it, and knows its password, may be somebody else than who has the address."""
+    """The creator of the account, who knows its password, may not be the owner of the address."""
     await configure(gateway, corp(provider))
     squatter = await invite(gateway, BOB, "acme", pb.ROLE_MEMBER)
     token = (await squatter("POST", "/admin/v1/me/tokens", {"name": "x"})).json["value"]
@@ -262,7 +262,7 @@ async def test_a_sign_in_takes_ten_minutes_at_most(
 
 
 async def test_one_providers_answer_is_not_another_ones(gateway: Gateway, provider: FakeProvider) -> None:
-    """RFC 9207: a hostile provider sends the browser on to an honest one, and wants its code."""
+    """RFC 9207: a hostile provider forwards the browser to an honest one to get its code."""
     async with identity_provider() as hostile:
         await configure(gateway, corp(provider, sign_up=ANYBODY), corp(hostile, "evil"))
         browser = gateway.browser()

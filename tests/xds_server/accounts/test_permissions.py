@@ -1,4 +1,4 @@
-"""The one table of roles: complete, and kept to."""
+"""The only table of roles is complete, and enforced."""
 
 from __future__ import annotations
 

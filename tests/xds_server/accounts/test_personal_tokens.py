@@ -1,4 +1,6 @@
-"""Personal tokens: shown once, of their user's role, ended at will; and how a program gets one by a link."""
+"""Personal tokens: shown once, with their user's role, and revocable; and the way in which a program gets one by a
+link.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ async def test_a_token_has_its_users_role_and_nothing_more(gateway: Gateway) -> 
 
 
 async def test_a_token_makes_no_other_and_changes_no_password(gateway: Gateway) -> None:
-    """One that leaked ends with its expiry."""
+    """A leaked token ends with its expiry."""
     browser = await gateway.set_up()
     value = (await browser("POST", "/admin/v1/me/tokens", {"name": "laptop"})).json["value"]
     stub = gateway.calling(value)

@@ -1,4 +1,4 @@
-"""Each method as each role: who may, who may not, and that nothing happens where somebody may not."""
+"""Every method as every role: the permitted ones succeed, the others are refused and change nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _REFUSED = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
-    """On SQLite alone: who may what is the same rule on both databases."""
+    """Runs the gateway only on SQLite: both databases share the same rule."""
     store = Store.open(new_sqlite(tmp_path / "trunkline.db"), key_file=tmp_path / "secret.key")
     async for each in serving(store, tmp_path):
         yield each
@@ -67,7 +67,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 
 def _request(method: Any, found: Town) -> Any:
-    """About what `acme` has in common."""
+    """Returns a request about the objects that all of `acme` share."""
     values = {
         "organisation": "acme", "filter.organisation": "acme", "key.organisation": "acme", "key.name": "new",
         "node_id": found.nodes["shared"], "user": "viewer@acme.example", "email": "new@acme.example",
@@ -283,7 +283,7 @@ async def test_an_owner_decides_about_their_own_organisation_alone(gateway: Gate
 
 @pytest.mark.parametrize("person", ["nobody", "viewer", "member", "operator", "owner", "neighbour"])
 async def test_each_view_of_the_console_as(person: str, gateway: Gateway) -> None:
-    """Views are made of other calls, and show no more than those."""
+    """Views combine other calls, and show no more than those."""
     found = await town(gateway)
     metadata = []
     if person != "nobody":

@@ -1,4 +1,4 @@
-"""Each method over REST as each role, by the browser's session: refused as gRPC refuses, and nothing changes."""
+"""Every method over REST as every role, by the browser's session: refused as over gRPC, without any change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _flat(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]
 
 
 def _required(message: Any) -> dict[str, Any]:
-    """Something for every required field: a call that lacks one is answered before anybody asks who calls."""
+    """Fills every required field, because a call without one is answered before its caller is checked."""
     found: dict[str, Any] = {}
     for field in message.fields:
         if field_behavior_pb2.REQUIRED not in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
@@ -53,7 +53,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _over_rest(method: Any, request: Any) -> tuple[str, str, Any] | None:
-    """Verb, path and body of a call; None for a method that REST does not have."""
+    """Returns verb, path and body of a call; None if REST does not have the method."""
     rule = method.GetOptions().Extensions[annotations_pb2.http]
     verb = rule.WhichOneof("pattern")
     if verb is None:

@@ -1,4 +1,4 @@
-"""The rules that have no store: guesses, passwords, sessions, links."""
+"""The rules that need no store: guesses, passwords, sessions, links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Setting up, signing in and out: over REST as a browser does, and over gRPC."""
+"""Set-up, signing in and signing out: over REST like a browser, and over gRPC."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ async def test_a_session_lasts_while_it_is_used(gateway: Gateway) -> None:
 
 @pytest.fixture
 def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a slow machine a wait of seconds is over before anybody looks."""
+    """Lengthens the waits: on a slow machine, a wait of seconds is over before the test can observe it."""
     monkeypatch.setattr(guesses, "ACCOUNT", guesses.AttemptBound(free=5, first=600, longest=900))
     monkeypatch.setattr(guesses, "ADDRESS", guesses.AttemptBound(free=30, first=600, longest=900))
 
@@ -233,7 +233,7 @@ async def test_guesses_at_once_are_no_way_around(gateway: Gateway) -> None:
 
 
 async def test_nothing_that_was_typed_is_kept(gateway: Gateway) -> None:
-    """People type passwords where their address belongs."""
+    """People sometimes type their password into the field of their address."""
     await gateway.browser().sign_in("my secret password", "x")
     rows = gateway.store.read(lambda view: view.rows("SELECT subject FROM sign_in_guess"))
     assert rows

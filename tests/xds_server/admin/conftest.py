@@ -1,4 +1,4 @@
-"""The Admin service over a real gRPC server, on both databases."""
+"""Fixtures: the Admin service over a real gRPC server, on both databases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ REJECTION = Rejection("envoy-a", "type.googleapis.com/x", ("chain:1",), "bad wei
 
 @dataclass
 class Clients:
-    """Stands for the xDS side: one Envoy that refuses everything, one translator that takes everything."""
+    """Stands in for the xDS side, with one Envoy that refuses everything and one translator that accepts
+    everything.
+    """
 
     published: list[int] = field(default_factory=list)
     waited: list[tuple[int, float]] = field(default_factory=list)
@@ -54,7 +56,7 @@ class Clients:
 
 @dataclass(frozen=True)
 class Live:
-    """What a node reports."""
+    """A node's report."""
 
     state: str = "online"
     state_reason: Reason = field(default_factory=lambda: Reason.quoted("all is well"))
@@ -66,7 +68,7 @@ class Live:
 
 @dataclass
 class Nodes:
-    """Stands for the registry: those who report, by id."""
+    """Stands in for the registry: the reporting nodes, by id."""
 
     reporting: dict[str, Live] = field(default_factory=dict)
 

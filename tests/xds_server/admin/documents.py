@@ -1,4 +1,4 @@
-"""A document with one of everything, and the secrets that must never be seen again."""
+"""A document with one object of every kind, and the secrets that must never appear again."""
 
 from __future__ import annotations
 

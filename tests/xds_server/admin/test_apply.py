@@ -1,4 +1,4 @@
-"""Apply and Export: the state becomes what the document says, once, wholly or not at all."""
+"""Apply and Export: Apply makes the state equal the document, once, completely or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def apply(admin: Admin, wanted: pb.Document, **options: Any) -> pb.ApplyRe
 
 
 async def whole(admin: Admin, wanted: pb.Document) -> pb.ApplyResponse:
-    """The document has all that the file manages."""
+    """Applies the document as everything that the file manages."""
     return await apply(admin, wanted, prune=True, sections=sorted(SECTIONS))
 
 

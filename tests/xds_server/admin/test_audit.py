@@ -1,4 +1,6 @@
-"""Who changed what, from what to what, without secrets; and none of them anywhere in the database."""
+"""The audit log says who changed what, with the values before and after; the database contains no
+secret anywhere.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,7 @@ async def test_no_secret_is_anywhere_in_the_database(admin: Admin, database: Dat
 
 
 def everything_in(database: DatabaseUrl) -> bytes:
-    """SQLite: the bytes of its files, WAL included. PostgreSQL: every row of every table, as text."""
+    """Returns the bytes of SQLite's files, WAL included, or every row of every PostgreSQL table as text."""
     if database.path is not None:
         return b"".join(path.read_bytes() for path in Path(database.path.parent).glob(database.path.name + "*"))
     with psycopg.connect(database.conninfo) as connection:

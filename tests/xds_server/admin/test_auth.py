@@ -67,7 +67,7 @@ async def _stream(requests: AsyncIterator[bytes], context: object) -> AsyncItera
 
 @pytest.fixture
 async def channel() -> AsyncIterator[grpc.aio.Channel]:
-    """To a server with one service of ours and one of somebody else's."""
+    """A channel to a server with one of Trunkline's services and a foreign one."""
     server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN)])
     methods = {
         "Echo": grpc.unary_unary_rpc_method_handler(_echo),

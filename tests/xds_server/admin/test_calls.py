@@ -1,4 +1,4 @@
-"""What follows a change: it is published even if the caller goes away, and failures keep their text inside."""
+"""Steps after a change: it is published even if the caller disconnects, and failures do not reveal their text."""
 
 from __future__ import annotations
 

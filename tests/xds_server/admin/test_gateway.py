@@ -1,4 +1,4 @@
-"""The gateway as a whole: one object, which two managers may want."""
+"""The settings of the gateway: a single object, which two managers may want."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NEVER_WRITTEN = pb.Gateway(cors=pb.Cors(), **SECTIONS)
 
 
 def gateway(*origins: str, model: str = "omni", **fields: Any) -> pb.Gateway:
-    """With `managed_by`, as it is shown: both sections have this manager."""
+    """Returns the gateway as it is shown, with this manager for both sections."""
     defaults = [policy_pb2.DefaultModel(endpoint="moderations", model=model)]
     if manager := fields.get("managed_by"):
         fields["managers"] = [pb.SectionManager(section=each, managed_by=manager) for each in ("cors", "defaults")]
@@ -129,7 +129,7 @@ def in_store(store: str = STORE, **fields: Any) -> pb.Gateway:
 
 
 async def put_over(admin: Admin, wanted: pb.Gateway) -> pb.Gateway:
-    """Whatever is there."""
+    """Replaces the settings, whatever is stored."""
     wanted.version = (await get(admin)).version
     return await put(admin, wanted)
 
@@ -194,7 +194,7 @@ async def test_a_file_leaves_what_the_api_manages_until_it_takes_over(admin: Adm
 
 
 def sections(found: pb.Gateway) -> dict[str, str]:
-    """Who manages which section."""
+    """Returns the manager of each section."""
     return {each.section: each.managed_by for each in found.managers}
 
 

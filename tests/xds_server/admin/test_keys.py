@@ -1,4 +1,4 @@
-"""Keys change and get other secrets, and stay the keys they are."""
+"""Keys can be changed and get new secrets without losing their identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who manages what: a file and the API leave each other's objects alone, and say so."""
+"""Managers: a file and the API leave each other's objects alone, and report them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nodes over the wire: invited, listed, decided about, removed, and what they contributed."""
+"""Nodes over the wire: invited, listed, approved, removed, and their contributions."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ async def test_what_no_decision_may_say(admin: Admin) -> None:
 
 
 async def test_apply_never_removes_a_node(admin: Admin) -> None:
-    """Nodes stand in no document: what a document says nothing about is not removed with what it leaves out."""
+    """Documents contain no nodes, so applying one does not remove nodes along with the objects that it omits."""
     await admin.stub.Apply(pb.ApplyRequest(document=document()))
     owner = document().organisations[0].organisation.name
     node = join(admin.store, organisation=owner)

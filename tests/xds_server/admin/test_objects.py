@@ -1,4 +1,4 @@
-"""The verbs on single objects, over the wire."""
+"""The calls on single objects, over the wire."""
 
 from __future__ import annotations
 

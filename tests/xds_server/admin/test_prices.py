@@ -24,14 +24,14 @@ async def apply(admin: Admin, wanted: pb.Document, **options: Any) -> pb.ApplyRe
 
 
 def with_price(**price: Any) -> pb.Document:
-    """The document with another price of its first route's first target."""
+    """Returns the document with another price for the first target of its first route."""
     wanted = document()
     wanted.routes[0].targets[0].price.CopyFrom(policy_pb2.Price(**price))
     return wanted
 
 
 async def history(admin: Admin) -> list[tuple[int, int]]:
-    """(input, version) of that target, as listed."""
+    """Returns (input, version) of that target's prices, as listed."""
     for route in (await admin.stub.ListRoutes(pb.ListRoutesRequest())).routes:
         for target in route.targets:
             if (route.organisation, target.provider) == ("", "openai"):

@@ -1,4 +1,4 @@
-"""Requests one by one, over real gRPC: searched in the ledger, and explained."""
+"""Single requests over real gRPC: found in the ledger, and explained."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_an_empty_ledger(admin: Admin) -> None:
     ],
 )
 async def test_a_search(admin: Admin, ledger: Ledger, wanted: dict[str, Any], found: list[str]) -> None:
-    """Over more hours than one step of a search by id looks at."""
+    """The records span more hours than one step of a search by id covers."""
     await ledger.append(
         batch(
             usage(id="one-1", end_user="u1", cancelled=True),
@@ -76,7 +76,7 @@ async def test_a_search(admin: Admin, ledger: Ledger, wanted: dict[str, Any], fo
 
 
 async def test_pages(admin: Admin, ledger: Ledger) -> None:
-    """Many begin in the same microsecond, across the ends of pages and of steps."""
+    """Many requests begin in the same microsecond, across the ends of pages and of steps."""
     made = [usage(MONDAY_10 + number // 700, id=f"request-{number:04}") for number in range(2_500)]
     for start in range(0, len(made), 500):
         await ledger.append(batch(*made[start : start + 500]))
@@ -125,7 +125,9 @@ async def test_a_request_explained(admin: Admin, ledger: Ledger) -> None:
 
 
 async def test_what_the_other_targets_would_have_cost(admin: Admin, ledger: Ledger) -> None:
-    """By the prices that were in force; the record says what was billed, a target without a price nothing."""
+    """The costs use the prices in force at that time. The record has the billed cost; a target without a price
+    costs nothing.
+    """
 
     def price(input_: int, output: int) -> policy_pb2.Price:
         return policy_pb2.Price(input=input_, output=output)

@@ -1,4 +1,4 @@
-"""SimulateRoutes over real gRPC, on both databases: what it reads, and that it changes nothing."""
+"""SimulateRoutes over real gRPC, on both databases: the records that it reads, and that it changes nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def route(a: int, b: int, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def ledger(store: Store, admin: Admin) -> AsyncIterator[Ledger]:
-    """The route goes to `a` alone; acme has made 20 requests, others 10, and each costs 800 micro-USD."""
+    """A ledger of a route with `a` as its only target: 20 requests of acme and 10 of others, at 800 micro-USD
+    each.
+    """
     await admin.stub.Apply(pb.ApplyRequest(document=document(route(1, 0))))
     ids = {each.name: each.id for each in store.load().organisations.values()}
     opened = Ledger(store.url, store.write_lock)

@@ -1,4 +1,4 @@
-"""Every refusal names the field's path and says what would be accepted."""
+"""Every refusal names the field's path and the accepted values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts on both databases."""
+"""Fixtures for alerts on both databases."""
 
 from __future__ import annotations
 

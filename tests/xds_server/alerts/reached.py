@@ -1,4 +1,4 @@
-"""Alerts and standings as translators report them."""
+"""Alerts, and counts of limits, as translators report them."""
 
 from __future__ import annotations
 

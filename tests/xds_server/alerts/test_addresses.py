@@ -1,4 +1,4 @@
-"""Where a webhook may be, and where not."""
+"""Addresses that a webhook may have, and those that it may not have."""
 
 from __future__ import annotations
 

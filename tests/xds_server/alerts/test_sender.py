@@ -1,4 +1,4 @@
-"""Alerts reach a real webhook: signed, once, and again until it takes them."""
+"""Alerts reach a real webhook signed and once, and are sent again until it accepts them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = b"a-secret-of-the-webhook"
 
 
 class Receiver:
-    """Answers with `status`; what came is in `bodies`."""
+    """A webhook that answers with `status` and collects the requests in `bodies`."""
 
     def __init__(self) -> None:
         self.status = 204
@@ -64,7 +64,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 class Sending:
-    """A sender whose clock is `now`."""
+    """A sender with the clock `now`."""
 
     def __init__(self, store: Store, ledger: Ledger, url: str) -> None:
         self.now = float(NOW)

@@ -1,4 +1,4 @@
-"""Each alert is kept once, in whichever way it comes."""
+"""Each alert is stored once, in whichever order its reports arrive."""
 
 from __future__ import annotations
 

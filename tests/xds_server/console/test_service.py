@@ -29,11 +29,11 @@ HOUR = 3_600
 
 
 class AbortedError(grpc.aio.AbortError):
-    """A call ended with a status."""
+    """Raised when a call is aborted with a status."""
 
 
 class Context:
-    """Of a call by the admin."""
+    """The context of a call by the admin."""
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         return ()

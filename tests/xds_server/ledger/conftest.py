@@ -1,4 +1,4 @@
-"""The ledger on both databases."""
+"""Fixtures for the ledger on both databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How late usage records come."""
+"""How late usage records arrive."""
 
 from __future__ import annotations
 

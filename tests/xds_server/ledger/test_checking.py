@@ -1,4 +1,4 @@
-"""What can be stored, and what is said of what cannot."""
+"""Which records can be stored, and the reasons given for the others."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_call_is_bounded() -> None:
 
 
 def test_what_is_unusual_is_looked_at_and_taken() -> None:
-    """The longest and largest that there may be."""
+    """A record with the longest texts and the largest numbers allowed is accepted."""
     unusual = usage(model="é" * 512, cost_nano_usd=10**13, failed_attempts=FAILED)
     _, columns, refused = checking.sort_out([usage(), unusual])
     assert refused == []

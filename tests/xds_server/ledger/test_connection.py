@@ -1,4 +1,4 @@
-"""The writing connection: what fails leaves nothing behind, and a lost server comes back."""
+"""The writing connection: a failed write leaves nothing behind, and a lost server is reconnected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nodes contributed, against cases computed by hand, on both databases."""
+"""Contributions of nodes, against cases computed by hand, on both databases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MONDAY = MONDAY_10 // DAY
 
 
 def served(node: Node | str, **fields: Any) -> Any:
-    """100 prompt and 50 completion tokens of llama3, which earn 7 micro-USD."""
+    """Returns a record of 100 prompt and 50 completion tokens of llama3, which earn 7 micro-USD."""
     node_id = node if isinstance(node, str) else node.id
     return usage(
         **{

@@ -1,4 +1,4 @@
-"""Sums by day equal those by hour, in any order of records, and if a process dies in between."""
+"""Sums by day equal sums by hour, for any order of records, and if a process dies in between."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ASKED = [
 
 
 def by_hours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports as if no day had been summed."""
+    """Makes reports as if no day had been summed."""
 
     def hours(snapshot: DatabaseSnapshot, wanted: Filter, by: object) -> Spans:
         return Spans(range(0), [range(wanted.first_hour, wanted.last_hour + 1)], groups=False)
@@ -61,7 +61,7 @@ def by_hours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def everything(snapshot: DatabaseSnapshot, organisation: str, within: Within | None = None) -> list[Any]:
-    """Returns every report that is asked for, and the comparison of targets."""
+    """Returns every requested report, and the comparison of targets."""
     found: list[Any] = []
     for fields, by in ASKED:
         wanted = Filter(organisation_id=organisation, within=within, **fields)
@@ -81,7 +81,7 @@ def everything(snapshot: DatabaseSnapshot, organisation: str, within: Within | N
 def test_sums_by_day_are_those_by_hour(
     store: Store, drawn: list[dict[str, Any]], order: Any, days: list[int], size: int
 ) -> None:
-    """Records come in any order between the steps of two replicas that sum at once."""
+    """Records arrive in any order between the steps of two replicas that sum at once."""
     organisation = f"org_{next(_organisations)}"
     records = [usage(organisation_id=organisation, images=index % 2, **each) for index, each in enumerate(drawn)]
     order.shuffle(records)
@@ -145,7 +145,7 @@ async def test_days_far_apart_take_no_step_for_each_day_between(ledger: Ledger, 
 async def test_summing_goes_on_where_another_process_stopped(
     open_store: OpenStore, ledger: Ledger, reader: LedgerReader
 ) -> None:
-    """In the middle of a day; meanwhile a record came for a series that had its sums, and one for a new series."""
+    """A process stopped in the middle of a day; then records came for a summed series and for a new one."""
     await ledger.append(batch(*(usage(key_id=f"k{number}") for number in range(5))))
     await ledger.write(lambda writing: daily.advance(writing, MONDAY + 1, 2))
     assert (await position(reader)).complete_day == MONDAY - 1

@@ -1,4 +1,4 @@
-"""What earlier versions stored is all there afterwards: rows that become blocks, and money in micro-USD."""
+"""Data of earlier versions survives a migration: rows become blocks, and micro-USD become nano-USD."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ YOUNGER = {
 
 
 def in_micro_usd(row: records.Row) -> dict[str, Any]:
-    """The columns of a version that knew no nano-USD."""
+    """Returns the columns of a version without nano-USD."""
     fields = {name: value for name, value in row._asdict().items() if name not in YOUNGER}
     for name in ("cost", "earned"):
         fields[f"{name}_micro_usd"] = fields.pop(f"{name}_nano_usd") // 1_000
@@ -56,7 +56,7 @@ def old_row(row: records.Row) -> dict[str, Any]:
 
 @contextmanager
 def at_version(database: DatabaseUrl, version: str) -> Iterator[Connection]:
-    """In the transaction that brings an empty database there."""
+    """Yields the transaction that migrates an empty database to this version."""
     open_reader(database).close()
     engine = make_engine(database)
     with engine.begin() as connection:
@@ -102,7 +102,7 @@ async def test_rows_become_blocks(open_store: OpenStore, database: DatabaseUrl, 
 
 
 async def test_money_becomes_nano_usd(open_store: OpenStore, database: DatabaseUrl) -> None:
-    """Sums and blocks of before go on in the new unit, and what is appended afterwards is added to them."""
+    """Existing sums and blocks are converted to the new unit, and later records are added to them."""
     before, after = usage(cost_nano_usd=600_000, node_id="n", earned_nano_usd=7_000), usage(cost_nano_usd=400)
     hour = MONDAY_10 // HOUR
     sums = {name: int(name == "requests") for name in rollup.SUMS if name != "cost_nano_usd"}

@@ -1,4 +1,4 @@
-"""SQLite finds what is asked for by its keys: on a year of roll-ups, a scan or a sort of them takes minutes."""
+"""SQLite answers queries by its keys: a scan or a sort of a year of roll-ups would take minutes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE = ("usage_hour", "usage_first_byte", "usage_block", "usage_request", "usag
 
 
 class Explained(LedgerTransaction):
-    """Notes the plan of every statement that gives rows."""
+    """Collects the plan of every statement that returns rows."""
 
     plan: list[str]
 

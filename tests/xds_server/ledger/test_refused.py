@@ -49,7 +49,7 @@ async def test_what_there_is_no_room_for_stays_with_the_sender(
 async def test_what_the_database_does_not_take_delays_nobody(
     store: Store, reader: LedgerReader, monkeypatch: pytest.MonkeyPatch, field: dict[str, object]
 ) -> None:
-    """Where our own bounds overlook something."""
+    """The database refuses a record that our own checks overlooked."""
     ledger = Ledger(store.url, store.write_lock)
     monkeypatch.setattr(checking, "_are_ordinary", lambda *_: True)
     bad = usage()
@@ -73,7 +73,7 @@ NUMBERS = st.integers(0, 2**64 - 1) | st.integers(0, 20)
 
 
 def drawn(data: st.DataObject) -> pb.UsageRecord:
-    """A record of which some fields are anything."""
+    """Draws a record in which some fields have arbitrary values."""
     made = usage()
     for field in data.draw(st.lists(st.sampled_from(list(pb.UsageRecord.DESCRIPTOR.fields)), max_size=6)):
         if field.name == "failed_attempts":

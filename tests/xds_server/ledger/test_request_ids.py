@@ -1,4 +1,4 @@
-"""A request is found by its id, wherever the index ends, and whatever came late."""
+"""A request is found by its id, wherever the index ends and however late its record came."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ async def found(reader: LedgerReader, id_prefix: str, wanted: Filter | None = No
     stretch=st.integers(1, 5),
 )
 def test_every_request_is_found(store: Store, hours: list[int], ends: list[int], stretch: int) -> None:
-    """Records come between the steps of indexing, before and after what is indexed; several in one microsecond."""
+    """Records arrive between the steps of indexing, before and after the indexed times; several share a
+    microsecond.
+    """
     made = [usage(MONDAY_10 + hour * HOUR, id=new_id()) for hour in hours]
     shared = new_id()[:8]
     made += [usage(MONDAY_10 + hour * HOUR + 1, id=f"{shared}-{number}") for number, hour in enumerate(hours)]

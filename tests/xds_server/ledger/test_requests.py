@@ -15,7 +15,7 @@ from xds_server.ledger.reader import PAGE, LedgerReader
 
 @pytest.fixture
 async def records(ledger: Ledger) -> list[pb.UsageRecord]:
-    """Over three days, out of order."""
+    """Stores records over three days, out of order."""
     draw = random.Random(7)
     made = [
         usage(
@@ -59,7 +59,7 @@ async def test_an_empty_ledger(reader: LedgerReader) -> None:
 
 
 async def test_an_export_has_every_record_once_in_order(ledger: Ledger, reader: LedgerReader) -> None:
-    """Many begin in the same microsecond, across the ends of pages."""
+    """Many requests begin in the same microsecond, across the ends of pages."""
     made = [usage(at=MONDAY_10 + index % 5) for index in range(2 * PAGE + 300)]
     for start in range(0, len(made), 500):
         await ledger.append(batch(*made[start : start + 500]))
@@ -76,7 +76,7 @@ async def test_an_export_has_every_record_once_in_order(ledger: Ledger, reader: 
 
 
 async def test_an_export_of_few_among_many_finds_them_all(ledger: Ledger, reader: LedgerReader) -> None:
-    """The pages of those that it passes over are left out, not the end."""
+    """Pages whose records all fail the filter are left out, but the export continues after them."""
     made = [usage(at=MONDAY_10 + index, model="rare" if index % 1_300 == 7 else "m") for index in range(4 * PAGE)]
     for start in range(0, len(made), 1_000):
         await ledger.append(batch(*made[start : start + 1_000]))
@@ -86,7 +86,7 @@ async def test_an_export_of_few_among_many_finds_them_all(ledger: Ledger, reader
 
 
 async def test_an_order_that_runs_over_many_blocks(ledger: Ledger, reader: LedgerReader) -> None:
-    """The highest are at the end of what is looked at."""
+    """The highest values are in the last blocks that are read."""
     for cost in range(250):
         await ledger.append(batch(usage(cost_nano_usd=1_000 - cost, model="rare" if cost > 246 else "m")))
     found = await reader.top(Filter(model="rare"), "cost_nano_usd", 2)
@@ -94,7 +94,7 @@ async def test_an_order_that_runs_over_many_blocks(ledger: Ledger, reader: Ledge
 
 
 async def test_a_search_for_the_heaviest_ends_after_so_many_records(ledger: Ledger, reader: LedgerReader) -> None:
-    """It says from which hour on it saw everything; hours whose highest would not do cost nothing."""
+    """The answer says from which hour on it is complete. Hours whose highest value is too low cost nothing."""
     for hour in range(4):
         made = [usage(at=MONDAY_10 + hour * HOUR, cost_nano_usd=1_000 - hour * 10 - each) for each in range(4)]
         await ledger.append(batch(*made))

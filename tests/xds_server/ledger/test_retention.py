@@ -1,4 +1,4 @@
-"""What is too old goes, batch by batch; the rest stays."""
+"""Old records are removed, batch by batch; the rest stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as an error, and how fast an answer was."""
+"""Which requests count as errors, and the speed of an answer."""
 
 from __future__ import annotations
 

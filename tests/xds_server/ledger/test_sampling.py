@@ -1,4 +1,4 @@
-"""Records for rules that look at all of them, or at a fair sample."""
+"""Records for rules that read all of them, or a fair sample."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOCKS, SIZE = 300, 3
 
 @pytest.fixture
 async def ledger(store: Store) -> AsyncIterator[Ledger]:
-    """Blocks of three records, spread over ten hours."""
+    """A ledger with blocks of three records, spread over ten hours."""
     opened = Ledger(store.url, store.write_lock)
     for number in range(BLOCKS):
         at = MONDAY_10 + number * 10 * HOUR // BLOCKS

@@ -1,4 +1,4 @@
-"""Ledger over real gRPC: who may append, and what a bad record is told."""
+"""Ledger over real gRPC: who may append, and the answer to a bad record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GOOD = (("authorization", f"Bearer {TOKEN}"),)
 async def addresses(
     store: Store, ledger: Ledger, reader: LedgerReader, tmp_path: Path
 ) -> AsyncIterator[tuple[str, str]]:
-    """Of one server: on TCP, and on a Unix socket."""
+    """Addresses of one server: on TCP, and on a Unix socket."""
     server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN, but=[SERVICE])])
     service = LedgerService(ledger, authorise=bearer_token(TOKEN))
     ledger_pb2_grpc.add_LedgerServicer_to_server(service, server)
@@ -84,7 +84,7 @@ async def test_a_bad_record_is_named(addresses: tuple[str, str]) -> None:
 
 
 async def test_the_admin_api_writes_while_records_pour_in(store: Store, ledger: Ledger) -> None:
-    """Writers take turns: while batches queue up, a change waits for a few of them at most."""
+    """Writers take turns: while batches queue up, a change waits for only a few of them."""
     admin, stop = AsyncStore(store), asyncio.Event()
 
     async def pour() -> int:

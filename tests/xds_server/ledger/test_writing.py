@@ -1,4 +1,4 @@
-"""Every record counts once, however often it comes; roll-ups are the sums of the records."""
+"""Every record counts once, however often it arrives; roll-ups are the sums of the records."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_overlapping_batches_and_repetitions_within_one(ledger: Ledger, re
 
 
 async def test_a_record_that_another_translator_sent_is_known(ledger: Ledger, reader: LedgerReader) -> None:
-    """Also over the end of an hour, and in a batch where only the middle is new."""
+    """This also holds across the end of an hour, and in a batch in which only the middle is new."""
     sent = [usage(at=MONDAY_10 + index * 700) for index in range(12)]
     await ledger.append(pb.AppendRequest(source="one", records=[*sent[:4], *sent[8:]]))
     again = pb.AppendRequest(source="two", records=[*sent, sent[5]])
@@ -66,7 +66,7 @@ async def test_an_id_with_another_start_is_another_request(ledger: Ledger, reade
 
 
 async def test_appenders_at_once_count_once(open_store: OpenStore) -> None:
-    """Two control planes get the same records in different orders from translators that try again."""
+    """Two control planes receive the same records in different orders from translators that retry."""
     stores = [open_store(), open_store()]
     ledgers = [Ledger(store.url, store.write_lock) for store in stores]
     records = [usage(at=MONDAY_10 + index % 3 * HOUR, tag=f"t{index % 7}") for index in range(200)]
@@ -113,7 +113,7 @@ RECORDS = st.lists(
 
 
 def straight(records: list[pb.UsageRecord]) -> list[tuple[Any, ...]]:
-    """By hour, model, target and tag, added up one by one."""
+    """Sums the records by hour, model, target and tag, one by one."""
     sums: dict[tuple[str, ...], list[int]] = {}
     for each in records:
         hour = f"{each.started_at_us // 3_600_000_000}"

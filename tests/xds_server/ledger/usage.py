@@ -17,8 +17,8 @@ _numbers = itertools.count()
 
 
 def usage(at: float = MONDAY_10, **fields: Any) -> pb.UsageRecord:
-    """A plain request that begins at `at` (Unix seconds); every one has an id of its own. The money in micro-USD
-    is as in nano-USD.
+    """Returns the record of a plain request that begins at `at` (Unix seconds), with an id of its own. Its
+    micro-USD equal its nano-USD.
     """
     made = pb.UsageRecord(
         **{

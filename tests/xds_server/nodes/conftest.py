@@ -1,4 +1,4 @@
-"""Nodes on both databases."""
+"""Fixtures for nodes on both databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificate signing requests as nodes make them, and as nobody should."""
+"""Certificate signing requests: those that nodes make, and those that nobody should make."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def csr(
     algorithm: hashes.SHA256 | None = hashes.SHA256(),  # noqa: B008  # immutable
     extension: x509.ExtensionType | None = None,
 ) -> bytes:
-    """PEM. `algorithm` is None for Ed25519."""
+    """Returns a request as PEM. `algorithm` is None for Ed25519."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
     if extension is not None:
@@ -26,5 +26,5 @@ def csr(
 
 
 def new_csr() -> bytes:
-    """Of a new key on P-256, as the sidecar makes it."""
+    """Returns a request for a new P-256 key, as the sidecar makes it."""
     return csr(ec.generate_private_key(ec.SECP256R1()))

@@ -1,4 +1,4 @@
-"""Nodes, their reports, and a clock that stands until it is moved."""
+"""Nodes, their reports, and a clock that advances only on demand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def node(number: int = 0, organisation: str = "org_a", **values: Any) -> Node:
 
 
 def state(nodes: Iterable[Node] = (), *models: str, revision: int = 1) -> State:
-    """With a route to each of `models` (default: `m`)."""
+    """Returns a state with these nodes and a route to each of `models` (default: `m`)."""
     routes = {f"rt_{model}": Route(f"rt_{model}", model, (NodesTarget(model),)) for model in models or ("m",)}
     return State(revision, routes=routes, nodes={each.id: each for each in nodes})
 
@@ -37,7 +37,7 @@ def offer(model: str = "m", **values: Any) -> pb.Offer:
 
 
 def first(*offers: pb.Offer, direct: str = "", **values: Any) -> pb.NodeReport:
-    """A stream's first report; `m` is offered unless something else is."""
+    """Returns a stream's first report. It offers `m` if no offers are given."""
     return pb.NodeReport(
         **{
             "sequence": 1,
@@ -56,7 +56,7 @@ def heartbeat(sequence: int = 2, **values: Any) -> pb.NodeReport:
 
 
 class StandingClock:
-    """Both clocks move together."""
+    """Two clocks that advance together, only on demand."""
 
     def __init__(self) -> None:
         self.now = Moment(1_000.0, float(BEGAN))
@@ -70,7 +70,7 @@ class StandingClock:
 
 
 class Scene:
-    """A core, its clock, and the pools as they are known outside."""
+    """A core, its clock, and the pools as other parts see them."""
 
     def __init__(self, *nodes: Node, models: tuple[str, ...] = ("m",)) -> None:
         self.clock = StandingClock()
@@ -95,7 +95,7 @@ class Scene:
         self.desire(*nodes.values())
 
     def wait(self, seconds: float, *reporting: int) -> None:
-        """Time passes tick by tick, while some nodes go on reporting."""
+        """Advances the time tick by tick, while some nodes keep reporting."""
         for _ in range(round(seconds * 2)):
             self.clock.move(0.5)
             for number in reporting:
@@ -115,6 +115,6 @@ class Scene:
         return changes
 
     def health(self, number: int, pool: str = "nodes/m@org_a") -> str | None:
-        """None: the node is not in the pool."""
+        """Returns a node's health in the pool; None if it is not there."""
         endpoints = self.pools[pool].endpoints if pool in self.pools else ()
         return next((each.health for each in endpoints if each.node_id == node_id(number)), None)

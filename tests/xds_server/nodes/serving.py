@@ -1,4 +1,4 @@
-"""A registry over real gRPC. Where the desired nodes come from is played: who joins, is decided about, leaves."""
+"""A registry over real gRPC, with simulated desired nodes that join, are approved and leave."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Issuer:
 
 
 class Desired:
-    """The desired nodes, as store and `writing.nodes` have them; publishes to whoever follows."""
+    """The desired nodes, as store and `writing.nodes` have them; publishes to all followers."""
 
     def __init__(self) -> None:
         self.state = state()
@@ -89,7 +89,7 @@ class Desired:
         self.put(*(each for each in self.state.nodes.values() if each.id != node_id), only=True)
 
     def put(self, *nodes: Node, only: bool = False) -> None:
-        """Not published yet."""
+        """Stores nodes without publishing them."""
         kept = {} if only else self.state.nodes
         self.state = replace(
             self.state, revision=self.state.revision + 1, nodes={**kept, **{each.id: each for each in nodes}}
@@ -107,7 +107,7 @@ class Desired:
         self._changes.put_nowait(None)
 
     async def until(self, wanted: Callable[[], bool]) -> None:
-        """Looks again with every publication; at most 30 s."""
+        """Checks after every publication, for at most 30 s."""
         async with asyncio.timeout(30):
             while not wanted():
                 await self._changes.get()
@@ -137,13 +137,13 @@ class Serving:
 
 
 def certificate(node_id: str) -> tuple[tuple[str, str], ...]:
-    """The metadata that Envoy sets for a node."""
+    """Returns the metadata that Envoy sets for a node."""
     return ((HEADER, f"Hash={'0a' * 32};DNS={node_id}"),)
 
 
 @asynccontextmanager
 async def serving(directory: Path, tables: LiveTables) -> AsyncIterator[Serving]:
-    """With a standing clock; leases end when `registry.look` is called."""
+    """Runs a registry whose clock stands still; leases end when `registry.look` is called."""
     desired, clock = Desired(), StandingClock()
     registry = NodeRegistry(LiveNodes(), tables, desired, tunnels=4, clock=clock)
     await registry.restore()
@@ -164,7 +164,7 @@ async def serving(directory: Path, tables: LiveTables) -> AsyncIterator[Serving]
 
 
 async def status(call: Any) -> tuple[grpc.StatusCode, str]:
-    """After everything that came before it, without which gRPC does not give it."""
+    """Returns the status of a call after reading all its messages, without which gRPC does not give it."""
     if hasattr(call, "read"):
         with suppress(grpc.aio.AioRpcError):
             while await asyncio.wait_for(call.read(), 30) is not grpc.aio.EOF:  # type: ignore[attr-defined]  # which grpc-stubs lacks

@@ -1,4 +1,4 @@
-"""The CA: one per database, and certificates that real TLS peers believe."""
+"""The CA: one per database, with certificates that real TLS peers accept."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def context(
 
 
 def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> ssl.SSLObject:
-    """In memory. Returns the server's side."""
+    """Completes a handshake in memory. Returns the server's side."""
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
     there = server.wrap_bio(up, down, server_side=True)
     here = client.wrap_bio(down, up, server_hostname=name)

@@ -1,4 +1,4 @@
-"""Who calls, by what Envoy says of the certificate."""
+"""The caller's identity, from Envoy's metadata about the certificate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases against the plain meaning of a deadline."""
+"""Leases against the plain definition of a deadline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports and leases in, pools that differ out."""
+"""The input is reports and leases, the output pools that differ."""
 
 from __future__ import annotations
 

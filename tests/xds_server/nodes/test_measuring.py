@@ -1,4 +1,4 @@
-"""Who may measure its owner's use, and when."""
+"""Which node may measure its owner's use, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may use which node: the table of docs/nodes.md, and what must hold of every pool."""
+"""Who may use which node: the table of docs/nodes.md, and invariants of every pool."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORGANISATIONS = ("org_a", "org_b", "org_c")
 
 
 def members(pool: Pool | None) -> list[tuple[str, bool]]:
-    """(node, own) of each endpoint."""
+    """Returns (node, own) of each endpoint."""
     return [(each.node_id, each.own) for each in pool.endpoints] if pool else []
 
 
@@ -45,7 +45,7 @@ def test_the_table() -> None:
 
 
 def test_a_models_name_leads_into_no_other_pool() -> None:
-    """A stranger's node offers `m@org_a`; whoever reads organisation A's pool of `m` must not find it there."""
+    """A stranger's node offers `m@org_a`; it must not appear in organisation A's pool of `m`."""
     model = "m@org_a"
     scene = Scene(node(0, "org_a"), node(1, "org_b", visibility=COMMUNITY), models=("m", model))
     scene.report(0, first())
@@ -97,7 +97,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["report", "wait", "desire"]), st.int
 
 
 def admitted(node: Node, availability: int, audience: str) -> bool:
-    """docs/nodes.md, said once more and otherwise."""
+    """Implements the rules of docs/nodes.md a second time, in another way."""
     if not node.approved or availability == pb.AVAILABILITY_CLOSED:
         return False
     visibility = PRIVATE if availability == pb.AVAILABILITY_OWNER_ONLY else node.visibility

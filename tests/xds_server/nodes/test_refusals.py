@@ -1,4 +1,4 @@
-"""Refusals are told in the log, and no flood of them fills it."""
+"""Refusals appear in the log, but a flood of them does not fill it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report may contain, and what the sidecar is told otherwise."""
+"""What a report may contain, and the sidecar's error if it contains anything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NodeRegistry over real gRPC: who may, what a bad sidecar is told, and that nothing else is disturbed by it."""
+"""NodeRegistry over real gRPC: who may call, the answers to a bad sidecar, and that it disturbs nothing else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ME = node_id(0)
 
 
 class NoTables:
-    """Nothing is kept in these tests."""
+    """Stands in for the tables; these tests store nothing."""
 
     async def write(self, work: Any) -> Any:
         return []
@@ -48,7 +48,7 @@ def enrol(token: str, **values: Any) -> pb.EnrolRequest:
 
 
 async def connected(gateway: Serving, stub: Any, number: int = 0, report: pb.NodeReport | None = None) -> Any:
-    """A node's stream that has reported and was taken."""
+    """Returns the stream of a node whose report was accepted."""
     call = stub.Report(metadata=certificate(node_id(number)))
     await call.write(report or first())
     await first_instruction(call)

@@ -1,4 +1,4 @@
-"""What nodes said last, in the database."""
+"""The last reports of nodes, in the database."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_rows_are_written_replaced_and_removed(tables: Ledger) -> None:
 
 
 class Counting:
-    """The tables, with a count of transactions, and down when asked to be."""
+    """The tables with a count of transactions; they fail on demand."""
 
     def __init__(self, tables: Ledger) -> None:
         self._tables = tables

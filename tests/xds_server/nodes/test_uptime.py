@@ -17,7 +17,7 @@ HOUR = BEGAN // 3_600
 
 
 async def make_table(tables: Ledger) -> None:
-    """As the migration of the contributions makes it, where that is not there."""
+    """Creates the table as the migration of contributions does, if it does not exist."""
     statement = (
         "CREATE TABLE IF NOT EXISTS node_uptime (hour INTEGER NOT NULL, node_id VARCHAR NOT NULL, "
         "seconds BIGINT NOT NULL, PRIMARY KEY (hour, node_id))"

@@ -1,4 +1,4 @@
-"""Nonces: each once, and only its own stream knows them."""
+"""Nonces: each is used once, and only its own stream knows it."""
 
 from __future__ import annotations
 

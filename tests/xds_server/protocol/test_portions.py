@@ -1,4 +1,6 @@
-"""Large content in portions: what waits for a client that does not read, guesses, or asks for everything."""
+"""Large content is sent in portions. What waits for a client that does not read, guesses nonces, or requests
+everything.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ def snapshot(revision: int, count: int, *types: str, size: int = 1_000) -> Resou
 
 
 class Reader:
-    """A stream whose pushes are answered one after the other, and what they brought."""
+    """A stream whose pushes are answered one after the other; collects their contents."""
 
     def __init__(
         self, content: ResourceSnapshot, encoder: ResponseEncoder | None = None, secret: bytes = b"s"
@@ -56,7 +58,7 @@ class Reader:
         return self.stream.on_snapshot(content, changes_between(before, content))
 
     def read(self, pushes: list[Push]) -> list[Push]:
-        """Reads and answers until nothing comes; gives all that was read."""
+        """Reads and answers until nothing arrives. Returns everything that was read."""
         unread, seen = list(pushes), []
         while unread:
             push = unread.pop(0)

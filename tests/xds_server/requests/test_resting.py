@@ -1,4 +1,4 @@
-"""What operators see of what translators report: headroom and alerts, and never a credential."""
+"""Headroom and alerts that translators report, as operators see them: never with a credential."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_without_translators_nothing_is_known_but_the_configuration(gatewa
 
 @pytest.mark.compiler
 async def test_numbers_are_those_of_the_module(gateway: Gateway) -> None:
-    """The module's own hash of a cluster's and a credential's name."""
+    """Both sides compute the module's own hash of a cluster's and a credential's name."""
     state = gateway.state
     by_target = {(host.target_id, host.credential): host for host in hosts(state).values()}
     with Driver("quota") as driver:

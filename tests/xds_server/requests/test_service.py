@@ -1,4 +1,4 @@
-"""Translators that are asked through their calls, over real gRPC."""
+"""Inquiries to translators through their calls, over real gRPC."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PATIENCE = 30.0
 
 
 class Server:
-    """The Admin service with what translators call."""
+    """The Admin service, with the service that translators call."""
 
     def __init__(self, address: str, stub: Any, translators: Translators, store: Store) -> None:
         self.address = address
@@ -42,7 +42,7 @@ class Server:
         self._attending: list[asyncio.Task[None]] = []
 
     async def join(self, name: str, answer: Any, token: str = TOKEN) -> asyncio.Task[None]:
-        """A translator that answers so, once it is connected."""
+        """Connects a translator that answers with `answer`, and waits until it is connected."""
         before = len(self.translators._attending)
         task = asyncio.create_task(attend(ControlPlane(self.address, token), name, answer, structlog.get_logger()))
         self._attending.append(task)
@@ -83,7 +83,7 @@ RUNNING = admin.REQUEST_STATE_RUNNING
 
 
 def answering(*requests: admin.RunningRequest, running: int = 0, queued: int = 0) -> Any:
-    """A translator with these requests. It lists all of them, and cancels the one that is asked for."""
+    """A translator with these requests. It lists all of them, and cancels the requested one."""
     asked: list[pb.AttendResponse] = []
 
     async def answer(inquiry: pb.AttendResponse) -> pb.AttendRequest:
@@ -135,7 +135,7 @@ async def test_names_stand_for_ids_and_ids_for_names(server: Server) -> None:
 
 
 async def test_translators_list_only_what_a_caller_may_see(store: Store) -> None:
-    """Of one of an earlier version, which does not know of callers, the others are left out here."""
+    """A translator of an earlier version does not know callers, so the control plane filters its list."""
     translators = Translators()
     running = RunningRequests(AsyncStore(store), translators)
     asked: list[pb.Within] = []

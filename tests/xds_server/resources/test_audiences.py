@@ -1,4 +1,4 @@
-"""Which variants a route has follows from who owns nodes, whatever those report."""
+"""A route's variants depend on who owns nodes, not on what the nodes report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A change encodes what changed; everything else is shared with the snapshot before."""
+"""A change encodes only what it changed; everything else is shared with the previous snapshot."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What translators are told about limits and prices."""
+"""The policy about limits and prices that translators receive."""
 
 from __future__ import annotations
 

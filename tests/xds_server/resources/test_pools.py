@@ -1,4 +1,4 @@
-"""Assignments: what is in them, what is left out, and weights that Envoy takes."""
+"""Assignments: which endpoints they contain and leave out, with weights that Envoy accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A route with `privacy: own-nodes` leads to its owner's machines and nowhere else, in every snapshot there is."""
+"""A route with `privacy: own-nodes` leads only to its owner's machines, in every possible snapshot."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ nodes = st.dictionaries(
 
 @st.composite
 def states(draw: st.DrawFn) -> State:
-    """The private route, and a route to the same targets without privacy."""
+    """Draws a state with the private route, and a route to the same targets without privacy."""
     chosen = tuple(draw(targets))
     private = Route(
         "rt_1", "m", chosen, draw(st.sampled_from(["", "org_1"])), draw(st.sampled_from(Strategy)),
@@ -72,7 +72,7 @@ def states(draw: st.DrawFn) -> State:
 
 
 def entries(matcher: Matcher | None) -> Iterator[tuple[str, EnvoyRoute]]:
-    """Every key of the route table, exact or prefix, and what it selects."""
+    """Yields every key of the route table, exact or prefix, with the route that it selects."""
     while matcher is not None:
         tree = matcher.matcher_tree
         assert tree is not None
@@ -87,7 +87,7 @@ def entries(matcher: Matcher | None) -> Iterator[tuple[str, EnvoyRoute]]:
 
 
 def reachable(route: EnvoyRoute) -> list[str]:
-    """The target clusters of a route's plan."""
+    """Returns the target clusters of a route's plan."""
     if route.direct_response is not None:
         return []
     assert route.route is not None
@@ -115,7 +115,7 @@ def owned(state: State, audience: str) -> set[str]:
 
 
 def owners(audience: str) -> set[str]:
-    """Whose machines the audience may use."""
+    """Returns the owners whose machines the audience may use."""
     return {audience, KEYS[audience].organisation_id} if audience in KEYS else {audience}
 
 
@@ -142,7 +142,7 @@ def check(snapshot: ResourceSnapshot, state: State) -> None:
 @settings(max_examples=30, deadline=None)
 @given(states(), st.lists(states(), max_size=2), st.sampled_from(["empty", "full"]))
 def test_nothing_else_can_be_reached(first: State, later: list[State], live: str) -> None:
-    """`full`: every pool is filled with every node, as by whoever does not know better."""
+    """`full` fills every pool with every node, as a component without knowledge of owners would."""
     builder = Builder(EdgeSettings())
     for revision, state in enumerate((first, *later), 1):
         everything = {
@@ -159,7 +159,7 @@ def test_nothing_else_can_be_reached(first: State, later: list[State], live: str
 @settings(max_examples=10, deadline=None)
 @given(states())
 def test_a_route_that_becomes_private_leaves_nothing_behind(state: State) -> None:
-    """Its old clusters stay for a while, and no route leads to them."""
+    """The old clusters stay for a while, but no route leads to them."""
     builder = Builder(EdgeSettings(), clock=lambda: 0.0)
     alone = replace(state, routes={"rt_1": state.routes["rt_1"]})
     open_before = {"rt_1": replace(state.routes["rt_1"], privacy=Privacy.ANY, strategy=Strategy.WEIGHTED)}

@@ -1,4 +1,4 @@
-"""The hand-joined RouteConfiguration is what the generated classes would have written."""
+"""The hand-joined RouteConfiguration equals the output of the generated classes."""
 
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 

@@ -1,4 +1,4 @@
-"""How many requests the machines of a route run at once, as translators are told."""
+"""How many requests a route's machines run at once, as sent to translators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROUTE = Route("rt_a", "llama", (NodesTarget("llama3"),), queue_longest_ms=1_000)
 
 
 def pools(**endpoints: list[Endpoint]) -> dict[str, Pool]:
-    """By audience; `everybody` is everybody's."""
+    """Returns pools by audience; `everybody` is everybody's."""
     made = [Pool("llama3", tuple(of), "" if name == "everybody" else name) for name, of in endpoints.items()]
     return {each.name: each for each in made}
 
@@ -57,7 +57,7 @@ def test_a_machine_without_a_limit_has_room_for_all() -> None:
 
 
 def test_a_machine_of_everybody_counts_once() -> None:
-    """The owner's audience has it in a pool of its own, in front of the others."""
+    """The owner's audience has the machine in a pool of its own, ahead of the others."""
     live = pools(
         everybody=[Endpoint("a", slots=2), Endpoint("b", slots=3)],
         org_a=[Endpoint("a", slots=2, own=True), Endpoint("own", slots=4, own=True)],

@@ -1,4 +1,4 @@
-"""What is bounded on the port that nodes call, what is not, and what its parts refer to."""
+"""The port that nodes call: what is bounded, what is not, and what its parts refer to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The REST server over its Unix socket, in front of a gRPC server that writes down what it is asked."""
+"""Fixtures: the REST server over its Unix socket, in front of a gRPC server that records its calls."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Recorder(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in 
 
 @dataclass(frozen=True)
 class Answer:
-    """`json` is None for an empty body."""
+    """An HTTP answer. `json` is None for an empty body."""
 
     status: int
     headers: Mapping[str, str]
@@ -61,7 +61,7 @@ class Answer:
 
     @property
     def error(self) -> dict[str, Any]:
-        """What every refusal holds, and nothing else."""
+        """The error object, which is all that a refusal contains."""
         assert set(self.json) == {"error"}, self.json
         error: dict[str, Any] = self.json["error"]
         assert set(error) == {"message", "type", "param", "code"}
@@ -86,7 +86,7 @@ class Rest:
         token: str | None = TOKEN,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """`body` is sent as it is if it is bytes or a file, else as JSON."""
+        """Sends a call. `body` is sent unchanged if it is bytes or a file, and as JSON otherwise."""
         sent = {} if token is None else {"authorization": f"Bearer {token}"}
         content = body if body is None or isinstance(body, bytes | io.BytesIO) else json.dumps(body).encode()
         if content is not None:

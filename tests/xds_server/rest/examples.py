@@ -1,4 +1,4 @@
-"""A request for each binding, with a value in every field, made from the descriptors."""
+"""A request for each binding with a value in every field, generated from the descriptors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEEPEST = 8
 
 
 def value(field: Any, depth: int = 0) -> Any:
-    """JSON for a field, with all of its fields if it is a message."""
+    """Returns JSON for a field, with all of its fields if it is a message."""
     if field.message_type is not None:
         one: Any = body(field.message_type, depth + 1)
     elif field.enum_type is not None:
@@ -33,13 +33,13 @@ def value(field: Any, depth: int = 0) -> Any:
 
 
 def body(descriptor: Any, depth: int = 0) -> dict[str, Any]:
-    """JSON for a message, output-only fields left out."""
+    """Returns JSON for a message, without output-only fields."""
     assert depth < _DEEPEST, descriptor.full_name
     return {each.name: value(each, depth) for each in descriptor.fields if not is_output_only(each)}
 
 
 def request(binding: Binding) -> tuple[str, dict[str, Any] | None]:
-    """Path with query, and body."""
+    """Returns the path with its query, and the body."""
     path = binding.template
     for variable in binding.variables:
         path = path.replace(f"{{{variable}}}", "text")
@@ -55,7 +55,7 @@ def request(binding: Binding) -> tuple[str, dict[str, Any] | None]:
 
 
 def places(given: Any, descriptor: Any, path: str = "") -> Iterator[tuple[str, Any, dict[str, Any], str]]:
-    """Every member of a body: its path, its field, and the object and name that hold it."""
+    """Yields every member of a body: its path, its field, and the object and name that hold it."""
     for field in descriptor.fields:
         if field.name not in given:
             continue

@@ -1,4 +1,4 @@
-"""Every binding that the descriptors have: what is right arrives whole, and what is wrong is named."""
+"""Every binding in the descriptors: valid requests arrive complete, and errors name what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is no matter of one binding: bodies, names, statuses and shapes."""
+"""Behaviour common to all bindings: bodies, names, statuses and shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A route under simulated traffic, second by second: which target serves, and what the strategy makes of it.
+"""A route under simulated traffic, second by second: which target serves, and how the strategy reacts.
 
 Time is simulated, so that ten minutes take a second, and everything follows from the seed.
 """
@@ -25,7 +25,9 @@ SHIPPING_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class Behaviour:
-    """A target at one moment: medians of a log-normal time to the first byte and per token, in seconds."""
+    """A target's behaviour at one moment: log-normal times to the first byte and per token, by their medians in
+    seconds.
+    """
 
     first: float
     token: float = 0.01
@@ -41,18 +43,18 @@ Script = Callable[[float], Behaviour]
 
 @dataclass
 class Simulated:
-    """The best target and the shares of each second."""
+    """The best target and the shares in each second."""
 
     best: list[str | None] = field(default_factory=list)
     shares: list[dict[str, float]] = field(default_factory=list)
 
     def changes(self, begin: int = 0, end: int | None = None) -> int:
-        """How often the best target became another one."""
+        """Returns how often the best target changed."""
         seen = [each for each in self.best[begin:end] if each is not None]
         return sum(one != other for one, other in pairwise(seen))
 
     def first_second_of(self, target: str, after: int) -> int:
-        """Seconds from `after` until the target is the best."""
+        """Returns the seconds from `after` until the target is the best."""
         return self.best.index(target, after) - after
 
 
@@ -62,7 +64,7 @@ def route(
     prices: Sequence[TargetPrice | tuple[TargetPrice, ...]] = (),
     balance: int = 50,
 ) -> Route:
-    """A route of providers with one model each; weights are equal. A price may be a history."""
+    """Returns a route of providers with one model each and equal weights. A price may be a history."""
     histories = [each if isinstance(each, tuple) else (each,) for each in prices] or [()] * len(targets)
     return Route(
         ROUTE,
@@ -74,7 +76,7 @@ def route(
 
 
 def simulate(of: Route, scripts: Sequence[Script], seconds: int, rate: float, seed: int = 1) -> Simulated:
-    """Runs `rate` requests a second against the scripts, which stand in the order of the route's targets."""
+    """Runs `rate` requests a second against the scripts, in the order of the route's targets."""
     chance = random.Random(seed)
     measurements, ranking, result = Measurements(), None, Simulated()
     ids = [target.id for target in of.targets]
@@ -111,7 +113,9 @@ def _shares(ranking: Ranking | None, ids: Sequence[str]) -> dict[str, float]:
 def _request(
     chance: random.Random, target: str, ids: Sequence[str], script_of: dict[str, Script], begun: float
 ) -> tuple[float, dict[RouteCredential, Slot]]:
-    """One request, which goes on to the next target when one fails; when it ends, and what its record says."""
+    """Simulates one request, which moves to the next target on a failure. Returns its end and the slots of its
+    record.
+    """
     failed: list[tuple[str, int, str, int, int]] = []
     for each in (target, *(other for other in ids if other != target)):
         behaviour = script_of[each](begun)

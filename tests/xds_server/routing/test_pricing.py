@@ -1,4 +1,4 @@
-"""What the control plane reckons for a request is what a translator would bill."""
+"""The control plane's cost of a request equals a translator's bill."""
 
 from __future__ import annotations
 

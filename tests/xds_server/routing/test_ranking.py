@@ -1,4 +1,4 @@
-"""Ranking a tier: who gets which share, whatever is known of its targets."""
+"""Ranking within a tier: each target's share, however little is known about the targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOW = 1_000.0
 
 @st.composite
 def candidates(draw: st.DrawFn) -> list[Candidate]:
-    """Down are only targets that fail, as it is measured."""
+    """Draws candidates. Only targets that fail are down, as in real measurements."""
     found = []
     for number in range(draw(st.integers(1, 8))):
         is_failing = draw(st.booleans())

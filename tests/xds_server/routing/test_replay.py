@@ -37,7 +37,7 @@ def b(weight: int = 1, price: TargetPrice | None = CHEAP, **fields: Any) -> Prov
 
 
 def requests(number: int, target: str, **fields: Any) -> list[pb.UsageRecord]:
-    """Spread over the hour. At `a` they are slow, elsewhere quick."""
+    """Returns records spread over the hour: slow at `a`, quick elsewhere."""
     first = 1_000_000 if target == "a/m" else 100_000
     given = {
         "target_id": target, "stream": True, "prompt_tokens": 100, "cached_tokens": 0, "completion_tokens": 50,
@@ -62,7 +62,9 @@ def shares(outcome: Any) -> dict[str, float]:
 
 
 def test_a_route_that_stays_as_it_is_gives_what_was_recorded() -> None:
-    """100 prompt and 50 completion tokens: 800 micro-USD at the dear one, 200 at the cheap one."""
+    """A request of 100 prompt and 50 completion tokens costs 800 micro-USD at the expensive target, 200 at the
+    cheap one.
+    """
     records = requests(300, "a/m", cost_nano_usd=800_000) + requests(100, "b/m", cost_nano_usd=200_000)
     found = simulated(route(a(75), b(25)), route(a(75), b(25)), records)
     assert (found.requests, found.notes) == (400, [])
@@ -93,7 +95,7 @@ def test_strategies_rank_by_what_was_measured(strategy: Strategy, best: str) -> 
 
 
 def test_a_target_is_ranked_by_what_it_was_like_at_the_time() -> None:
-    """`a` is quick for half an hour, and slow afterwards."""
+    """`a` is quick for half an hour, then slow."""
     quick = requests(400, "a/m", first_byte_us=50_000, duration_us=500_000)[:200]
     slow = requests(400, "a/m")[200:]
     found = simulated(route(a(), b(), strategy=Strategy.FASTEST), None, [*quick, *slow, *requests(400, "b/m")])
@@ -101,7 +103,7 @@ def test_a_target_is_ranked_by_what_it_was_like_at_the_time() -> None:
 
 
 def test_the_cache_hits_of_a_target_are_its_own() -> None:
-    """Of its prompts `a` reads 80 % from its cache, at a tenth of the price; `b` none."""
+    """`a` reads 80 % of its prompts from its cache, at a tenth of the price; `b` reads none."""
     cached = TargetPrice(input=1_000_000, cached_input=100_000, output=0)
     records = requests(100, "a/m", cached_tokens=80) + requests(100, "b/m")
     found = simulated(route(a(price=cached)), route(b(price=cached)), records)

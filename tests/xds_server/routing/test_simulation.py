@@ -1,4 +1,4 @@
-"""The strategies under simulated traffic: they follow what changes, and only that."""
+"""The strategies under simulated traffic: they follow changes, and nothing else."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_target_that_fails_is_left_within_5_seconds(strategy: Strategy, seed: 
 @pytest.mark.parametrize("rate", [5, 50])
 @EVERY_CASE
 def test_noise_is_not_followed_for_10_minutes(strategy: Strategy, rate: float, seed: int) -> None:
-    """Two targets that are equally good, with latencies that wander by a fifth and cache hits by a tenth."""
+    """Two equally good targets, with latencies that vary by a fifth and cache hits that vary by a tenth."""
     phases = [random.Random(seed * 10 + number).random() * math.tau for number in range(2)]
 
     def wandering(phase: float) -> Script:
@@ -147,7 +147,7 @@ def test_cheapest_asks_others_only_where_cache_hits_could_make_them_the_best() -
 
 
 def test_cheapest_counts_the_cache_hits_that_a_target_gets() -> None:
-    """`a` is dearer by its list and cheaper with its cache."""
+    """`a` is more expensive by its list price, but cheaper with its cache."""
     prices = [
         TargetPrice(input=2_000_000, cached_input=200_000, output=4_000_000),
         TargetPrice(input=1_500_000, cached_input=1_500_000, output=4_000_000),

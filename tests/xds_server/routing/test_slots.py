@@ -1,4 +1,4 @@
-"""What records say about targets."""
+"""Measurements of targets in usage records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both databases, SQLite and PostgreSQL: fixtures that a conftest.py or a test module imports.
+"""Fixtures with both databases, SQLite and PostgreSQL, for a conftest.py or a test module to import.
 
 The migrations run once per test process: every other database is a copy of that result.
 """
@@ -59,7 +59,7 @@ def _migrated_sqlite() -> bytes:
 
 @functools.cache
 def _migrated_postgres() -> str:
-    """The name of the database that new ones are copied from."""
+    """Returns the name of the database that new ones are copied from."""
     name, url = new_template()
     _migrate(DatabaseUrl.parse(url))
     return name
@@ -78,7 +78,7 @@ def key_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_store(database: DatabaseUrl, key_file: Path) -> Iterator[OpenStore]:
-    """Opens further stores on the same database, as other processes and replicas do."""
+    """Opens further stores on the same database, like other processes and replicas."""
     opened: list[Store] = []
 
     def open_another() -> Store:

@@ -1,4 +1,4 @@
-"""The audit log's hash chain: written with every event, on every replica, and what it notices."""
+"""The audit log's hash chain: written with every event on every replica, and the changes that it reveals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_events(store: Store, count: int, prefix: str = "org") -> None:
 
 
 def tamper(database: DatabaseUrl, statement: str) -> None:
-    """By somebody who may do everything in the database."""
+    """Changes the database like somebody with full access to it."""
     drop = ["DROP TRIGGER audit_event_append_only ON audit_event"]
     if database.is_sqlite:
         drop = ["DROP TRIGGER audit_event_no_update", "DROP TRIGGER audit_event_no_delete"]

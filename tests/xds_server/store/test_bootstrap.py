@@ -1,4 +1,4 @@
-"""The first start makes one organisation and one key, whatever dies in between."""
+"""The first start creates one organisation and one key, even if it dies in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replicas learn of each other's changes, also of those made while they could not listen."""
+"""Replicas learn of each other's changes, including those made while they could not listen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def add_organisation(store: AsyncStore, name: str) -> int:
 
 
 class Heard:
-    """Revisions in the order they were reported."""
+    """Revisions in the order in which they were reported."""
 
     def __init__(self) -> None:
         self.revisions: list[int] = []

@@ -1,4 +1,4 @@
-"""A database file that was deleted or replaced: nothing is written to what nobody will read."""
+"""A database file that was deleted or replaced: nothing is written to a file that nobody will read."""
 
 from __future__ import annotations
 

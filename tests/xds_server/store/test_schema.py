@@ -1,4 +1,4 @@
-"""Migrations: they make what the tables say, run once, and refuse what they do not know."""
+"""Migrations create the schema that the tables declare, run once, and refuse unknown versions."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def test_prices_of_the_second_schema_begin_their_histories(
 
 
 def test_migrations_report_how_far_they_are(database: DatabaseUrl, tmp_path: Path) -> None:
-    """One after the other, also within one that takes long; the file is there only meanwhile."""
+    """Steps are reported one after the other, and so is progress within a long one; the file exists only
+    meanwhile.
+    """
     open_reader(database).close()
     engine = make_engine(database)
     with engine.begin() as connection:
@@ -197,7 +199,9 @@ def test_other_databases_are_refused(url: str) -> None:
 
 @pytest.mark.processes
 def test_another_process_that_closes_the_file_takes_nothing_away(tmp_path: Path) -> None:
-    """As `sqlite3 trunkline.db` does beside a running control plane. Whoever is last deletes SQLite's log."""
+    """`sqlite3 trunkline.db` does this next to a running control plane: the last one to close deletes SQLite's
+    log.
+    """
     url = DatabaseUrl.of_file(tmp_path / "t.db")
     store = Store.open(url, key_file=tmp_path / "t.key")
     reports = open_reader(url)

@@ -1,4 +1,4 @@
-"""Credentials at rest: sealed, tied to their provider, and useless without the right key."""
+"""Credentials at rest: sealed, bound to their provider, and useless without the right key."""
 
 from __future__ import annotations
 

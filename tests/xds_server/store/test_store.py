@@ -1,4 +1,4 @@
-"""What is written comes back, versioned, on both databases."""
+"""Stored values come back, versioned, on both databases."""
 
 from __future__ import annotations
 

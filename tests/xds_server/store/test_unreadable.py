@@ -1,4 +1,6 @@
-"""Rows of another version's shape: each keeps its last good form or is left out, and everything else is served."""
+"""Rows of another version's format: each keeps its last valid value or is left out, and everything
+else is served.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ def fill(store: Store) -> None:
 
 
 def damage(store: Store, table: str, column: str, name: str, value: str, kind: str) -> None:
-    """Writes `value` as another program might, past everything that checks it."""
+    """Writes `value` like another program, bypassing all checks."""
     execute(
         store,
         f"UPDATE {table} SET {column} = '{value}' WHERE {name} = 'broken'",
@@ -37,7 +39,7 @@ def damage(store: Store, table: str, column: str, name: str, value: str, kind: s
 
 
 def execute(store: Store, *statements: str) -> list[Any]:
-    """Returns the rows of the last."""
+    """Runs the statements. Returns the rows of the last one."""
 
     def work(tx: Transaction) -> list[Any]:
         *_, last = (tx.session.execute(text(each)) for each in statements)

@@ -1,4 +1,4 @@
-"""Databases of earlier versions: nothing is lost, and nothing is claimed by whoever comes first."""
+"""Databases of earlier versions: nothing is lost, and no manager claims an object just by coming first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of certificates as operators leave them."""
+"""Certificate files as operators provide them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CA = CertificateAuthority()
 
 
 def written(directory: Path, identity: Identity, *, client_ca: str = "") -> TlsFiles:
-    """The pair in `tls.crt` and `tls.key`, and the CA beside it if one is given."""
+    """Writes the pair to `tls.crt` and `tls.key`, and the CA next to it if one is given."""
     directory.mkdir(exist_ok=True)
     (directory / "tls.crt").write_text(identity.certificate)
     (directory / "tls.key").write_text(identity.key)

@@ -1,4 +1,4 @@
-"""What is taken for a certificate, and what is said about what is not."""
+"""Which files are accepted as a certificate, and the errors for all others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Replaced files: the new certificate if it can be used, else the old one and a reason."""
+"""Replaced files: the new certificate is used if it is valid; otherwise the old one stays, and the reason is
+reported.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ def test_between_the_two_files_of_a_pair_the_old_one_stays(tmp_path: Path) -> No
 
 
 def test_a_symlink_replaced_in_one_step_is_taken(tmp_path: Path) -> None:
-    """As Kubernetes does: the mounted names are links through `..data`, a link that is renamed over."""
+    """Kubernetes does this: the mounted names are links through `..data`, a link that is replaced by a rename."""
     written(tmp_path / "..1", CA.issue("old.example", days=30))
     (tmp_path / "..data").symlink_to("..1")
     for name in ("tls.crt", "tls.key"):

@@ -1,4 +1,4 @@
-"""Reading the keys of token issuers: when, from where, and what becomes of them."""
+"""Reading the keys of token issuers: when, from where, and with which result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from xds_server.troubles import Troubles
 
 
 class Published:
-    """The control plane, as far as it matters here."""
+    """Stands in for the rest of the control plane."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -38,7 +38,7 @@ class Published:
 
 
 class Setting:
-    """One issuer's keys, read by a clock that stands."""
+    """One issuer's keys, read with a clock that stands still."""
 
     def __init__(self, store: Store, provider: FakeProvider) -> None:
         self.store = store

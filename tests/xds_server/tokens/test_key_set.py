@@ -1,4 +1,4 @@
-"""What is taken of a published key set, and what is left out."""
+"""Which keys of a published key set are used, and which are left out."""
 
 from __future__ import annotations
 

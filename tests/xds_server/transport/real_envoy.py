@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 async def eventually(probe: Callable[[], Awaitable[T]], *, seconds: float = 30) -> T:
-    """The first true result of `probe`: for what Envoy tells nobody about."""
+    """Returns the first true result of `probe`, for changes that Envoy does not announce."""
     async with asyncio.timeout(seconds):
         while not (result := await probe()):
             await asyncio.sleep(0.02)
@@ -76,7 +76,7 @@ def listener(name: str, route: str) -> Resource:
 
 
 def route(name: str, answer: str, *, hosts: int = 1) -> Resource:
-    """Two hosts of the same name are what Envoy refuses."""
+    """Returns a route. Envoy refuses two hosts of the same name."""
     host = {
         "name": "host",
         "domains": ["*"],
@@ -115,7 +115,7 @@ class ControlPlane:
 
 
 class Envoy:
-    """One Envoy process, with its admin interface on a Unix socket."""
+    """An Envoy process, with its admin interface on a Unix socket."""
 
     def __init__(self, directory: Path, node: str, mode: str, control: Path) -> None:
         self.node = node
@@ -171,7 +171,7 @@ class Envoy:
         await self.process.wait()
 
     async def ask(self, path: str) -> str:
-        """The admin interface's answer, or nothing while it is not up."""
+        """Returns the admin interface's answer, empty while it is not up."""
         assert self.process.returncode is None, self.log.read_text()
         try:
             async with self.session.get(f"http://admin{path}") as response:
@@ -180,7 +180,7 @@ class Envoy:
             return ""
 
     async def port(self, name: str) -> int:
-        """Of an active listener; 0 while there is none."""
+        """Returns the port of an active listener; 0 while there is none."""
         text = await self.ask("/listeners?format=json")
         for status in json.loads(text or "{}").get("listener_statuses", ()):
             if status["name"] == name:
@@ -188,7 +188,7 @@ class Envoy:
         return 0
 
     async def get(self, name: str) -> str:
-        """What the listener answers, once it is there and listens."""
+        """Returns the listener's answer, once the listener is active."""
         port = await eventually(lambda: self.port(name))
 
         async def answer() -> str:

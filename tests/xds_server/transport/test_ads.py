@@ -1,4 +1,4 @@
-"""What gRPC adds to the protocol: permission, errors, back-pressure, streams that end."""
+"""What gRPC adds to the protocol: permission, errors, back-pressure, and the end of streams."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def test_a_stream_without_a_node_is_reported_so(running: Running, open_str
 
 @pytest.mark.slow
 async def test_a_client_that_does_not_read_delays_no_other(running: Running, open_stream: Open) -> None:
-    """16 MB per type is more than HTTP/2 flow control and the sockets take without a reader."""
+    """16 MB per type exceed what HTTP/2 flow control and the sockets hold without a reader."""
     types = (CLUSTER, LISTENER, POLICY_KEY, POLICY_ROUTE)
     running.ads.publish(content(2, bytes(16_000_000), *types))
     slow = open_stream(running.unix)
@@ -152,7 +152,7 @@ async def test_publications_in_quick_succession_are_one(running: Running, open_s
 
 @pytest.mark.slow
 async def test_a_reconnecting_client_may_list_100_000_long_names(running: Running, open_stream: Open) -> None:
-    """13 MB; what it lists and does not exist is removed."""
+    """The list has 13 MB; names in it that do not exist are reported as removed."""
     call = open_stream(running.unix)
     request = first("large")
     request.resource_names_subscribe.append("*")

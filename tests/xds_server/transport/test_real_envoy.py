@@ -1,4 +1,4 @@
-"""A real Envoy as the client, by delta and by state-of-the-world ADS."""
+"""A real Envoy as the client, over delta and state-of-the-world ADS."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def envoy(tmp_path: Path, mode: str) -> AsyncIterator[StartEnvoy]:
 
 
 async def running(plane: ControlPlane, node: str) -> None:
-    """The client asks for all four types and has answered everything."""
+    """Waits until the client requests all four types and has answered everything."""
 
     async def settled() -> bool:
         status = next((each for each in plane.clients.clients() if each.client_id == node), None)

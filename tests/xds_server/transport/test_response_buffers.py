@@ -1,4 +1,4 @@
-"""The room that large responses share."""
+"""The memory that large responses share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that never read, or guess: what they cost, that others do not wait, and that it is shown."""
+"""Clients that never read, or guess nonces: their cost, that others do not wait, and that they are reported."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def running(path: Path, snapshot: ResourceSnapshot, patience: float = 600.
 
 @asynccontextmanager
 async def readers(address: str, mode: str) -> AsyncIterator[None]:
-    """All of them, once they have guessed."""
+    """Runs the readers, and yields once all of them have guessed."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.xds_server.transport.readers", address, str(READERS), mode),
         cwd=ROOT,
@@ -93,7 +93,7 @@ async def readers(address: str, mode: str) -> AsyncIterator[None]:
 
 
 async def whole(call: Stream, request: discovery_pb2.DeltaDiscoveryRequest, revision: int) -> dict[str, bytes]:
-    """Reads and answers until everything of CLUSTER is there at `revision`."""
+    """Reads and answers until all of CLUSTER has arrived at `revision`."""
     held: dict[str, bytes] = {}
     await call.write(request)
     while len(held) < COUNT or set(held.values()) != {bytes([revision]) * SIZE}:
@@ -105,7 +105,7 @@ async def whole(call: Stream, request: discovery_pb2.DeltaDiscoveryRequest, revi
 
 
 async def until_ended(call: Stream, *requests: discovery_pb2.DeltaDiscoveryRequest) -> None:
-    """Sends `requests` and reads until the server ends the stream, which may be before the last one is written."""
+    """Sends `requests` and reads until the server ends the stream, possibly before the last one is written."""
     for each in requests:
         await call.write(each)
     while True:
@@ -119,7 +119,7 @@ def anonymous_bytes() -> int:
 
 @pytest.mark.parametrize("mode", ["delta", "sotw"])
 async def test_200_clients_that_never_read(tmp_path: Path, open_stream: Open, mode: str) -> None:
-    """Of three types with 5 MB each. A client with a copy of its own of one type would cost that, not 2 MiB."""
+    """Three types have 5 MB each. A copy of one type for each client would cost that much, not 2 MiB."""
     types = (CLUSTER, LISTENER, POLICY_KEY)
     async with running(tmp_path, content(1, *types)) as served:
         await whole(open_stream(served.address), first("before"), 1)

@@ -1,4 +1,4 @@
-"""What one client may use of the event loop."""
+"""How much of the event loop one client may use."""
 
 from __future__ import annotations
 

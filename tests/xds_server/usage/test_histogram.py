@@ -1,4 +1,4 @@
-"""Histograms: how far a percentile may be off, and that they add up."""
+"""Histograms: the error of a percentile, and that they add up."""
 
 from __future__ import annotations
 

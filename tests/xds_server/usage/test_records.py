@@ -1,4 +1,4 @@
-"""What is stored of a record, and that it comes back as it was."""
+"""The stored form of a record, and that reading it returns the same record."""
 
 from __future__ import annotations
 

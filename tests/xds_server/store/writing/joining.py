@@ -22,7 +22,7 @@ def make_owner(store: Store, organisation: str = "acme", key: str = "ci") -> Key
 
 
 def invite(store: Store, invitation: Invitation | None = None, organisation: str = "acme") -> str:
-    """The token's value."""
+    """Returns the token's value."""
 
     def work(tx: Transaction) -> str:
         return join_tokens.invite(tx, organisation, invitation or Invitation(), fingerprint=FINGERPRINT)[1]
@@ -31,7 +31,7 @@ def invite(store: Store, invitation: Invitation | None = None, organisation: str
 
 
 def enrol(store: Store, token: str, name: str = "gpu", key_hash: bytes = b"") -> Node:
-    """With a key of its own, unless one is given."""
+    """Enrols a node, with a key of its own unless one is given."""
     key_hash = key_hash or secrets.token_bytes(32)
     return store.write("registry", lambda tx: nodes.enrol(tx, token, name, key_hash)).value
 

@@ -1,4 +1,4 @@
-"""A token admits one node, once, in time; whoever has not the whole of it learns nothing."""
+"""A token admits one node, once, in time; a caller with only a part of it learns nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 
 
 def later(store: Store, token: str, seconds: int, key_hash: bytes = KEY) -> Node:
-    """Enrols when so much time has passed."""
+    """Enrols after this many seconds."""
 
     def work(tx: Transaction) -> Node:
         tx.now_us += seconds * 1_000_000
@@ -55,7 +55,7 @@ def test_a_token_admits_one_node(store: Store) -> None:
 
 
 def test_whoever_used_a_token_may_ask_again_for_a_while(store: Store) -> None:
-    """Its first answer may have been lost."""
+    """The first answer may have been lost."""
     make_owner(store)
     token = invite(store)
     node = enrol(store, token, key_hash=KEY)
@@ -106,7 +106,7 @@ def test_a_token_expires(store: Store) -> None:
 
 
 def test_two_that_use_a_token_at_once_are_one_node(open_store: OpenStore) -> None:
-    """Each through a replica of its own."""
+    """Each of them uses a replica of its own."""
     stores = [open_store() for _ in range(4)]
     make_owner(stores[0])
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""What is decided about nodes: versions, audit, owners, and what goes with an organisation."""
+"""Changes to nodes: versions, audit, owners, and what is removed with an organisation."""
 
 from __future__ import annotations
 

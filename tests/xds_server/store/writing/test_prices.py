@@ -1,4 +1,4 @@
-"""A history goes on; it is never changed behind what was charged."""
+"""A price history only grows; the prices of past charges never change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FREE = TargetPrice()
 
 
 def history(*prices: tuple[TargetPrice, int]) -> tuple[TargetPrice, ...]:
-    """Of (rates, valid_from), numbered from 1."""
+    """Returns prices from (rates, valid_from), numbered from 1."""
     return tuple(
         replace(price, valid_from=start, version=number) for number, (price, start) in enumerate(prices, 1)
     )
@@ -26,7 +26,7 @@ def history(*prices: tuple[TargetPrice, int]) -> tuple[TargetPrice, ...]:
 def then(
     before: tuple[TargetPrice, ...], wanted: TargetPrice, valid_from: int = 0, *, is_new: bool = False
 ) -> list[object]:
-    """(rates, valid_from, version) of what follows."""
+    """Returns (rates, valid_from, version) of the resulting prices."""
     after = continued(before, replace(wanted, valid_from=valid_from), now=NOW, is_new=is_new)
     return [(each.rates, each.valid_from, each.version) for each in after]
 
@@ -99,7 +99,9 @@ _WANTED = st.tuples(_PRICES, st.integers(-3, 3), st.integers(0, 2))
 @settings(max_examples=300)
 @given(st.lists(_WANTED, max_size=12))
 def test_no_sequence_of_changes_rewrites_the_past(changes: list[tuple[TargetPrice, int, int]]) -> None:
-    """Each: a price, its beginning from now (0: none given), and the seconds until the next."""
+    """Each change has a price, the seconds until it begins (0: none given), and the seconds until
+    the next change.
+    """
     now, versions = NOW, set[int]()
     prices: tuple[TargetPrice, ...] = ()
     charged: dict[int, TargetPrice | None] = {}
