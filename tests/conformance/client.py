@@ -1,4 +1,4 @@
-"""A client that does what it is told: it subscribes, accepts and refuses when the case says so."""
+"""A client that subscribes, accepts and refuses as a test case tells it to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Update:
 
 
 class Known(TypedDict):
-    """What a client that comes back says of an update; each variant takes its own part of it."""
+    """The part of an update that a returning client reports; each variant uses its own part."""
 
     held: Mapping[str, str]
     version: str
@@ -52,7 +52,7 @@ class Client(ABC):
     async def subscribe(
         self, type_url: str, *names: str, held: Mapping[str, str] | None = None, version: str = ""
     ) -> None:
-        """Ask for more names; none at all is the legacy wildcard of a first request."""
+        """Requests more names; no names at all is the legacy wildcard of a first request."""
 
     @abstractmethod
     async def unsubscribe(self, type_url: str, *names: str) -> None: ...
@@ -74,7 +74,7 @@ class Client(ABC):
         return update
 
     async def hears_nothing(self) -> None:
-        """The next response is the answer to a question asked now, so there was none before it."""
+        """Asserts that the server sends nothing: the next response answers a request sent now."""
         self.probes += 1
         await self.subscribe(PROBE, f"probe-{self.probes}")
         update = self.parse(await self.session.receive())

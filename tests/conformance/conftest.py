@@ -10,7 +10,7 @@ from tests.conformance.driver import CoreServer, GrpcServer, Server
 
 @pytest.fixture(params=["core", "grpc"])
 async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
-    """The same case against the core and over gRPC."""
+    """Runs the same case against the core and over gRPC."""
     server: Server
     if request.param == "core":
         server = CoreServer()
@@ -23,6 +23,6 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
 
 @pytest.fixture(params=[DeltaClient, SotwClient], ids=["delta", "sotw"])
 def variant(request: pytest.FixtureRequest) -> type[Client]:
-    """For cases that hold in both variants of the protocol."""
+    """A variant of the protocol, for cases that hold in both."""
     variant: type[Client] = request.param
     return variant

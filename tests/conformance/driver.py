@@ -1,4 +1,4 @@
-"""How a case reaches a server: the core in this process, or the same over real gRPC."""
+"""Connects a test case to a server: the core in this process, or the same core over real gRPC."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ Content = Mapping[str, Mapping[str, str]]
 
 
 def snapshot_of(revision: int, content: Content) -> ResourceSnapshot:
-    """Type → name → content. Bodies name their resource, because a SotW response does not."""
+    """Returns a snapshot of type → name → content. Bodies name their resource, because a SotW
+    response does not.
+    """
     return ResourceSnapshot(
         revision,
         {
@@ -45,7 +47,7 @@ def snapshot_of(revision: int, content: Content) -> ResourceSnapshot:
 
 
 def requested(stream: DeltaStream | SotwStream, request: Request) -> list[Push]:
-    """Gives the stream a request of its variant."""
+    """Passes a request of its variant to the stream."""
     if isinstance(stream, DeltaStream):
         assert isinstance(request, discovery_pb2.DeltaDiscoveryRequest)
         return stream.on_request(request)
@@ -54,7 +56,7 @@ def requested(stream: DeltaStream | SotwStream, request: Request) -> list[Push]:
 
 
 class Session(ABC):
-    """One stream."""
+    """A stream."""
 
     @abstractmethod
     async def send(self, request: Request) -> None: ...
@@ -64,7 +66,7 @@ class Session(ABC):
 
     @abstractmethod
     async def refusal(self, request: Request) -> str:
-        """The reason for which `request` ends the stream, as an invalid argument."""
+        """Returns the reason for which `request` ends the stream, as an invalid argument."""
 
     @abstractmethod
     async def close(self) -> None: ...
@@ -78,14 +80,14 @@ class Server(ABC):
 
     @abstractmethod
     async def publish(self, content: Content) -> None:
-        """Make `content` the desired one; done when every stream was told."""
+        """Publishes the content; returns when every stream has been informed."""
 
     @abstractmethod
     async def connect(self, mode: str) -> Session: ...
 
     @abstractmethod
     async def restart(self) -> None:
-        """A new process would know the content, and nothing about clients."""
+        """Restarts the server: the new process would have the content, but know no clients."""
 
     @abstractmethod
     async def close(self) -> None: ...

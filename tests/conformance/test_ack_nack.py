@@ -51,7 +51,9 @@ async def test_a_nack_of_one_type_holds_up_no_other(server: Server, variant: typ
 
 
 async def test_the_good_neighbours_of_a_refused_resource_come_with_its_correction(server: Server) -> None:
-    """ "NACK signifies unsuccessful configuration": which part of the response was not applied is not known."""
+    """ "NACK signifies unsuccessful configuration": the server does not know which part of the response was not
+    applied.
+    """
     await server.publish({ROUTE: {"good": "1", "bad": "1", "other": "1"}})
     client = await DeltaClient.connect(server)
     await client.subscribe(ROUTE, "good", "bad")
@@ -64,7 +66,9 @@ async def test_the_good_neighbours_of_a_refused_resource_come_with_its_correctio
 
 
 async def test_one_unanswered_push_and_later_changes_merge(server: Server, variant: type[Client]) -> None:
-    """ "This means that the management server only needs to respond to the latest ..."; ours never piles up."""
+    """ "This means that the management server only needs to respond to the latest ..."; our server never piles up
+    pushes.
+    """
     await server.publish({CLUSTER: {"a": "1", "b": "1"}})
     client = await variant.connect(server)
     await client.subscribe(CLUSTER)

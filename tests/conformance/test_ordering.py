@@ -11,7 +11,7 @@ AFTER: Content = {CLUSTER: {"y": "1"}, ENDPOINT: {"x": "1", "y": "1"}, LISTENER:
 
 
 async def running(server: Server, variant: type[Client]) -> Client:
-    """A client that runs BEFORE, as Envoy subscribes."""
+    """Returns a client that runs BEFORE, subscribed like Envoy."""
     await server.publish(BEFORE)
     client = await variant.connect(server)
     for type_url, names in ((CLUSTER, ()), (ENDPOINT, ("x", "y")), (LISTENER, ()), (ROUTE, ("r",))):
@@ -50,7 +50,7 @@ async def test_make_before_break(server: Server, variant: type[Client]) -> None:
 
 
 async def test_a_nack_is_an_answer_for_the_order_too(server: Server, variant: type[Client]) -> None:
-    """What is refused must not hold up what is good for ever."""
+    """A refused resource must not delay valid ones for ever."""
     client = await running(server, variant)
     await server.publish(AFTER)
     await client.nack(await client.receive(CLUSTER))
@@ -113,7 +113,7 @@ async def test_endpoints_for_a_cluster_that_changed_while_the_client_was_away(se
 
 
 async def test_endpoints_that_flap_hold_up_no_route(server: Server, variant: type[Client]) -> None:
-    """A route waits for what it may depend on, not for whatever came later."""
+    """A route waits for what it may depend on, not for later changes."""
     client = await running(server, variant)
     await server.publish({**BEFORE, ENDPOINT: {"x": "2"}})
     endpoints = await client.receive(ENDPOINT)

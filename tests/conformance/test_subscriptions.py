@@ -106,7 +106,9 @@ async def test_sotw_resends_a_newly_requested_resource(server: Server) -> None:
 
 
 async def test_a_name_that_does_not_exist_in_delta(server: Server) -> None:
-    """ "Knowing When a Requested Resource Does Not Exist": told at once, and the subscription stays."""
+    """ "Knowing When a Requested Resource Does Not Exist": the client is informed at once, and the subscription
+    stays.
+    """
     client = await DeltaClient.connect(server)
     await client.subscribe(ENDPOINT, "later")
     update = await client.accept(ENDPOINT)

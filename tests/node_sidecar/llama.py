@@ -1,4 +1,4 @@
-"""llama.cpp's real server with a tiny model; the fixture is imported by conftest.py, for all tests of the node."""
+"""llama.cpp's real server with a tiny model; conftest.py imports the fixture for all tests of the node."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODEL = "tiny"
 
 
 class Llama:
-    """One server process. Without sleep it answers for ever; `kill` is SIGKILL."""
+    """A server process. Unless `sleep_after` is set, it answers until `kill` sends SIGKILL."""
 
     def __init__(self, model: Path, *, sleep_after: int = -1) -> None:
         self._process = subprocess.Popen(
@@ -49,7 +49,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def llama(tiny_model: Path) -> Iterator[Llama]:
-    """Shared: do not kill it. Two slots with 256 tokens each."""
+    """A shared server that tests must not kill, with two slots of 256 tokens each."""
     server = Llama(tiny_model)
     yield server
     server.kill()

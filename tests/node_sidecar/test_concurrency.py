@@ -1,4 +1,4 @@
-"""How many requests run at once, by what the local servers can batch."""
+"""How many requests run at once, depending on what the local servers can batch."""
 
 from __future__ import annotations
 

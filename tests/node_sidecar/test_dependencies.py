@@ -1,4 +1,4 @@
-"""A node beside the oldest and the newest of what it depends on, and beside what an inference server brings."""
+"""A node with the oldest and the newest versions of its dependencies, and with those of an inference server."""
 
 from __future__ import annotations
 

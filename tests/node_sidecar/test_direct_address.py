@@ -1,4 +1,4 @@
-"""A direct node's name becomes an address before the gateway hears of it."""
+"""A direct node resolves its name to an address before it reports to the gateway."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOG = structlog.get_logger("test")
 
 
 class Names:
-    """What names mean, one answer after the other; the last one stays."""
+    """Resolves names to one answer after the other; the last one stays."""
 
     def __init__(self, *answers: Sequence[str] | OSError) -> None:
         self._answers = list(answers)
@@ -37,7 +37,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def followed(direct_address: DirectAddress, wanted: str) -> None:
-    """Until it is known under this address."""
+    """Waits until the node is known under this address."""
     seen = asyncio.Event()
     direct_address.changed = seen.set
     following = asyncio.create_task(direct_address.follow())

@@ -32,7 +32,7 @@ PREFERENCE = UpstreamPreference("http://127.0.0.1:1", kind="vllm")
 
 
 class _Tunnels:
-    """How many were asked for."""
+    """Counts the tunnels that were requested."""
 
     connected = 0
     count = 1
@@ -52,7 +52,7 @@ class _Tunnels:
 
 
 class _Reader:
-    """A machine whose readings the test gives."""
+    """A machine whose readings the test sets."""
 
     def __init__(self, *gpus: Gpu, use: OwnerUse | None = None) -> None:
         self.read = gpus
@@ -81,7 +81,7 @@ def _node(preferences: Preferences, reader: _Reader | None = None) -> tuple[Node
 
 
 async def test_it_is_closed_until_its_tunnels_are_open() -> None:
-    """A request sent earlier would fail, and be held against the node."""
+    """A request sent earlier would fail, and count against the node."""
     node, _, _, tunnels = _node(Preferences(maintenance=True))
     told = asyncio.Event()
     node.changed = told.set
@@ -159,12 +159,12 @@ async def test_models_that_cannot_be_offered_are_told() -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine is looked at all the time."""
+    """Makes the node look at the machine without pauses."""
     monkeypatch.setattr(nodes, "_TICK", 0.01)
 
 
 async def _until(node: Node, *, serves: Serves, reason: str) -> None:
-    """Until the node would report so."""
+    """Waits until the node would report this."""
     told = asyncio.Event()
     node.changed = told.set
     async with asyncio.timeout(20):
@@ -210,7 +210,7 @@ async def test_a_rule_about_a_gpu_that_cannot_be_read_closes_the_node_and_says_s
 
 @pytest.mark.usefixtures("quick")
 async def test_a_measurement_is_asked_for_and_refuses_nobody() -> None:
-    """The gateway sends no more requests; those that come all the same are served."""
+    """The gateway sends no more requests; those that arrive nevertheless are served."""
     serving = OwnerUse(cpu=1, gpu=100, separate=False, in_flight=1)
     reader = _Reader(use=replace(serving, gpu=0, in_flight=0))
     node, _, gate, _ = _node(Preferences(idle=IdleRule(cpu=20, gpu=10, after=0.05, recheck=0.1)), reader)

@@ -1,4 +1,4 @@
-"""The sidecar as a process: from `join` to the first answer, the owner's commands, and how it ends."""
+"""The sidecar as a process: from `join` to the first answer, the owner's commands, and its end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def state(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def _serving(gateway: Gateway, state: Path, llama: Llama, *options: str) -> AsyncIterator[NodeProcess]:
-    """A node that has joined and serves llama.cpp."""
+    """Runs a node that has joined and serves llama.cpp."""
     arguments = ("join", gateway.url, "--name", "lab", "--upstream", llama.url, *options)
     async with NodeProcess(state, *arguments, TRUNKLINE_JOIN_TOKEN=gateway.issuer.token()) as node:
         yield node

@@ -33,7 +33,7 @@ QUICK = Timing(connect=2.0, first_delay=0.01, max_delay=0.05, slow_delay=0.05)
 
 
 class Reporting:
-    """A reporter that runs; `state` is what it has to say."""
+    """A running reporter; `state` is the state that it reports."""
 
     def __init__(self, holder: Holder, timing: Timing, now: Callable[[], datetime]) -> None:
         self.state = STATE
@@ -183,7 +183,7 @@ async def test_an_expired_certificate_is_told_and_it_goes_on_trying(gateway: Gat
 
 
 async def test_after_a_sleep_the_stream_is_opened_anew(gateway: Gateway, tmp_path: Path) -> None:
-    """The clock on the wall jumps, while the monotonic one may have stood still."""
+    """The wall clock jumps, while the monotonic one may have stood still."""
     jump = timedelta(0)
     async with _reporting(gateway, tmp_path, now=lambda: utc_now() + jump):
         await gateway.report_with("facts")
@@ -194,7 +194,7 @@ async def test_after_a_sleep_the_stream_is_opened_anew(gateway: Gateway, tmp_pat
 
 @pytest.mark.slow
 async def test_a_gateway_that_never_answers_does_not_hold_it(gateway: Gateway, tmp_path: Path) -> None:
-    """Connections are accepted, and nothing follows: the next try finds the gateway that is back."""
+    """The gateway accepts connections but sends nothing; the next attempt reaches the gateway when it is back."""
     timing = replace(QUICK, connect=0.3)
     async with _reporting(gateway, tmp_path, timing):
         await gateway.report_with("facts")

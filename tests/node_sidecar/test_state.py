@@ -50,7 +50,7 @@ def test_no_offers_withdraw_all() -> None:
 @pytest.mark.slow
 @given(st.lists(STATES, min_size=1))
 def test_whoever_adds_up_the_reports_has_the_state(states: list[NodeState]) -> None:
-    """By the rules of registry.proto: what is absent is unchanged."""
+    """Adds up the reports by the rules of registry.proto: an absent field is unchanged."""
     reports, held = Reports(), wire.NodeReport()
     for number, state in enumerate(states, 1):
         report = wire.NodeReport.FromString(reports.next(state).SerializeToString())

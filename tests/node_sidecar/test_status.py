@@ -1,4 +1,4 @@
-"""What `trunkline-node status` shows, at the widths of terminals."""
+"""The output of `trunkline-node status`, at the widths of terminals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sidecar prints and logs for people."""
+"""The sidecar's output and logs for people."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ TUNNELS = 2 * WORKERS
 
 
 class Gateway:
-    """Envoy, a node behind it, and a client before it."""
+    """Envoy, a node behind it, and a client in front of it."""
 
     def __init__(self, envoy: EnvoyProcess, gate: Gate, tunnels: Tunnels, session: aiohttp.ClientSession) -> None:
         self.envoy = envoy
@@ -39,7 +39,9 @@ class Gateway:
         self._session = session
 
     def chat(self, model: str = "m", *, stream: bool = False, close: bool = False) -> _Request:
-        """A request, as a context manager. `close`: on a connection of its own, so maybe on another worker."""
+        """Returns a request as a context manager. With `close`, it has a connection of its own, and so maybe
+        another worker.
+        """
         body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "hello"}]}
         return self.post(json.dumps(body).encode(), {"connection": "close"} if close else {})
 
@@ -58,7 +60,7 @@ _Request = aiohttp.client._RequestContextManager
 
 
 async def until(condition: Callable[[], object], seconds: float = 20) -> float:
-    """Seconds until it was true."""
+    """Waits for the condition. Returns the seconds that this took."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     async with asyncio.timeout(seconds):
@@ -221,7 +223,7 @@ async def test_a_killed_envoy_has_its_tunnels_again(gateway: Gateway, provider: 
 
 @pytest.mark.slow
 async def test_a_frozen_envoy_is_given_up_and_found_again(gateway: Gateway, provider: ProviderProcess) -> None:
-    """One tunnel has a stream, the others are idle: all are given up within ten seconds."""
+    """One tunnel has a stream, the others are idle: the node gives up all of them within ten seconds."""
     async with gateway.chat("paced-100000-20", stream=True) as response:
         await response.content.readany()
         gateway.envoy.freeze()

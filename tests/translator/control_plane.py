@@ -18,7 +18,7 @@ Message = policy.Organisation | policy.Key | policy.Route
 
 
 class ControlPlane:
-    """Sends to every stream what `put` and `remove` changed; keeps every request in `requests`."""
+    """Sends the changes of `put` and `remove` to every stream; keeps every request in `requests`."""
 
     def __init__(self, address: str, *messages: Message) -> None:
         self._address = address

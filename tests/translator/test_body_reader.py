@@ -1,4 +1,4 @@
-"""Requests whose bodies are read in other processes are decided like any other, only later."""
+"""Requests whose bodies are read in other processes get the same decision, only later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Missing objects are refused for good only once the control plane has said that there are no more."""
+"""Missing objects are refused for good only once the control plane has announced that the policy is complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NODE = discovery.Node(id="t1", cluster="translator")
 
 
 def restored() -> PolicyStore:
-    """Returns what a translator has when it starts: the policy that was stored last."""
+    """Returns the policy of a translator at its start: the one that was stored last."""
     store = PolicyStore()
     store.restore(policies.default_store().contents())
     return store

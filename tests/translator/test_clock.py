@@ -1,4 +1,4 @@
-"""A wall clock that jumps: what follows it at once, and what it cannot free or block for long."""
+"""A wall clock that jumps: what follows the jump at once, and what it cannot free or block for long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a key may stand, and the error if there is none."""
+"""The places where a request may carry its key, and the error if it has none."""
 
 from __future__ import annotations
 

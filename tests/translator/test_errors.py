@@ -1,4 +1,4 @@
-"""What a refusal advises clients to do next."""
+"""The advice that refusals give to clients."""
 
 from __future__ import annotations
 

@@ -162,7 +162,9 @@ class TestPinnedTargets:
         assert dear.cost == 10 * cheap.cost
 
     def test_another_target_never_answers_in_its_place(self) -> None:
-        """No kept answer, no conversation's former target, and no wait for whichever is free first."""
+        """No cached answer is used, no former target of the conversation, and no queue for the first
+        free target.
+        """
         tried = self.edge()
         key = tried.store.key_by_id("key_ci")
         assert key is not None

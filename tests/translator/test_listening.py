@@ -1,4 +1,4 @@
-"""Where the listening socket comes from."""
+"""The origin of the listening socket."""
 
 from __future__ import annotations
 

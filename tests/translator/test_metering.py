@@ -1,4 +1,4 @@
-"""Requests that are metered: what is reserved, reported, journalled and refused."""
+"""Metered requests: how they are reserved, reported, journalled and refused."""
 
 from __future__ import annotations
 

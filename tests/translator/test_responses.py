@@ -1,4 +1,4 @@
-"""Which place created a response."""
+"""The target that created a response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the translator answers directly, and that refusals have OpenAI's format."""
+"""Requests that the translator answers directly; refusals have OpenAI's format."""
 
 from __future__ import annotations
 

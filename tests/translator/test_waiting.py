@@ -247,7 +247,7 @@ async def test_a_request_whose_answer_got_lost_waits_for_nobody() -> None:
 
 
 async def test_the_limit_of_each_end_user_makes_only_that_one_wait() -> None:
-    """In the order in which they came; one that leaves, or whose limit is lifted, holds up nobody."""
+    """They proceed in order of arrival. One that leaves, or whose limit is lifted, delays no other."""
     limited = policies.key()
     limited.limits.append(policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=1, each=policy.EACH_USER))
     one = Translator(policies.store(policies.organisation(), limited, route(places=3)))
@@ -273,7 +273,7 @@ async def test_the_limit_of_each_end_user_makes_only_that_one_wait() -> None:
 
 
 async def test_many_of_one_end_user_are_not_tried_one_by_one() -> None:
-    """When that one has no place, the others in the line are known to have none."""
+    """When one of them gets no place, the others in the line are known to get none."""
     limited = policies.key()
     limited.limits.append(policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=1, each=policy.EACH_USER))
     one = Translator(policies.store(policies.organisation(), limited, route(places=9, size=200)))

@@ -1,4 +1,4 @@
-"""Requests that wait while all machines of their route are busy: whose places they take, and when they go on."""
+"""Requests that wait while all machines of their route are busy: which places they take, and when they proceed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_it_waits_until_a_machine_is_free() -> None:
 
 
 async def test_without_machines_nobody_waits() -> None:
-    """Envoy answers that there is none."""
+    """Without machines, Envoy answers that there are none."""
     one = translator(route({}))
     one.ask(1, 2, 3)
     assert await one.settled() == {1: 200, 2: 200, 3: 200}
@@ -125,7 +125,7 @@ async def test_places_are_kept_over_a_restart() -> None:
 
 
 async def test_places_are_no_limit_that_is_reported() -> None:
-    """No operator has set them, and the control plane does not know them as limits."""
+    """No operator has set these places, and the control plane does not know them as limits."""
     one = translator(route({"": 1}))
     one.ask(1)
     await one.settled()

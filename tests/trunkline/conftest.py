@@ -1,4 +1,4 @@
-"""A control plane that answers, and the command pointed at it."""
+"""Fixtures: a control plane that answers, and the command connected to it."""
 
 from __future__ import annotations
 

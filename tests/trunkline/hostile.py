@@ -1,4 +1,4 @@
-"""Text that a terminal would obey, and what shows that it was neutralised."""
+"""Text that a terminal would obey, and a check that it was neutralised."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _NEVER = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def assert_harmless(text: str) -> None:
-    """`text` commands no terminal and hides nothing; it may have lines."""
+    """Asserts that `text` commands no terminal and hides nothing; it may have several lines."""
     found = {each for each in text if unicodedata.category(each) in _NEVER and each != "\n"}
     assert not found, sorted(map(ascii, found))
 
 
 def filled(kind: type, depth: int = 6) -> Any:
-    """A message with everything in it that its descriptor knows; every text is the field's name with HOSTILE."""
+    """Returns a message with every field of its descriptor set; every text is the field's name with HOSTILE."""
     made = kind()
     _fill(made, depth)
     return made

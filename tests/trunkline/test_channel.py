@@ -1,4 +1,4 @@
-"""Where TRUNKLINE_CONTROL leads, and whom it trusts there."""
+"""The connection that TRUNKLINE_CONTROL leads to, and the certificates that it trusts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each child of `trunkline up` inherits."""
+"""The environment that each child of `trunkline up` inherits."""
 
 from __future__ import annotations
 

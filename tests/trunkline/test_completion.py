@@ -1,4 +1,4 @@
-"""Completion: commands, flags and the names of objects, in the shells themselves where this machine has them."""
+"""Completion of commands, flags and names of objects, in the shells that this machine has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TRUNKLINE_CONTROL: what is understood, and what is said about the rest."""
+"""TRUNKLINE_CONTROL: the accepted forms, and the errors for all others."""
 
 from __future__ import annotations
 

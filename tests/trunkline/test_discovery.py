@@ -1,4 +1,4 @@
-"""Discovery against a local HTTP server that plays the providers."""
+"""Discovery against a local HTTP server in place of the providers."""
 
 from __future__ import annotations
 

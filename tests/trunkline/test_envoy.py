@@ -60,7 +60,7 @@ def test_envoy_is_told_what_it_may_take(tmp_path: Path) -> None:
 
 @pytest.mark.envoy
 def test_it_logs_little_while_its_control_plane_is_away(tmp_path: Path) -> None:
-    """Each failed try is a line. Fewer on a busy machine."""
+    """Each failed attempt logs a line. A busy machine makes fewer attempts."""
     layout = Layout(tmp_path / "data")
     layout.prepare()
     layout.bootstrap.write_text(envoy.bootstrap(layout, MEMORY, 1_000))

@@ -1,4 +1,4 @@
-"""The module is compiled once for exactly its sources, and what is missing is said."""
+"""The module is compiled once for exactly its sources, and the error names what is missing."""
 
 from __future__ import annotations
 

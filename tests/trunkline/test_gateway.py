@@ -1,4 +1,4 @@
-"""`trunkline up` around tiny children: its life, its end, and what it leaves behind."""
+"""`trunkline up` around tiny children: its life, its end, and the files that it leaves behind."""
 
 from __future__ import annotations
 

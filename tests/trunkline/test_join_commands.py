@@ -1,4 +1,4 @@
-"""What `nodes invite` prints is what the installer, the image and the sidecar understand."""
+"""The installer, the image and the sidecar understand the commands that `nodes invite` prints."""
 
 from __future__ import annotations
 

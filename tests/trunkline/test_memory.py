@@ -1,4 +1,4 @@
-"""What Envoy may take."""
+"""The memory that Envoy may take."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_without_one_it_is_half_of_the_machine() -> None:
 
 
 def available(root: Path, groups: str, files: dict[str, str]) -> int:
-    """In a process of these groups, with these files below /sys/fs/cgroup."""
+    """Returns the memory available to a process of these groups, with these files below /sys/fs/cgroup."""
     for name, content in {
         "proc/self/cgroup": groups,
         **{f"sys/fs/cgroup/{k}": v for k, v in files.items()},

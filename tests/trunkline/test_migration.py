@@ -1,4 +1,4 @@
-"""A start that takes long because of a migration says so, wherever somebody asks."""
+"""A start that takes long because of a migration is reported to everybody who asks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_each_step_is_a_line_where_no_terminal_is(tmp_path: Path) -> None:
 
 
 def test_a_verb_says_why_nobody_answers(tmp_path: Path) -> None:
-    """Beside the socket of the control plane, or in the data directory."""
+    """The file is next to the control plane's socket, or in the data directory."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "migration").write_text(json.dumps(STEP))
     (tmp_path / "credentials.json").write_text(json.dumps({"control": "127.0.0.1:9", "admin_token": "t"}))

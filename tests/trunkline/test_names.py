@@ -1,4 +1,4 @@
-"""Objects by name, and what is said about those that do not exist."""
+"""Objects by name, and the errors for those that do not exist."""
 
 from __future__ import annotations
 

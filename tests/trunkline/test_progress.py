@@ -1,4 +1,4 @@
-"""A bar for who looks, nothing for files and pipes, and every page either way."""
+"""A progress bar on terminals, nothing in files and pipes, and every page in both cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the services are started with."""
+"""The command lines of the services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in terminals of any width: whatever they hold, no line is wider."""
+"""Tables in terminals of any width: whatever they contain, no line is wider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command prints, whatever others wrote."""
+"""The command's output, whatever texts of others it contains."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_listings() -> None:
 
 
 def test_everything_is_printed_by_say() -> None:
-    """Else somebody's name reaches a terminal as it is."""
+    """Otherwise names chosen by others would reach a terminal unfiltered."""
     elsewhere = [
         file.relative_to(ROOT).as_posix()
         for file in sorted((ROOT / "trunkline").rglob("*.py"))

@@ -1,4 +1,4 @@
-"""The protocol without sockets: an h2 client's bytes in, events and bytes out."""
+"""The protocol without sockets: bytes of an h2 client as input, events and bytes as output."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Pair:
         assert self.turn() == [WindowOpened(0)], "the preface has the settings"
 
     def turn(self) -> list[Event]:
-        """Client to server."""
+        """Passes the client's bytes to the connection. Returns its events."""
         return self.raw(self.client.data_to_send())
 
     def raw(self, data: bytes) -> list[Event]:
         return self.server.receive(data, self.now)
 
     def back(self) -> list[h2.events.Event]:
-        """Server to client."""
+        """Passes the connection's bytes to the client. Returns the client's events."""
         return self.client.receive_data(self.server.output())
 
     def open(self, *, end: bool = True) -> int:
@@ -219,7 +219,7 @@ def test_the_same_frames_at_leisure_are_fine() -> None:
 
 
 def test_a_header_bomb_ends_the_connection() -> None:
-    """A megabyte of headers in a few bytes of HPACK: one long value, then references to it."""
+    """A few bytes of HPACK expand to a megabyte of headers: one long value, then references to it."""
     pair = Pair()
     pair.client.encoder.header_table_size = 4096
     bomb = pair.client.encoder.encode([*HEADERS, ("bomb", "x" * 3_900)]) + b"\xbe" * 300

@@ -1,4 +1,4 @@
-"""Sessions over real sockets: handlers of the test's own, an h2 client as the gateway."""
+"""Sessions over real sockets, with the test's own handlers and an h2 client as the gateway."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def connected(
     acknowledges: bool = True,
     reads: bool = True,
 ) -> AsyncIterator[tuple[Peer, Session]]:
-    """Without TLS, which the tunnels' tests have."""
+    """Connects without TLS, which the tunnels' tests cover."""
     sessions: asyncio.Queue[Session] = asyncio.Queue()
 
     def session() -> Session:
@@ -177,7 +177,7 @@ async def test_a_reader_that_takes_nothing_holds_its_own_stream_only() -> None:
 
 
 async def test_streams_share_a_short_connection_window() -> None:
-    """Nobody starves: with room for one piece at a time, all get about as much."""
+    """No stream starves: with room for one piece at a time, all get about as much."""
 
     async def handler(exchange: Exchange) -> None:
         exchange.send_head(200, [])

@@ -53,7 +53,7 @@ def test_the_first_price_that_fits_counts() -> None:
 
 
 def test_hours_without_quotes_mean_what_they_say() -> None:
-    """YAML 1.1 takes 22:00 for a number in base 60."""
+    """YAML 1.1 reads 22:00 as a number in base 60."""
     preferences = file.parse("schedule: {hours: [{from: 22:00, to: 06:00}]}", {})
     assert preferences.schedule is not None
     assert preferences.schedule.hours == (Hours(frozenset(range(7)), 1320, 360),)

@@ -17,21 +17,21 @@ SERVING = replace(TOTAL, gpu=100, in_flight=3)
 
 
 class Machine:
-    """A watch that is sampled every two seconds."""
+    """A watch with a sample every two seconds."""
 
     def __init__(self, rule: IdleRule = RULE) -> None:
         self.now = 0.0
         self.watch = IdleWatch(rule, 0.0)
 
     def sample(self, use: OwnerUse, seconds: float = 2.0) -> State:
-        """Samples `use` for so long; the last state."""
+        """Samples `use` for `seconds`. Returns the last state."""
         for _ in range(max(1, round(seconds / 2))):
             self.now += 2.0
             self.watch.sample(self.now, use)
         return self.watch.state
 
     def until(self, state: State, use: OwnerUse, within: float) -> float:
-        """Seconds until `state`, which must come `within` so many."""
+        """Returns the seconds until `state`, which must come within `within`."""
         began = self.now
         while self.sample(use) is not state:
             assert self.now - began <= within
@@ -92,7 +92,7 @@ def test_memory_counts_too() -> None:
 
 @pytest.mark.parametrize("in_flight", [0, 3])
 def test_with_separate_use_it_is_noticed_also_while_it_serves(in_flight: int) -> None:
-    """And it never asks for a measurement."""
+    """The node never asks for a measurement then."""
     machine = idle()
     serving = replace(QUIET, in_flight=in_flight)
     for _ in range(100):

@@ -44,7 +44,9 @@ def _berlin(*hours: Hours) -> Schedule:
 @given(st.sampled_from(ZONES), HOURS, MOMENTS)
 @example("Europe/Berlin", Hours(EVERY_DAY, 120, 180), CHANGES[0])
 def test_the_clock_on_the_wall_decides(zone: str, hours: Hours, moment: datetime) -> None:
-    """Against another definition: some start on the wall, whose length on the wall has not passed."""
+    """Compares the schedule with a second definition: some interval has begun on the wall clock, and its length
+    has not passed.
+    """
     wall = moment.astimezone(zoneinfo.ZoneInfo(zone)).replace(tzinfo=None)
     length = (hours.end - hours.start) % DAY_MINUTES or DAY_MINUTES
     expected = False

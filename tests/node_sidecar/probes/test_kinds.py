@@ -1,4 +1,4 @@
-"""Each kind against a server of its kind: what is learnt, and that nothing was asked that costs."""
+"""Each probe against a server of its kind: the facts that it learns, and that it requests nothing that costs."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ async def test_a_sleeping_llama_cpp_is_not_woken(session: aiohttp.ClientSession,
 
 
 async def test_a_loading_llama_cpp_is_unhealthy_until_it_is_there(session: aiohttp.ClientSession) -> None:
-    """What server.cpp answers to everything while it loads."""
+    """server.cpp answers every request like this while it loads."""
     loading = b'{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}'
     server = LocalServer(**dict.fromkeys(("/health", "/v1/models"), (503, "application/json", loading)))
     kind, seen = await _probe(session, server)
@@ -180,7 +180,7 @@ async def test_a_loading_llama_cpp_is_unhealthy_until_it_is_there(session: aioht
 
 
 async def test_a_llama_cpp_router_is_asked_for_its_list_alone(session: aiohttp.ClientSession) -> None:
-    """Its other endpoints take a model, and load it."""
+    """The router's other endpoints take a model, and load it."""
     states = {"here": "loaded", "coming": "loading", "there": "unloaded"}
     data = [
         {"id": name, "object": "model", "owned_by": "llamacpp", "status": {"value": value}}

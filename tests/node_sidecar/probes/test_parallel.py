@@ -1,4 +1,4 @@
-"""How many requests local servers say that they can batch, each in the shape that its kind publishes."""
+"""How many requests local servers say that they can batch, each in the format of its kind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def llama_cpp(**props: Any) -> LocalServer:
-    """llama.cpp's server: /props as its README has it."""
+    """Returns llama.cpp's server, with /props as in its README."""
     settings = {"default_generation_settings": {"n_ctx": 4096}, "modalities": {"vision": False}}
     return LocalServer(
         **{

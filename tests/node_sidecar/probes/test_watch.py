@@ -16,7 +16,7 @@ LLAMA3 = {"capabilities": ["completion"], "context": 8192}
 
 
 class Watched:
-    """A watch that runs, and a way to wait for what it finds."""
+    """A running watch, and a way to wait for its findings."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch

@@ -9,7 +9,7 @@ from node_sidecar.serving.refusal import Refusal
 
 
 class Request:
-    """Enters a gate as soon as it may, stays until `leave`."""
+    """Enters a gate as soon as it may, and stays until `leave`."""
 
     def __init__(self, gate: Gate, *, own: bool = False) -> None:
         self._go = asyncio.Event()
@@ -34,7 +34,7 @@ class Request:
 
 
 async def turn() -> None:
-    """Lets every task do what it can."""
+    """Lets every task run until it waits."""
     for _ in range(10):
         await asyncio.sleep(0)
 

@@ -11,7 +11,7 @@ from node_sidecar.serving.refusal import Refusal
 
 
 class Request:
-    """Enters a gate as soon as it may, stays until `leave`."""
+    """Enters a gate as soon as it may, and stays until `leave`."""
 
     def __init__(self, gate: Gate, model: str, *, own: bool = False) -> None:
         self._go = asyncio.Event()

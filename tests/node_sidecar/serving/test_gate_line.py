@@ -1,4 +1,4 @@
-"""Whose turn it is where the owner does not want to go first."""
+"""The order of requests if the owner's do not go first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from node_sidecar.serving.refusal import Refusal
 
 
 async def _queue(gate: Gate, *names: str) -> list[str]:
-    """Lets requests named `own…` and others wait behind one that runs; returns the order in which they went."""
+    """Lets requests named `own…` and others wait behind a running one. Returns the order in which they ran."""
     order: list[str] = []
 
     async def request(name: str) -> None:

@@ -11,7 +11,7 @@ JSON = b"application/json"
 
 
 def form(*parts: tuple[str, str], boundary: str = "b0", quoted: bool = True) -> tuple[bytes, bytes]:
-    """Body and content type."""
+    """Returns body and content type of a form."""
     mark = '"' if quoted else ""
     lines = [
         f"--{boundary}\r\nContent-Disposition: form-data; name={mark}{name}{mark}\r\n\r\n{value}\r\n"

@@ -1,4 +1,4 @@
-"""A node answers the gateway: TLS, HTTP/2, the fake local server."""
+"""A node answers the gateway over TLS and HTTP/2, with a fake local server."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ async def test_other_paths_are_refused_without_a_look_at_the_local_server(
 
 
 async def test_a_stream_passes_event_by_event(tmp_path: Path, provider: ProviderProcess) -> None:
-    """Each event is with the client before the local server sends the next one."""
+    """Each event reaches the client before the local server sends the next one."""
     async with serving(tmp_path, provider) as node:
         stream_id = node.peer.chat("paced-6-150", stream=True)
         answer = node.peer.answers[stream_id]
@@ -184,7 +184,9 @@ async def test_a_lost_tunnel_cancels_what_ran_on_it(tmp_path: Path, provider: Pr
 
 
 async def test_a_slow_reader_stops_the_local_server(tmp_path: Path, provider: ProviderProcess) -> None:
-    """Of 400 MB, what flows into a window of 64 KiB, sockets and bounded buffers; all of it when it reads on."""
+    """Of 400 MB, only a window of 64 KiB, sockets and bounded buffers fill up; the rest follows when the client
+    reads on.
+    """
     await provider.abehave("ok", events=400, event_bytes=1_000_000)
     async with serving(tmp_path, provider, window=65_535, acknowledges=False) as node:
         tracemalloc.start()

@@ -25,7 +25,9 @@ Json = dict[str, Any]
 
 
 class EnvoyProcess:
-    """Its ports stay the same from one `start` to the next. A client's `x-trunkline-node` chooses the node."""
+    """An Envoy whose ports stay the same from one `start` to the next. A client's `x-trunkline-node` chooses the
+    node.
+    """
 
     def __init__(self, directory: Path, authority: Authority) -> None:
         self._directory = directory
@@ -44,7 +46,7 @@ class EnvoyProcess:
         return self._process.pid
 
     async def start(self) -> None:
-        """Returns when it listens."""
+        """Starts Envoy. Returns when it listens."""
         address = self._directory / "admin-address"
         address.unlink(missing_ok=True)
         command = [str(BINARY), "-c", str(self._file), "--concurrency", str(WORKERS), "--disable-hot-restart"]
@@ -60,24 +62,24 @@ class EnvoyProcess:
                 await asyncio.sleep(0.02)
 
     def kill(self) -> None:
-        """kill -9, and reap."""
+        """Kills Envoy with SIGKILL, and reaps it."""
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGKILL)
             process.wait()
 
     def freeze(self) -> None:
-        """SIGSTOP: the kernel goes on, nothing is answered."""
+        """Stops Envoy with SIGSTOP: the kernel keeps its connections, but nothing is answered."""
         assert self._process is not None, "not started"
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT."""
+        """Continues Envoy with SIGCONT."""
         assert self._process is not None, "not started"
         self._process.send_signal(signal.SIGCONT)
 
     def stats(self, pattern: str) -> dict[str, int]:
-        """Counters and gauges whose name contains `pattern`."""
+        """Returns the counters and gauges whose name contains `pattern`."""
         lines = self._admin(f"/stats?filter={pattern}").splitlines()
         return {name: int(value) for name, _, value in (line.partition(": ") for line in lines) if value.isdigit()}
 
@@ -93,7 +95,7 @@ class EnvoyProcess:
         self.kill()
 
     def _ready(self) -> bool:
-        """Whether Envoy serves. It writes its admin address before it listens there."""
+        """Returns whether Envoy serves. It writes its admin address before it listens there."""
         try:
             return self._admin("/ready").strip() == "LIVE"
         except ConnectionRefusedError:

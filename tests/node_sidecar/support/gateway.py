@@ -1,4 +1,4 @@
-"""The gateway's tunnel listener, as Envoy plays it: TLS, the upgrade, pings while idle, then HTTP/2."""
+"""The gateway's tunnel listener, like Envoy's: TLS, the upgrade, pings while idle, then HTTP/2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PING = b"RPING"
 
 
 class Tunnel:
-    """One tunnel that a node has opened."""
+    """A tunnel that a node has opened."""
 
     def __init__(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.request = request
@@ -20,12 +20,12 @@ class Tunnel:
         self.writer = writer
 
     async def ping(self) -> bytes:
-        """Sends one, returns the echo."""
+        """Sends a ping. Returns the echo."""
         self.writer.write(PING)
         return await self.reader.readexactly(len(PING))
 
     async def use(self, *, window: int = 1 << 20, acknowledges: bool = True, reads: bool = True) -> Peer:
-        """The first request is about to come: HTTP/2 from here on."""
+        """Switches to HTTP/2, because the first request is about to come."""
         peer = Peer(self.reader, self.writer, window=window, acknowledges=acknowledges)
         await peer.start(reads=reads)
         return peer
@@ -35,7 +35,7 @@ class Tunnel:
 
 
 class Gateway:
-    """Listens on a loopback port, which survives `stop` and `start`. `status` is its answer to upgrades."""
+    """Listens on a loopback port, which survives `stop` and `start`. `status` is the answer to upgrades."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -51,7 +51,7 @@ class Gateway:
         return "127.0.0.1", self.port
 
     async def tunnel(self) -> Tunnel:
-        """The next one that a node opens."""
+        """Returns the next tunnel that a node opens."""
         return await self._tunnels.get()
 
     async def start(self) -> None:
@@ -59,7 +59,7 @@ class Gateway:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
-        """As if the process were killed."""
+        """Stops as if the process were killed."""
         if self._server is not None:
             self._server.close()
             self._server = None

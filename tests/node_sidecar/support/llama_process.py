@@ -1,5 +1,5 @@
-"""llama.cpp's own HTTP server with a model, in its own process:
-`python llama_process.py MODEL SLEEP_SECONDS [CONTEXT SLOTS]`, where all slots together have CONTEXT tokens.
+"""llama.cpp's own HTTP server with a model, in its own process: `python llama_process.py MODEL SLEEP_SECONDS
+[CONTEXT SLOTS]`, where all slots together have CONTEXT tokens.
 
 Prints its address on one line, and ends with its standard input.
 """

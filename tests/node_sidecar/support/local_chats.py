@@ -1,4 +1,4 @@
-"""Chat completions in the shapes that vLLM and Ollama publish, for the stand-ins of local_servers."""
+"""Chat completions in the formats that vLLM and Ollama publish, for the stand-ins in local_servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Body = Mapping[str, Any]
 
 
 def vllm_chat(body: Body) -> Any:
-    """vLLM 0.10: protocol.py's ChatCompletionResponse and ChatCompletionStreamResponse."""
+    """Answers like vLLM 0.10: protocol.py's ChatCompletionResponse and ChatCompletionStreamResponse."""
     return _chat(
         body,
         {"id": "chatcmpl-3f0c", "created": 1, "model": body["model"]},
@@ -29,7 +29,7 @@ def vllm_chat(body: Body) -> Any:
 
 
 def ollama_chat(body: Body) -> Any:
-    """Ollama 0.12: openai.go's ChatCompletion and ChatCompletionChunk."""
+    """Answers like Ollama 0.12: openai.go's ChatCompletion and ChatCompletionChunk."""
     base = {"id": "chatcmpl-271", "created": 1, "model": body["model"], "system_fingerprint": "fp_ollama"}
     return _chat(body, base, usage={}, choice={}, whole={}, message={})
 

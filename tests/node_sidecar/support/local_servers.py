@@ -1,6 +1,6 @@
-"""Local inference servers that follow the published endpoints of their kinds, as far as a probe may ask.
+"""Local inference servers with the published endpoints of their kinds, as far as a probe may request them.
 
-Whatever else is asked is answered 404 and recorded: `asked` shows that nothing generated a token.
+All other requests are answered with 404 and recorded: `asked` shows that nothing generated a token.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from aiohttp import web
 
 
 class LocalServer:
-    """`answers` by path; a value may be an object (JSON, 200), text (200), or (status, content type, body)."""
+    """A server with `answers` by path; a value may be an object (JSON, 200), text (200), or (status, content type,
+    body).
+    """
 
     def __init__(self, **answers: Any) -> None:
         self.answers: dict[str, Any] = answers
@@ -26,7 +28,7 @@ class LocalServer:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """On the same port as before, if there was one."""
+        """Starts on the same port as before, if there was one."""
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
@@ -65,7 +67,9 @@ class LocalServer:
 def vllm(
     *models: str, running: int = 0, waiting: int = 0, cache: float = 0.0, sequences: int | None = None
 ) -> LocalServer:
-    """vLLM 0.10: api_server.py's /health, /v1/models, /metrics; with `sequences` in its development mode."""
+    """Returns vLLM 0.10: api_server.py's /health, /v1/models, /metrics; with `sequences` in its
+    development mode.
+    """
     label = f'{{engine="0",model_name="{models[0]}"}}'
     card = {"object": "model", "created": 1, "owned_by": "vllm", "parent": None, "permission": []}
     development = {"/server_info": {"vllm_config": {"scheduler_config": {"max_num_seqs": sequences}}}}
@@ -91,7 +95,9 @@ def vllm(
 
 
 def ollama(**models: dict[str, Any]) -> LocalServer:
-    """Ollama 0.12: docs/api.md. `models` maps names to `capabilities`, `context` and, if loaded, `loaded`."""
+    """Returns Ollama 0.12: docs/api.md. `models` maps names to `capabilities`, `context` and, if
+    loaded, `loaded`.
+    """
     named = {name.replace("__", ":"): told for name, told in models.items()}
 
     def show(body: Any) -> Any:
@@ -132,7 +138,7 @@ def ollama(**models: dict[str, Any]) -> LocalServer:
 
 
 def sglang(model: str, *, metrics: bool = True, rooms: tuple[int, ...] = (128,)) -> LocalServer:
-    """SGLang 0.5: http_server.py. `/health` would generate a token. `rooms`: of its ranks."""
+    """Returns SGLang 0.5: http_server.py. `/health` would generate a token. `rooms` are those of its ranks."""
     page = (
         f'sglang:num_running_reqs{{model_name="{model}"}} 3.0\n'
         f'sglang:num_queue_reqs{{model_name="{model}"}} 1.0\n'
@@ -176,7 +182,7 @@ def sglang(model: str, *, metrics: bool = True, rooms: tuple[int, ...] = (128,))
 
 
 def tgi(model: str) -> LocalServer:
-    """Text Generation Inference 3: server.rs. `/health` may generate a token."""
+    """Returns Text Generation Inference 3: server.rs. `/health` may generate a token."""
     return LocalServer(
         **{
             "/info": {
@@ -203,7 +209,7 @@ def tgi(model: str) -> LocalServer:
 
 
 def lm_studio() -> LocalServer:
-    """LM Studio 0.3: docs/api/rest-api."""
+    """Returns LM Studio 0.3: docs/api/rest-api."""
     shared = {"object": "model", "publisher": "lmstudio-community", "quantization": "4bit"}
     return LocalServer(
         **{
@@ -249,7 +255,7 @@ def lm_studio() -> LocalServer:
 
 
 def plain(*models: str) -> LocalServer:
-    """Some other server that speaks OpenAI's dialect."""
+    """Returns some other server that speaks OpenAI's dialect."""
     return LocalServer(
         **{"/v1/models": {"object": "list", "data": [{"id": m, "object": "model"} for m in models]}}
     )

@@ -1,4 +1,4 @@
-"""A node's serving half, put together as its app does it, against a fake local server."""
+"""A node's serving half, assembled like in its app, in front of a fake local server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HASTY: Limits = replace(DEFAULT, ping_after=0.1, dead_after=0.5)
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Used through `peer`, the gateway's end of its only tunnel."""
+    """A node that tests use through `peer`, the gateway's end of its only tunnel."""
 
     peer: Peer
     tunnels: Tunnels
@@ -45,7 +45,7 @@ async def serving(
     limits: Limits = DEFAULT,
     max_body: int = MAX_BODY,
 ) -> AsyncIterator[Node]:
-    """A node with one tunnel in use. The peer's behaviour is as in `Tunnel.use`."""
+    """Runs a node with one tunnel in use. The peer's behaviour is as in `Tunnel.use`."""
     authority = Authority(directory)
     context = authority.client(NODE)
     models = Models(Local(provider.base_url))
@@ -69,7 +69,7 @@ async def serving(
 
 
 async def settled(provider: ProviderProcess) -> int:
-    """The number of events the local server has sent, once it sends no more."""
+    """Returns the number of events that the local server has sent, once it sends no more."""
     before = -1
     async with asyncio.timeout(20):
         while (now := (await provider.acounters())["events"]) != before:

@@ -20,7 +20,7 @@ _INITIAL_WINDOW = 65_535
 
 @dataclass(slots=True)
 class Answer:
-    """What came back on one stream."""
+    """An answer on one stream."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -38,12 +38,12 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """Of OpenAI's error object."""
+        """The code in OpenAI's error object."""
         return str(self.json()["error"]["code"])
 
 
 class Peer:
-    """Use `start` first. `acknowledges`: whether what arrives is given back to the windows."""
+    """A peer; call `start` first. `acknowledges` says whether received bytes are returned to the windows."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Peer:
         self.closed = False
 
     async def start(self, *, reads: bool = True) -> None:
-        """Sends the preface. If it `reads`, returns when the node's settings are there."""
+        """Sends the preface. With `reads`, returns when the node's settings have arrived."""
         self.h2.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = self._window
         self.h2.local_settings.acknowledge()
         self.h2.initiate_connection()
@@ -101,7 +101,7 @@ class Peer:
         headers: tuple[tuple[str, str], ...] = (),
         ends: bool = True,
     ) -> int:
-        """Opens a stream; a body within the windows. `ends=False`: more of the body follows."""
+        """Opens a stream with a body that fits into the windows. With `ends=False`, more of the body follows."""
         stream_id = self.h2.get_next_available_stream_id()
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         names = {":method": method, ":scheme": "https", ":authority": "node", ":path": path}
@@ -118,12 +118,12 @@ class Peer:
         return stream_id
 
     def chat(self, model: str = "gpt-4.1", *, headers: tuple[tuple[str, str], ...] = (), **more: object) -> int:
-        """A chat request; streaming with `stream=True`."""
+        """Sends a chat request; a streaming one with `stream=True`."""
         body = {"model": model, "messages": [{"role": "user", "content": "hello"}], **more}
         return self.request(body=body, headers=(("content-type", "application/json"), *headers))
 
     def reset(self, stream_id: int) -> None:
-        """The client has left."""
+        """Resets the stream, as when the client has left."""
         self.h2.reset_stream(stream_id, ErrorCodes.CANCEL)
         self.flush()
 
@@ -132,13 +132,13 @@ class Peer:
         self.flush()
 
     async def answer(self, stream_id: int) -> Answer:
-        """Once it is over."""
+        """Returns the answer once it is complete."""
         answer = self.answers[stream_id]
         await self.until(lambda: answer.over or self.closed)
         return answer
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Waits for what arrives to make it true."""
+        """Waits until incoming data makes `condition` true."""
         async with self._moved:
             await self._moved.wait_for(condition)
 

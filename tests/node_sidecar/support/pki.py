@@ -1,4 +1,4 @@
-"""A gateway's CA and the certificates it gives, as docs/nodes.md states them."""
+"""A gateway's CA and the certificates that it issues, as docs/nodes.md describes them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Authority:
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key files for a DNS name."""
+        """Returns certificate and key files for a DNS name."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(x509.Name([]), key.public_key())
@@ -52,7 +52,7 @@ class Authority:
         return files
 
     def client(self, name: str | None) -> ssl.SSLContext:
-        """For a client with a new certificate for `name`, or none."""
+        """Returns a context for a client with a new certificate for `name`, or without one."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(self.file)
         if name is not None:
@@ -60,7 +60,7 @@ class Authority:
         return context
 
     def server(self, name: str = GATEWAY_NAME) -> ssl.SSLContext:
-        """For a server with a new certificate for `name`, which takes clients of this CA."""
+        """Returns a context for a server with a new certificate for `name`, which accepts clients of this CA."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_verify_locations(self.file)
         context.load_cert_chain(*self.issue(name))

@@ -10,9 +10,9 @@ from types import TracebackType
 
 
 class NodeProcess:
-    """One command; `state_dir` is given by the environment. Use it with `async with`: it is killed at the end.
+    """A running command, whose environment sets `state_dir`. Use it with `async with`, which kills it at the end.
 
-    `python` runs it, which is ours unless another one is given.
+    `python` is the interpreter; by default that of the tests.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class NodeProcess:
         return self._process
 
     async def line_with(self, text: str) -> str:
-        """The next line of its output that holds `text`."""
+        """Returns the next line of its output that contains `text`."""
         assert self.process.stdout is not None
         seen = ""
         async with asyncio.timeout(30):
@@ -62,7 +62,7 @@ class NodeProcess:
         raise AssertionError(f"no {text!r} in the output:\n{seen}")
 
     async def end(self) -> tuple[int, str]:
-        """Its exit code and the rest of its output."""
+        """Returns its exit code and the rest of its output."""
         async with asyncio.timeout(30):
             output, _ = await self.process.communicate()
         code = self.process.returncode
@@ -73,5 +73,5 @@ class NodeProcess:
 async def run(
     state_dir: Path, *arguments: str, python: str | Path = sys.executable, **environment: str
 ) -> tuple[int, str]:
-    """A command that ends by itself: exit code and output."""
+    """Runs a command that ends by itself. Returns its exit code and output."""
     return await (await NodeProcess(state_dir, *arguments, python=python, **environment).start()).end()

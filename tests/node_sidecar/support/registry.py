@@ -1,6 +1,6 @@
-"""A gateway as a node meets it: the tunnel listener's TLS port, with a small NodeRegistry over real gRPC.
+"""A gateway as a node sees it: the tunnel listener's TLS port, with a small NodeRegistry over real gRPC.
 
-Envoy's part is played by passing on decrypted bytes: HTTP/2 goes to gRPC, HTTP/1.1 is `/ca.pem` or a tunnel.
+In place of Envoy, it passes on decrypted bytes: HTTP/2 goes to gRPC, HTTP/1.1 is `/ca.pem` or a tunnel.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Context = grpc.aio.ServicerContext[object, object]
 
 
 class Issuer(Authority):
-    """Signs requests, as the control plane does."""
+    """Signs requests like the control plane."""
 
     def sign(self, csr_pem: bytes, name: str, lifetime: float) -> bytes:
-        """A chain for `name`, valid from now for `lifetime` seconds."""
+        """Returns a chain for `name`, valid from now for `lifetime` seconds."""
         request = x509.load_pem_x509_csr(csr_pem)
         now = datetime.datetime.now(datetime.UTC)
         certificate = (
@@ -52,7 +52,7 @@ class Issuer(Authority):
 
 
 class Gateway(registry_pb2_grpc.NodeRegistryServicer):
-    """`port` survives `stop` and `start`. What it should refuse is set in `refusals`, by method."""
+    """A gateway whose `port` survives `stop` and `start`. `refusals` has the calls to refuse, by method."""
 
     def __init__(self, directory: Path) -> None:
         self.issuer = Issuer(directory)
@@ -95,7 +95,7 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
         self.port = self._front.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """As if killed."""
+        """Stops as if killed."""
         if self._front is not None:
             self._front.close()
         for writer in tuple(self._writers):
@@ -112,12 +112,12 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
         await self.stop()
 
     async def report(self) -> wire.NodeReport:
-        """The next one, of whichever node."""
+        """Returns the next report of any node."""
         async with asyncio.timeout(30):
             return (await self.reports.get())[1]
 
     async def report_with(self, part: str) -> wire.NodeReport:
-        """The next one that has `facts`, `load`, `offers` or `availability`."""
+        """Returns the next report that has `facts`, `load`, `offers` or `availability`."""
         while True:
             report = await self.report()
             found = {
@@ -130,7 +130,7 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
                 return report
 
     def instruct(self, instruction: wire.NodeInstruction) -> None:
-        """Tells every open stream."""
+        """Sends the instruction on every open stream."""
         self.instruction = instruction
         for event in self._instructing:
             event.set()
@@ -191,7 +191,7 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
             await context.abort(*self.refusals[method])
 
     def _name(self, context: Context) -> str:
-        """Of the caller's certificate: what Envoy would put into `x-forwarded-client-cert`."""
+        """Returns the name in the caller's certificate, which Envoy would put into `x-forwarded-client-cert`."""
         return self._names[int(context.peer().rpartition(":")[2])]
 
     # The listener.
@@ -209,7 +209,7 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
         self._writers.discard(writer)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str) -> bool:
-        """HTTP/1.1; whether the connection became a tunnel."""
+        """Answers one HTTP/1.1 request. Returns whether the connection became a tunnel."""
         request = await reader.readuntil(b"\r\n\r\n")
         if request.startswith(b"GET /ca.pem "):
             head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(self.served_ca)}\r\nconnection: close\r\n\r\n"

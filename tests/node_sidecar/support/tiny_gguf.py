@@ -1,4 +1,6 @@
-"""A llama model of a few hundred kilobytes with random weights: real to llama.cpp, nonsense to read."""
+"""A llama model of a few hundred kilobytes with random weights: valid for llama.cpp, but its answers
+are nonsense.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ _CHAT = (
 
 
 def write(path: Path, *, context: int = CONTEXT, embed: int = 32, feed: int = 64, layers: int = 2) -> None:
-    """Seeded: the same file every time."""
+    """Writes the model, seeded, so that the file is always the same."""
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name("tiny")
     writer.add_context_length(context)
@@ -51,7 +53,9 @@ def write(path: Path, *, context: int = CONTEXT, embed: int = 32, feed: int = 64
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter) -> int:
-    """SentencePiece with a token for each byte, so that every text can be said. Returns the vocabulary's size."""
+    """Adds a SentencePiece tokenizer with a token for each byte, which can encode every text. Returns the
+    vocabulary's size.
+    """
     special = [
         ("<unk>", gguf.TokenType.UNKNOWN),
         ("<s>", gguf.TokenType.CONTROL),

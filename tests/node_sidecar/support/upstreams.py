@@ -17,7 +17,7 @@ class Local:
 
 @dataclass(slots=True)
 class Models:
-    """Every model is on `everything`, unless it is in `by_name` (None: nowhere) or `being_loaded`."""
+    """Maps models to servers: `everything`, unless a model is in `by_name` (None: nowhere) or `being_loaded`."""
 
     everything: Local | None = None
     by_name: dict[str, Local | None] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Tunnels against a gateway played with TLS sockets and h2."""
+"""Tunnels against a gateway simulated with TLS sockets and h2."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ NotSupported = type("NVMLError_NotSupported", (Exception,), {})
 
 
 class Nvml(ModuleType):
-    """The part of nvidia-ml-py that is used, with one device; its answers can be replaced by errors to raise."""
+    """The used part of nvidia-ml-py, with one device; its answers can be replaced by errors to raise."""
 
     def __init__(self) -> None:
         super().__init__("pynvml")

@@ -60,7 +60,7 @@ def test_a_servers_processes_are_its_ports_holder_and_all_below_it() -> None:
 
 
 def test_a_server_whose_port_nobody_holds_is_found_by_its_kinds_program(tmp_path: Path) -> None:
-    """As in a container, whose port a proxy holds."""
+    """In a container, a proxy holds the server's port."""
     program = tmp_path / "vllm"
     program.write_text(SERVER)
     with running(sys.executable, str(program)) as server:

@@ -1,4 +1,4 @@
-"""What is reserved for a request before it is served."""
+"""The amounts reserved for a request before it is served."""
 
 from __future__ import annotations
 
@@ -390,7 +390,9 @@ def test_whether_the_prompt_has_more_than_the_requests_bytes(
     "more", [{}, {"content": None}, {"content": [{"type": "image_url", "image_url": "http://x/y"}]}, [], "text", 1]
 )
 def test_one_message_that_is_not_text_has_all_looked_at(more: Any) -> None:
-    """Messages that are all text are recognised together."""
+    """A message that is not all text makes all messages be read one by one; messages of text are recognised
+    together.
+    """
     text = {"role": "user", "content": "hello"}
     media = isinstance(more, dict) and isinstance(more.get("content"), list)
     for messages in ([more, text], [text, more], [more]):

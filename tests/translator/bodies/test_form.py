@@ -1,4 +1,4 @@
-"""Where the model stands in a form, and which forms are refused."""
+"""The position of the model in a form, and the forms that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Offsets in a JSON body: replacing what they point at must change what was meant, and nothing else."""
+"""Offsets in a JSON body: replacing the bytes at an offset must change the intended value and nothing else."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_client_that_asks_for_usage_itself_needs_no_edit() -> None:
 
 
 def test_a_client_that_declines_usage_has_the_target_asked_all_the_same() -> None:
-    """Otherwise it would be billed by an estimate, and could choose that when it is cheaper."""
+    """Otherwise the request would be billed by an estimate, and clients could choose that when it is cheaper."""
     assert asked_for_usage(options(b"false")) == json.loads(options(b"true"))
 
 
@@ -319,7 +319,7 @@ def test_more_values_than_any_request_has_are_refused_and_text_with_commas_is_no
 
 @pytest.mark.parametrize("end", [b"", b"\\", b"\\\n"])
 def test_to_count_the_values_takes_no_longer_than_it_must(end: bytes) -> None:
-    """If every quote were examined again, this would take hours."""
+    """Examining every quote again would take hours."""
     with pytest.raises(Refusal) as caught:
         parse(b"[," * 1_000_001 + b'"' + b'\\"' * 1_000_000 + end)
     assert caught.value.code in {"body_too_complex", "invalid_json"}

@@ -1,4 +1,4 @@
-"""Help for providers' prompt caches: what a target gets, and that it means the same."""
+"""Support for providers' prompt caches: the body that a target gets, and that its meaning is unchanged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ask(held: PolicyStore, body: bytes, path: str = CHAT) -> Allowed:
 
 
 def sent(allowed: Allowed, body: bytes, model: str = "m") -> bytes:
-    """Returns what a target gets that supports everything, as Envoy's module would make it."""
+    """Returns the body that a target which supports everything gets, as Envoy's module would make it."""
     if allowed.replaced is not None:
         size, text = allowed.replaced
         body = text + body[size:]

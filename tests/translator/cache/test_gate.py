@@ -1,4 +1,4 @@
-"""What happens to requests of a route that caches, one after the other and at once."""
+"""Requests of a route that caches, one after the other and at once."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Full(Edge):
 
 
 async def test_a_kept_answer_needs_no_place() -> None:
-    """Not even if others wait for one."""
+    """A cached answer is sent even while others wait for a place."""
     edge = Full()
     edge.pass_on(await edge.ask("kept", request_id="a"))
     edge.end("a")

@@ -133,7 +133,7 @@ async def test_what_is_decided_later_holds_up_nobody() -> None:
 
 
 async def test_what_nobody_waits_for_any_more_is_not_decided() -> None:
-    """Its reservation would be of no use, and would stay until it expires."""
+    """The reservation would be useless, and would remain until it expires."""
     decider = Decider()
     session = session_of(decider)
     session.receive(check(1, NO_HEADERS, b"later 1")[0] + check(2, NO_HEADERS, b"later 2")[0])

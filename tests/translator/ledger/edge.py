@@ -65,7 +65,7 @@ def reserve(limiter: Limiter, request_id: str, at: float | None = None) -> Reser
 
 
 def used(limiter: Limiter) -> list[int]:
-    """Returns what is taken of each of LIMITS."""
+    """Returns the amount taken of each of LIMITS."""
     counters = limiter._counters
     return [counters[limit.id].total if limit.id in counters else 0 for limit in LIMITS]
 

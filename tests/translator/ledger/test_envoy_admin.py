@@ -1,4 +1,4 @@
-"""When the Envoy at the admin socket started, which separates its predecessor's requests from its own."""
+"""The start time of the Envoy at the admin socket, which separates its predecessor's requests from its own."""
 
 from __future__ import annotations
 

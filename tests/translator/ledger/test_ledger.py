@@ -1,5 +1,5 @@
-"""One ledger in this process: what expires, what is shipped, and what is kept while no control plane accepts
-it.
+"""One ledger in this process: expiry, shipping, and the records that are kept while no control plane
+accepts them.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ async def test_a_hundred_embeddings_cost_more_than_nothing(
 
 
 async def test_a_price_that_came_just_before_a_kill_is_known_to_the_next_process(tmp_path: Path) -> None:
-    """Neither the policy nor the limits are stored at every change, but every admitted request has its price."""
+    """The policy and the limits are not stored at every change, but every admitted request has its price."""
     (tmp_path / "ledger").mkdir()
     routed = policy.Target(id="a/m", prices=[policy.Price(input=1_000_000, version=1)])
     book = PriceBook()
@@ -320,7 +320,9 @@ async def test_while_the_control_plane_is_away_memory_is_bounded_and_nothing_is_
 async def test_records_that_are_refused_delay_nobody_and_are_not_lost(
     tmp_path: Path, log: EnvoyLog, collector: Collector, named: bool, keeps: bool
 ) -> None:
-    """By a current control plane, which stores them or has no room, and by one that refuses whole calls."""
+    """Records are refused by a current control plane, which stores them or has no room, and by one that refuses
+    whole calls.
+    """
     collector.named, collector.keeps = named, keeps
     collector.refuse = {f"bad{number}" for number in range(5)}
     ids = [f"good{number}" for number in range(1_000)]

@@ -1,4 +1,4 @@
-"""A target's claim counts as far as the request could have used it."""
+"""A target's claim counts only as far as the request could have used that much."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The translator itself, killed while it authorises: what Envoy logged is shipped and settled."""
+"""The translator itself, killed while it authorises: everything that Envoy logged is shipped and settled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the facts of an answer amount to; tests/envoy/test_usage_shapes.py has the reports of known providers."""
+"""The usage computed from the facts of an answer; tests/envoy/test_usage_shapes.py has the reports of known
+providers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is charged for beside text, by the request and by the target's report."""
+"""Units charged besides tokens, by the request and by the target's report."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def reserve(
 
 
 def taken(engine: Limiter, of: HolderLimit, at: float) -> int:
-    """Returns what counts in the window of a limit on requests or tokens."""
+    """Returns the amount that counts in the window of a limit on requests or tokens."""
     found = engine.remaining([of], at)[of.metric]
     assert found is not None
     return of.amount - found.remaining

@@ -44,7 +44,7 @@ AMOUNTS = st.integers(0, 120)
 
 @dataclass
 class Known:
-    """A request that was let through."""
+    """A request that was admitted."""
 
     reservation: Reservation
     limits: tuple[HolderLimit, ...]

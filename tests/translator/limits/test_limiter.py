@@ -1,4 +1,4 @@
-"""Reserve, settle, expire: what is admitted, and what is counted."""
+"""Reserve, settle, expire: which requests are admitted, and which amounts count."""
 
 from __future__ import annotations
 
@@ -331,7 +331,7 @@ def test_the_state_of_a_version_that_counted_micro_usd() -> None:
     limits = [limit(COST, "60", 10**6), limit(COST, MONTH, 10**6), limit(TOKENS, "60", 10**6)]
 
     def after(micro: int) -> Limiter:
-        """Two requests run, one has ended; money is in so many to the micro-USD."""
+        """Returns a limiter with two running requests and one that has ended; a micro-USD has `micro` units."""
         engine = limiter()
         for number in range(3):
             assert reserve(engine, str(number), limits, tokens=5, cost=7 * micro, at=NOW + number) is None

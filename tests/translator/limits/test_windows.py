@@ -1,4 +1,4 @@
-"""Which window a moment lies in."""
+"""The window that a moment belongs to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOUR, DAY = 3_600, 86_400
 
 
 def bounds(window: str, year: int, *rest: int) -> tuple[str, str, float]:
-    """Start and end in the window's zone for a moment of it, and the length in hours."""
+    """Returns start and end in the window's zone for a moment of it, and the length in hours."""
     zone = ZoneInfo(window.partition("@")[2])
     start, end = windows.bounds(window)(datetime(year, *rest, tzinfo=zone).timestamp())  # type: ignore[misc, arg-type]
     texts = [datetime.fromtimestamp(each, zone).isoformat() for each in (start, end)]

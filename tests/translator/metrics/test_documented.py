@@ -1,4 +1,4 @@
-"""docs/metrics.md names what is exposed, and nothing else."""
+"""docs/metrics.md lists exactly the exposed metrics."""
 
 from __future__ import annotations
 

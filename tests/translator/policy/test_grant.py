@@ -1,4 +1,4 @@
-"""What is decided before a request comes, and forgotten when the policy changes."""
+"""Decisions made before a request arrives, and forgotten when the policy changes."""
 
 from __future__ import annotations
 

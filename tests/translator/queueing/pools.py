@@ -63,7 +63,7 @@ class Pool:
         self._running: set[int] = set()
 
     async def run(self, *, each: float, seconds: float, warm: float) -> Outcome:
-        """Has every organisation offer `each` requests per second. Counts from `warm` on."""
+        """Makes every organisation send `each` requests per second. Counts from `warm` on."""
         outcome, last = Outcome(), dict.fromkeys(self._weights, warm)
         for name in self._weights:
             heapq.heappush(self._events, (self._chance.expovariate(each), 0, name))
@@ -99,7 +99,7 @@ class Pool:
                 self._predicted[number] = self.now - seconds, forecast.seconds
 
     async def _begun(self) -> list[int]:
-        """Returns the requests that were just let through."""
+        """Returns the requests that were just admitted."""
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         answered = {number: status for number, (status, *_) in self.translator.answers.items() if status != 102}

@@ -1,4 +1,4 @@
-"""Bodies read in processes of their own, which are killed, and which read what is made to kill them."""
+"""Bodies read in separate processes, which are killed, and which read bodies made to kill them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def pool() -> AsyncIterator[ReadingPool]:
 
 @pytest.fixture
 async def strict() -> AsyncIterator[ReadingPool]:
-    """A pool whose processes end over a large body."""
+    """A pool whose processes die from a large body."""
     made = ReadingPool(structlog.get_logger(), cpu=STRICT)
     yield made
     await made.close()

@@ -12,7 +12,7 @@ LINE = b"2 17 900 openai/gpt-4.1%20x one 1700 org key\n"
 
 
 class Envoy:
-    """One connection; `token` is that of the last command."""
+    """A connection; `token` is that of the last command."""
 
     def __init__(self, commander: Commander) -> None:
         self.commander = commander

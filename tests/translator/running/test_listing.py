@@ -1,4 +1,4 @@
-"""What an operator sees of the requests at one gateway."""
+"""The requests at one gateway as an operator sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Envoy's module reports of rests and quotas."""
+"""Reports of Envoy's module about rests and quotas."""
 
 from __future__ import annotations
 

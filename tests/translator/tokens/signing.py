@@ -1,4 +1,4 @@
-"""An issuer's keys, and tokens that they sign."""
+"""An issuer's keys, and tokens signed with them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def key_set(*keys: Any) -> str:
 
 
 def issuer(name: str = "corp", *, keys: str | None = None, **fields: Any) -> policy.JwtIssuer:
-    """With one grant, of every token, of `key_ci`."""
+    """Returns an issuer that grants `key_ci` to every token."""
     given = {
         "issuer": ISSUER,
         "audiences": [AUDIENCE],
@@ -36,7 +36,7 @@ def issuer(name: str = "corp", *, keys: str | None = None, **fields: Any) -> pol
 
 
 def claims(**other: Any) -> dict[str, Any]:
-    """Claims that are accepted; None leaves one out."""
+    """Returns acceptable claims, changed by `other`; None leaves a claim out."""
     found = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "iat": NOW - 10, "exp": NOW + 300, **other}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -49,7 +49,7 @@ def signed(
     kid: str | None = "one",
     **header: Any,
 ) -> str:
-    """The token; `header` goes over what is right."""
+    """Returns the token; `header` overrides the correct header."""
     parts = {"alg": algorithm, **({"kid": kid} if kid is not None else {}), **header}
     payload = said if isinstance(said, bytes) else json.dumps(said).encode()
     anything = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)  # no honest issuer's, if need be

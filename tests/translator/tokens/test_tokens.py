@@ -1,4 +1,4 @@
-"""Tokens of identity providers as API keys: what is accepted, as whom; and everything that is not."""
+"""Tokens of identity providers as API keys: which are accepted, as whom, and which are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from translator.tokens.claims import LEEWAY
 
 
 class Clock:
-    """Stands until it is moved."""
+    """A clock that advances only on demand."""
 
     def __init__(self) -> None:
         self.now = float(NOW)
@@ -176,7 +176,7 @@ def test_an_hmac_with_the_public_key(tokens: Tokens, private: bool) -> None:
 
 
 def test_an_algorithm_of_another_kind_of_key(tokens: Tokens) -> None:
-    """The id names an elliptic key, and the header an algorithm of RSA."""
+    """The key id names an elliptic key, and the header an algorithm of RSA."""
     token = signed(claims(), key=OTHER, algorithm="RS256", kid="two")
     assert refused(tokens, token).code == "invalid_token"
 
@@ -266,7 +266,7 @@ def test_the_user_is_a_claim(index: PolicyIndex, clock: Clock) -> None:
 
 
 def test_two_issuers_of_the_same_name_in_their_tokens_are_told_apart(tokens: Tokens) -> None:
-    """Mix-up: a token of one issuer's keys never passes as the other's."""
+    """Mix-up: a token signed with one issuer's keys never passes as the other issuer's."""
     tokens.put(issuer("partner", issuer="https://partner.example", keys=key_set(OTHER)))
     assert refused(tokens, signed(claims(), key=OTHER)).code == "invalid_token"
     assert refused(tokens, signed(claims(iss="https://partner.example"))).code == "invalid_token"

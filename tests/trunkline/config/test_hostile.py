@@ -1,4 +1,4 @@
-"""Files that are no trunkline.yaml: refused soon, with the reason, and without filling memory."""
+"""Files that are no valid trunkline.yaml are refused quickly, with the reason, and without filling memory."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_files_without_an_end(tmp_path: Path, kind: str) -> None:
 
 
 def _pour(file: Path) -> None:
-    """More than is taken, until the reader is gone."""
+    """Writes more than is accepted, until the reader is gone."""
     try:
         with file.open("wb") as pipe:
             while True:

@@ -1,4 +1,4 @@
-"""One way to write a limit: flags, trunkline.yaml and tables."""
+"""The only syntax of a limit, in flags, trunkline.yaml and tables."""
 
 from __future__ import annotations
 

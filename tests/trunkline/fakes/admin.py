@@ -14,9 +14,9 @@ TOKEN = "a-token-of-the-tests"
 
 
 class FakeAdmin(admin_pb2_grpc.AdminServicer):
-    """Answers with `answers[request type]`, raises `refusal` if set, and remembers what it was asked.
+    """Answers with `answers[request type]`, raises `refusal` if set, and records the requests.
 
-    With `missing`, what has no answer in `answers` is refused as not found, in these words.
+    With `missing`, requests without an answer in `answers` are refused as not found, with this text.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ for _name, _rpc in admin.DESCRIPTOR.services_by_name["Admin"].methods_by_name.it
 
 @contextmanager
 def serving() -> Iterator[FakeAdmin]:
-    """On a free loopback port."""
+    """Serves on a free loopback port."""
     making: Any = FakeAdmin  # its methods come from the loop above
     fake: FakeAdmin = making()
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))

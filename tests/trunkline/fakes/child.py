@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def _serve_http(first_key: str, translator: str, *addresses: str) -> None:
-    """Answers 200 to whatever arrives on any of the addresses, once the others are there."""
+    """Answers 200 to every request on any of the addresses, once the others exist."""
     written = Path(f"{first_key}.written")
     while not written.exists():
         time.sleep(0.01)
@@ -34,7 +34,7 @@ def _serve_http(first_key: str, translator: str, *addresses: str) -> None:
 
 
 def _serve_pid() -> None:
-    """On the inherited socket, sends its pid to whoever connects, and keeps the connection."""
+    """Sends its pid to every client of the inherited socket, and keeps the connection."""
     assert os.environ["LISTEN_FDS"] == "1"
     assert os.environ["LISTEN_PID"] == str(os.getpid())
     listening = socket.socket(fileno=3)

@@ -14,7 +14,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 def wait_for_end(pid: int) -> None:
-    """Returns once `pid`, not necessarily a child of ours, is gone; fails after a minute."""
+    """Waits until the process `pid`, not necessarily a child of ours, has ended; fails after a minute."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -27,7 +27,7 @@ def wait_for_end(pid: int) -> None:
 
 
 class FakeGateway:
-    """`trunkline up` with tiny children, as its own process."""
+    """`trunkline up` with tiny children, as a process of its own."""
 
     def __init__(self, data_dir: Path, *, listen: str = "127.0.0.1:0", failing: str = "") -> None:
         self.data_dir = data_dir
@@ -58,14 +58,14 @@ class FakeGateway:
         return line
 
     def heard(self, text: str) -> str:
-        """The next line on stderr that contains `text`."""
+        """Returns the next line on stderr that contains `text`."""
         for line in self.stderr:
             if text in line:
                 return line
         raise AssertionError(f"{text!r} was never said")
 
     def child(self, name: str) -> int:
-        """The pid of the newest child of that name."""
+        """Returns the pid of the newest child with that name."""
         return int((self.data_dir / "log" / f"{name}.log").read_text().split("pid ")[-1].split()[0])
 
     def children(self) -> list[int]:

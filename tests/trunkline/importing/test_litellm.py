@@ -1,4 +1,4 @@
-"""LiteLLM's configurations: what they become, what is said of it, and that no key is ever copied."""
+"""Imports of LiteLLM's configurations: their results, their reports, and that no key is ever copied."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def graded(made: Imported) -> dict[str, str]:
 
 
 def document(made: Imported) -> dict[str, Any]:
-    """As it stands, after it was checked as `apply` checks it."""
+    """Returns the document, after the check that `apply` would make."""
     environment = dict.fromkeys(
         ("OPENAI_API_KEY", "AZURE_KEY", "ANTHROPIC_API_KEY", "LITELLM_MASTER_KEY", "LAB_KEY"), SECRET
     )

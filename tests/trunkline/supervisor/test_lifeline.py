@@ -1,4 +1,4 @@
-"""The lifeline of systems without PR_SET_PDEATHSIG, run here as anywhere."""
+"""The lifeline for systems without PR_SET_PDEATHSIG, which runs on every system here."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def test_a_command_that_is_not_there_says_so_in_its_log(tmp_path: Path) -> None:
 
 
 def test_a_child_gets_its_environment_and_nothing_else(tmp_path: Path) -> None:
-    """No descriptor of ours, and a session of its own."""
+    """The child gets no descriptor of its parent, and a session of its own."""
     log = tmp_path / "log"
     script = (
         "import os\n"
@@ -36,7 +36,7 @@ def test_a_child_gets_its_environment_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_signals_are_as_a_shell_would_have_them(tmp_path: Path) -> None:
-    """Python ignores SIGPIPE, and what is ignored or blocked would be inherited."""
+    """Python ignores SIGPIPE, and a child would inherit signals that are ignored or blocked."""
     log = tmp_path / "log"
     script = "kill -PIPE $$; echo survived; kill -TERM $$; echo survived"
     assert _run(Command("x", ("/bin/sh", "-c", script), {}, log)) == -signal.SIGPIPE

@@ -23,7 +23,7 @@ TOKEN = "admin-token-of-the-tests-0123456789"
 
 @dataclass
 class ControlPlane:
-    """`database` is SQLite's file. Translators reach `socket` without a token."""
+    """A control plane with the SQLite file `database`. Translators reach `socket` without a token."""
 
     database: Path
     socket: Path
@@ -34,13 +34,13 @@ class ControlPlane:
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        """The database, beside the control plane."""
+        """Opens the database while the control plane runs."""
         store = Store.open(new_sqlite(self.database), key_file=self.database.with_name("secret.key"))
         yield store
         store.close()
 
     def append(self, records: Sequence[ledger_pb2.UsageRecord]) -> None:
-        """As a translator does."""
+        """Appends records like a translator."""
         with grpc.insecure_channel(f"unix:{self.socket}") as channel:
             request = ledger_pb2.AppendRequest(source="translator-test", records=records)
             answer = ledger_pb2_grpc.LedgerStub(channel).Append(request, timeout=60)
@@ -49,7 +49,9 @@ class ControlPlane:
 
 @contextmanager
 def control_plane(directory: Path, *flags: str) -> Iterator[ControlPlane]:
-    """Started with an empty SQLite database in `directory` and the `flags` given, ended with SIGTERM."""
+    """Runs a control plane with an empty SQLite database in `directory` and these `flags`; ends it
+    with SIGTERM.
+    """
     token = directory / "token"
     token.write_text(TOKEN)
     plane = ControlPlane(directory / "trunkline.db", directory / "s")

@@ -247,7 +247,7 @@ def test_the_data_directory_says_where_it_is(tmp_path: Path, control: FakeAdmin,
 def test_a_control_plane_that_has_just_crashed_is_waited_for(
     tmp_path: Path, control: FakeAdmin, trunkline: Trunkline
 ) -> None:
-    """Its supervisor restarts it within seconds."""
+    """The supervisor restarts the control plane within seconds."""
     control.answers[admin.ExportRequest] = admin.ExportResponse()
     free = socket.create_server(("127.0.0.1", 0))
     port = free.getsockname()[1]

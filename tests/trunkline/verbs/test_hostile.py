@@ -1,4 +1,4 @@
-"""Whatever the control plane answers (nodes', clients' and providers' words among it), terminals are safe."""
+"""Terminals are safe whatever the control plane answers, including words of nodes, clients and providers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def asked(trunkline: Trunkline, *verb: str) -> str:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Every text in what JSON held."""
+    """Yields every text in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

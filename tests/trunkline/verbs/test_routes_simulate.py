@@ -30,7 +30,7 @@ organisations: [{{name: acme}}]
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Both targets have served 20 requests, `a` in 1.5 s each, `b` in 0.6 s."""
+    """A control plane with two targets that have served 20 requests each: `a` in 1.5 s each, `b` in 0.6 s."""
     directory = tmp_path_factory.mktemp("simulate")
     with control_plane(directory) as made:
         (directory / "now.yaml").write_text(FILE.format(strategy="weighted", weight=1, credentials=""))
@@ -51,7 +51,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def proposed(tmp_path: Path) -> Path:
-    """It has a credential that is not set here, and is not needed."""
+    """A file with a credential whose variable is not set, and not needed."""
     file = tmp_path / "proposed.yaml"
     file.write_text(FILE.format(strategy="fastest", weight=1, credentials=', credentials: ["env:NOT_SET_HERE"]'))
     return file

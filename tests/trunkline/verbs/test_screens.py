@@ -1,4 +1,4 @@
-"""Every listing at the widths of terminals, and how the command behaves as a process."""
+"""Every listing at the widths of terminals, and the command's behaviour as a process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ROUTES = admin.ListRoutesResponse(
 
 
 def _long(message: Any) -> Any:
-    """Every text in `message` made as long as a name can be."""
+    """Returns `message` with every text as long as a name can be."""
     for field, value in message.ListFields():
         if field.message_type is not None:
             for each in value if field.is_repeated else [value]:
@@ -71,7 +71,7 @@ def test_no_table_is_wider_than_the_terminal(
 
 
 class InTerminal:
-    """`trunkline` in a terminal of `columns`, until its end: what it shows, and its exit code."""
+    """`trunkline` in a terminal with `columns`, run to its end: its output and its exit code."""
 
     def __init__(self, columns: int, environment: Mapping[str, str], *arguments: str) -> None:
         own, theirs = pty.openpty()

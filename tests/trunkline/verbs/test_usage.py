@@ -115,7 +115,7 @@ def test_export_to_files(plane: ControlPlane, tmp_path: Path) -> None:
 
 
 def test_exports_run_nothing_and_command_no_terminal(plane: ControlPlane, tmp_path: Path) -> None:
-    """What a client or a provider wrote: harmless in CSV, the same in JSON, exact in Parquet."""
+    """Texts of clients and providers are harmless in CSV, unchanged in JSON, and exact in Parquet."""
     evil = usage(
         at=MONDAY_10 + 48 * HOUR, end_user="=cmd|' /C calc'!A0", tag="\x1b]0;x\x07\u2028", model="\u202eevil",
         upstream_request_id="\t@x",

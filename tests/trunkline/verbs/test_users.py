@@ -85,7 +85,7 @@ def test_login_by_a_link(plane: ControlPlane, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
 
     def approve() -> None:
-        """As Carol does in the console, as soon as the code is there."""
+        """Approves the code like Carol in the console, as soon as it exists."""
         ends = time.monotonic() + 60
         while time.monotonic() < ends:
             with plane.store() as store:
