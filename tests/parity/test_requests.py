@@ -41,8 +41,8 @@ _VALUES: dict[str, list[Any]] = {
 _FLAGS = {
     "Provider.credentials": "given",
     "Provider.health": "health_path",
-    "Route.model": "model_name",
-    "Route.organisation": "org",
+    "RouteSpec.model": "model_name",
+    "RouteSpec.organisation": "org",
     "Key.limits": "given",
     "Key.expires_at": "expires",
 }
@@ -118,15 +118,19 @@ async def test_a_filter_of_usage(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "verb"),
-    [(model.Route, (routes, "set")), (model.Provider, (providers, "add")), (model.Provider, (providers, "update")),
-     (model.Key, (keys, "create"))],
+    [
+        (model.RouteSpec, (routes, "set")),
+        (model.Provider, (providers, "add")),
+        (model.Provider, (providers, "update")),
+        (model.Key, (keys, "create")),
+    ],
     ids=["routes set", "providers add", "providers update", "keys create"],
-)  # fmt: skip
+)
 def test_what_a_file_can_say_a_verb_can(kind: type[Any], verb: tuple[click.Group, str]) -> None:
     group, name = verb
     flags = {parameter.name for parameter in group.commands[name].params}
     said = set(kind.model_fields)
-    if kind is model.Route:
+    if kind is model.RouteSpec:
         said = {"_".join(each.path) for each in objects.ROUTE.fields} - {"timeouts"} | set(
             model.Timeouts.model_fields
         )

@@ -83,7 +83,7 @@ def provider(given: model.Provider) -> admin.Provider:
     return message
 
 
-def route(given: model.Route) -> admin.Route:
+def route(given: model.RouteSpec) -> admin.Route:
     return objects.ROUTE.message(given)
 
 

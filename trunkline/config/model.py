@@ -286,7 +286,7 @@ class Queue(_Strict):
     size: Count = 0
 
 
-class Route(_Strict):
+class RouteSpec(_Strict):
     model: Text
     organisation: Text | None = None
     strategy: Strategy = "weighted"
@@ -475,7 +475,7 @@ class File(_Strict):
     version: Literal[1]
     name: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,63}$")] = "trunkline"
     providers: list[Provider] | None = None
-    routes: list[Route] | None = None
+    routes: list[RouteSpec] | None = None
     organisations: list[Organisation] | None = None
     cors: Cors | None = None
     defaults: dict[Text, Text] | None = None

@@ -111,7 +111,7 @@ LIMIT = Limits()
 PRICE = Prices()
 TARGET = Mapping(model.Target, admin.RouteTarget, beside=["price_history"], parts={model.Price: PRICE})
 ROUTE = Mapping(
-    model.Route,
+    model.RouteSpec,
     admin.Route,
     beside=["id", "version", "managed_by"],
     quiet=["prompt_cache_key"],
