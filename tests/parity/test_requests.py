@@ -43,8 +43,8 @@ _FLAGS = {
     "Provider.health": "health_path",
     "RouteSpec.model": "model_name",
     "RouteSpec.organisation": "org",
-    "Key.limits": "given",
-    "Key.expires_at": "expires",
+    "KeySpec.limits": "given",
+    "KeySpec.expires_at": "expires",
 }
 
 
@@ -122,7 +122,7 @@ async def test_a_filter_of_usage(field: str, value: Any) -> None:
         (model.RouteSpec, (routes, "set")),
         (model.Provider, (providers, "add")),
         (model.Provider, (providers, "update")),
-        (model.Key, (keys, "create")),
+        (model.KeySpec, (keys, "create")),
     ],
     ids=["routes set", "providers add", "providers update", "keys create"],
 )

@@ -101,7 +101,7 @@ def organisation(given: model.Organisation) -> admin.OrganisationDocument:
     )
 
 
-def _key(given: model.Key, owner: str) -> admin.KeyDocument:
+def _key(given: model.KeySpec, owner: str) -> admin.KeyDocument:
     message = objects.KEY.message(given)
     message.organisation = owner
     return admin.KeyDocument(key=message, value=given.value or "")

@@ -362,7 +362,7 @@ class Provider(_Strict):
         return self
 
 
-class Key(_Strict):
+class KeySpec(_Strict):
     """`value` None keeps the stored key of this name. `expires_at` without an offset is UTC."""
 
     name: Text
@@ -379,7 +379,7 @@ class Organisation(_Strict):
     name: Text
     weight: Count = 0
     limits: list[LimitSpec] = []
-    keys: list[Key] = []
+    keys: list[KeySpec] = []
 
 
 class Cors(_Strict):

@@ -195,7 +195,7 @@ SHARED_CACHE = Mapping(
     beside=["password", "clear_password", "has_password"],
 )
 KEY = Mapping(
-    model.Key,
+    model.KeySpec,
     admin.Key,
     apart=["value"],
     # A key that pins targets lasts a day: no file describes one.
