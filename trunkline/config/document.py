@@ -95,7 +95,7 @@ def limit(given: model.LimitSpec) -> policy.Limit:
     return objects.LIMIT.message(given)
 
 
-def organisation(given: model.Organisation) -> admin.OrganisationDocument:
+def organisation(given: model.OrganisationSpec) -> admin.OrganisationDocument:
     return admin.OrganisationDocument(
         organisation=objects.ORGANISATION.message(given), keys=[_key(each, given.name) for each in given.keys]
     )

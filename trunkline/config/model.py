@@ -375,7 +375,7 @@ class KeySpec(_Strict):
     priority: Priority = "normal"
 
 
-class Organisation(_Strict):
+class OrganisationSpec(_Strict):
     name: Text
     weight: Count = 0
     limits: list[LimitSpec] = []
@@ -476,7 +476,7 @@ class File(_Strict):
     name: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,63}$")] = "trunkline"
     providers: list[Provider] | None = None
     routes: list[RouteSpec] | None = None
-    organisations: list[Organisation] | None = None
+    organisations: list[OrganisationSpec] | None = None
     cors: Cors | None = None
     defaults: dict[Text, Text] | None = None
     cache: SharedCache | None = None

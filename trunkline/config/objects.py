@@ -162,7 +162,7 @@ PROVIDER = Providers(
     ],
 )
 ORGANISATION = Mapping(
-    model.Organisation,
+    model.OrganisationSpec,
     admin.Organisation,
     apart=["keys"],
     beside=["id", "version", "managed_by"],
