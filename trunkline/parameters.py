@@ -155,7 +155,7 @@ class Usd(click.ParamType[int]):
             self.fail(f"{value!r}: expected an amount in USD of at most 6 decimals, such as 0.05", param, ctx)
 
 
-class TargetFlag(click.ParamType[model.Target]):
+class TargetFlag(click.ParamType[model.TargetSpec]):
     """Parses `PROVIDER/MODEL` or `nodes/MODEL`; units of prices are those of trunkline.yaml."""
 
     name = (
@@ -163,7 +163,7 @@ class TargetFlag(click.ParamType[model.Target]):
         "[,price=IN:OUT[,cached=IN][,request=USD][,from=DATE][,…]]"
     )
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Target:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.TargetSpec:
         place, *options = str(value).split(",")
         provider, slash, name = place.partition("/")
         if not slash:
@@ -188,7 +188,7 @@ class TargetFlag(click.ParamType[model.Target]):
                 self.fail(f"{option}: expected {known}", param, ctx)
         if price and "price" not in fields:
             self.fail(f"{', '.join(_PRICE_OPTIONS)} belong to a price: add price=IN:OUT", param, ctx)
-        return _validate(self, model.Target, fields, param, ctx)
+        return _validate(self, model.TargetSpec, fields, param, ctx)
 
     def _usd(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:

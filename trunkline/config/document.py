@@ -87,7 +87,7 @@ def route(given: model.RouteSpec) -> admin.Route:
     return objects.ROUTE.message(given)
 
 
-def target(given: model.Target) -> admin.RouteTarget:
+def target(given: model.TargetSpec) -> admin.RouteTarget:
     return objects.TARGET.message(given)
 
 

@@ -243,7 +243,7 @@ class LimitSpec(_Strict):
         return int(self.amount)
 
 
-class Target(_Strict):
+class TargetSpec(_Strict):
     provider: Text | None = None
     model: Text | None = None
     nodes: Text | None = None
@@ -290,7 +290,7 @@ class RouteSpec(_Strict):
     model: Text
     organisation: Text | None = None
     strategy: Strategy = "weighted"
-    targets: Annotated[list[Target], Field(min_length=1)]
+    targets: Annotated[list[TargetSpec], Field(min_length=1)]
     timeouts: Timeouts = Timeouts()
     cache: Cache = Cache()
     queue: Queue = Queue()

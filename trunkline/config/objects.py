@@ -109,13 +109,13 @@ class Prices:
 
 LIMIT = Limits()
 PRICE = Prices()
-TARGET = Mapping(model.Target, admin.RouteTarget, beside=["price_history"], parts={model.Price: PRICE})
+TARGET = Mapping(model.TargetSpec, admin.RouteTarget, beside=["price_history"], parts={model.Price: PRICE})
 ROUTE = Mapping(
     model.RouteSpec,
     admin.Route,
     beside=["id", "version", "managed_by"],
     quiet=["prompt_cache_key"],
-    parts={model.Target: TARGET, model.LimitSpec: LIMIT},
+    parts={model.TargetSpec: TARGET, model.LimitSpec: LIMIT},
 )
 QUOTA = Mapping(model.Quota, quota_pb2.Quota)
 

@@ -169,7 +169,7 @@ def set_route(
     control: Control,
     model_name: str,
     org: str,
-    targets: tuple[model.Target, ...],
+    targets: tuple[model.TargetSpec, ...],
     strategy: str | None,
     privacy: str | None,
     affinity: str | None,
@@ -404,7 +404,7 @@ def _change(message: Message, **given: int | None) -> None:
             setattr(message, name, value)
 
 
-def _with_what_is_stored(given: model.Target, stored: Sequence[admin.RouteTarget]) -> admin.RouteTarget:
+def _with_what_is_stored(given: model.TargetSpec, stored: Sequence[admin.RouteTarget]) -> admin.RouteTarget:
     """Returns the target with its stored price and context where none is given; a paused one stays paused.
 
     A change of weight must not make a target free, remove its context limit, or resume it.
