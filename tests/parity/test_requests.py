@@ -39,8 +39,8 @@ _VALUES: dict[str, list[Any]] = {
 }
 #: The flag for a field, where it is called otherwise.
 _FLAGS = {
-    "Provider.credentials": "given",
-    "Provider.health": "health_path",
+    "ProviderSpec.credentials": "given",
+    "ProviderSpec.health": "health_path",
     "RouteSpec.model": "model_name",
     "RouteSpec.organisation": "org",
     "KeySpec.limits": "given",
@@ -120,8 +120,8 @@ async def test_a_filter_of_usage(field: str, value: Any) -> None:
     ("kind", "verb"),
     [
         (model.RouteSpec, (routes, "set")),
-        (model.Provider, (providers, "add")),
-        (model.Provider, (providers, "update")),
+        (model.ProviderSpec, (providers, "add")),
+        (model.ProviderSpec, (providers, "update")),
         (model.KeySpec, (keys, "create")),
     ],
     ids=["routes set", "providers add", "providers update", "keys create"],

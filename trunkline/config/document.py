@@ -77,7 +77,7 @@ def defaults(given: Mapping[str, str]) -> list[policy.DefaultModel]:
     ]
 
 
-def provider(given: model.Provider) -> admin.Provider:
+def provider(given: model.ProviderSpec) -> admin.Provider:
     message = objects.PROVIDER.message(given)
     message.clear_credentials = given.credentials == []
     return message

@@ -338,7 +338,7 @@ class Health(_Strict):
     statuses: list[Count] = []
 
 
-class Provider(_Strict):
+class ProviderSpec(_Strict):
     """`credentials` None (left out) keeps the stored ones; an empty list removes them. `quota` applies to each
     credential that has none of its own.
     """
@@ -474,7 +474,7 @@ class File(_Strict):
 
     version: Literal[1]
     name: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,63}$")] = "trunkline"
-    providers: list[Provider] | None = None
+    providers: list[ProviderSpec] | None = None
     routes: list[RouteSpec] | None = None
     organisations: list[OrganisationSpec] | None = None
     cors: Cors | None = None

@@ -120,12 +120,12 @@ ROUTE = Mapping(
 QUOTA = Mapping(model.Quota, quota_pb2.Quota)
 
 
-class Providers(Mapping[model.Provider, admin.Provider]):
+class Providers(Mapping[model.ProviderSpec, admin.Provider]):
     """Providers. Secrets are written but never read back. In the file, a credential's own quotas stand next
     to it.
     """
 
-    def message(self, given: model.Provider) -> admin.Provider:
+    def message(self, given: model.ProviderSpec) -> admin.Provider:
         message = super().message(given)
         credentials = given.credentials or ()
         message.credentials.extend(each.value for each in credentials if each.value is not None)
@@ -148,7 +148,7 @@ class Providers(Mapping[model.Provider, admin.Provider]):
 
 
 PROVIDER = Providers(
-    model.Provider,
+    model.ProviderSpec,
     admin.Provider,
     apart=["credentials"],
     beside=[
