@@ -204,7 +204,7 @@ _PRICE_OPTIONS = {
     "from": "valid_from",
     **{
         name: name
-        for name in model.Price.model_fields
+        for name in model.PriceSpec.model_fields
         if name not in {"input", "output", "cached_input", "valid_from", "images", "tiers", "service_tiers"}
     },
 }

@@ -167,7 +167,7 @@ class ServiceTier(_Rates):
     tiers: list[ContextTier] = []
 
 
-class Price(_Rates):
+class PriceSpec(_Rates):
     """`valid_from` None: from now on, or from the beginning for a new target.
 
     USD per million tokens, and per million characters of speech; per request, image, search unit and second of
@@ -249,7 +249,7 @@ class TargetSpec(_Strict):
     nodes: Text | None = None
     weight: Count | None = None
     tier: Count = 0
-    price: Price | None = None
+    price: PriceSpec | None = None
     context: Count = 0
     paused: bool = False
 

@@ -75,7 +75,7 @@ class Prices:
     """Prices. In the file, images and service tiers are keyed by their names."""
 
     _fields = Mapping(
-        model.Price,
+        model.PriceSpec,
         policy.Price,
         apart=["images", "service_tiers"],
         beside=["images", "service_tiers", "version"],
@@ -83,7 +83,7 @@ class Prices:
     )
     _of_service_tier = Mapping(model.ServiceTier, policy.Rates, apart=["tiers"])
 
-    def message(self, given: model.Price) -> policy.Price:
+    def message(self, given: model.PriceSpec) -> policy.Price:
         message = self._fields.message(given)
         message.images.extend(policy.ImagePrice(name=name, price=usd) for name, usd in given.images.items())
         message.service_tiers.extend(
@@ -109,7 +109,7 @@ class Prices:
 
 LIMIT = Limits()
 PRICE = Prices()
-TARGET = Mapping(model.TargetSpec, admin.RouteTarget, beside=["price_history"], parts={model.Price: PRICE})
+TARGET = Mapping(model.TargetSpec, admin.RouteTarget, beside=["price_history"], parts={model.PriceSpec: PRICE})
 ROUTE = Mapping(
     model.RouteSpec,
     admin.Route,
