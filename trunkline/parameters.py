@@ -107,27 +107,27 @@ class LimitFlag(click.ParamType[model.LimitSpec]):
         return _validate(self, model.LimitSpec, given, param, ctx)
 
 
-class QuotaFlag(click.ParamType[model.Quota]):
+class QuotaFlag(click.ParamType[model.QuotaSpec]):
     """Parses `requests/60s=600` or `tokens/1d=1000000`."""
 
     name = "METRIC/WINDOW=AMOUNT"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.Quota:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> model.QuotaSpec:
         try:
             given = limit_syntax.whole(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return _validate(self, model.Quota, given, param, ctx)
+        return _validate(self, model.QuotaSpec, given, param, ctx)
 
 
-class CredentialQuotaFlag(click.ParamType[tuple[int, model.Quota]]):
+class CredentialQuotaFlag(click.ParamType[tuple[int, model.QuotaSpec]]):
     """Parses `2:requests/60s=600`, a quota of the second credential."""
 
     name = "POSITION:METRIC/WINDOW=AMOUNT"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, model.Quota]:
+    ) -> tuple[int, model.QuotaSpec]:
         position, colon, text = str(value).partition(":")
         if not colon or not position.isdecimal() or int(position) < 1:
             self.fail("expected POSITION:METRIC/WINDOW=AMOUNT, such as 1:requests/60s=600", param, ctx)

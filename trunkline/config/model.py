@@ -302,7 +302,7 @@ class RouteSpec(_Strict):
     balance: Annotated[int, Field(ge=0, le=99)] = 0
 
 
-class Quota(_Strict):
+class QuotaSpec(_Strict):
     """A quota of a credential in a window; the file also accepts the short syntax: `requests/60s=600`."""
 
     metric: QuotaMetric
@@ -322,7 +322,7 @@ class Credential(_Strict):
     """
 
     value: Annotated[Text, AfterValidator(_credential)] | None = Field(default=None, repr=False)
-    quota: list[Quota] = []
+    quota: list[QuotaSpec] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -349,7 +349,7 @@ class ProviderSpec(_Strict):
     credentials: list[Credential] | None = Field(default=None, repr=False)
     ca_file: Text | None = None
     stream_usage: bool | None = None
-    quota: list[Quota] = []
+    quota: list[QuotaSpec] = []
     health: Health = Health()
 
     @model_validator(mode="after")

@@ -117,7 +117,7 @@ ROUTE = Mapping(
     quiet=["prompt_cache_key"],
     parts={model.TargetSpec: TARGET, model.LimitSpec: LIMIT},
 )
-QUOTA = Mapping(model.Quota, quota_pb2.Quota)
+QUOTA = Mapping(model.QuotaSpec, quota_pb2.Quota)
 
 
 class Providers(Mapping[model.ProviderSpec, admin.Provider]):

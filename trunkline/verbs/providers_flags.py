@@ -51,8 +51,8 @@ _OPTIONS = (
 class ProviderFlags:
     """The values of the flags."""
 
-    quota: Sequence[model.Quota]
-    own_quota: Sequence[tuple[int, model.Quota]]
+    quota: Sequence[model.QuotaSpec]
+    own_quota: Sequence[tuple[int, model.QuotaSpec]]
     no_quota: bool
     health_path: str | None
     health_every: int | None
