@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from trunkline.config.model import File
+from trunkline.config.model import FileSpec
 
 REFERENCE = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text()
 #: Defaults that the model leaves to the control plane or to a stored value.
@@ -44,12 +44,12 @@ def documented(name: str) -> dict[str, str]:
     return {field: default for field, default, _ in rows}
 
 
-@pytest.mark.parametrize("model", models(File), ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", models(FileSpec), ids=lambda model: model.__name__)
 def test_every_field_is_documented(model: type[BaseModel]) -> None:
     assert set(documented(model.__name__)) == set(model.model_fields)
 
 
-@pytest.mark.parametrize("model", models(File), ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", models(FileSpec), ids=lambda model: model.__name__)
 def test_required_fields_and_words_have_their_default(model: type[BaseModel]) -> None:
     shown = documented(model.__name__)
     for name, field in model.model_fields.items():

@@ -23,7 +23,7 @@ from tests.xds_server.nodes.reporting import StandingClock, first
 from tests.xds_server.store.databases import new_sqlite
 from tests.xds_server.store.writing.joining import enrol, invite
 from trunkline.config import document, loader
-from trunkline.config.model import File
+from trunkline.config.model import FileSpec
 from trunkline.config.secrets import Secrets
 from xds_server.admin.apply import Mode, apply
 from xds_server.model import State, Visibility
@@ -92,7 +92,7 @@ class Case:
 
     name: str
     header: Header
-    files: tuple[File, ...]
+    files: tuple[FileSpec, ...]
     secrets: Mapping[str, str] = field(repr=False)
 
 

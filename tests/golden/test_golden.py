@@ -17,7 +17,7 @@ from trunkline_proto.words import Words
 from tests.golden import case, likeness, written
 from tests.golden.case import Case
 from tests.golden.readable import Reader, UnreadableError
-from trunkline.config.model import File
+from trunkline.config.model import FileSpec
 from xds_server.model import Visibility
 from xds_server.protocol.snapshot import CLUSTER, Resource
 from xds_server.resources.settings import EdgeSettings
@@ -63,7 +63,7 @@ def test_every_option_stands_in_a_case(every_case: list[Case]) -> None:
     for each in every_case:
         for file in each.files:
             used.update(_used(file))
-    missing = _options(File) - used
+    missing = _options(FileSpec) - used
     assert not missing, f"write a case in tests/golden for {sorted(missing)}, then `make golden`"
 
 

@@ -14,7 +14,7 @@ SECTIONS = ("providers", "routes", "organisations")
 _OF_GATEWAY = ("cors", "defaults", "cache", "alerts", "accounts", "oidc", "jwt")
 
 
-def request(file: model.File) -> admin.ApplyRequest:
+def request(file: model.FileSpec) -> admin.ApplyRequest:
     """Returns the document to apply: the objects of the file, in its order, with the file as manager.
 
     Raises ConfigError for a number that does not fit into a message.
@@ -32,7 +32,7 @@ def request(file: model.File) -> admin.ApplyRequest:
     return admin.ApplyRequest(document=document, managed_by=f"file:{file.name}", sections=sections)
 
 
-def _gateway(file: model.File) -> admin.Gateway | None:
+def _gateway(file: model.FileSpec) -> admin.Gateway | None:
     """Returns the sections that the file has; the request names them. None if it has none of them."""
     if all(getattr(file, name) is None for name in _OF_GATEWAY):
         return None

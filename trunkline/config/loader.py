@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from trunkline.config import bounded, positions
-from trunkline.config.model import File
+from trunkline.config.model import FileSpec
 from trunkline.config.secrets import Secrets, UnresolvedSecrets
 from trunkline.errors import ConfigError
 
@@ -32,12 +32,12 @@ _TYPES = {
 }
 
 
-def load(path: Path, environment: Mapping[str, str] = os.environ) -> File:
+def load(path: Path, environment: Mapping[str, str] = os.environ) -> FileSpec:
     """Like `read`, without the lines."""
     return read(path, environment)[0]
 
 
-def read(path: Path, environment: Mapping[str, str] = os.environ) -> tuple[File, positions.Document]:
+def read(path: Path, environment: Mapping[str, str] = os.environ) -> tuple[FileSpec, positions.Document]:
     """Reads and checks `path`, and resolves its secrets. Returns the model and the lines of its values.
 
     Raises:
@@ -46,7 +46,7 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> tuple[File,
     return _read(path, Secrets(environment, path.absolute().parent))
 
 
-def _read(path: Path, secrets: Secrets) -> tuple[File, positions.Document]:
+def _read(path: Path, secrets: Secrets) -> tuple[FileSpec, positions.Document]:
     return _parse(read_text(path), str(path), secrets)
 
 
@@ -62,22 +62,22 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"{path}: {error}; split the file, or set objects one by one") from error
 
 
-def read_without_secrets(path: Path) -> tuple[File, positions.Document]:
+def read_without_secrets(path: Path) -> tuple[FileSpec, positions.Document]:
     """Like `read`, for callers that use no secret of the file: secrets are not looked up."""
     return _read(path, UnresolvedSecrets())
 
 
-def parse(text: str, name: str, secrets: Secrets) -> File:
+def parse(text: str, name: str, secrets: Secrets) -> FileSpec:
     """Like `load`, for text; messages use `name` for the file."""
     return _parse(text, name, secrets)[0]
 
 
-def _parse(text: str, name: str, secrets: Secrets) -> tuple[File, positions.Document]:
+def _parse(text: str, name: str, secrets: Secrets) -> tuple[FileSpec, positions.Document]:
     document = positions.load(text, name)
     if not isinstance(document.value, dict):
         raise ConfigError(f"{name}:1: expected the fields version, providers, routes and organisations")
     try:
-        return File.model_validate(document.value, context=secrets), document
+        return FileSpec.model_validate(document.value, context=secrets), document
     except ValidationError as error:
         found = sorted({(document.line(each["loc"]), _say(each)) for each in error.errors(include_url=False)})
         raise ConfigError("\n".join(f"{name}:{line}: {said}" for line, said in found)) from error
@@ -104,7 +104,7 @@ def _written(location: tuple[int | str, ...]) -> str:
 
 def _fields(location: tuple[int | str, ...]) -> Iterator[str]:
     """Returns the known names at a path."""
-    model: type[BaseModel] = File
+    model: type[BaseModel] = FileSpec
     for part in location:
         # Names chosen by the operator, for example of a service tier, are not fields.
         if isinstance(part, str) and part in model.model_fields:

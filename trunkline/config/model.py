@@ -465,7 +465,7 @@ class JwtIssuer(_Strict):
     grants: Annotated[list[JwtGrant], Field(min_length=1)]
 
 
-class File(_Strict):
+class FileSpec(_Strict):
     """A section that is None is missing in the file, and its stored state is kept.
 
     `name` identifies the file as a manager: two files for one gateway need different names. `defaults` maps
