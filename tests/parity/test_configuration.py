@@ -282,5 +282,5 @@ def test_postgresql_keeps_every_field(postgres_url: str, tmp_path: Path) -> None
 
 
 def test_a_field_that_one_side_lacks_is_refused_at_once() -> None:
-    with pytest.raises(TypeError, match=r"Timeouts of trunkline\.yaml ↔ .*Route: no field takes connect \(as"):
-        mapping.Mapping(model.Timeouts, admin.Route)
+    with pytest.raises(TypeError, match=r"TimeoutsSpec of trunkline\.yaml ↔ .*Route: no field takes connect \(as"):
+        mapping.Mapping(model.TimeoutsSpec, admin.Route)

@@ -132,7 +132,7 @@ def test_what_a_file_can_say_a_verb_can(kind: type[Any], verb: tuple[click.Group
     said = set(kind.model_fields)
     if kind is model.RouteSpec:
         said = {"_".join(each.path) for each in objects.ROUTE.fields} - {"timeouts"} | set(
-            model.Timeouts.model_fields
+            model.TimeoutsSpec.model_fields
         )
     wanted = {_FLAGS.get(f"{kind.__name__}.{field}", field) for field in said}
     missing = ", ".join(sorted(wanted - flags))

@@ -51,19 +51,19 @@ def _gateway(file: model.FileSpec) -> admin.Gateway | None:
     )
 
 
-def _identity_provider(given: model.IdentityProvider) -> admin.IdentityProvider:
+def _identity_provider(given: model.IdentityProviderSpec) -> admin.IdentityProvider:
     message = objects.IDENTITY_PROVIDER.message(given)
     message.client_secret = given.client_secret or ""
     return message
 
 
-def _alerting(given: model.Alerting) -> admin.Alerting:
+def _alerting(given: model.AlertingSpec) -> admin.Alerting:
     message = objects.ALERTING.message(given)
     message.secret = given.secret or ""
     return message
 
 
-def _shared_cache(given: model.SharedCache) -> admin.SharedCache:
+def _shared_cache(given: model.SharedCacheSpec) -> admin.SharedCache:
     message = objects.SHARED_CACHE.message(given)
     message.password = given.password or ""
     message.clear_password = given.password == ""

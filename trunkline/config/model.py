@@ -151,7 +151,7 @@ class _Rates(_Strict):
     audio_output: MicroUsd | None = None
 
 
-class ContextTier(_Rates):
+class ContextTierSpec(_Rates):
     """The rates of requests with more than `above` prompt tokens."""
 
     above: Annotated[int, Field(strict=True, ge=1)]
@@ -159,12 +159,12 @@ class ContextTier(_Rates):
     output: MicroUsd
 
 
-class ServiceTier(_Rates):
+class ServiceTierSpec(_Rates):
     """The rates of requests that the target served in this service tier."""
 
     input: MicroUsd
     output: MicroUsd
-    tiers: list[ContextTier] = []
+    tiers: list[ContextTierSpec] = []
 
 
 class PriceSpec(_Rates):
@@ -182,8 +182,8 @@ class PriceSpec(_Rates):
     character: MicroUsd = 0
     search_unit: MicroUsd = 0
     images: dict[Text, MicroUsd] = {}
-    tiers: list[ContextTier] = []
-    service_tiers: dict[Text, ServiceTier] = {}
+    tiers: list[ContextTierSpec] = []
+    service_tiers: dict[Text, ServiceTierSpec] = {}
     valid_from: UnixSeconds | None = None
 
     @model_validator(mode="after")
@@ -262,26 +262,26 @@ class TargetSpec(_Strict):
         return self
 
 
-class Timeouts(_Strict):
+class TimeoutsSpec(_Strict):
     first_byte: Milliseconds = 0
     idle: Milliseconds = 0
     connect: Milliseconds = 0
 
 
-class Cache(_Strict):
+class CacheSpec(_Strict):
     ttl: Seconds = 0
     scope: CacheScope = "organisation"
     most_bytes: Count = 0
 
 
-class PromptCache(_Strict):
+class PromptCacheSpec(_Strict):
     """Help for providers that cache the beginnings of prompts."""
 
     key: PromptCacheKey = "none"
     stable_order: bool = False
 
 
-class Queue(_Strict):
+class QueueSpec(_Strict):
     longest: Milliseconds = 0
     size: Count = 0
 
@@ -291,10 +291,10 @@ class RouteSpec(_Strict):
     organisation: Text | None = None
     strategy: Strategy = "weighted"
     targets: Annotated[list[TargetSpec], Field(min_length=1)]
-    timeouts: Timeouts = Timeouts()
-    cache: Cache = Cache()
-    queue: Queue = Queue()
-    prompt_cache: PromptCache = PromptCache()
+    timeouts: TimeoutsSpec = TimeoutsSpec()
+    cache: CacheSpec = CacheSpec()
+    queue: QueueSpec = QueueSpec()
+    prompt_cache: PromptCacheSpec = PromptCacheSpec()
     privacy: Privacy = "any"
     affinity: Affinity = "pool"
     limits: list[LimitSpec] = []
@@ -315,7 +315,7 @@ class QuotaSpec(_Strict):
         return limit_syntax.whole(given) if isinstance(given, str) else given
 
 
-class Credential(_Strict):
+class CredentialSpec(_Strict):
     """A credential with its own quota. In the file, a credential without one may be just its value: `env:NAME`.
 
     `value` None keeps the stored one at its place in the list.
@@ -330,7 +330,7 @@ class Credential(_Strict):
         return {"value": given} if isinstance(given, str) else given
 
 
-class Health(_Strict):
+class HealthSpec(_Strict):
     """A free call by which Envoy checks whether the server is healthy."""
 
     path: Text | None = None
@@ -346,11 +346,11 @@ class ProviderSpec(_Strict):
     name: Text
     dialect: Text = "openai"
     base_url: Text
-    credentials: list[Credential] | None = Field(default=None, repr=False)
+    credentials: list[CredentialSpec] | None = Field(default=None, repr=False)
     ca_file: Text | None = None
     stream_usage: bool | None = None
     quota: list[QuotaSpec] = []
-    health: Health = Health()
+    health: HealthSpec = HealthSpec()
 
     @model_validator(mode="after")
     def _all_or_no_values(self) -> Self:
@@ -382,14 +382,14 @@ class OrganisationSpec(_Strict):
     keys: list[KeySpec] = []
 
 
-class Cors(_Strict):
+class CorsSpec(_Strict):
     """Origins of pages that browsers let call the gateway."""
 
     origins: list[Text] = []
     max_age: Seconds = 0
 
 
-class SharedCache(_Strict):
+class SharedCacheSpec(_Strict):
     """The store of all routes' cached answers. `password` None (left out) keeps the stored one, and an empty
     one removes it.
     """
@@ -400,21 +400,21 @@ class SharedCache(_Strict):
     ca_file: Text | None = None
 
 
-class Alerting(_Strict):
+class AlertingSpec(_Strict):
     """The receiver of alerts of limits; `secret` None keeps the stored one."""
 
     webhook: Text
     secret: Annotated[Text, AfterValidator(_credential)] | None = Field(default=None, repr=False)
 
 
-class Accounts(_Strict):
+class AccountsSpec(_Strict):
     """Settings for how people sign in."""
 
     console_url: Text | None = None
     sso_only: bool = False
 
 
-class GroupRole(_Strict):
+class GroupRoleSpec(_Strict):
     """The role that membership in a group of an identity provider gives."""
 
     group: Text
@@ -423,7 +423,7 @@ class GroupRole(_Strict):
     admin: bool = False
 
 
-class SignUp(_Strict):
+class SignUpSpec(_Strict):
     """The users who may join without an invitation."""
 
     domains: list[Text] = []
@@ -431,7 +431,7 @@ class SignUp(_Strict):
     role: Role | None = None
 
 
-class IdentityProvider(_Strict):
+class IdentityProviderSpec(_Strict):
     """An OpenID provider; `client_secret` None keeps the stored one."""
 
     name: Text
@@ -441,11 +441,11 @@ class IdentityProvider(_Strict):
     client_secret: Annotated[Text, AfterValidator(_credential)] | None = Field(default=None, repr=False)
     scopes: list[Text] = []
     groups_claim: Text | None = None
-    groups: list[GroupRole] = []
-    sign_up: SignUp = SignUp()
+    groups: list[GroupRoleSpec] = []
+    sign_up: SignUpSpec = SignUpSpec()
 
 
-class JwtGrant(_Strict):
+class JwtGrantSpec(_Strict):
     """Maps tokens to the API key that they act as. Without a `claim`, it applies to every token."""
 
     claim: Text | None = None
@@ -454,7 +454,7 @@ class JwtGrant(_Strict):
     key: Text
 
 
-class JwtIssuer(_Strict):
+class JwtIssuerSpec(_Strict):
     """An identity provider whose access tokens are accepted instead of API keys."""
 
     name: Text
@@ -462,7 +462,7 @@ class JwtIssuer(_Strict):
     audiences: Annotated[list[Text], Field(min_length=1)]
     jwks_url: Text | None = None
     user_claim: Text | None = None
-    grants: Annotated[list[JwtGrant], Field(min_length=1)]
+    grants: Annotated[list[JwtGrantSpec], Field(min_length=1)]
 
 
 class FileSpec(_Strict):
@@ -477,10 +477,10 @@ class FileSpec(_Strict):
     providers: list[ProviderSpec] | None = None
     routes: list[RouteSpec] | None = None
     organisations: list[OrganisationSpec] | None = None
-    cors: Cors | None = None
+    cors: CorsSpec | None = None
     defaults: dict[Text, Text] | None = None
-    cache: SharedCache | None = None
-    alerts: Alerting | None = None
-    accounts: Accounts | None = None
-    oidc: list[IdentityProvider] | None = None
-    jwt: list[JwtIssuer] | None = None
+    cache: SharedCacheSpec | None = None
+    alerts: AlertingSpec | None = None
+    accounts: AccountsSpec | None = None
+    oidc: list[IdentityProviderSpec] | None = None
+    jwt: list[JwtIssuerSpec] | None = None

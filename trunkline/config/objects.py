@@ -59,9 +59,9 @@ class Limits:
 class ContextTiers:
     """Context tiers. Their rates have their own message."""
 
-    _rates = Mapping(model.ContextTier, policy.Rates, apart=["above"])
+    _rates = Mapping(model.ContextTierSpec, policy.Rates, apart=["above"])
 
-    def message(self, given: model.ContextTier) -> policy.ContextTier:
+    def message(self, given: model.ContextTierSpec) -> policy.ContextTier:
         return policy.ContextTier(above=given.above, rates=self._rates.message(given))
 
     def written(self, stored: policy.ContextTier) -> dict[str, Any]:
@@ -79,9 +79,9 @@ class Prices:
         policy.Price,
         apart=["images", "service_tiers"],
         beside=["images", "service_tiers", "version"],
-        parts={model.ContextTier: _CONTEXT_TIER},
+        parts={model.ContextTierSpec: _CONTEXT_TIER},
     )
-    _of_service_tier = Mapping(model.ServiceTier, policy.Rates, apart=["tiers"])
+    _of_service_tier = Mapping(model.ServiceTierSpec, policy.Rates, apart=["tiers"])
 
     def message(self, given: model.PriceSpec) -> policy.Price:
         message = self._fields.message(given)
@@ -168,28 +168,28 @@ ORGANISATION = Mapping(
     beside=["id", "version", "managed_by"],
     parts={model.LimitSpec: LIMIT},
 )
-CORS = Mapping(model.Cors, admin.Cors)
-ACCOUNTS = Mapping(model.Accounts, admin.Accounts)
+CORS = Mapping(model.CorsSpec, admin.Cors)
+ACCOUNTS = Mapping(model.AccountsSpec, admin.Accounts)
 IDENTITY_PROVIDER = Mapping(
-    model.IdentityProvider,
+    model.IdentityProviderSpec,
     admin.IdentityProvider,
     apart=["client_secret"],
     beside=["client_secret", "has_secret"],
     parts={
-        model.GroupRole: Mapping(model.GroupRole, admin.GroupRole),
-        model.SignUp: Mapping(model.SignUp, admin.SignUp),
+        model.GroupRoleSpec: Mapping(model.GroupRoleSpec, admin.GroupRole),
+        model.SignUpSpec: Mapping(model.SignUpSpec, admin.SignUp),
     },
 )
 JWT_ISSUER = Mapping(
-    model.JwtIssuer,
+    model.JwtIssuerSpec,
     admin.JwtIssuer,
     beside=["key_ids"],
-    parts={model.JwtGrant: Mapping(model.JwtGrant, admin.JwtGrant)},
+    parts={model.JwtGrantSpec: Mapping(model.JwtGrantSpec, admin.JwtGrant)},
 )
-ALERTING = Mapping(model.Alerting, admin.Alerting, apart=["secret"], beside=["secret", "signed"])
+ALERTING = Mapping(model.AlertingSpec, admin.Alerting, apart=["secret"], beside=["secret", "signed"])
 #: A secret is written but never read back.
 SHARED_CACHE = Mapping(
-    model.SharedCache,
+    model.SharedCacheSpec,
     admin.SharedCache,
     apart=["password"],
     beside=["password", "clear_password", "has_password"],
