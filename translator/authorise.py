@@ -29,7 +29,7 @@ from translator.errors import NoPlace, Refusal, policy_unavailable
 from translator.message import Request
 from translator.metering import TAG, Meter, label
 from translator.policy.grant import Grant
-from translator.policy.index import Key, Route
+from translator.policy.index import Key, PolicyRoute
 from translator.queueing import Flow
 from translator.reading import budget
 from translator.reading.budget import RefusedWork
@@ -68,7 +68,7 @@ class Policy(Protocol):
     def tokens(self) -> Tokens: ...
     def key_by_hash(self, digest: bytes) -> Key | None: ...
     def has_organisation(self, organisation_id: str) -> bool: ...
-    def route(self, key: Key, model: str) -> Route | None: ...
+    def route(self, key: Key, model: str) -> PolicyRoute | None: ...
     def grant(self, key: Key, model: str) -> Grant | None: ...
     def default_model(self, key: Key, path: str) -> str: ...
     def flow(self, key: Key) -> Flow: ...
@@ -273,7 +273,7 @@ class Authoriser:
         request: Request,
         key: Key,
         facts: BodyFacts,
-        route: Route,
+        route: PolicyRoute,
         endpoint: Endpoint,
         attempt: Callable[[Callable[[], Allowed]], Outcome],
     ) -> Waits[Answered | Exception]:
@@ -384,7 +384,7 @@ class Authoriser:
         self._meter.reserve(request_id, request.headers, facts, key, grant, allowed)
         return allowed
 
-    def _affinity(self, key: Key, facts: BodyFacts, route: Route) -> str:
+    def _affinity(self, key: Key, facts: BodyFacts, route: PolicyRoute) -> str:
         """Returns the affinity of a request, as in `Allowed`."""
         if facts.previous and self._responses is not None:
             place = self._responses.find(key.organisation_id, facts.previous)
@@ -406,7 +406,7 @@ class Authoriser:
 def _with_prompt_cache_key(  # noqa: PLR0917 - the request's properties
     request: Request,
     key: Key,
-    route: Route,
+    route: PolicyRoute,
     rule: PromptCache,
     facts: BodyFacts,
     endpoint: Endpoint,

@@ -9,14 +9,16 @@ from translator import money
 from translator.bodies.estimate import Estimate
 from translator.bodies.facts import BodyFacts
 from translator.errors import Refusal
-from translator.policy.index import Key, Route, Target
+from translator.policy.index import Key, PolicyRoute, Target
 
 #: The header with the most that the client is willing to pay for the request, in USD.
 MAX_PRICE = b"x-trunkline-max-price"
 _USD = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
-def narrowed(facts: BodyFacts, key: Key, route: Route, max_price: bytes | None, at: float) -> tuple[str, int]:
+def narrowed(
+    facts: BodyFacts, key: Key, route: PolicyRoute, max_price: bytes | None, at: float
+) -> tuple[str, int]:
     """Returns the `excluded` targets, as in `Allowed`, and what the request may cost at the others (nano-USD).
 
     The cost is -1 if no target is excluded: the ceiling of the whole route applies then. `max_price` is the header
@@ -68,7 +70,7 @@ def _most(key: Key, max_price: bytes | None) -> int | None:
     return min(of_client, key.max_price) if key.max_price else of_client
 
 
-def _too_long(estimate: Estimate, targets: tuple[Target, ...], route: Route) -> Refusal:
+def _too_long(estimate: Estimate, targets: tuple[Target, ...], route: PolicyRoute) -> Refusal:
     longest = max(target.context for target in targets)
     answer = f" and allows {estimate.stated} for its answer" if estimate.stated else ""
     advice = "Shorten the prompt or lower the maximum of the answer." if estimate.stated else "Shorten the prompt."

@@ -11,15 +11,15 @@ from translator.authorise import model_not_found
 from translator.credentials import refused
 from translator.endpoints import MODEL_PREFIX
 from translator.message import Request, Response
-from translator.policy.index import Key, Route
+from translator.policy.index import Key, PolicyRoute
 
 
 class Policy(Protocol):
     """The parts of the policy from which the answers are made."""
 
     def key_by_id(self, key_id: str) -> Key | None: ...
-    def route(self, key: Key, model: str) -> Route | None: ...
-    def routes(self, key: Key) -> list[Route]: ...
+    def route(self, key: Key, model: str) -> PolicyRoute | None: ...
+    def routes(self, key: Key) -> list[PolicyRoute]: ...
 
 
 class Models:
@@ -48,5 +48,5 @@ class Models:
         return key
 
 
-def _model(route: Route) -> dict[str, str | int]:
+def _model(route: PolicyRoute) -> dict[str, str | int]:
     return {"id": route.model, "object": "model", "created": route.created_at, "owned_by": "trunkline"}

@@ -16,7 +16,7 @@ from translator.checks.waits import Waits
 from translator.errors import NoPlace, Refusal
 from translator.limits.wire import duration, retry_after
 from translator.metrics import Sample
-from translator.policy.index import Queue, Route
+from translator.policy.index import PolicyRoute, Queue
 from translator.queueing import Flow, Forecast, Line
 
 #: Most empty lines that are remembered because of how fast they move.
@@ -46,7 +46,7 @@ class Waiter:
 
     about: About
     flow: Flow
-    route: Route
+    route: PolicyRoute
     queue: Queue
     since: float
     attempt: Callable[[], Outcome]
@@ -72,13 +72,13 @@ class WaitingRoom:
         self._moving: dict[str, None] = {}
         self._ended = {"served": 0, "expired": 0, "full": 0, "left": 0, "refused": 0, "cancelled": 0}
 
-    def is_waiting(self, route: Route) -> bool:
+    def is_waiting(self, route: PolicyRoute) -> bool:
         """Returns whether requests wait already, which no new request may overtake."""
         line = self._lines.get(route.id)
         return bool(line)
 
     def join(
-        self, about: About, flow: Flow, route: Route, queue: Queue, attempt: Callable[[], Outcome]
+        self, about: About, flow: Flow, route: PolicyRoute, queue: Queue, attempt: Callable[[], Outcome]
     ) -> Waits[Answered | Exception]:
         """Lets a request wait. `attempt` lets it through when its turn comes; the first attempt is made soon.
 

@@ -15,7 +15,7 @@ from translator.cache.key import Requester
 from translator.limits import Applicable, HolderLimit, Metric
 
 if TYPE_CHECKING:
-    from translator.policy.index import Key, Route
+    from translator.policy.index import Key, PolicyRoute
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +31,7 @@ class Grant:
     organisation_id: str
     key_id: str
     requester: Requester
-    route: Route
+    route: PolicyRoute
     variant: str
     stream_variant: str
     parties: str
@@ -40,7 +40,7 @@ class Grant:
     applicable_if_cached: Applicable
 
     @classmethod
-    def of(cls, key: Key, route: Route, limits: tuple[HolderLimit, ...]) -> Grant:
+    def of(cls, key: Key, route: PolicyRoute, limits: tuple[HolderLimit, ...]) -> Grant:
         variant, applicable = route.variant(key), Applicable.of(limits)
         lasting = tuple(limit for limit in limits if limit.metric is not Metric.CONCURRENCY)
         return cls(

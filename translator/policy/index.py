@@ -147,7 +147,7 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class PolicyRoute:
     """A route. `created_at` is Unix seconds. `shown` is the model's name as a header value, percent-encoded.
 
     `reserved_output` are the completion tokens to reserve if a request states no maximum; 0 means the default.
@@ -183,7 +183,7 @@ class Route:
         object.__setattr__(self, "plain", _is_plain(self))
 
     @classmethod
-    def of(cls, message: policy.Route) -> Route:
+    def of(cls, message: policy.Route) -> PolicyRoute:
         return cls(
             message.id,
             message.model,
@@ -209,7 +209,7 @@ class Route:
         audiences = (key.id, key.organisation_id, "")
         return tuple(limit for audience in audiences for limit in self.places.get(audience, ()))
 
-    def pinned(self, target_id: str) -> Route | None:
+    def pinned(self, target_id: str) -> PolicyRoute | None:
         """Returns this route with one of its targets alone: nothing is kept, waits, or stays with a conversation,
         because another target must never answer. None if it has no such target.
         """
@@ -237,7 +237,7 @@ class Route:
         return self.id
 
 
-def _is_plain(route: Route) -> bool:
+def _is_plain(route: PolicyRoute) -> bool:
     return not route.affinity and route.cache is None and route.queue is None and route.prompt_cache is None
 
 
@@ -309,8 +309,8 @@ class PolicyIndex:
         self._organisations: dict[str, Organisation] = {}
         self._hashes: Claims[bytes, Key] = Claims()
         self._ids: dict[str, Key] = {}
-        self._routes: Claims[tuple[str, str], Route] = Claims()
-        self._routes_by_id: dict[str, Route] = {}
+        self._routes: Claims[tuple[str, str], PolicyRoute] = Claims()
+        self._routes_by_id: dict[str, PolicyRoute] = {}
         #: The key that has a secret of this hash, and whether there is an organisation of this id: each request
         #: asks for both, so they are calls of the dictionaries themselves.
         self.key_by_hash: Callable[[bytes], Key | None] = self._hashes.holder.get
@@ -356,7 +356,7 @@ class PolicyIndex:
             + (through.limits if through is not None else ())
         )
 
-    def route(self, key: Key, model: str) -> Route | None:
+    def route(self, key: Key, model: str) -> PolicyRoute | None:
         """Returns the route for a request of `key` for `model`; None also if the key may not use it."""
         routes = self._routes.holder
         route = routes.get((key.organisation_id, model)) or routes.get(("", model))
@@ -364,7 +364,7 @@ class PolicyIndex:
             return self._pinned(key, model)
         return route if route is not None and key.allows(model) else None
 
-    def _pinned(self, key: Key, model: str) -> Route | None:
+    def _pinned(self, key: Key, model: str) -> PolicyRoute | None:
         """Reads `<model>@<target id>`; either part may have an `@` of its own."""
         at = model.find("@") if len(model) <= _LONGEST_PINNED else -1
         while at > 0:
@@ -384,7 +384,7 @@ class PolicyIndex:
         organisation = self._organisations.get(key.organisation_id)
         return organisation.defaults.get(path, "") if organisation is not None else ""
 
-    def routes(self, key: Key) -> list[Route]:
+    def routes(self, key: Key) -> list[PolicyRoute]:
         """Returns the routes that `key` may use, sorted by model."""
         owners = ("", key.organisation_id)
         models = {model for organisation, model in self._routes.holder if organisation in owners}
@@ -408,7 +408,7 @@ class PolicyIndex:
 
     def put_route(self, message: policy.Route) -> None:
         self._grants.clear()
-        route = self._routes_by_id[message.id] = Route.of(message)
+        route = self._routes_by_id[message.id] = PolicyRoute.of(message)
         self._routes.claim(route.id, (message.organisation_id, route.model), route)
 
     def remove_organisations(self, ids: Iterable[str]) -> None:
