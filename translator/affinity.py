@@ -8,13 +8,13 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from translator.bodies.facts import BodyFacts
-from translator.policy.index import Key, PolicyRoute
+from translator.policy.index import PolicyKey, PolicyRoute
 
 #: Envoy's module reads numbers of at most 18 digits.
 _UNUSED_BITS = 5
 
 
-def word(key: Key, route: PolicyRoute, facts: BodyFacts) -> str:
+def word(key: PolicyKey, route: PolicyRoute, facts: BodyFacts) -> str:
     """Returns the affinity as in `Allowed`; empty if the request may go to any place."""
     if route.affinity == "user" and facts.user:
         named = facts.user

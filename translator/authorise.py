@@ -29,7 +29,7 @@ from translator.errors import NoPlace, Refusal, policy_unavailable
 from translator.message import Request
 from translator.metering import TAG, Meter, label
 from translator.policy.grant import Grant
-from translator.policy.index import Key, PolicyRoute
+from translator.policy.index import PolicyKey, PolicyRoute
 from translator.queueing import Flow
 from translator.reading import budget
 from translator.reading.budget import RefusedWork
@@ -66,12 +66,12 @@ class Policy(Protocol):
     def certain(self) -> bool: ...
     @property
     def tokens(self) -> Tokens: ...
-    def key_by_hash(self, digest: bytes) -> Key | None: ...
+    def key_by_hash(self, digest: bytes) -> PolicyKey | None: ...
     def has_organisation(self, organisation_id: str) -> bool: ...
-    def route(self, key: Key, model: str) -> PolicyRoute | None: ...
-    def grant(self, key: Key, model: str) -> Grant | None: ...
-    def default_model(self, key: Key, path: str) -> str: ...
-    def flow(self, key: Key) -> Flow: ...
+    def route(self, key: PolicyKey, model: str) -> PolicyRoute | None: ...
+    def grant(self, key: PolicyKey, model: str) -> Grant | None: ...
+    def default_model(self, key: PolicyKey, path: str) -> str: ...
+    def flow(self, key: PolicyKey) -> Flow: ...
 
 
 class BodyReader(Protocol):
@@ -164,7 +164,7 @@ class Authoriser:
         if self._cache is not None:
             self._cache.copied(copy)
 
-    def _key(self, headers: Mapping[bytes, bytes]) -> Key:
+    def _key(self, headers: Mapping[bytes, bytes]) -> PolicyKey:
         hashed = credentials.key_hash(headers)
         key = self._policy.key_by_hash(hashed)
         if key is None:
@@ -175,7 +175,7 @@ class Authoriser:
             raise self._if_certain(credentials.refused("The organisation of this API key does not exist."))
         return key
 
-    def _of_token(self, hash_: bytes, headers: Mapping[bytes, bytes]) -> Key:
+    def _of_token(self, hash_: bytes, headers: Mapping[bytes, bytes]) -> PolicyKey:
         """Returns the key that a token acts as. Raises Refusal."""
         try:
             key = self._policy.tokens.key(hash_, headers)
@@ -195,7 +195,7 @@ class Authoriser:
         """Charges the key for CPU time that was spent on a body that was refused."""
         self._refused_work.charge(key_id, seconds, self._clock())
 
-    def _decide_now(self, request: Request, endpoint: Endpoint, key: Key) -> Decision:
+    def _decide_now(self, request: Request, endpoint: Endpoint, key: PolicyKey) -> Decision:
         body = b"".join(request.pieces) if request.pieces else request.body
         started = time.perf_counter()
         try:
@@ -206,7 +206,7 @@ class Authoriser:
             raise
 
     async def _decide_later(
-        self, request: Request, endpoint: Endpoint, key: Key, body_reader: BodyReader
+        self, request: Request, endpoint: Endpoint, key: PolicyKey, body_reader: BodyReader
     ) -> Ready:
         body = request.pieces or (request.body,)
         request.pieces, request.body = (), b""
@@ -224,7 +224,7 @@ class Authoriser:
     def _allow(  # noqa: PLR0917 - the hot path, where keywords cost time
         self,
         request: Request,
-        key: Key,
+        key: PolicyKey,
         facts: BodyFacts,
         endpoint: Endpoint,
         body: bytes,
@@ -254,7 +254,7 @@ class Authoriser:
                 raise
             return self._join(request, key, facts, route, endpoint, lambda forward: forward())
 
-    def _forward_in_turn(self, request: Request, key: Key, facts: BodyFacts, grant: Grant) -> Allowed:
+    def _forward_in_turn(self, request: Request, key: PolicyKey, facts: BodyFacts, grant: Grant) -> Allowed:
         """Sends the request to a target unless other requests wait for a place.
 
         A request that holds a reservation goes first: it was let through before, and Envoy lost the answer.
@@ -271,7 +271,7 @@ class Authoriser:
     def _join(  # noqa: PLR0917 - the request's properties
         self,
         request: Request,
-        key: Key,
+        key: PolicyKey,
         facts: BodyFacts,
         route: PolicyRoute,
         endpoint: Endpoint,
@@ -296,7 +296,7 @@ class Authoriser:
         about = About(_id(request.headers), facts.streams, label(facts.user), label(tag))
         return self._waiting.join(about, self._policy.flow(key), route, route.queue, in_turn)
 
-    def _grant(self, key: Key, endpoint: Endpoint, facts: BodyFacts) -> Grant:
+    def _grant(self, key: PolicyKey, endpoint: Endpoint, facts: BodyFacts) -> Grant:
         model = facts.model or self._default_model(key, endpoint)
         grant = self._policy.grant(key, model)
         if grant is None:
@@ -307,7 +307,7 @@ class Authoriser:
         self,
         cache: CacheGate,
         request: Request,
-        key: Key,
+        key: PolicyKey,
         facts: BodyFacts,
         grant: Grant,
         endpoint: Endpoint,
@@ -363,7 +363,9 @@ class Authoriser:
         facts = BodyFacts(grant.route.model, False, "0:0:j:", "-", key.user, NO_TOKENS)
         return self._forward(request, key, facts, grant, f"<{place.machine} {place.cluster}")
 
-    def _forward(self, request: Request, key: Key, facts: BodyFacts, grant: Grant, bound: str = "") -> Allowed:
+    def _forward(
+        self, request: Request, key: PolicyKey, facts: BodyFacts, grant: Grant, bound: str = ""
+    ) -> Allowed:
         """Returns where the request goes and what is rewritten in it. `bound` is the only place that may serve it,
         if any.
         """
@@ -384,14 +386,14 @@ class Authoriser:
         self._meter.reserve(request_id, request.headers, facts, key, grant, allowed)
         return allowed
 
-    def _affinity(self, key: Key, facts: BodyFacts, route: PolicyRoute) -> str:
+    def _affinity(self, key: PolicyKey, facts: BodyFacts, route: PolicyRoute) -> str:
         """Returns the affinity of a request, as in `Allowed`."""
         if facts.previous and self._responses is not None:
             place = self._responses.find(key.organisation_id, facts.previous)
             return f"={place.machine} {place.cluster}"
         return affinity.word(key, route, facts) if route.affinity else ""
 
-    def _default_model(self, key: Key, endpoint: Endpoint) -> str:
+    def _default_model(self, key: PolicyKey, endpoint: Endpoint) -> str:
         model = self._policy.default_model(key, endpoint.path)
         if not model:
             name = endpoint.path.removeprefix(_SERVED_BELOW)
@@ -405,7 +407,7 @@ class Authoriser:
 
 def _with_prompt_cache_key(  # noqa: PLR0917 - the request's properties
     request: Request,
-    key: Key,
+    key: PolicyKey,
     route: PolicyRoute,
     rule: PromptCache,
     facts: BodyFacts,
@@ -433,7 +435,7 @@ def _with_prompt_cache_key(  # noqa: PLR0917 - the request's properties
     return facts
 
 
-def _expired(key: Key) -> Refusal:
+def _expired(key: PolicyKey) -> Refusal:
     if key.rotated:
         message = "This API key was rotated, and the grace time of this secret is over: use the new one."
         return credentials.refused(message, code="api_key_rotated")

@@ -9,7 +9,7 @@ from translator import money
 from translator.bodies.estimate import Estimate
 from translator.bodies.facts import BodyFacts
 from translator.errors import Refusal
-from translator.policy.index import Key, PolicyRoute, Target
+from translator.policy.index import PolicyKey, PolicyRoute, Target
 
 #: The header with the most that the client is willing to pay for the request, in USD.
 MAX_PRICE = b"x-trunkline-max-price"
@@ -17,7 +17,7 @@ _USD = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 def narrowed(
-    facts: BodyFacts, key: Key, route: PolicyRoute, max_price: bytes | None, at: float
+    facts: BodyFacts, key: PolicyKey, route: PolicyRoute, max_price: bytes | None, at: float
 ) -> tuple[str, int]:
     """Returns the `excluded` targets, as in `Allowed`, and what the request may cost at the others (nano-USD).
 
@@ -59,7 +59,7 @@ def _within_context(estimate: Estimate, targets: tuple[Target, ...]) -> tuple[Ta
     return tuple(target for target in targets if certain <= target.context)
 
 
-def _most(key: Key, max_price: bytes | None) -> int | None:
+def _most(key: PolicyKey, max_price: bytes | None) -> int | None:
     """Returns the lower of the maxima of key and client in nano-USD; None if neither sets one."""
     if max_price is None:
         return key.max_price or None

@@ -17,7 +17,7 @@ from translator.guards import MAX_PRICE
 from translator.limits import HolderLimit, Limiter, Refused, Reservation, wire
 from translator.limits.limit import POOL
 from translator.policy.grant import Grant
-from translator.policy.index import Key, PolicyRoute
+from translator.policy.index import PolicyKey, PolicyRoute
 
 #: The client's own label for a request.
 TAG = b"x-trunkline-tag"
@@ -63,7 +63,7 @@ class Meter:
         request_id: str,
         headers: Mapping[bytes, bytes],
         facts: BodyFacts,
-        key: Key,
+        key: PolicyKey,
         grant: Grant,
         answer: Allowed | Answered,
         saved: int = _NOT_CACHED,
@@ -132,7 +132,7 @@ class Meter:
         answer.log_context = log_context.written(reservation, grant.parties)
 
     def _refusal(
-        self, refused: Refused, shown: Sequence[HolderLimit], key: Key, route: PolicyRoute, at: float
+        self, refused: Refused, shown: Sequence[HolderLimit], key: PolicyKey, route: PolicyRoute, at: float
     ) -> Refusal:
         """Returns 429: a limit has too little left."""
         refusal = wire.refusal(refused, wire.headers(self._limiter, shown, at), at)
@@ -155,7 +155,7 @@ def _tag(sent: bytes) -> str:
     return label(sent.decode("utf-8", "replace"))
 
 
-def _add_places(full: NoPlace, key: Key, route: PolicyRoute) -> None:
+def _add_places(full: NoPlace, key: PolicyKey, route: PolicyRoute) -> None:
     """Adds to `full`, if all machines are taken, the places for which the request may wait and who waits with
     it.
     """

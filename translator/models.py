@@ -11,15 +11,15 @@ from translator.authorise import model_not_found
 from translator.credentials import refused
 from translator.endpoints import MODEL_PREFIX
 from translator.message import Request, Response
-from translator.policy.index import Key, PolicyRoute
+from translator.policy.index import PolicyKey, PolicyRoute
 
 
 class Policy(Protocol):
     """The parts of the policy from which the answers are made."""
 
-    def key_by_id(self, key_id: str) -> Key | None: ...
-    def route(self, key: Key, model: str) -> PolicyRoute | None: ...
-    def routes(self, key: Key) -> list[PolicyRoute]: ...
+    def key_by_id(self, key_id: str) -> PolicyKey | None: ...
+    def route(self, key: PolicyKey, model: str) -> PolicyRoute | None: ...
+    def routes(self, key: PolicyKey) -> list[PolicyRoute]: ...
 
 
 class Models:
@@ -41,7 +41,7 @@ class Models:
             raise model_not_found(name)
         return Response.json(200, orjson.dumps(_model(route)))
 
-    def _key(self, request: Request) -> Key:
+    def _key(self, request: Request) -> PolicyKey:
         key = self._policy.key_by_id(request.headers.get(b"x-trunkline-key", b"").decode("latin-1"))
         if key is None:
             raise refused("This API key has been revoked.")

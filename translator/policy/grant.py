@@ -15,7 +15,7 @@ from translator.cache.key import Requester
 from translator.limits import Applicable, HolderLimit, Metric
 
 if TYPE_CHECKING:
-    from translator.policy.index import Key, PolicyRoute
+    from translator.policy.index import PolicyKey, PolicyRoute
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +40,7 @@ class Grant:
     applicable_if_cached: Applicable
 
     @classmethod
-    def of(cls, key: Key, route: PolicyRoute, limits: tuple[HolderLimit, ...]) -> Grant:
+    def of(cls, key: PolicyKey, route: PolicyRoute, limits: tuple[HolderLimit, ...]) -> Grant:
         variant, applicable = route.variant(key), Applicable.of(limits)
         lasting = tuple(limit for limit in limits if limit.metric is not Metric.CONCURRENCY)
         return cls(

@@ -47,7 +47,7 @@ _WEIGHTS: Mapping[int, int] = {policy.PRIORITY_HIGH: 16, policy.PRIORITY_NORMAL:
 
 
 @dataclass(slots=True, eq=False)
-class Key:
+class PolicyKey:
     """The rights of one API key, as presented by one of its secrets.
 
     `expires_at` is Unix seconds; 0 means never. `rotated` says that this is the end of a rotation's grace time
@@ -72,7 +72,7 @@ class Key:
     _allowed: dict[str, bool] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, message: policy.Key) -> Key:
+    def of(cls, message: policy.Key) -> PolicyKey:
         patterns = tuple(message.models)
         # An empty pattern would match everything, but a key without patterns may use nothing.
         joined = "|".join(translate(pattern) for pattern in patterns) if patterns else r"(?!)"
@@ -91,7 +91,7 @@ class Key:
             weight=weight,
         )
 
-    def former(self, until: int) -> Key:
+    def former(self, until: int) -> PolicyKey:
         """Returns what the secret before the last rotation may do: the same, until `until`."""
         ends_first = not self.expires_at or until < self.expires_at
         return replace(self, expires_at=until if ends_first else self.expires_at, rotated=ends_first)
@@ -202,7 +202,7 @@ class PolicyRoute:
             _places(message),
         )
 
-    def places_of(self, key: Key) -> tuple[HolderLimit, ...]:
+    def places_of(self, key: PolicyKey) -> tuple[HolderLimit, ...]:
         """Returns the places at machines that requests of `key` may take, its own first."""
         if not self.places:
             return ()
@@ -227,7 +227,7 @@ class PolicyRoute:
             elsewhere=tuple(each.cluster for each in self.targets if each is not target),
         )
 
-    def variant(self, key: Key) -> str:
+    def variant(self, key: PolicyKey) -> str:
         """Returns the variant of the route for requests of `key`: the plain id, or `<id>@<audience>`."""
         if self.audiences:
             if key.id in self.audiences:
@@ -307,27 +307,27 @@ class PolicyIndex:
 
     def __init__(self) -> None:
         self._organisations: dict[str, Organisation] = {}
-        self._hashes: Claims[bytes, Key] = Claims()
-        self._ids: dict[str, Key] = {}
+        self._hashes: Claims[bytes, PolicyKey] = Claims()
+        self._ids: dict[str, PolicyKey] = {}
         self._routes: Claims[tuple[str, str], PolicyRoute] = Claims()
         self._routes_by_id: dict[str, PolicyRoute] = {}
         #: The key that has a secret of this hash, and whether there is an organisation of this id: each request
         #: asks for both, so they are calls of the dictionaries themselves.
-        self.key_by_hash: Callable[[bytes], Key | None] = self._hashes.holder.get
+        self.key_by_hash: Callable[[bytes], PolicyKey | None] = self._hashes.holder.get
         self.has_organisation: Callable[[str], bool] = self._organisations.__contains__
         #: By key and model; empty after every change.
         self._grants: dict[tuple[str, str], Grant] = {}
 
-    def key_by_id(self, key_id: str) -> Key | None:
+    def key_by_id(self, key_id: str) -> PolicyKey | None:
         return self._ids.get(key_id)
 
-    def flow(self, key: Key) -> Flow:
+    def flow(self, key: PolicyKey) -> Flow:
         """Returns the flow of a waiting request: its organisation and key with their weights."""
         organisation = self._organisations.get(key.organisation_id)
         weight = organisation.weight if organisation is not None else 1
         return Flow(key.organisation_id, weight, key.id, key.weight)
 
-    def grant(self, key: Key, model: str) -> Grant | None:
+    def grant(self, key: PolicyKey, model: str) -> Grant | None:
         """Returns what is decided for requests of `key` for `model`; None if it has no route that it may use.
 
         Keys of one id have one grant: former secrets and tokens differ from the key in nothing that it is made of.
@@ -356,7 +356,7 @@ class PolicyIndex:
             + (through.limits if through is not None else ())
         )
 
-    def route(self, key: Key, model: str) -> PolicyRoute | None:
+    def route(self, key: PolicyKey, model: str) -> PolicyRoute | None:
         """Returns the route for a request of `key` for `model`; None also if the key may not use it."""
         routes = self._routes.holder
         route = routes.get((key.organisation_id, model)) or routes.get(("", model))
@@ -364,7 +364,7 @@ class PolicyIndex:
             return self._pinned(key, model)
         return route if route is not None and key.allows(model) else None
 
-    def _pinned(self, key: Key, model: str) -> PolicyRoute | None:
+    def _pinned(self, key: PolicyKey, model: str) -> PolicyRoute | None:
         """Reads `<model>@<target id>`; either part may have an `@` of its own."""
         at = model.find("@") if len(model) <= _LONGEST_PINNED else -1
         while at > 0:
@@ -377,14 +377,14 @@ class PolicyIndex:
             at = model.find("@", at + 1)
         return None
 
-    def default_model(self, key: Key, path: str) -> str:
+    def default_model(self, key: PolicyKey, path: str) -> str:
         """Returns the model for requests of `key` that name none, by the endpoint's path; empty if there is no
         default.
         """
         organisation = self._organisations.get(key.organisation_id)
         return organisation.defaults.get(path, "") if organisation is not None else ""
 
-    def routes(self, key: Key) -> list[PolicyRoute]:
+    def routes(self, key: PolicyKey) -> list[PolicyRoute]:
         """Returns the routes that `key` may use, sorted by model."""
         owners = ("", key.organisation_id)
         models = {model for organisation, model in self._routes.holder if organisation in owners}
@@ -398,7 +398,7 @@ class PolicyIndex:
 
     def put_key(self, message: policy.Key) -> None:
         self._grants.clear()
-        key = Key.of(message)
+        key = PolicyKey.of(message)
         self._ids[key.id] = key
         self._hashes.claim(key.id, message.hash, key)
         if message.former_hash:

@@ -14,7 +14,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from translator.credentials import sent
 from translator.errors import Refusal
-from translator.policy.index import Key
+from translator.policy.index import PolicyKey
 from translator.reading.budget import RefusedWork
 from translator.tokens import claims, signature
 from translator.tokens.claims import Parts
@@ -60,8 +60,8 @@ class _Issuer:
 class _Verified:
     """An accepted token. `of` is the key that it acts as, and `key` is the same key on behalf of its user."""
 
-    of: Key
-    key: Key
+    of: PolicyKey
+    key: PolicyKey
 
 
 @cache
@@ -73,7 +73,9 @@ def _preload() -> None:
 class Tokens:
     """Accepts tokens. `key_by_id` finds API keys; `clock` gives Unix seconds."""
 
-    def __init__(self, key_by_id: Callable[[str], Key | None], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, key_by_id: Callable[[str], PolicyKey | None], clock: Callable[[], float] = time.time
+    ) -> None:
         self._key_by_id = key_by_id
         self._clock = clock
         self._issuers: dict[str, _Issuer] = {}
@@ -95,7 +97,7 @@ class Tokens:
             self._issuers.pop(name, None)
         self._verified.clear()
 
-    def key(self, digest: bytes, headers: Mapping[bytes, bytes]) -> Key | None:
+    def key(self, digest: bytes, headers: Mapping[bytes, bytes]) -> PolicyKey | None:
         """Returns the key that the token in `headers` acts as; None if no token was sent, or none is accepted
         here. `digest` is the SHA-256 of the credential.
 
@@ -113,7 +115,7 @@ class Tokens:
         value = sent(headers)
         return self._verify(digest, value) if claims.looks_like_token(value) else None
 
-    def _verify(self, digest: bytes, value: bytes) -> Key:
+    def _verify(self, digest: bytes, value: bytes) -> PolicyKey:
         token = claims.parts(value)
         issuer = self._issuer_of(token)
         ends = claims.expiry(token.claims, self._clock())

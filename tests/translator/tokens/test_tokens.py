@@ -26,7 +26,7 @@ from tests.translator.tokens.signing import (
     signed,
 )
 from translator.errors import Refusal
-from translator.policy.index import Key, PolicyIndex
+from translator.policy.index import PolicyIndex, PolicyKey
 from translator.tokens import Tokens
 from translator.tokens.claims import LEEWAY
 
@@ -62,12 +62,12 @@ def tokens(index: PolicyIndex, clock: Clock) -> Tokens:
     return made
 
 
-def find(tokens: Tokens, token: str) -> Key | None:
+def find(tokens: Tokens, token: str) -> PolicyKey | None:
     digest = hashlib.sha256(token.encode()).digest()
     return tokens.key(digest, {b"authorization": b"Bearer " + token.encode()})
 
 
-def accepted(tokens: Tokens, token: str) -> Key:
+def accepted(tokens: Tokens, token: str) -> PolicyKey:
     key = find(tokens, token)
     assert key is not None
     return key
