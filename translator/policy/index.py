@@ -31,7 +31,7 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
-class Organisation:
+class PolicyOrganisation:
     """The owner of keys."""
 
     id: str
@@ -306,7 +306,7 @@ class PolicyIndex:
     """
 
     def __init__(self) -> None:
-        self._organisations: dict[str, Organisation] = {}
+        self._organisations: dict[str, PolicyOrganisation] = {}
         self._hashes: Claims[bytes, PolicyKey] = Claims()
         self._ids: dict[str, PolicyKey] = {}
         self._routes: Claims[tuple[str, str], PolicyRoute] = Claims()
@@ -394,7 +394,7 @@ class PolicyIndex:
         self._grants.clear()
         limit_set = LimitSet(limits(message.limits, "organisation", message.id, message.name or message.id))
         defaults = {f"/v1/{each.endpoint}": each.model for each in message.defaults}
-        self._organisations[message.id] = Organisation(message.id, limit_set, defaults, message.weight or 1)
+        self._organisations[message.id] = PolicyOrganisation(message.id, limit_set, defaults, message.weight or 1)
 
     def put_key(self, message: policy.Key) -> None:
         self._grants.clear()
