@@ -9,7 +9,7 @@ from translator import money
 from translator.bodies.estimate import Estimate
 from translator.bodies.facts import BodyFacts
 from translator.errors import Refusal
-from translator.policy.index import PolicyKey, PolicyRoute, Target
+from translator.policy.index import PolicyKey, PolicyRoute, PolicyTarget
 
 #: The header with the most that the client is willing to pay for the request, in USD.
 MAX_PRICE = b"x-trunkline-max-price"
@@ -45,7 +45,7 @@ def narrowed(
     return excluded, max(target.ceiling.request_cost(facts, route.reserved_output, at) for target in left)
 
 
-def _within_context(estimate: Estimate, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+def _within_context(estimate: Estimate, targets: tuple[PolicyTarget, ...]) -> tuple[PolicyTarget, ...]:
     """Returns the targets where the request fits by the estimate; if there are none, those where it may fit
     nevertheless.
     """
@@ -70,7 +70,7 @@ def _most(key: PolicyKey, max_price: bytes | None) -> int | None:
     return min(of_client, key.max_price) if key.max_price else of_client
 
 
-def _too_long(estimate: Estimate, targets: tuple[Target, ...], route: PolicyRoute) -> Refusal:
+def _too_long(estimate: Estimate, targets: tuple[PolicyTarget, ...], route: PolicyRoute) -> Refusal:
     longest = max(target.context for target in targets)
     answer = f" and allows {estimate.stated} for its answer" if estimate.stated else ""
     advice = "Shorten the prompt or lower the maximum of the answer." if estimate.stated else "Shorten the prompt."

@@ -112,7 +112,7 @@ _AFFINITIES = {AFFINITIES[word]: word for word in AFFINITIES if word != "none"}
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PolicyTarget:
     """A target. Its Envoy clusters' names begin with `cluster`. `context` is in tokens; 0 if unknown. `id` is as
     in `x-trunkline-target`.
     """
@@ -123,7 +123,7 @@ class Target:
     id: str = ""
 
     @classmethod
-    def of(cls, message: policy.Target) -> Target:
+    def of(cls, message: policy.Target) -> PolicyTarget:
         kind, slash, model = message.id.partition("/")
         if kind == "nodes":  # written as the control plane's Pool.name
             model = model.replace("%", "%25").replace("@", "%40")
@@ -167,7 +167,7 @@ class PolicyRoute:
     audiences: frozenset[str] = frozenset()
     #: How its answers are cached; None if they are not.
     cache: Rule | None = None
-    targets: tuple[Target, ...] = ()
+    targets: tuple[PolicyTarget, ...] = ()
     bounded: bool = False
     queue: Queue | None = None
     prompt_cache: PromptCache | None = None
@@ -195,7 +195,7 @@ class PolicyRoute:
             _AFFINITIES.get(message.affinity, ""),
             frozenset(message.audiences),
             cache_rule(message),
-            tuple(map(Target.of, message.targets)),
+            tuple(map(PolicyTarget.of, message.targets)),
             any(target.context for target in message.targets),
             Queue.of(message),
             _prompt_cache(message),
