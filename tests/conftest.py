@@ -1,4 +1,6 @@
-"""Rules for all tests: which may run beside each other, what each needs, and how properties are searched."""
+"""Rules for all tests: which of them may run at the same time, what each needs, and how properties
+are searched.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ _ALONE = _ROOT / "bench"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """A folder of which `-m` selects nothing is not imported."""
+    """Skips the import of folders in which `-m` selects nothing."""
     expression = config.option.markexpr
     if not expression or not collection_path.is_dir() or _ROOT not in collection_path.parents:
         return None
@@ -38,8 +40,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay together and in order, in one process of `make test`; the files are shared out as
-    processes become free. Of the benchmarks all stay together.
+    """Keeps a file's tests together and in order, in one process of `make test`; processes take the next file when
+    they become free. All benchmarks stay together.
     """
     for item in items:
         place = _ALONE if _ALONE in item.path.parents else item.path

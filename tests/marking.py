@@ -1,8 +1,8 @@
-"""Marks each test with what it needs beside Python, and fails a test that starts a program without its marker.
+"""Marks each test with what it needs besides Python, and fails a test that starts a program without its marker.
 
-A test gets its markers from the folder it is in, from helpers that it or its fixtures name, and by `pytest.mark`
-on itself, its parameter or its module (`pytestmark`). The guard hears of each program that a test's process
-starts; a test without the marker fails. So `make quick`, which selects those without, starts none.
+A test gets its markers from its folder, from helpers that it or its fixtures name, and from `pytest.mark` on
+itself, its parameter or its module (`pytestmark`). The guard observes each program that a test's process starts,
+and fails a test without the marker. So `make quick`, which selects tests without these markers, starts no program.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ NEEDS = "trunkline.tests.needs"
 
 
 def needs(command: Sequence[str]) -> set[str]:
-    """The markers of a test that runs `command`: `processes` for a program that PROGRAMS does not name."""
+    """Returns the markers of a test that runs `command`: `processes` for a program that PROGRAMS does not name."""
     names = [PurePath(each).name for each in command[:4]]
     found = {PROGRAMS[name] for name in names[:1] + _module(names)[:1] if name in PROGRAMS}
     if any(_module(names)[: len(started)] == list(started) for started in _STARTING_ENVOY):
@@ -88,12 +88,12 @@ def needs(command: Sequence[str]) -> set[str]:
 
 
 def _module(names: list[str]) -> list[str]:
-    """The module that Python runs, and its arguments."""
+    """Returns the module that Python runs, and its arguments."""
     return names[names.index("-m") + 1 :] if "-m" in names else []
 
 
 class Guard:
-    """What the running test has started that it is not marked with."""
+    """Collects the programs that the running test has started without a marker for them."""
 
     def __init__(self) -> None:
         self._item: pytest.Item | None = None
@@ -104,7 +104,7 @@ class Guard:
         self.unmarked = set()
 
     def hear(self, event: str, arguments: tuple[object, ...]) -> None:
-        """An audit hook, see sys.addaudithook."""
+        """Handles an audit event, see sys.addaudithook."""
         if self._item is None or event not in {"subprocess.Popen", NEEDS}:
             return
         found = {str(arguments[0])} if event == NEEDS else needs(_words(arguments[1]))
@@ -113,7 +113,7 @@ class Guard:
 
 
 def _words(command: object) -> list[str]:
-    """A command as subprocess.Popen takes it."""
+    """Returns the words of a command in any form that subprocess.Popen accepts."""
     if isinstance(command, str | bytes):
         return os.fsdecode(command).split()
     return [os.fsdecode(each) for each in command] if isinstance(command, Iterable) else []
@@ -134,13 +134,13 @@ def mark(item: pytest.Item, root: Path) -> None:
 
 
 def helper_markers(function: Callable[..., object]) -> set[str]:
-    """What the helpers need that a test or a fixture names."""
+    """Returns the markers of the helpers that a test or a fixture names."""
     return {HELPERS[name] for name in _names(function) & HELPERS.keys()}
 
 
 @functools.cache
 def _names(function: Callable[..., object]) -> frozenset[str]:
-    """The global names in a function's code, and in that of functions of the same module that it calls."""
+    """Returns the global names in a function's code, and in functions of the same module that it calls."""
     found: set[str] = set()
     waiting = [function]
     while waiting:
@@ -159,14 +159,14 @@ def _names_of(code: CodeType) -> frozenset[str]:
 
 
 def folder_markers(path: PurePath) -> set[str]:
-    """What every test at `path`, relative to tests/, has."""
+    """Returns the markers of every test at `path`, relative to tests/."""
     return {name for folder, names in FOLDERS.items() if path.is_relative_to(folder) for name in names}
 
 
 def excludes(expression: str, markers: set[str]) -> bool:
-    """Whether pytest's `-m EXPRESSION` selects no test that has these markers, alone or with others of ours.
+    """Returns whether pytest's `-m EXPRESSION` selects no test with these markers, alone or with others of ours.
 
-    Importing the module of such a test is wasted time. False if the expression has a marker that is not ours.
+    Importing the module of such a test would waste time. False if the expression has a marker that is not ours.
     """
     compiled = Expression.compile(expression)
     others = [name for name in MARKERS if name not in markers]

@@ -34,7 +34,7 @@ _START_SECONDS = 60
 
 @dataclass
 class PostgresServer:
-    """`directory` holds the socket, the data and the log."""
+    """A running server. `directory` holds the socket, the data and the log."""
 
     binaries: Path
     directory: Path
@@ -51,7 +51,7 @@ class PostgresServer:
 
 
 def postgres_server() -> PostgresServer:
-    """Started on first use, stopped when the tests' process ends, however it ends."""
+    """Returns a server that is started on first use, and stopped when the tests' process ends, however it ends."""
     sys.audit(marking.NEEDS, "postgres")
     return _shared_server()
 
@@ -72,7 +72,7 @@ def postgres_url() -> Iterator[str]:
 
 @contextmanager
 def new_database(template: str = "template1") -> Iterator[str]:
-    """The libpq URL of a new database, a copy of `template`; dropped at the end."""
+    """Yields the libpq URL of a new database, a copy of `template`; drops it at the end."""
     server = postgres_server()
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server.url(), autocommit=True) as connection:
@@ -82,7 +82,9 @@ def new_database(template: str = "template1") -> Iterator[str]:
 
 
 def new_template() -> tuple[str, str]:
-    """The name and the URL of a new, empty database that `new_database` copies once nobody is connected to it."""
+    """Returns the name and the URL of a new, empty database that `new_database` copies once nobody is connected to
+    it.
+    """
     server = postgres_server()
     name = f"template_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server.url(), autocommit=True) as connection:
@@ -91,7 +93,7 @@ def new_template() -> tuple[str, str]:
 
 
 def start_server() -> PostgresServer:
-    """A server of its own, for a test that stops it; the caller stops it."""
+    """Starts a separate server for a test that stops it; the caller stops it."""
     # A short path: a Unix socket's may have 107 bytes.
     directory = Path(tempfile.mkdtemp(prefix="tl-pg-"))
     user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
@@ -117,7 +119,7 @@ def start_server() -> PostgresServer:
 
 
 def launch(binaries: Path, directory: Path) -> subprocess.Popen[bytes]:
-    """The server process on an initialised directory, ready for connections."""
+    """Starts the server on an initialised directory. Returns its process, ready for connections."""
     with (directory / "log").open("ab") as log:
         process = subprocess.Popen(
             [
@@ -167,6 +169,6 @@ def _runs(program: Path, user: str) -> bool:
 
 
 def _die_with_parent() -> None:
-    """Linux: a killed test run leaves no server behind."""
+    """Ends the server with its parent on Linux, so that a killed test run leaves none behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGINT)

@@ -17,8 +17,8 @@ NAME = "localhost"
 
 
 class RedisServer:
-    """`words` are further configuration, such as `--requirepass PASSWORD`. With an `authority` it speaks TLS and
-    nothing else, with a certificate of that.
+    """A server. `words` are further configuration, such as `--requirepass PASSWORD`. With an `authority` it speaks
+    only TLS, with a certificate of that authority.
     """
 
     def __init__(self, directory: Path, *words: str, authority: CertificateAuthority | None = None) -> None:
@@ -31,7 +31,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        """Starts it, and returns when it listens."""
+        """Starts the server. Returns when it listens."""
         command = ["redis-server", "--bind", "127.0.0.1", "--save", "", *self._words]
         self._process = subprocess.Popen(command, cwd=self._directory, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + _START_SECONDS
@@ -45,12 +45,12 @@ class RedisServer:
                 return self
 
     def send(self, number: signal.Signals) -> None:
-        """Sends it a signal."""
+        """Sends the server a signal."""
         assert self._process is not None
         self._process.send_signal(number)
 
     def stop(self) -> None:
-        """Kills it."""
+        """Kills the server."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

@@ -1,4 +1,4 @@
-"""docs/configuration.md names every field of trunkline.yaml, and none that there is not."""
+"""docs/configuration.md lists exactly the fields of trunkline.yaml."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _IN_WORDS = {None, "", 0}
 
 
 def models(of: type[BaseModel]) -> list[type[BaseModel]]:
-    """`of` and every model below it, each once."""
+    """Returns `of` and every model below it, each once."""
     seen: dict[type[BaseModel], None] = {}
     waiting = [of]
     while waiting:
@@ -36,7 +36,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def documented(name: str) -> dict[str, str]:
-    """The fields of a section with their defaults; the section is named like the class without `Spec`."""
+    """Returns the fields of a section with their defaults; the section is named like the class without `Spec`."""
     name = name.removesuffix("Spec")
     section = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", REFERENCE, re.MULTILINE | re.DOTALL)
     assert section is not None, f"docs/configuration.md has no section {name}"

@@ -38,7 +38,7 @@ _END = re.compile(r"\s(?:\||;|&&|>|2>)\s|\)|  #")
 
 
 def commands(text: str) -> Iterator[tuple[str, str]]:
-    """The program and the rest of each command line in a page."""
+    """Yields the program and the rest of each command line in a page."""
     fenced = [line for block in _FENCE.findall(text) for line in block.replace("\\\n", " ").splitlines()]
     spans = [span.replace("\n", " ") for span in _SPAN.findall(_FENCE.sub("", text))]
     for line in fenced:
@@ -52,7 +52,7 @@ def commands(text: str) -> Iterator[tuple[str, str]]:
 
 
 def problems(program: str, arguments: str) -> Iterator[str]:
-    """What of a command line does not exist; `up|down` stands for either."""
+    """Yields the parts of a command line that do not exist; `up|down` stands for either."""
     found: list[click.Command] = [PROGRAMS[program]]
     for word in _words(arguments):
         if word.startswith("-"):
@@ -123,7 +123,7 @@ def test_every_flag_belongs_to_a_program(page: Path) -> None:
 
 
 def test_the_operators_flags_are_those_of_up() -> None:
-    """What the pages about running a gateway name without a program is a flag of `trunkline up`."""
+    """Flags without a program, on the pages about running a gateway, are flags of `trunkline up`."""
     up = trunkline.get_command(click.Context(trunkline), "up")
     assert up is not None
     for flag in ("--tunnel-url", "--usage-retention", "--rollup-retention", "--tunnel-listen", "--control-listen"):

@@ -1,4 +1,4 @@
-"""Every flag has a help text; docs/ has the flags that run a gateway or a node, and the Admin API's errors."""
+"""Every flag has a help text; docs/ lists the flags that run a gateway or a node, and the Admin API's errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def flags(command: click.Command) -> set[str]:
 
 
 def undocumented(named: set[str], page: str) -> set[str]:
-    """Returns the flags of `named` that do not stand in `page` as words of their own."""
+    """Returns the flags of `named` that `page` does not contain as words of their own."""
     return {flag for flag in named if not re.search(rf"(?<![\w-]){flag}(?![\w-])", page)}
 
 

@@ -1,4 +1,4 @@
-"""Markers say what a test starts, and nothing starts without its marker."""
+"""Markers name the programs that a test starts, and no program starts without its marker."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_helper_is_found_in_what_a_test_calls() -> None:
 
 @pytest.fixture
 def guard(request: pytest.FixtureRequest) -> Iterator[Guard]:
-    """A guard that watches the test beside the one that watches the whole run."""
+    """A guard that watches the test in addition to the guard of the whole run."""
     guard = Guard()
     guard.watch(request.node)
     yield guard
@@ -109,7 +109,7 @@ def test_a_program_with_its_marker_is_not(guard: Guard) -> None:
 
 @pytest.mark.processes
 def test_the_run_fails_for_an_unmarked_test(tmp_path: Path) -> None:
-    """In a process of its own, with this conftest.py and a test that starts one."""
+    """A separate process runs this conftest.py and a test that starts a program."""
     (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (tmp_path / "test_it.py").write_text(
         "import subprocess as processes, sys, pytest\n"

@@ -1,4 +1,4 @@
-"""What `make check` asks, as part of the tests, and what the documents promise."""
+"""The checks of `make check` as tests, and promises of the documents."""
 
 from __future__ import annotations
 

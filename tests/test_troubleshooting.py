@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md names every error code that clients may get, and none that there is not."""
+"""docs/troubleshooting.md lists exactly the error codes that clients may get."""
 
 from __future__ import annotations
 

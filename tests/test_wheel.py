@@ -1,4 +1,4 @@
-"""What is in the wheel that is distributed."""
+"""The contents of the wheel that is distributed."""
 
 from __future__ import annotations
 

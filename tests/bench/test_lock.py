@@ -1,4 +1,4 @@
-"""One benchmark at a time."""
+"""Only one benchmark runs at a time."""
 
 from __future__ import annotations
 

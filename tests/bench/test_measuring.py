@@ -1,4 +1,4 @@
-"""Processes' costs, a real bare Envoy measured, and the report."""
+"""Costs of processes, measurements of a real bare Envoy, and the report."""
 
 from __future__ import annotations
 

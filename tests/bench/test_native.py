@@ -1,4 +1,4 @@
-"""The load generator and the upstream, against each other and against peers that misbehave."""
+"""The load generator and the upstream, against each other and against misbehaving peers."""
 
 from __future__ import annotations
 

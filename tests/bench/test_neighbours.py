@@ -1,4 +1,6 @@
-"""The attacks still run, at a small scale; whether their goals are met is for a quiet machine to say."""
+"""The attacks still run, at a small scale. Whether they meet their goals can only be measured on a
+quiet machine.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,7 @@ def test_figures_count_what_was_not_served() -> None:
 
 @pytest.mark.processes
 def test_what_a_translator_has_started_are_its_parsers(tmp_path: Path) -> None:
-    """Both have `translator.…` in their command lines."""
+    """The command lines of both contain `translator.…`."""
     asleep = "[sys.executable, '-c', 'import time; time.sleep(60)', 'translator.w']"
     worker = f"import subprocess, sys; subprocess.run({asleep})"
     below = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], 'translator'])"

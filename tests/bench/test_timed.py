@@ -1,4 +1,4 @@
-"""Samples held against goals, and the groups that take them, on real gateways."""
+"""Samples compared with goals, and the groups that take them, on real gateways."""
 
 from __future__ import annotations
 

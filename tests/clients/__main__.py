@@ -1,4 +1,4 @@
-"""`make clients`: runs every client and renews the table in docs/clients.md."""
+"""`make clients`: runs every client and updates the table in docs/clients.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.clients.running import run_all
 
 
 def main() -> None:
-    """Says which cases do not give what they should; exits with 1 if there are any."""
+    """Prints the cases with unexpected results; exits with 1 if there are any."""
     with tempfile.TemporaryDirectory() as directory:
         made = run_all(Path(directory)).results
     wrong = {

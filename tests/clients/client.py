@@ -1,4 +1,4 @@
-"""The clients: their scripts, where their versions stand, and what each of their cases gives."""
+"""The clients: their scripts, the files with their versions, and the expected results of their cases."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ FAILURES = ("bad_key", "unknown_model")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One client. `package` is its name at PyPI or npm, "" for a program of the system.
+    """A client. `package` is its name at PyPI or npm, "" for a program of the system.
 
-    `cases` are those that its script has; `differs` are their results where not those of EXPECTED.
+    `cases` are those that its script has; `differs` are its results that differ from EXPECTED.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Client:
 
     @property
     def version(self) -> str:
-        """As pinned; "" for a program of the system."""
+        """The pinned version; "" for a program of the system."""
         if not self.package:
             return ""
         if self.is_node:

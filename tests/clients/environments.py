@@ -1,4 +1,4 @@
-"""Where the clients are installed: apart from Trunkline, from lock files, once."""
+"""The environments of the clients, installed separately from Trunkline, from lock files, once."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def python() -> Path:
 
 
 def node() -> Path:
-    """Returns a directory with the JavaScript clients in `node_modules` and their scripts beside it."""
+    """Returns a directory with the JavaScript clients in `node_modules` and their scripts next to it."""
     return _installed("node-clients", NODE)
 
 
 def identity_provider() -> Path:
-    """Returns a directory with the certified OpenID provider in `node_modules`, and its script beside it."""
+    """Returns a directory with the certified OpenID provider in `node_modules` and its script next to it."""
     return _installed("identity-provider", IDENTITY_PROVIDER)
 
 

@@ -25,9 +25,9 @@ Results = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What each case of each client gave, by their names; a case that failed gives the error's text.
+    """The results of all cases by client and case; a failed case has the error's text.
 
-    `refusals` is how many requests the gateway refused for a limit.
+    `refusals` is the number of requests that the gateway refused for a limit.
     """
 
     results: Results

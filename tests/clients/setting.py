@@ -1,4 +1,4 @@
-"""One gateway with two providers, and the models that the clients' scripts ask it for."""
+"""A gateway with two providers, and the models that the clients' scripts request from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALL_MODELS = (*MODELS, FAILOVER)
 
 
 def _route(model: str, *targets: tuple[str, str]) -> dict[str, Any]:
-    """A route whose targets, (provider, model there), are tried in order."""
+    """Returns a route whose targets, (provider, model there), are tried in order."""
     return {
         "model": model,
         "targets": [
@@ -31,7 +31,7 @@ def _route(model: str, *targets: tuple[str, str]) -> dict[str, Any]:
 
 
 def _configuration(a: ProviderProcess, b: ProviderProcess, clients: Sequence[str]) -> dict[str, Any]:
-    """Each client has a second key, which may make one request in two seconds."""
+    """Returns the configuration. Each client has a second key, which allows one request in two seconds."""
     limit = {"metric": "requests", "per": "2s", "amount": 1}
     keys = [{"name": _word(client), "value": f"env:{_variable(client)}", "limits": [limit]} for client in clients]
     return {
@@ -46,7 +46,7 @@ def _configuration(a: ProviderProcess, b: ProviderProcess, clients: Sequence[str
 
 
 def limited_key(client: str) -> str:
-    """The key of `client` with a limit of one request in two seconds."""
+    """Returns the key of `client` with a limit of one request in two seconds."""
     return f"sk-limited-to-one-request-{_word(client)}"
 
 
@@ -60,7 +60,7 @@ def _word(client: str) -> str:
 
 @contextmanager
 def gateway(directory: Path, clients: Sequence[str]) -> Iterator[GatewayProcess]:
-    """The gateway, running; its data and logs are below `directory`."""
+    """Runs the gateway; its data and logs are below `directory`."""
     limited = {_variable(client): limited_key(client) for client in clients}
     with (
         ProviderProcess("a", api_keys=["sk-provider-a"]) as a,

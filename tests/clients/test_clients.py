@@ -1,4 +1,4 @@
-"""The clients people have, unchanged but for the base URL and the key."""
+"""Popular clients, unmodified except for the base URL and the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m tests.console`: makes the pictures of docs/console.md, of a gateway with two fake providers and some
+"""`python -m tests.console`: takes the pictures of docs/console.md from a gateway with two fake providers and some
 weeks of generated usage.
 """
 
@@ -80,7 +80,7 @@ def _config(a: ProviderProcess, b: ProviderProcess) -> dict[str, Any]:
 
 
 def _fill(gateway: GatewayProcess) -> None:
-    """Two weeks of usage, more on working days."""
+    """Fills the ledger with two weeks of usage, more on working days."""
     token = [("authorization", f"Bearer {gateway.credentials['admin_token']}")]
     listed = json.loads(gateway.run("keys", "list", "--json").stdout)
     keys = [each["id"] for each in listed]

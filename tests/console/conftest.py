@@ -1,4 +1,4 @@
-"""One gateway and one browser for all tests of the console; a window of its own for each test."""
+"""Fixtures: one gateway and one browser for all tests of the console, and a window for each test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def provider() -> Iterator[ProviderProcess]:
 
 @pytest.fixture(scope="package")
 def gateway(tmp_path_factory: pytest.TempPathFactory, provider: ProviderProcess) -> Iterator[GatewayProcess]:
-    """A file manages a provider, a route, an organisation and its key; the rest is made through the API."""
+    """A gateway with a file that manages a provider, a route, an organisation and its key; the API creates the
+    rest.
+    """
     target = {"provider": "a", "model": "gpt-4.1", "price": {"input": 2.0, "output": 8.0}}
     config = {
         "version": 1,
@@ -57,7 +59,7 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Window:
-    """A page of the browser, and everything that it should not have said or asked for."""
+    """A page of the browser, which collects the errors and requests that it should not produce."""
 
     page: Page
     gateway: GatewayProcess
@@ -81,7 +83,7 @@ class Window:
             self.complaints.append(f"a request outside the gateway: {request.url}")
 
     def check(self) -> None:
-        """Raises AssertionError for a console error, and for a request outside the gateway."""
+        """Raises AssertionError if there was a console error or a request outside the gateway."""
         assert [each for each in self.complaints if not any(part in each for part in self.expected)] == []
 
     def open(self, address: str = "") -> Page:
@@ -90,7 +92,7 @@ class Window:
         return self.settled()
 
     def settled(self) -> Page:
-        """Waits until the view of the present address is complete, or the sign-in form is."""
+        """Waits until the view of the current address, or the sign-in form, is complete."""
         view = json.dumps(self.page.evaluate("location.hash"))
         complete = ':not([aria-busy="true"])'
         self.page.wait_for_selector(f"main[data-view={view}]{complete}, main.door{complete}")
@@ -107,21 +109,21 @@ class Window:
         return page
 
     def sign_in(self) -> Page:
-        """With the admin token, by the form."""
+        """Signs in with the admin token, through the form."""
         page = self.give_token(self.gateway.credentials["admin_token"])
         page.get_by_role("heading", name="Start", level=1).wait_for()
         return self.settled()
 
     @property
     def calls(self) -> list[str]:
-        """Paths of the Admin API that were asked for, in order."""
+        """Paths of the requested calls of the Admin API, in order."""
         before = f"{self.gateway.admin_url}/admin/v1/"
         return [each.removeprefix(before) for each in self.requests if each.startswith(before)]
 
 
 @pytest.fixture
 def options() -> Mapping[str, Any]:
-    """Of the window; tests override it by `pytest.mark.parametrize("options", …)`."""
+    """Options of the window; tests override them by `pytest.mark.parametrize("options", …)`."""
     return {}
 
 

@@ -1,4 +1,4 @@
-"""How people come in: by a link for another password, by an identity provider, and for a program that waits."""
+"""The ways to sign in: by a link for another password, through an identity provider, and for a waiting program."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_program_waits_for_approval(window: Window, approved: bool) -> None:
 
 @pytest.fixture
 def certified(gateway: GatewayProcess) -> Iterator[str]:
-    """The issuer of npm's `oidc-provider`, through which the gateway lets people of example.org in."""
+    """The issuer of npm's `oidc-provider`, through which people of example.org may sign in."""
     directory = environments.identity_provider()
     callback = f"{gateway.admin_url}/admin/v1/oidc/certified:callback"
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Both languages say everything, and every text that a page asks for is there."""
+"""Both languages have the same texts, and every text that a page uses exists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENTRY = re.compile(r'^  "([^"]+)": (.+),$', re.MULTILINE)
 
 
 def _texts(language: str) -> dict[str, dict[str, str]]:
-    """By key, the forms; a text without forms has one, ``."""
+    """Returns the forms of each text, by key; a text without forms has one, ``."""
     source = "".join(file.read_text() for file in sorted((CONSOLE / "src/i18n" / language).glob("*.js")))
     found: dict[str, dict[str, str]] = {}
     for key, value in _ENTRY.findall(source):
@@ -63,7 +63,7 @@ def test_every_text_that_is_asked_for_is_there() -> None:
 
 
 def test_every_reason_that_the_gateway_gives_has_its_words() -> None:
-    """In English the same ones as on the command line."""
+    """The English texts equal those on the command line."""
     said = {key: forms[""] for key, forms in _texts("en").items() if key.startswith("reason.")}
     expected = {}
     for code, text in TEXTS.items():
@@ -79,7 +79,7 @@ def test_every_word_of_the_audit_log_has_its_own() -> None:
 
 @pytest.mark.parametrize("name", ["gateway", "people", "reasons", "settings", "watching"])
 def test_russian_is_russian(name: str) -> None:
-    """A text with words in it has a Cyrillic one, unless it is a name."""
+    """Every text with words in it has a Cyrillic word, unless it is a name."""
     source = (CONSOLE / "src/i18n/ru" / f"{name}.js").read_text()
     for key, value in _ENTRY.findall(source):
         words = re.sub(r"\{\w+\}", "", value)
@@ -88,7 +88,7 @@ def test_russian_is_russian(name: str) -> None:
 
 
 def _russian_of(name: str) -> set[str]:
-    """Keys of a table of the reference's Russian."""
+    """Returns the keys of a table in the reference's Russian."""
     source = (CONSOLE / "src/i18n/reference/ru.js").read_text()
     table = source.partition(f"export const {name} = {{\n")[2].partition("\n};")[0]
     found = re.findall(r'^  (?:"([^"]+)"|(\w+)): (.+),$', table, re.MULTILINE)

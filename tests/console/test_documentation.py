@@ -19,7 +19,7 @@ from xds_server.console.answers import HEADERS
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Where the site is served, by the gateway's own files and headers."""
+    """The address of the site, served with the gateway's own files and headers."""
     files = documentation.load(made())
 
     class Handler(BaseHTTPRequestHandler):
@@ -33,7 +33,7 @@ def address() -> Iterator[str]:
             self.wfile.write(file.content if file else b"")
 
         def log_request(self, code: object = "-", size: object = "-") -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)

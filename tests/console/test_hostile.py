@@ -1,4 +1,4 @@
-"""Names are texts, whatever they look like; and pages of others get nothing."""
+"""Names are shown as text, whatever they contain, and pages of other origins get nothing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_target_that_answers_html_makes_no_page_of_the_consoles_origin(window:
 
 
 def test_no_cookie_goes_to_a_target(window: Window) -> None:
-    """What a provider gets is what the clients' listener would send it."""
+    """A provider gets what the clients' listener would send it."""
     gateway = window.gateway
     body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]}
     headers = {"authorization": f"Bearer {gateway.api_key}", "cookie": "trunkline_session=secret"}

@@ -1,4 +1,4 @@
-"""Without a mouse."""
+"""The console with the keyboard alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.console.test_pages import PHONE
 
 
 def _focused(window: Window) -> str:
-    """The name of what has the focus."""
+    """Returns the name of the element that has the focus."""
     text: str = window.page.evaluate(
         "(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent).trim()"
     )

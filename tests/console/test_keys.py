@@ -1,4 +1,4 @@
-"""Keys: made, shown once, changed, rotated, revoked; all of it with the keyboard alone where it matters."""
+"""Keys: created, shown once, changed, rotated, revoked; with the keyboard alone where that matters."""
 
 from __future__ import annotations
 

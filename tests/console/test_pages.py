@@ -1,4 +1,4 @@
-"""Every page, in light and dark, on a desk and on a phone: opened, looked at by axe, without a complaint."""
+"""Every page in light and dark, on a desktop and on a phone: it opens, and axe finds nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _axe() -> str:
 
 
 def findings(window: Window) -> list[str]:
-    """What axe finds serious in the view as it is."""
+    """Returns the serious findings of axe in the current view."""
     if not window.page.evaluate("'axe' in window"):
         window.page.evaluate(_axe())
     found: list[str] = window.page.evaluate(_AXE)
@@ -53,7 +53,7 @@ def test_every_page_is_accessible_and_fits(admin: Window) -> None:
 
 @pytest.mark.parametrize("options", [SEEN["light"], SEEN["phone"]], ids=["desk", "phone"])
 def test_long_names_fit(admin: Window) -> None:
-    """Of models, targets and providers: they wrap, and no table is wider than its place."""
+    """Long names of models, targets and providers wrap, and no table is wider than its container."""
     gateway, name = (
         admin.gateway,
         "a-model-with-a-long-name/and-a-vendor/and-a-date-2026-11-27-preview-instruct" * 2,

@@ -1,4 +1,4 @@
-"""From the set-up link to a streamed answer, as a newcomer goes."""
+"""From the set-up link to a streamed answer, in the steps of a newcomer."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_one_request_is_explained(admin: Window) -> None:
 
 
 def test_the_targets_of_a_model_answer_the_same_question_side_by_side(admin: Window) -> None:
-    """The second one has no weight: only a request that names it goes there."""
+    """The second target has no weight, so only a request that names it goes there."""
     gateway = admin.gateway
     headers = {"authorization": f"Bearer {gateway.credentials['admin_token']}"}
     api = f"{gateway.admin_url}/admin/v1"

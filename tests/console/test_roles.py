@@ -1,4 +1,4 @@
-"""Every page that a role sees works for it; what it may not do is not offered."""
+"""Every page that a role sees works for it, and offers nothing that the role may not do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVERYBODY = {"start", "playground", "models", "nodes", "usage", "keys", "referen
 
 
 def invited(window: Window, email: str, role: str) -> str:
-    """The fragment of an invitation's link."""
+    """Returns the fragment of an invitation's link."""
     headers = {"authorization": f"Bearer {window.gateway.credentials['admin_token']}"}
     body = {"email": email, "organisation": "acme", "role": f"ROLE_{role.upper()}"}
     answer = httpx.post(f"{window.gateway.admin_url}/admin/v1/users:invite", json=body, headers=headers)

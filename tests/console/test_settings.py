@@ -1,4 +1,4 @@
-"""The settings of the gateway as a whole: each form changes its own part and leaves the others."""
+"""The settings of the whole gateway: each form changes its own part and leaves the others unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door."""
+"""The sign-in page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console keeps to the types that the .proto files have."""
+"""The console uses the types that the .proto files define."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.packages
 
 
 def _problems(project: Path) -> list[str]:
-    """What TypeScript has to say about our own modules; of the vendored libraries nothing is asked."""
+    """Returns TypeScript's findings in the console's own modules; vendored libraries are not checked."""
     command: list[str | Path] = [packages() / ".bin/tsc", "--project", project, "--pretty", "false"]
     done = subprocess.run(command, cwd=CONSOLE, capture_output=True, text=True, check=False)
     return [line for line in done.stdout.splitlines() if line and not line.startswith(("vendor/", " "))]

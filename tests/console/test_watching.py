@@ -1,4 +1,4 @@
-"""What is looked at: usage, budgets, audit, nodes, running requests."""
+"""The pages for observing: usage, budgets, audit, nodes, running requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.gateway.process import GatewayProcess
 
 @pytest.fixture
 def asked(gateway: GatewayProcess) -> None:
-    """A request of acme's key, with a tag that a spreadsheet would take for a formula."""
+    """Sends a request with acme's key, with a tag that a spreadsheet would take for a formula."""
     headers = {"authorization": "Bearer sk-acme-ci-0123456789", "x-trunkline-tag": "=1+1"}
     body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]}
     assert httpx.post(f"{gateway.base_url}/chat/completions", json=body, headers=headers).status_code == 200
@@ -71,7 +71,7 @@ def test_a_machine_is_invited_with_a_command_for_its_system(admin: Window) -> No
 
 
 def test_a_running_request_is_seen_and_cancelled(admin: Window, provider: ProviderProcess) -> None:
-    """A stream of a minute, which ends when somebody cancels it."""
+    """The request is a stream of a minute, which ends when it is cancelled."""
     gateway = admin.gateway
     headers = {"authorization": f"Bearer {gateway.credentials['admin_token']}"}
     model = "paced-600-100"

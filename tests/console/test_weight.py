@@ -1,4 +1,4 @@
-"""What a first visit loads."""
+"""The size of a first visit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests the console beside Playwright: installed apart, from a lock file, once."""
+"""The tools that test the console besides Playwright, installed separately, from a lock file, once."""
 
 from __future__ import annotations
 

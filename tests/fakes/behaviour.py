@@ -1,4 +1,4 @@
-"""The behaviour of the fake provider: values that are set over its control API."""
+"""The behaviour of the fake provider: values that its control API sets."""
 
 from __future__ import annotations
 

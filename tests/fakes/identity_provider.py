@@ -1,4 +1,6 @@
-"""An OpenID provider that behaves as a test wants, right or wrong; over HTTP on a free port of this machine."""
+"""An OpenID provider with the behaviour that a test needs, right or wrong, over HTTP on a free port of this
+machine.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ class FakeProvider:
     calls: list[str] = field(default_factory=list)
 
     def authorise(self, url: str) -> dict[str, str]:
-        """Returns what the browser brings back from the authorization endpoint after a sign-in."""
+        """Returns the parameters that the browser brings back from the authorization endpoint after a sign-in."""
         asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
         assert (asked["response_type"], asked["client_id"]) == ("code", CLIENT_ID)
         assert asked["code_challenge_method"] == "S256"

@@ -65,8 +65,8 @@ class Node:
         self._server: asyncio.Server | None = None
 
     async def open_tunnels(self, address: tuple[str, int], count: int, **claims: str) -> None:
-        """Opens `count` more tunnels. `claims` replace what it says about itself, by the last word of the header's
-        name.
+        """Opens `count` more tunnels. `claims` replace the node's statements about itself, by the last word of the
+        header's name.
 
         Raises:
             RefusedError: with the answer.
@@ -119,7 +119,7 @@ class Node:
 
 
 class Connection:
-    """One tunnel or direct connection: idle pings until HTTP/2 begins, whose server this is."""
+    """A tunnel or a direct connection: idle pings until HTTP/2 begins, with this side as the server."""
 
     def __init__(
         self, node: Node, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -136,7 +136,7 @@ class Connection:
         self._task = asyncio.create_task(self._run())
 
     def go_away(self) -> None:
-        """Drains: accepts nothing new and finishes what runs."""
+        """Drains: accepts nothing new and finishes running requests."""
         self.h2.close_connection(ErrorCodes.NO_ERROR, last_stream_id=self.h2.highest_inbound_stream_id)
         # h2 treats the connection as closed, but in the protocol running streams continue.
         self.h2.state_machine.state = type(self.h2.state_machine.state).SERVER_OPEN

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible provider answers, without I/O: a request and a pace in, an answer out.
+"""The answers of an OpenAI-compatible provider, without I/O: from a request and a pace to an answer.
 
 Everything is deterministic. A prompt counts one token per word and 85 per image, an answer one per piece of
 content (a streamed event has one piece), so usage can be checked to the token. A model with `silent` in its name

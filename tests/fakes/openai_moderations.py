@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible provider answers to moderations, in the format of omni-moderation-latest."""
+"""The answers of an OpenAI-compatible provider to moderations, in the format of omni-moderation-latest."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def told_usage(usage: Json, model: str) -> Json:
 
 
 def cut(pieces: list[str], body: Json) -> tuple[list[str], str]:
-    """Returns the pieces up to the request's own maximum, and why the answer ends."""
+    """Returns the pieces up to the request's own maximum, and the reason why the answer ends."""
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens")
     if isinstance(limit, int) and limit < len(pieces):
         return pieces[:limit], "length"

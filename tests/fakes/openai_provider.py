@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
             self._answering = asyncio.get_running_loop().create_task(self._answer_all())
 
     def drop(self) -> None:
-        """Closes from this side: what the peer does then does not count as a disconnect."""
+        """Closes from this side: the peer's reaction does not count as a disconnect."""
         self._closing = True
         self._transport.close()
 
@@ -297,7 +297,7 @@ def _member_of(request: Request, name: str) -> object:
 
 
 async def control(provider: Provider, request: Request) -> Answer:
-    """Answers the control API; a wrong call is a 400 that says what is wrong."""
+    """Answers the control API; a wrong call gets a 400 with the reason."""
     query = {name: values[0] for name, values in parse_qs(request.target.partition("?")[2]).items()}
     try:
         match request.method, request.path.removeprefix("/__control/"):

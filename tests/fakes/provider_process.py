@@ -1,4 +1,4 @@
-"""Start, misdirect, freeze and kill a fake provider from a test.
+"""Starts, configures, freezes and kills a fake provider from a test.
 
     with ProviderProcess("a", api_keys=["sk-upstream"]) as provider:
         provider.behave("status:429", retry_after="2")

@@ -1,4 +1,4 @@
-"""What the fake provider saw: one record per request, counters, and waiting for either to move."""
+"""The requests that the fake provider received: records, counters, and waiting for either to change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTERS = ("connections", "requests", "finished", "disconnects", "events", "unf
 
 @dataclass(slots=True)
 class Record:
-    """One request. Monotonic times are CLOCK_MONOTONIC seconds, comparable between processes of one machine.
+    """A request. Monotonic times are CLOCK_MONOTONIC seconds, comparable between processes of one machine.
 
     `disconnected_*` is when the peer left before the answer had ended (`disconnect` is "fin" or "rst"), and
     `events_sent` the number of events sent by then. `body` is None from 1 MiB on. `user` is the member of a chat's

@@ -1,4 +1,4 @@
-"""The fake misbehaves as configured, and reports exactly what it saw."""
+"""The fake misbehaves as configured, and reports exactly the requests that it received."""
 
 from __future__ import annotations
 

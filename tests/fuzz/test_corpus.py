@@ -1,4 +1,4 @@
-"""Every input of the corpus, through its target; and targets that can fail."""
+"""Runs every input of the corpus through its target, and checks that targets can fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fuzzer of our own, for where atheris is not."""
+"""Our own fuzzer, for systems without atheris."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fuzz.guided import Guided
 
 
 def hidden(data: bytes) -> None:
-    """Wrong behind four bytes, which only a guided search finds one by one."""
+    """Fails behind four bytes, which only a guided search finds one by one."""
     if data[:1] == b"f":
         if data[1:2] == b"u":
             if data[2:3] == b"z":

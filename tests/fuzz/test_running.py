@@ -1,4 +1,4 @@
-"""How targets are run: as `make fuzz` does, and one input again."""
+"""The ways to run targets: like `make fuzz`, and a single input again."""
 
 from __future__ import annotations
 

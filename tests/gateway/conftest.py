@@ -1,4 +1,4 @@
-"""Providers and a gateway, shared by the tests of one module."""
+"""Fixtures: providers and a gateway, shared by the tests of one module."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def provider_b() -> Iterator[ProviderProcess]:
 
 
 def provider_entry(provider: ProviderProcess) -> dict[str, Any]:
-    """As in trunkline.yaml; the credential comes from PROVIDER_CREDENTIALS."""
+    """Returns a provider's entry in trunkline.yaml; the credential comes from PROVIDER_CREDENTIALS."""
     return {
         "name": provider.name,
         "base_url": provider.base_url,
@@ -41,7 +41,7 @@ PROVIDER_CREDENTIALS = {"TEST_KEY_A": "sk-provider-a", "TEST_KEY_B": "sk-provide
 
 @pytest.fixture(scope="module")
 def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str, Any]:
-    """Two providers; `gpt-4.1` is served by a and backed up by b. Modules override this."""
+    """A configuration with two providers; `gpt-4.1` is served by a and backed up by b. Modules override this."""
     return {
         "version": 1,
         "providers": [provider_entry(provider_a), provider_entry(provider_b)],
@@ -67,7 +67,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) ->
 
 @pytest.fixture(autouse=True)
 def _closed_connections_end(request: pytest.FixtureRequest) -> None:
-    """A connection that a test has closed ends with its loop, even if its peer never reads the rest."""
+    """Ends a connection that a test has closed with the test's loop, even if its peer never reads the rest."""
     if inspect.iscoroutinefunction(request.function):
         request.getfixturevalue("_end_closed_connections")
 

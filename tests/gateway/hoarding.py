@@ -19,7 +19,7 @@ STALL = 1.0
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process has now."""
+    """Returns the bytes of memory that a process has now."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
@@ -28,7 +28,7 @@ def resident(pid: int) -> int:
 
 @dataclass(frozen=True)
 class Upload:
-    """What each request sends of its body; `length` None: its length is not stated."""
+    """The part of its body that each request sends; with `length` None, its length is not stated."""
 
     length: int | None
     sent: int
@@ -38,7 +38,7 @@ class Upload:
 
 @dataclass
 class Hoard:
-    """Connections to `address` that stay open until the block is left. `answers` are whole: status and body."""
+    """Connections to `address` that stay open until the block is left. `answers` are complete: status and body."""
 
     address: tuple[str, int]
     answers: list[tuple[int, bytes]] = field(default_factory=list)
@@ -61,15 +61,17 @@ class Hoard:
                 await writer.wait_closed()
 
     async def http1(self, connections: int, upload: Upload) -> None:
-        """One request on each connection."""
+        """Sends one request on each connection."""
         await asyncio.gather(*(self._http1(upload) for _ in range(connections)))
 
     async def http2(self, connections: int, streams: int, upload: Upload) -> None:
-        """So many requests at a time on each connection."""
+        """Sends this many requests at a time on each connection."""
         await asyncio.gather(*(self._http2(streams, upload) for _ in range(connections)))
 
     async def idle(self, connections: int, *, closed: int) -> int:
-        """Opens connections that send nothing, and waits until so many are closed. Returns how many are."""
+        """Opens connections that send nothing, and waits until `closed` of them are closed. Returns
+        how many are.
+        """
         readers = [(await self._connect())[0] for _ in range(connections)]
 
         def gone() -> int:
@@ -150,7 +152,7 @@ class Hoard:
 
 
 def _send(connection: h2.connection.H2Connection, stream: int, left: dict[int, int], piece: int) -> None:
-    """As much as the windows allow."""
+    """Sends as much as the windows allow."""
     while size := min(
         connection.local_flow_control_window(stream), connection.max_outbound_frame_size, piece, left[stream]
     ):

@@ -14,7 +14,7 @@ import aiohttp
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One request as its client saw it. Times are seconds, monotonic; `problem` is empty if all was well."""
+    """A request as its client saw it. Times are seconds, monotonic; `problem` is empty if it succeeded."""
 
     started: float
     duration: float
@@ -27,7 +27,7 @@ class Outcome:
 
 @dataclass
 class Load:
-    """`rate` plain requests a second and `streams` streams at any moment, until the block is left."""
+    """Sends `rate` plain requests a second, and keeps `streams` streams running, until the block is left."""
 
     base_url: str
     api_key: str
@@ -66,11 +66,11 @@ class Load:
         return [each for each in [*self.outcomes, *self.stream_outcomes] if each.problem]
 
     def targets(self, since: float = 0.0) -> Counter[str]:
-        """Who served the plain requests that started after `since`."""
+        """Returns the targets that served the plain requests started after `since`."""
         return Counter(each.target for each in self.outcomes if each.started >= since)
 
     async def wait_for(self, more: int, *, target: str = "", within: float = 30.0) -> None:
-        """Until `more` further plain requests have ended, served by `target` if one is named."""
+        """Waits until `more` further plain requests have ended, served by `target` if one is named."""
 
         def count() -> int:
             return sum(1 for each in self.outcomes if not target or each.target == target)
@@ -80,7 +80,7 @@ class Load:
             await self._progress.wait_for(lambda: count() >= goal)
 
     async def wait_for_streams(self, target: str, *, count: int, within: float = 30.0) -> None:
-        """Until `count` streams run at `target`."""
+        """Waits until `count` streams run at `target`."""
         async with asyncio.timeout(within), self._progress:
             await self._progress.wait_for(lambda: self.streaming[target] >= count)
 
@@ -112,7 +112,7 @@ class Load:
             self.stream_outcomes.append(await self.stream())
 
     async def stream(self) -> Outcome:
-        """One stream from its first to its last event; a stream without `[DONE]` is a problem."""
+        """Reads a stream from its first to its last event; a stream without `[DONE]` is a problem."""
         started = time.monotonic()
         body = {
             "model": self.stream_model or self.model,

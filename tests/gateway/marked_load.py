@@ -1,4 +1,4 @@
-"""Requests that can be told apart at the provider and in the ledger, while the gateway dies and comes back."""
+"""Requests that provider and ledger can tell apart, while the gateway dies and comes back."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.gateway.process import GatewayProcess
 
 
 class MarkedLoad:
-    """`rate` requests a second, plain and streamed in turn, until the block is left. `user` marks each one.
+    """Sends `rate` requests a second, plain and streamed in turn, until the block is left. `user` marks each one.
 
-    `models` are for plain answers and for streams. Goes to where the gateway is after `moved`: a restarted one has
-    other ports. What fails is not tried again.
+    `models` are for plain answers and for streams. After `moved`, requests go to the gateway's new ports. Failed
+    requests are not retried.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class MarkedLoad:
         await self._session.close()
 
     def moved(self) -> None:
-        """The gateway was started again."""
+        """Notes that the gateway was started again."""
         self._url = f"{self._gateway.base_url}/chat/completions"
 
     async def wait_for(self, more: int, within: float = 60.0) -> None:
-        """Until `more` further requests were served."""
+        """Waits until `more` further requests were served."""
         goal = len(self.served) + more
         async with asyncio.timeout(within), self._progress:
             await self._progress.wait_for(lambda: len(self.served) >= goal)

@@ -25,9 +25,9 @@ SERVICES = {"envoy": "envoy", "xds_server": "xds_server", "translator": "transla
 
 
 class GatewayProcess:
-    """`trunkline up` on free ports. Entering waits for `ready`; leaving stops it and everything it started.
+    """`trunkline up` on free ports. Entering waits for `ready`; leaving stops it and everything that it started.
 
-    `launcher` is a command that becomes the one that is appended to it.
+    `launcher` is a command to which the gateway's is appended.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class GatewayProcess:
         self.stop()
 
     def start(self) -> Self:
-        """Start and wait for the `ready` line."""
+        """Starts it and waits for the `ready` line."""
         # What a test leaves running is nobody's to wait for; a later flag wins.
         command = [sys.executable, "-m", "trunkline", "up", "--data-dir", str(self.data_dir)]
         command += ["--drain-seconds", "0"]
@@ -93,7 +93,7 @@ class GatewayProcess:
         return self
 
     def stop(self) -> int:
-        """SIGINT, as Ctrl-C sends it; returns the exit status."""
+        """Sends SIGINT, like Ctrl-C. Returns the exit status."""
         process, self._process = self._process, None
         if process is None:
             return 0
@@ -123,7 +123,7 @@ class GatewayProcess:
 
     @property
     def origin(self) -> str:
-        """Without the path, e.g. `http://127.0.0.1:8080`."""
+        """The base URL without its path, e.g. `http://127.0.0.1:8080`."""
         return self.base_url.removesuffix("/v1")
 
     @property
@@ -140,7 +140,7 @@ class GatewayProcess:
         return self.credentials["admin_url"]
 
     def readyz(self) -> tuple[int, str]:
-        """The status of `/readyz`, and what the gateway says of itself there."""
+        """Returns the status of `/readyz`, and the gateway's text there."""
         try:
             with urllib.request.urlopen(f"{self.admin_url}/readyz", timeout=10) as answer:
                 return answer.status, json.load(answer)["status"]
@@ -149,7 +149,7 @@ class GatewayProcess:
                 return error.code, json.load(error)["status"]
 
     def setup_link(self) -> str:
-        """The console's, which the first start prints behind `ready`."""
+        """The console's set-up link, which the first start prints after `ready`."""
         ends = time.monotonic() + START_SECONDS
         while not (found := re.findall(r"set up the console, within a day and once: (\S+)", self._errors())):
             assert time.monotonic() < ends, self._errors()
@@ -160,7 +160,7 @@ class GatewayProcess:
         return self.errors_file.read_text()
 
     def service_pid(self, name: str) -> int:
-        """The pid of `envoy`, `xds_server` or `translator`."""
+        """Returns the pid of `envoy`, `xds_server` or `translator`."""
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
@@ -174,7 +174,7 @@ class GatewayProcess:
         raise LookupError(f"no {name} below {self.pid}")
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal to one service; returns the pid it had."""
+        """Sends a signal to one service. Returns the pid that it had."""
         pid = self.service_pid(name)
         os.kill(pid, number)
         return pid
@@ -186,7 +186,7 @@ class GatewayProcess:
         stdin: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """A `trunkline` verb against this gateway; `environment` is what it gets beside and instead."""
+        """Runs a `trunkline` verb against this gateway; `environment` adds and replaces variables."""
         known = self.credentials
         done = subprocess.run(
             [sys.executable, "-m", "trunkline", *verb],
@@ -210,13 +210,13 @@ class GatewayProcess:
         return done
 
     def apply(self, config: Mapping[str, Any], *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`trunkline apply -f` with this document."""
+        """Runs `trunkline apply -f` with this document."""
         self.config_file.write_text(yaml.safe_dump(dict(config)))
         return self.run("apply", "-f", str(self.config_file), check=check)
 
 
 def _clean_environment() -> dict[str, str]:
-    """Ours without providers' keys, so that a developer's own do not become providers."""
+    """Returns this environment without providers' keys, so that a developer's own do not become providers."""
     root = str(Path(__file__).parents[2])
     kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL"))}
     return {**kept, "PYTHONPATH": root}

@@ -1,4 +1,4 @@
-"""Requests as bytes, for what no client library sends or shows."""
+"""Requests as bytes, for everything that no client library sends or shows."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ async def exchange(gateway: GatewayProcess, request: bytes) -> Answer:
 
 
 def bodiless(method: str, path: str, *lines: str) -> bytes:
-    """A request without a body."""
+    """Returns a request without a body."""
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode()

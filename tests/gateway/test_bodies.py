@@ -1,4 +1,4 @@
-"""An upstream receives what its client sent, byte for byte, apart from the model's name and the usage flag."""
+"""An upstream receives its client's body byte for byte, except for the model's name and the usage flag."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_what_cannot_be_read_one_way_only_is_refused(
 async def test_a_body_with_trailers_behind_it_is_edited_too(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    """HTTP/2 only: Envoy passes no trailers of HTTP/1.1 on."""
+    """Only HTTP/2: Envoy does not pass on trailers of HTTP/1.1."""
     connection = H2Connection(H2Configuration(header_encoding="utf-8"))
     connection.initiate_connection()
     authority = gateway.base_url.split("/")[2]

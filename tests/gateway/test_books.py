@@ -1,4 +1,4 @@
-"""Small costs add up to the nano-USD, and a target that lies spoils nobody's books: through a real gateway."""
+"""Small costs add up to the nano-USD, and a target that lies spoils no books, through a real gateway."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def config(port: int) -> dict[str, Any]:
 
 
 async def report(gateway: GatewayProcess) -> dict[str, dict[str, Any]]:
-    """By model."""
+    """Returns the usage report by model."""
     verb = ("usage", "report", "--by", "model", "--output", "json")
     done = await asyncio.to_thread(gateway.run, *verb)
     assert "could not be stored" not in done.stderr

@@ -1,4 +1,6 @@
-"""What strangers, and those with a key, can make Envoy hold; and that the others' requests go on."""
+"""The memory that strangers, and callers with a key, can make Envoy hold, while the requests of
+others continue.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) ->
 
 
 async def ask(gateway: GatewayProcess, name: str, size: int = 500) -> tuple[int, Any]:
-    """A request with a body of about so many bytes; its status and answer."""
+    """Sends a request with a body of about `size` bytes. Returns its status and answer."""
     body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "x" * size}]}
     timeout = aiohttp.ClientTimeout(total=60)
     async with (
@@ -95,7 +97,7 @@ async def watched(gateway: GatewayProcess) -> AsyncIterator[None]:
 
 
 def codes(answers: list[tuple[int, bytes]]) -> Counter[tuple[int, str]]:
-    """Of answers in OpenAI's shape."""
+    """Counts status and code of answers in OpenAI's shape."""
     found = Counter[tuple[int, str]]()
     for status, body in answers:
         error = json.loads(body)["error"]
@@ -182,7 +184,7 @@ async def test_a_body_over_the_limit_is_refused(gateway: GatewayProcess) -> None
 
 
 async def test_nothing_is_read_while_the_translator_does_not_answer(gateway: GatewayProcess) -> None:
-    """Strangers are not refused then, but they are not listened to either."""
+    """Strangers are not refused then, but nothing is read from them either."""
     envoy = gateway.service_pid("envoy")
     before = resident(envoy)
     async with Hoard(gateway.address) as strangers:

@@ -1,4 +1,4 @@
-"""Routes that keep answers: what is kept, who gets it, and what a target sees."""
+"""Routes with a cache: which answers are cached, who gets them, and what a target sees."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The completion, of a stream or of a plain answer."""
+        """The completion of a stream or a plain answer."""
         if self.headers["content-type"].startswith("text/event-stream"):
             return "".join(
                 choice["delta"].get("content") or "" for event in self.events for choice in event["choices"]
@@ -87,7 +87,9 @@ async def ask(
 
 
 async def kept(gateway: GatewayProcess, content: str, **more: Any) -> Answer:
-    """Asks until the answer comes from the cache: the copy of the first one arrives a moment after the answer."""
+    """Repeats a request until its answer comes from the cache: the copy of the first answer arrives a moment after
+    it.
+    """
     async with asyncio.timeout(PATIENCE):
         while (answer := await ask(gateway, content, **more)).how != "hit":
             assert answer.status == 200
@@ -191,7 +193,7 @@ async def test_what_failed_is_not_kept(
 async def test_identical_requests_reach_the_target_once(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    """For as long as the first one runs, which is longer than Envoy waits for a translator that says nothing."""
+    """This holds as long as the first one runs, which is longer than Envoy waits for a silent translator."""
     provider_a.behave("ok", events=30, interval_ms=500)
     answers = await asyncio.gather(*(ask(gateway, "once", stream=True) for _ in range(1_000)))
     assert len({answer.body for answer in answers}) == 1

@@ -1,5 +1,5 @@
-"""Each of Envoy's callbacks that our module declares is called, in a running Envoy, by what clients do. Those that
-only nodes need: tests/integration/nodes/test_callbacks.py.
+"""A running Envoy calls each callback that our module declares, because of what clients do.
+tests/integration/nodes/test_callbacks.py has those that only nodes need.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def gateway(tmp_path: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
 
 
 def cancel(gateway: GatewayProcess, request_id: str) -> None:
-    """Once the control plane knows of the request: a translator may call it a moment after a start."""
+    """Cancels a request once the control plane knows it: a translator may call a moment after its start."""
     deadline = time.monotonic() + 60
     while gateway.run("requests", "cancel", request_id, check=False).returncode != 0:
         assert time.monotonic() < deadline
@@ -42,7 +42,7 @@ async def test_every_callback_is_called(gateway: GatewayProcess, provider_a: Pro
     body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "x"}]}
 
     async def pieces() -> Any:
-        """A body of unknown length, in small pieces that are not at hand together."""
+        """Yields a body of unknown length in small pieces that are not available at once."""
         for piece in (b'{"model": "gpt-4.1", ', b'"messages": [', b'{"role": "user", "content": "x"}]}'):
             yield piece
             await asyncio.sleep(0.05)

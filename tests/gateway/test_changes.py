@@ -1,4 +1,4 @@
-"""Changes by `apply`: exact, quick, lossless, and refused aloud."""
+"""Changes by `apply`: exact, quick, without lost requests, and refused with a reason."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ async def test_weights_hold_within_two_points(gateway: GatewayProcess) -> None:
 async def test_a_weight_change_acts_at_once_and_loses_no_request(
     gateway: GatewayProcess, config: dict[str, Any]
 ) -> None:
-    """Within 250 ms of the change being stored: `apply` returns when every client runs it, and says how long."""
+    """It acts within 250 ms of being stored: `apply` returns when every client runs it, and prints how long that
+    took.
+    """
     async with Load(gateway.base_url, gateway.api_key, "split", rate=100) as load:
         await load.wait_for(50)
         await asyncio.to_thread(gateway.apply, weighted(config, 0, 1))

@@ -1,4 +1,4 @@
-"""OpenAI's Python SDK against the gateway, beyond what tests/clients tries with every client."""
+"""OpenAI's Python SDK against the gateway, beyond the cases that tests/clients tries with every client."""
 
 from __future__ import annotations
 
@@ -156,7 +156,9 @@ async def test_many_at_once_with_the_async_client(gateway: GatewayProcess) -> No
 async def test_a_client_that_leaves_a_stream_is_felt_upstream_at_once(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    """Within 100 ms; the best of three, because the machine that runs this may pause us at any moment."""
+    """It takes less than 100 ms; the best of three attempts counts, because the machine may pause the test at any
+    moment.
+    """
     delays = []
     for _ in range(3):
         await asyncio.to_thread(provider_a.clear)

@@ -1,4 +1,4 @@
-"""What OpenAI's clients read of an answer beside its body, and which endpoints they are told of."""
+"""What OpenAI's clients read of an answer besides its body, and which endpoints they can discover."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MESSAGES = [{"role": "user", "content": "Hi"}]
 
 
 def limited(seconds: str, *, stream: bool) -> str:
-    """A model of one test alone: its target rests afterwards."""
+    """Returns a model that only one test uses, because its target rests afterwards."""
     return f"limited-{seconds}-{'stream' if stream else 'plain'}"
 
 
@@ -67,7 +67,7 @@ async def ask(
 
 
 def advice(answer: httpx.Response) -> tuple[str | None, str | None, str | None]:
-    """After which every answer must have been checked for what all of them have."""
+    """Returns the advice for retries, after checking what all answers must have."""
     assert answer.headers["x-request-id"]
     assert answer.headers["openai-processing-ms"].isdecimal()
     told = answer.headers

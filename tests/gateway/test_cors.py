@@ -1,4 +1,4 @@
-"""Browsers' pages of other origins: preflights and answers, with Envoy, as bytes."""
+"""Pages of other origins in browsers: preflights and answers, with Envoy, as bytes."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ async def test_without_an_origin_nothing_is_said(gateway: GatewayProcess) -> Non
 async def test_it_is_changed_and_turned_off_while_connections_live(
     gateway: GatewayProcess, config: dict[str, Any]
 ) -> None:
-    """Last, for it changes what the others rely on."""
+    """This test runs last, because it changes settings that the others rely on."""
     reader, writer = await asyncio.open_connection(*gateway.address)
 
     async def ask(origin: str) -> str:

@@ -1,4 +1,4 @@
-"""Requests that name no model go to the one that the gateway's operator named, and the target is sent a model."""
+"""Requests that name no model go to the operator's default, and the target receives a model."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_what_is_missing_is_told(gateway: GatewayProcess, endpoint: str, c
 
 
 async def test_another_default_holds_at_once(gateway: GatewayProcess, config: dict[str, Any]) -> None:
-    """Last, because it changes what the others rely on."""
+    """This test runs last, because it changes settings that the others rely on."""
     await asyncio.to_thread(gateway.apply, {**config, "defaults": {"embeddings": "omni"}})
     assert (await ask(gateway, "embeddings", json={"input": "Hi"})).status_code == 200
     refused = await ask(gateway, "moderations", json=JSON["moderations"])

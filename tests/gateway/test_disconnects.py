@@ -1,4 +1,4 @@
-"""The disconnect matrix: what is billed against what the upstream really produced, however a request ends."""
+"""The disconnect matrix: the billed usage against the upstream's real output, however a request ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PRICE = {"input": 1.0, "output": 2.0}
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """One usage record, as exported."""
+    """A usage record, as exported."""
 
     status: int
     target: str
@@ -78,7 +78,7 @@ def body(model: str, *, stream: bool = True, usage: bool | None = None) -> dict[
 
 
 async def billed(gateway: GatewayProcess, request_id: str) -> Billed:
-    """The record of one request, once it is in the ledger."""
+    """Returns the record of one request, once it is in the ledger."""
     record = await recorded(gateway, lambda each: each["id"] == request_id)
     return Billed(
         status=record["status"],
@@ -94,7 +94,7 @@ async def billed(gateway: GatewayProcess, request_id: str) -> Billed:
 
 
 async def recorded(gateway: GatewayProcess, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The newest record that is `wanted`, as `trunkline usage export` prints it."""
+    """Returns the newest record for which `wanted` holds, as `trunkline usage export` prints it."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         done = await asyncio.to_thread(gateway.run, "usage", "export", "--format", "json", "--since", "1h")
@@ -107,7 +107,7 @@ async def recorded(gateway: GatewayProcess, wanted: Callable[[dict[str, Any]], b
 async def read_events(
     gateway: GatewayProcess, request: dict[str, Any], stop_after: int | None, *, http2: bool
 ) -> str:
-    """Sends the request, reads `stop_after` events (None: all), leaves; returns the request's id."""
+    """Sends the request, reads `stop_after` events (None: all), and disconnects. Returns the request's id."""
     async with httpx.AsyncClient(http1=not http2, http2=http2, timeout=30) as client:
         headers = {"authorization": f"Bearer {gateway.api_key}"}
         async with client.stream(

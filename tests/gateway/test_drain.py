@@ -1,4 +1,6 @@
-"""The end of a gateway under its clients: nothing new, what runs may finish, the rest ends visibly."""
+"""The end of a gateway with running requests: it accepts nothing new, requests may finish, the rest
+ends visibly.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from tests.trunkline.fakes.processes import wait_for_end
 
 @pytest.fixture
 def config(provider_a: ProviderProcess) -> dict[str, Any]:
-    """`quick` streams for some 3 s, `endless` for minutes."""
+    """A configuration in which `quick` streams for some 3 s, `endless` for minutes."""
     return {
         "version": 1,
         "providers": [provider_entry(provider_a)],
@@ -44,7 +46,7 @@ def gateway(tmp_path: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
 
 @asynccontextmanager
 async def streaming(gateway: GatewayProcess, model: str) -> AsyncIterator[aiohttp.ClientResponse]:
-    """A stream whose first bytes have come."""
+    """Starts a stream, and yields once its first bytes have arrived."""
     headers = {"authorization": f"Bearer {gateway.api_key}"}
     body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     url = f"{gateway.base_url}/chat/completions"
@@ -59,7 +61,7 @@ async def streaming(gateway: GatewayProcess, model: str) -> AsyncIterator[aiohtt
 
 
 async def broken(answer: aiohttp.ClientResponse) -> None:
-    """Returns once the answer breaks off; fails if it ends as a whole one does."""
+    """Returns once the answer breaks off; fails if it ends like a complete one."""
     try:
         while await answer.content.readany():
             pass
@@ -69,7 +71,7 @@ async def broken(answer: aiohttp.ClientResponse) -> None:
 
 
 async def refused(gateway: GatewayProcess) -> None:
-    """Returns once the clients' listener takes no connection."""
+    """Returns once the clients' listener accepts no connections."""
     async with asyncio.timeout(30):
         while True:
             try:

@@ -1,4 +1,4 @@
-"""No process of a running gateway shows a secret that it does not need, before or after it was restarted."""
+"""No process of a running gateway exposes a secret that it does not need, before or after a restart."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Everything that a process has started, directly or not, with its command line."""
+    """Returns all processes that a process has started, directly or not, with their command lines."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -54,7 +54,7 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def read(pid: int, name: str) -> str:
-    """Empty for a process that has ended."""
+    """Returns a file of a process; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes().replace(b"\0", b"\n").decode()
     except OSError:

@@ -1,4 +1,6 @@
-"""What is no answer is a failure: the next target serves, the client pays nothing, and nothing of it leaks."""
+"""An invalid answer is a failure: the next target serves, the client pays nothing for it, and
+nothing of it leaks.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ KEY = "sk-provider-a"
 
 @pytest.fixture(scope="module")
 def nobody() -> Iterator[int]:
-    """A port that is bound and on which nobody listens."""
+    """A port that is bound but has no listener."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield int(bound.getsockname()[1])

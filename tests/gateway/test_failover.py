@@ -1,4 +1,4 @@
-"""Whatever happens to an upstream before its first byte, its clients notice nothing but time."""
+"""Whatever happens to an upstream before its first byte costs its clients only time."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def load_on(gateway: GatewayProcess) -> Load:
 
 
 async def back_to(load: Load, target: str) -> None:
-    """Traffic returns once the ejection (5 s at first) is over."""
+    """Waits until traffic returns after the ejection, which lasts 5 s at first."""
     await load.wait_for(25, target=target, within=60)
 
 
@@ -92,7 +92,7 @@ async def test_a_misbehaving_target_costs_time_and_nothing_else(
 async def test_a_killed_target_costs_time_and_nothing_else(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    """Streams that a was serving end visibly broken: their first byte was out."""
+    """Streams that a was serving end visibly broken, because their first byte had been sent."""
     async with load_on(gateway) as load:
         await load.wait_for(25, target="a/plain", within=60)
         await load.wait_for_streams("a/paced-10-100", count=5)
@@ -112,7 +112,7 @@ async def test_a_killed_target_costs_time_and_nothing_else(
 async def test_a_frozen_target_costs_time_and_nothing_else(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    """SIGSTOP: the kernel accepts connections, nobody answers."""
+    """After SIGSTOP, the kernel accepts connections, but nobody answers."""
     async with load_on(gateway) as load:
         await load.wait_for(25, target="a/plain", within=60)
         frozen = time.monotonic()

@@ -1,4 +1,6 @@
-"""A request that fails everywhere is its own fault: nobody is refused for it. What is broken rests for a while."""
+"""A request that fails everywhere is its own fault, and costs nobody a target. A broken target rests
+for a while.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> I
 
 
 async def attack(gateway: GatewayProcess, fault: str) -> list[int]:
-    """The statuses that it met."""
+    """Sends failing requests. Returns their statuses."""
     statuses: list[int] = []
     headers = {"authorization": "Bearer attacker-key-0123456789"}
     body = {"model": "both", "messages": [{"role": "user", "content": "x"}], "user": fault}
@@ -103,7 +105,7 @@ async def test_a_broken_target_is_passed_over_after_three_requests_and_probed(
 async def test_the_last_target_is_asked_whatever_it_answered(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    """It rests for `both`, whose other target serves; the route that has no other asks it all the same."""
+    """The target rests for `both`, whose other target serves; the route without another one still uses it."""
     await provider_a.abehave("status:500")
     async with Load(gateway.base_url, "victim-key-0123456789", "both", rate=20) as load:
         await load.wait_for(20, target="b/m", within=60)

@@ -1,4 +1,4 @@
-"""From the first connection on, a valid key is served or told to come again; it is never unknown."""
+"""From the first connection on, a valid key is served or asked to retry, but never unknown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def config(provider: ProviderProcess) -> dict[str, Any]:
 
 
 class Asking:
-    """Asks for the models with one key, from before the start until the block is left; `statuses` in order."""
+    """Requests the list of models with one key, from before the start until the block is left; `statuses` in
+    order.
+    """
 
     def __init__(self, address: str, key: str) -> None:
         self._request = urllib.request.Request(
@@ -67,7 +69,7 @@ def free_address() -> str:
 def started(
     data: Path, configured: Mapping[str, Any] | None, key: str, *, arguments: Sequence[str] = ()
 ) -> list[int]:
-    """The statuses that `key` saw while a gateway started, up to one after it was ready."""
+    """Returns the statuses that `key` got while a gateway started, up to one after it was ready."""
     address = free_address()
     environment = {**PROVIDER_CREDENTIALS, "OLD_KEY": KEY}
     gateway = GatewayProcess(

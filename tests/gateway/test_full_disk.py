@@ -1,4 +1,6 @@
-"""The disk under Envoy's log is full: traffic goes on, limits hold, it is told, and ends when there is space."""
+"""The disk of Envoy's log is full: traffic continues, limits hold, the state is reported, and ends when there is
+space.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +52,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) ->
 
 
 def filler(gateway: GatewayProcess) -> Path:
-    """In the gateway's own view of the file system."""
+    """Returns a file in the gateway's own view of the file system."""
     return Path(f"/proc/{gateway.pid}/root{gateway.data_dir}/ledger/filler")
 
 
 def fill(path: Path) -> None:
-    """Until not one byte more fits."""
+    """Writes until not one byte more fits."""
     with path.open("wb", buffering=0) as file:
         for size in (MIB, 4096, 1):
             with suppress(OSError):
@@ -64,7 +66,7 @@ def fill(path: Path) -> None:
 
 
 async def ask(gateway: GatewayProcess, times: int) -> dict[str, int]:
-    """Statuses by request id, one request after the other."""
+    """Sends one request after the other. Returns statuses by request id."""
     body = {"model": "plain", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 3}
     answered = {}
     async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
@@ -76,14 +78,14 @@ async def ask(gateway: GatewayProcess, times: int) -> dict[str, int]:
 
 
 async def until(gateway: GatewayProcess, condition: Callable[[dict[str, Any]], bool]) -> None:
-    """Waits until `condition` holds for what `/readyz` says of the ledger."""
+    """Waits until `condition` holds for the state of the ledger in `/readyz`."""
     async with asyncio.timeout(30):
         while not condition((await ready(gateway)).get("ledger", {"disk": ""})):
             await asyncio.sleep(0.05)
 
 
 async def envoy_cannot_write(gateway: GatewayProcess) -> None:
-    """Envoy writes its lines some time after the answers."""
+    """Waits until Envoy cannot write: it writes its lines some time after the answers."""
     async with asyncio.timeout(30):
         while not (await metrics(gateway, "/metrics"))["envoy_filesystem_write_failed{}"]:
             await asyncio.sleep(0.02)

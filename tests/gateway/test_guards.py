@@ -1,4 +1,6 @@
-"""Requests that do not fit everywhere, through the whole gateway: they go where they fit, also when that fails."""
+"""Requests that do not fit every target, through the whole gateway: they go to a fitting one, also after a
+failure.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ CHEAP, DEAR = {"input": 1.0, "output": 2.0}, {"input": 100.0, "output": 200.0}
 
 @pytest.fixture(scope="module")
 def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str, Any]:
-    """The cheap target has the small context, and serves whatever it may."""
+    """A configuration whose cheap target has the small context, and serves everything that fits."""
     targets = [
         {"provider": "a", "model": MODEL, "context": 1_000, "price": CHEAP},
         {"provider": "b", "model": "vendor/large", "context": 20_000, "tier": 1, "price": DEAR},
@@ -48,7 +50,7 @@ def served_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> It
 async def ask(
     gateway: GatewayProcess, characters: int, *, key: str = KEY, max_price: str = "", **more: Any
 ) -> tuple[int, Any, Mapping[str, str]]:
-    """Status, JSON, headers."""
+    """Sends a request. Returns status, JSON and headers."""
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     if max_price:
         headers["x-trunkline-max-price"] = max_price

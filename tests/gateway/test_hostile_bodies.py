@@ -1,4 +1,4 @@
-"""Bodies made to take long to read, and others' requests meanwhile."""
+"""Bodies made to take long to read, and requests of others meanwhile."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 
 
 async def post(session: aiohttp.ClientSession, url: str, key: str, body: bytes) -> tuple[int, float]:
-    """Status, and the seconds until the answer is there."""
+    """Sends a body. Returns the status, and the seconds until the answer."""
     begun = time.monotonic()
     headers = {
         "authorization": f"Bearer {key}",

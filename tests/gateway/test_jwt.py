@@ -124,7 +124,7 @@ async def ask(gateway: GatewayProcess, value: str, model: str = "gpt-4.1", **mor
 
 
 async def accepted(gateway: GatewayProcess, value: str) -> None:
-    """Until the issuer's keys are there; asks for what costs nothing."""
+    """Waits until the issuer's keys have been read, with a request that costs nothing."""
     async with asyncio.timeout(PATIENCE):
         while (await models(gateway, value))[0] != 200:
             await asyncio.sleep(0.1)
@@ -140,7 +140,7 @@ async def models(gateway: GatewayProcess, value: str) -> tuple[int, Any]:
 
 
 async def issued(issuer: str) -> str:
-    """An access token of the certified provider for the gateway, as a service gets it."""
+    """Returns an access token of the certified provider for the gateway, as a service gets it."""
     form = {"grant_type": "client_credentials", "scope": "chat", "resource": AUDIENCE}
     async with (
         aiohttp.ClientSession(headers={"authorization": aiohttp.encode_basic_auth(CLIENT_ID, SECRET)}) as session,

@@ -1,4 +1,6 @@
-"""kill -9 of any part of the gateway, or of all of it, under load: the ledger has what the provider produced."""
+"""kill -9 of any part of the gateway, or of all of it, under load: the ledger has everything that the provider
+produced.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ async def running_pid(gateway: GatewayProcess, name: str) -> int:
 
 
 async def kill_all(gateway: GatewayProcess) -> None:
-    """The supervisor first: the others would be restarted. Ends with a new one serving the same data."""
+    """Kills all processes, the supervisor first because it would restart the others. Starts a new gateway on the
+    same data.
+    """
     pids = [gateway.pid, *[await running_pid(gateway, name) for name in ("translator", "xds_server", "envoy")]]
     for pid in pids:
         with suppress(ProcessLookupError):  # children die with their supervisor
@@ -80,7 +84,7 @@ async def kill_all(gateway: GatewayProcess) -> None:
 
 
 async def remaining(gateway: GatewayProcess) -> tuple[int, int]:
-    """What the limits have left for requests and tokens, without what this question itself reserves."""
+    """Returns what limits have left of requests and tokens, without what this request itself reserves."""
     body = json.dumps({"model": PLAIN, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}).encode()
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     async with (

@@ -1,4 +1,6 @@
-"""Limits and budgets through the whole gateway: not raced past, told, changed at once, kept over restarts."""
+"""Limits and budgets through the whole gateway: exact under races, reported, changed at once, kept
+over restarts.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ def body(model: str = MODEL, **more: Any) -> bytes:
 
 
 def reserved_cost(sent: bytes, output: int) -> int:
-    """Micro-USD, by the documented rule."""
+    """Returns the reserved micro-USD, by the documented rule."""
     return len(sent) // 4 + 2 * output
 
 
@@ -110,7 +112,7 @@ def quick_again(provider_a: ProviderProcess) -> Iterator[None]:
 
 @contextmanager
 def many_files(number: int) -> Iterator[None]:
-    """A thousand connections are more files than a shell usually allows."""
+    """Allows many open files: a thousand connections need more than shells usually allow."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(number, hard)), hard))
     yield
@@ -118,7 +120,7 @@ def many_files(number: int) -> Iterator[None]:
 
 
 async def ask(gateway: GatewayProcess, of: str, sent: bytes = b"") -> tuple[int, Any, Mapping[str, str]]:
-    """Status, JSON, headers."""
+    """Sends a request. Returns status, JSON and headers."""
     headers = {"authorization": f"Bearer {key_of(of)}", "content-type": "application/json"}
     async with (
         aiohttp.ClientSession(headers=headers) as session,
@@ -128,7 +130,7 @@ async def ask(gateway: GatewayProcess, of: str, sent: bytes = b"") -> tuple[int,
 
 
 async def at_once(gateway: GatewayProcess, of: str, times: int, sent: bytes = b"") -> Counter[int]:
-    """How often which status came, of requests that are all under way before one is answered."""
+    """Sends requests that all start before one is answered. Returns how often each status occurred."""
     counted: Counter[int] = Counter()
     headers = {"authorization": f"Bearer {key_of(of)}", "content-type": "application/json"}
     url = f"{gateway.base_url}/chat/completions"
@@ -145,7 +147,7 @@ async def at_once(gateway: GatewayProcess, of: str, times: int, sent: bytes = b"
 
 
 async def cost_of(gateway: GatewayProcess, of: str) -> list[int]:
-    """Micro-USD of each of an organisation's requests that reached the provider."""
+    """Returns the micro-USD of each of an organisation's requests that reached the provider."""
     await settled(gateway)
     return [each["cost_micro_usd"] for each in await exported(gateway, "--org", of) if each["target_id"]]
 
@@ -162,7 +164,7 @@ async def test_of_200_at_once_a_budget_of_ten_lets_ten_pass(
 async def test_of_200_at_once_no_more_than_the_money_is_spent(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    """Ten fit while they are reserved; what they leave over is given out again, and never more than that."""
+    """Ten fit while they are reserved; the unused rest is spent again, but never more than that."""
     sent = body(max_tokens=MAXIMUM)
     await provider_a.abehave("slow", delay_ms=1500)
     assert await at_once(gateway, "budget", 200, sent) == {200: 10, REFUSED: 190}
@@ -204,7 +206,7 @@ async def test_three_at_a_time_are_three_at_a_time(gateway: GatewayProcess, prov
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streams"])
 @pytest.mark.parametrize("connections", [1, 20])
 async def test_one_at_a_time_may_follow_at_once(gateway: GatewayProcess, stream: bool, connections: int) -> None:
-    """A place is free when its request ends, not when Envoy's log tells of it."""
+    """A place is free when its request ends, not when Envoy logs it."""
     headers = {"authorization": f"Bearer {key_of('single')}", "content-type": "application/json"}
     url = f"{gateway.base_url}/chat/completions"
     statuses = []
@@ -329,7 +331,7 @@ async def test_a_webhook_gets_an_alert_once(gateway: GatewayProcess) -> None:
 
 
 async def test_a_changed_limit_acts_at_once(gateway: GatewayProcess, config: dict[str, Any]) -> None:
-    """With `apply`, for the next request after it returned; from the call on, see `make bench`."""
+    """It acts on the next request after `apply` has returned; `make bench` measures from the call."""
     assert (await ask(gateway, "changed"))[0] == 200
     closed = copy.deepcopy(config)
     changed = next(each for each in closed["organisations"] if each["name"] == "changed")

@@ -1,4 +1,4 @@
-"""Every path that can reach a model takes a reservation and gives a record; there is no other path."""
+"""Every path that can reach a model makes a reservation and a record; no other path exists."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 
 
 async def dumped(gateway: GatewayProcess) -> dict[str, Any]:
-    """Envoy's configuration as it runs, by kind."""
+    """Returns Envoy's running configuration, by kind."""
     connector = aiohttp.UnixConnector(path=str(gateway.data_dir / "run/envoy-admin.sock"))
     url = "http://envoy/config_dump"
     async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as answer:
@@ -47,7 +47,7 @@ async def dumped(gateway: GatewayProcess) -> dict[str, Any]:
 
 
 def found(value: Any, name: str) -> Iterator[Any]:
-    """Every member `name` below `value`."""
+    """Yields every member `name` below `value`."""
     if isinstance(value, Mapping):
         for key, each in value.items():
             if key == name:
@@ -65,7 +65,7 @@ def listeners(dump: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def request_of(endpoint: Endpoint, model: str, *, stream: bool) -> dict[str, Any]:
-    """Arguments of aiohttp's request."""
+    """Returns the arguments for aiohttp's request."""
     if endpoint.body is BodyKind.FORM:
         form = aiohttp.FormData()
         form.add_field("model", model)

@@ -1,4 +1,4 @@
-"""What every endpoint costs, in every response format, whatever its target says about usage: to the nano-USD.
+"""The cost of every endpoint in every response format, whatever its target reports about usage: to the nano-USD.
 
 The provider counts a token for each word of the prompt, and one for each of the four pieces of its answer.
 """
@@ -67,7 +67,7 @@ SOUND = _sound(3.5)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A request, what it costs in nano-USD, and how its record is marked. `cut`: its client leaves."""
+    """A request, its cost in nano-USD, and the marks of its record. With `cut`, its client disconnects."""
 
     name: str
     path: str
@@ -85,7 +85,7 @@ def _tokens(prompt: int, completion: int) -> int:
 
 
 def _guessed(record: Record) -> int:
-    """Prompt tokens by the request's bytes."""
+    """Returns the prompt tokens estimated from the request's bytes."""
     return int(record["request_bytes"]) // 4
 
 
@@ -98,7 +98,9 @@ def _most_completion(record: Record) -> int:
 
 
 def _text(path: str, body: dict[str, Any], *, stream: bool, silent: int, partly: int) -> Iterator[Case]:
-    """The completion as it is estimated, of a target that tells nothing, and of one that tells the total."""
+    """Yields cases whose completion is estimated, for a target that reports nothing, and for one that reports only
+    the total.
+    """
     body = {**body, "stream": True} if stream else body
     name = f"{path} {'streamed' if stream else 'plain'}"
     total = PROMPT + ANSWER
@@ -117,7 +119,7 @@ def _cut(path: str, body: dict[str, Any], told: str) -> Case:
     model = f"text-{told}-paced-{EVENTS}-{INTERVAL_MS}"
 
     def cost(record: Record) -> range:
-        """For what was sent."""
+        """Returns the cost range of the sent request."""
         prompt = _guessed(record)
         return range(_tokens(prompt, CUT_AFTER - 5), _tokens(prompt, CUT_AFTER + UNDER_WAY) + 1)
 
@@ -229,7 +231,9 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 
 
 async def _send(session: aiohttp.ClientSession, case: Case) -> tuple[str, int]:
-    """The request's id and status, when all of the answer is here, or as much as its client waits for."""
+    """Sends a case. Returns the request's id and status, once the answer is complete or has come as far as the
+    client waits.
+    """
     if case.form is not None:
         data = aiohttp.FormData({"model": case.model, **case.form})
         data.add_field("file", SOUND, filename="a.wav", content_type="audio/wav")
@@ -290,7 +294,7 @@ def test_a_lie_is_kept_beside_what_is_billed(records: dict[str, Record]) -> None
 
 
 def _mixed(chance: random.Random) -> tuple[str, dict[str, Any], int]:
-    """A path, a body, and what the provider counts for it at its price."""
+    """Returns a path, a body, and the provider's own charge for it."""
     words = chance.randint(1, 60)
     text = " ".join(["word"] * words)
     most = chance.randint(1, ANSWER)
@@ -323,7 +327,7 @@ def _mixed(chance: random.Random) -> tuple[str, dict[str, Any], int]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_the_ledger_says_what_the_provider_says(gateway: GatewayProcess) -> None:
-    """To the nano-USD, over ten thousand requests of every kind."""
+    """The sums agree to the nano-USD, over ten thousand requests of every kind."""
     chance = random.Random(9)
     requests = [_mixed(chance) for _ in range(MIXED)]
     waiting = iter(requests)
@@ -349,7 +353,7 @@ async def test_the_ledger_says_what_the_provider_says(gateway: GatewayProcess) -
 
 @asynccontextmanager
 async def _compressing(seen: list[bytes]) -> AsyncIterator[int]:
-    """A target that compresses whatever it is asked; yields its port, and keeps the heads of requests."""
+    """A target that compresses every answer; yields its port, and keeps the heads of requests."""
     usage = {"prompt_tokens": 5, "completion_tokens": 400, "total_tokens": 405}
     message = {"role": "assistant", "content": " ".join(f"word{number}" for number in range(400))}
     body = gzip.compress(json.dumps({"choices": [{"message": message}], "usage": usage}).encode())

@@ -38,7 +38,7 @@ def listed(gateway: GatewayProcess, *verb: str) -> Any:
 
 
 def everything(gateway: GatewayProcess) -> tuple[str, Any, Any, Any]:
-    """All that an operator sees of the configuration."""
+    """Returns everything that an operator sees of the configuration."""
     return (
         gateway.run("export").stdout,
         listed(gateway, "keys", "list"),
@@ -61,7 +61,7 @@ async def all_open(day: Day, gateway: GatewayProcess) -> bool:
 
 
 def crash(gateway: GatewayProcess) -> None:
-    """Kills the supervisor, and with it all that it started."""
+    """Kills the supervisor, and with it everything that it started."""
     process = gateway._process
     assert process is not None
     os.kill(gateway.pid, signal.SIGKILL)
@@ -125,7 +125,7 @@ async def test_nothing_is_lost_and_nothing_surprises(
 
 
 def changed_file(day: Day, gateway: GatewayProcess, provider: ProviderProcess) -> None:
-    """The operator edits the file: each change is shown in its words, and only these things change."""
+    """Edits the file like an operator: each change is shown in the file's words, and nothing else changes."""
     day.config = copies.deepcopy(day.config)
     providers = {each["name"]: each for each in day.config["providers"]}
     providers["live"]["base_url"] = provider.base_url

@@ -1,4 +1,4 @@
-"""What goes on while a part of the gateway itself is dead, and how it comes back."""
+"""What continues while a part of the gateway itself is dead, and how that part comes back."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_a_killed_translator_costs_only_what_it_was_deciding(gateway: Gate
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_clients_do_not_notice_a_minute_without_the_control_plane(gateway: GatewayProcess) -> None:
-    """Killed again whenever it is restarted; then in sync without being sent what everybody has."""
+    """It is killed again after every restart; then its clients are in sync without receiving what they have."""
     before = await envoy_counters(gateway)
     async with load_on(gateway) as load:
         ends = time.monotonic() + OUTAGE_SECONDS
@@ -99,7 +99,7 @@ async def test_a_restarted_translator_serves_from_its_snapshot_without_a_control
 
 
 async def test_a_killed_envoy_is_back_and_configured(gateway: GatewayProcess) -> None:
-    """Its connections die with it; what is sent afterwards is served."""
+    """Its connections die with it; requests sent afterwards are served."""
     gateway.kill("envoy")
     async with asyncio.timeout(30), aiohttp.ClientSession() as session:
         headers = {"authorization": f"Bearer {gateway.api_key}"}
@@ -115,7 +115,7 @@ async def test_a_killed_envoy_is_back_and_configured(gateway: GatewayProcess) ->
 
 
 async def in_sync(gateway: GatewayProcess) -> None:
-    """Until the control plane knows both its clients and has nothing to tell them."""
+    """Waits until the control plane knows both clients and has nothing to send them."""
     async with asyncio.timeout(IN_SYNC_SECONDS):
         while True:
             done = await asyncio.to_thread(gateway.run, "status", "--output", "json", check=False)
@@ -128,7 +128,7 @@ async def in_sync(gateway: GatewayProcess) -> None:
 
 
 async def envoy_counters(gateway: GatewayProcess) -> dict[str, int]:
-    """How often Envoy took a push of listeners and clusters."""
+    """Returns how often Envoy accepted a push of listeners and clusters."""
     connector = aiohttp.UnixConnector(path=str(gateway.data_dir / "run/envoy-admin.sock"))
     async with aiohttp.ClientSession(connector=connector) as session, session.get("http://envoy/stats") as answer:
         lines = (line.partition(": ") for line in (await answer.text()).splitlines())

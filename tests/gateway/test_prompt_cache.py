@@ -1,4 +1,4 @@
-"""Requests get what helps a provider's prompt cache where their route asks for it, and nothing elsewhere."""
+"""Requests get what helps a provider's prompt cache if their route enables it, and nothing otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for a place through the whole gateway: shares, bounds, clients that leave, a killed translator."""
+"""Waiting for a place through the whole gateway: shares, bounds, clients that leave, and a killed translator."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def ask(gateway: GatewayProcess, model: str, of: str = "one", size: int = 
 
 
 async def waiting(gateway: GatewayProcess, model: str, number: int) -> None:
-    """Until so many wait."""
+    """Waits until `number` requests wait."""
     line = f'trunkline_translator_waiting_requests{{model="{model}"}} {number}.0'
     async with asyncio.timeout(GENEROUS_SECONDS), aiohttp.ClientSession() as session:
         while True:
@@ -111,7 +111,7 @@ async def waiting(gateway: GatewayProcess, model: str, number: int) -> None:
 
 
 async def occupied(gateway: GatewayProcess, provider: ProviderProcess, model: str, places: int = 1) -> list[Any]:
-    """Requests that hold places for a long time: until the provider is told to behave, and beyond."""
+    """Starts requests that hold places for a long time, even after the provider's behaviour has changed."""
     before = len(await asyncio.to_thread(provider.requests))
     await provider.abehave("slow", delay_ms=600_000)
     held = [asyncio.create_task(ask(gateway, model, "other")) for _ in range(places)]

@@ -1,4 +1,4 @@
-"""What `trunkline up` prints when it is ready is true: the addresses answer, the example runs, and so on."""
+"""The output of `trunkline up` at its start is true: the addresses answer, and the example runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _answers(url: str) -> int:
 
 
 def _said(gateway: GatewayProcess, what: str) -> str:
-    """What is on stderr by the time that `what` is."""
+    """Returns stderr once it contains `what`."""
     ends = time.monotonic() + 60
     while what not in (text := gateway.errors_file.read_text()):
         assert time.monotonic() < ends, text

@@ -1,4 +1,4 @@
-"""What Envoy refuses by itself is said in OpenAI's shape too, and what common clients send is not refused."""
+"""Envoy's own refusals have OpenAI's shape too, and requests of common clients are not refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def post(gateway: GatewayProcess, *lines: str, path: str = "/v1/chat/completions
 
 
 def refused(answer: Answer) -> tuple[int, str]:
-    """Status and code of a refusal, which must be in OpenAI's shape with a sentence that helps."""
+    """Returns status and code of a refusal, which must have OpenAI's shape and a sentence that helps."""
     status, headers, body = answer
     assert headers["content-type"].startswith("application/json"), body
     error = json.loads(body)["error"]
@@ -107,7 +107,7 @@ async def test_headers_with_underscores_are_dropped_and_the_request_is_served(
 
 @pytest.mark.parametrize("lines", [[], ["Connection: keep-alive"]])
 async def test_http_1_0_is_served(gateway: GatewayProcess, lines: list[str]) -> None:
-    """As nginx asks its upstreams unless told otherwise; also without a host."""
+    """nginx calls its upstreams like this by default; also without a host."""
     status, _, body = await exchange(gateway, post(gateway, *lines, version="1.0"))
     assert status == 200
     assert json.loads(body)["object"] == "chat.completion"

@@ -1,4 +1,4 @@
-"""Running and waiting requests through the whole gateway: seen while they run, cancelled, and explained."""
+"""Running and waiting requests through the whole gateway: listed while they run, cancelled, and explained."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def well(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[N
 
 
 async def verb(gateway: GatewayProcess, *words: str) -> Any:
-    """What `trunkline requests …` prints as JSON."""
+    """Returns the JSON output of `trunkline requests …`."""
     done = await asyncio.to_thread(gateway.run, "requests", *words, "--output", "json")
     return json.loads(done.stdout)
 
 
 async def until(gateway: GatewayProcess, fits: Callable[[list[Any]], bool], *words: str) -> list[Any]:
-    """The listing once it fits."""
+    """Returns the listing once `fits` holds for it."""
     async with asyncio.timeout(PATIENCE):
         while True:
             found: list[Any] = await verb(gateway, "list", *words)
@@ -69,7 +69,7 @@ async def until(gateway: GatewayProcess, fits: Callable[[list[Any]], bool], *wor
 
 
 class Client:
-    """One request, sent at once; `answer` and `rest` are what comes of it."""
+    """A request, sent at once; `answer` and `rest` are its results."""
 
     def __init__(
         self, session: aiohttp.ClientSession, gateway: GatewayProcess, model: str, *, stream: bool
@@ -97,7 +97,7 @@ class Client:
 async def test_a_stream_is_seen_cancelled_and_explained(
     gateway: GatewayProcess, provider_a: ProviderProcess, provider_b: ProviderProcess
 ) -> None:
-    """It breaks off, its target is told, and the record says so."""
+    """The stream breaks off, its target's connection is closed, and the record says why."""
     await provider_a.abehave("status:500")
     await provider_b.abehave("ok", events=100_000, interval_ms=200)
     async with aiohttp.ClientSession() as session:
@@ -133,7 +133,7 @@ async def test_a_stream_is_seen_cancelled_and_explained(
 async def test_a_request_without_an_answer_yet_gets_an_error(
     gateway: GatewayProcess, provider_b: ProviderProcess
 ) -> None:
-    """And one that waits for its place gets the same."""
+    """A request that waits for its place gets the same error."""
     await provider_b.abehave("slow", delay_ms=600_000)
     async with aiohttp.ClientSession() as session:
         first = Client(session, gateway, QUEUED, stream=False)

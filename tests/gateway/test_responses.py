@@ -1,4 +1,4 @@
-"""Responses with state go to the target and credential that made them."""
+"""Responses with state go to the target and credential that created them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONVERSATIONS = 200
 
 
 class Stateful:
-    """A provider that keeps responses apart by credential, and refuses what it does not know."""
+    """A provider that separates responses by credential, and refuses unknown ones."""
 
     def __init__(self) -> None:
         self.made: dict[str, str] = {}

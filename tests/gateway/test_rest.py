@@ -1,4 +1,4 @@
-"""REST through Envoy: what is refused says so, in one shape, by Envoy and the control plane alike; keys rotate."""
+"""REST through Envoy: refusals have one shape, from Envoy and the control plane alike; keys rotate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xds_server.rest.server import MAX_BODY_BYTES
 
 
 class Rest:
-    """Asks the admin listener."""
+    """Sends requests to the admin listener."""
 
     def __init__(self, gateway: GatewayProcess) -> None:
         self._host = urlsplit(gateway.admin_url).netloc
@@ -26,7 +26,7 @@ class Rest:
     def __call__(
         self, method: str, path: str, body: Any = None, *, token: bool = True, **headers: str
     ) -> tuple[int, Any, dict[str, str]]:
-        """Status, JSON (None for no body) and headers."""
+        """Sends a request. Returns status, JSON (None for no body) and headers."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if token:
             sent["authorization"] = f"Bearer {self._token}"
@@ -45,7 +45,7 @@ class Rest:
         return answer.status, json.loads(received) if received else None, found
 
     def refused(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, str, str]:
-        """Status, code and message of a refusal in the documented shape."""
+        """Returns status, code and message of a refusal in the documented shape."""
         status, answer, _ = self(method, path, body, **options)
         assert set(answer) == {"error"}
         error = answer["error"]
@@ -134,7 +134,7 @@ def test_nothing_is_read_of_a_body_without_a_token(gateway: GatewayProcess) -> N
 
 
 def raw(gateway: GatewayProcess, sent: bytes) -> tuple[bytes, bytes]:
-    """Head and body of what comes back until the connection is closed."""
+    """Returns head and body of everything that arrives until the connection is closed."""
     where = urlsplit(gateway.admin_url)
     with socket.create_connection((where.hostname, where.port), 30) as connection:
         connection.sendall(sent)
@@ -201,7 +201,7 @@ def test_a_key_rotates_and_expires(rest: Rest, gateway: GatewayProcess) -> None:
 
 
 class Outcomes:
-    """What clients' listener answers to a key."""
+    """The answers of the clients' listener to a key."""
 
     def __init__(self, gateway: GatewayProcess) -> None:
         self._host, self._port = gateway.address
@@ -217,7 +217,7 @@ class Outcomes:
         return answer.status, content["error"]["code"] if answer.status != 200 else ""
 
     def until(self, key: str, status: int) -> str:
-        """The code of the first answer with this status."""
+        """Returns the code of the first answer with this status."""
         while True:
             found, code = self(key)
             if found == status:

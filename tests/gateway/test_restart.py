@@ -1,4 +1,4 @@
-"""`trunkline restart` under load: nobody is refused, nothing fails, whatever runs goes on."""
+"""`trunkline restart` under load: no request is refused or fails, and running ones continue."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 
 @pytest.fixture
 def gateway(tmp_path: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
-    """With an Envoy of its own, which a test may replace, and time for what runs in it."""
+    """A gateway with an Envoy of its own, which a test may replace, and time for its running requests."""
     package = tmp_path / "packages" / "envoy"
     (package / "_bin").mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -47,7 +47,7 @@ def gateway(tmp_path: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
 
 
 def install(package: Path, version: str) -> None:
-    """An Envoy that is another file with every version."""
+    """Installs an Envoy whose file differs with every version."""
     new = package / "_bin" / "envoy.new"
     new.write_text(f'#!/bin/sh\n# {version}\nexec {envoy.binary()} "$@"\n')
     new.chmod(0o755)
@@ -55,7 +55,7 @@ def install(package: Path, version: str) -> None:
 
 
 class Knocking:
-    """A request on a connection of its own, again and again, until the block is left."""
+    """Sends a request on a connection of its own, again and again, until the block is left."""
 
     def __init__(self, gateway: GatewayProcess) -> None:
         self._url = f"{gateway.base_url}/models"
@@ -133,7 +133,7 @@ def test_it_still_stops_restarts_what_crashes_and_dies_whole(gateway: GatewayPro
 
 
 def test_what_does_not_start_replaces_nothing(gateway: GatewayProcess) -> None:
-    """As after half an upgrade."""
+    """The new program is broken, as in the middle of an upgrade."""
     broken = gateway.data_dir.parent / "packages" / "trunkline"
     broken.mkdir()
     (broken / "__init__.py").write_text("raise ImportError('half of an upgrade')\n")

@@ -87,7 +87,7 @@ async def http(url: str) -> bytes:
 
 
 async def questions(provider: ProviderProcess) -> list[SeenRequest]:
-    """What it was asked, apart from how it is."""
+    """Returns the provider's requests, without health checks."""
     return [each for each in await provider.arequests() if each.method == "POST"]
 
 
@@ -187,7 +187,7 @@ async def test_a_configured_quota_is_kept_to_under_load(
 
 
 async def test_tokens_count_as_the_provider_reports_them(gateway: GatewayProcess) -> None:
-    """A request reserves some thousand tokens, and uses a few: many fit one after the other, no two at once."""
+    """A request reserves some thousand tokens and uses a few: many fit one after the other, but no two at once."""
     for _ in range(10):
         assert await served_by(gateway, "budget") == "budget/budget"
     async with Load(gateway.base_url, gateway.api_key, "budget", rate=50) as load:

@@ -1,4 +1,4 @@
-"""Traffic goes where a route's strategy finds it best, by what was measured of the traffic itself."""
+"""Traffic goes to the target that a route's strategy finds best, by measurements of the traffic itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> I
 
 
 async def ask(gateway: GatewayProcess, session: aiohttp.ClientSession, model: str) -> str:
-    """Who served one streamed request."""
+    """Sends one streamed request. Returns the target that served it."""
     body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     async with session.post(f"{gateway.base_url}/chat/completions", json=body) as answer:
         await answer.read()
@@ -59,7 +59,7 @@ async def ask(gateway: GatewayProcess, session: aiohttp.ClientSession, model: st
 async def until_all_go_to(
     gateway: GatewayProcess, session: aiohttp.ClientSession, model: str, target: str
 ) -> None:
-    """Asks until 20 requests in a row have gone there; the explored share may break a row."""
+    """Sends requests until 20 in a row have gone there; the explored share may break a row."""
     async with asyncio.timeout(100):
         row = 0
         while row < 20:
@@ -68,7 +68,7 @@ async def until_all_go_to(
 
 
 async def explained(gateway: GatewayProcess, model: str) -> dict[str, dict[str, Any]]:
-    """The rows of `trunkline routes explain`, by target."""
+    """Returns the rows of `trunkline routes explain`, by target."""
     done = await asyncio.to_thread(gateway.run, "routes", "explain", model, "--output", "json")
     return {each["target"]: each for each in json.loads(done.stdout)}
 

@@ -1,4 +1,6 @@
-"""Nothing that a client can send chooses a route, reaches an upstream unauthorised, or shows it the gateway."""
+"""Nothing that a client can send chooses a route, reaches an upstream without permission, or reveals the gateway
+to it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
 
 
 async def exchange(gateway: GatewayProcess, head: list[str], body: bytes = BODY) -> tuple[int, bytes]:
-    """Raw bytes in, status and everything else out; the status is 0 if the connection is just closed."""
+    """Sends raw bytes. Returns the status and everything else; the status is 0 if the connection is
+    just closed.
+    """
     reader, writer = await asyncio.open_connection(*gateway.address)
     writer.write("\r\n".join([*head, "", ""]).encode("latin-1") + body)
     answer = b""
@@ -173,7 +177,7 @@ async def test_forged_headers_change_nothing_and_go_nowhere(
 
 
 async def test_a_client_does_not_choose_its_requests_id(gateway: GatewayProcess) -> None:
-    """Its own could be that of a request that holds a reservation, or of one that is in the ledger."""
+    """The id could be that of a request that holds a reservation, or of one in the ledger."""
     ids = set()
     for _ in range(2):
         status, answer = await exchange(
@@ -323,7 +327,7 @@ async def test_no_secret_and_no_prompt_is_in_any_log(gateway: GatewayProcess) ->
 
 
 async def test_a_slow_request_is_not_kept_for_ever(gateway: GatewayProcess) -> None:
-    """Headers that never end are cut off by Envoy, not by the client's patience."""
+    """Envoy cuts off headers that never end, without waiting for the client."""
     reader, writer = await asyncio.open_connection(*gateway.address)
     writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n")
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""`trunkline smoke` against a real gateway: what it shows, what it finds, and that it leaves nothing behind."""
+"""`trunkline smoke` against a real gateway: its output, its findings, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def outcomes(found: list[dict[str, Any]], *checks: str) -> dict[tuple[str, str],
 
 
 def left_over(gateway: GatewayProcess) -> list[str]:
-    """Everything that a smoke test might have forgotten."""
+    """Returns everything that a smoke test might have left behind."""
     return [
         row[name]
         for noun, name in (("routes", "model"), ("keys", "name"), ("orgs", "name"), ("providers", "name"))

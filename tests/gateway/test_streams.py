@@ -1,4 +1,4 @@
-"""A stream ends as it was, or visibly broken; never silently short, never for ever."""
+"""A stream ends as the target ended it, or visibly broken: never silently short, and never too late."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def healthy_again(provider_a: ProviderProcess) -> Iterator[None]:
 
 
 async def read(gateway: GatewayProcess, body: dict[str, Any]) -> tuple[int, bytes, bool, float]:
-    """Status, bytes, whether it ended properly, seconds."""
+    """Sends a request. Returns status, bytes, whether it ended properly, and seconds."""
     begun = time.monotonic()
     received = b""
     headers = {"authorization": f"Bearer {gateway.api_key}"}
@@ -85,7 +85,7 @@ async def test_an_upstream_that_dies_mid_stream_breaks_the_stream(
 
 
 async def test_a_stream_that_is_slow_but_alive_is_left_alone(gateway: GatewayProcess) -> None:
-    """Six events 0.7 s apart: longer than `idle` as a whole, never silent for that long."""
+    """Six events are 0.7 s apart: longer than `idle` in total, but never silent for that long."""
     status, received, ended_well, seconds = await read(gateway, {**BODY, "model": "quiet"})
     assert (status, ended_well) == (200, True)
     assert received.rstrip().endswith(b"data: [DONE]")

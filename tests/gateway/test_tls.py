@@ -28,7 +28,9 @@ def flags(directory: Path, identity: Identity, *, client_ca: str = "") -> list[s
 
 
 def asked(url: str, context: ssl.SSLContext, path: str, *, key: str = "") -> tuple[int, bytes]:
-    """Status and body of `GET path` from the listener of `url`, which is `localhost` by its certificate."""
+    """Returns status and body of `GET path` from the listener of `url`, which is `localhost` by its
+    certificate.
+    """
     port = int(url.removeprefix("https://").partition("/")[0].rpartition(":")[2])
     connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=10)
     try:
@@ -40,7 +42,7 @@ def asked(url: str, context: ssl.SSLContext, path: str, *, key: str = "") -> tup
 
 
 def shown(gateway: GatewayProcess) -> str:
-    """The certificate on the clients' listener, PEM."""
+    """Returns the certificate (PEM) that the clients' listener presents."""
     return ssl.get_server_certificate(gateway.address, timeout=10)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong under a running gateway is noticed, said, and costs no request."""
+"""Failures under a running gateway are noticed, reported, and cost no request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway asks for usage at the end of streams; only clients that asked too get to see it."""
+"""The gateway requests usage at the end of streams; only clients that requested it too receive it."""
 
 from __future__ import annotations
 

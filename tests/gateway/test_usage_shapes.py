@@ -1,4 +1,6 @@
-"""Chats as well-known providers answer them, through the whole gateway: what clients get, what the ledger says."""
+"""Chats as well-known providers answer them, through the whole gateway: what clients receive, and what the ledger
+has.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ PRICE |= {"reasoning": 9, "audio_input": 40, "audio_output": 80}
 
 
 def cost(used: dict[str, Any]) -> float:
-    """Nano-USD by PRICE."""
+    """Returns nano-USD by PRICE."""
     kinds = {name: used.get(name, 0) for name in FIELDS if name not in {"tier", "estimated"}}
     prompt, completion = kinds.pop("prompt"), kinds.pop("completion")
     rates = PRICE | {"cached": PRICE["cached_input"]}
@@ -57,7 +59,7 @@ def body_of(shape: Shape) -> bytes:
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """The shape that the model's name ends in the number of, in pieces."""
+    """Answers in pieces, in the shape whose number the model's name ends with."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
     shape = CHATS[int(json.loads(await reader.readexactly(length))["model"].removeprefix("shape-"))]
@@ -75,7 +77,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def asked(session: aiohttp.ClientSession, number: int, *, include_usage: bool) -> tuple[str, bytes]:
-    """The request's id, and what its client got."""
+    """Sends a chat. Returns the request's id, and what its client got."""
     body: dict[str, Any] = {"model": f"shape-{number}", "messages": [{"role": "user", "content": PROMPT}]}
     if CHATS[number].streamed:
         body |= {"stream": True, "stream_options": {"include_usage": include_usage}}
@@ -89,7 +91,9 @@ Outcome = tuple[bytes, bytes, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
-    """For each shape what a client got that declined usage, and one that asked for it; the record of the first."""
+    """For each shape, what a client got that declined usage, and one that requested it; and the record of the
+    first.
+    """
 
     async def sent() -> list[Outcome]:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""What a gateway's ledger says, read as operators read it, once it has everything."""
+"""A gateway's ledger, read like an operator reads it, once it is complete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.gateway.process import GatewayProcess
 
 
 async def ready(gateway: GatewayProcess) -> dict[str, Any]:
-    """The answer of `/readyz`; empty while the translator does not answer."""
+    """Returns the answer of `/readyz`; empty while the translator does not answer."""
     async with aiohttp.ClientSession() as session:
         try:
             async with session.get(f"{gateway.admin_url}/readyz") as answer:
@@ -22,7 +22,7 @@ async def ready(gateway: GatewayProcess) -> dict[str, Any]:
 
 
 async def settled(gateway: GatewayProcess, within: float = 60.0) -> None:
-    """Until nothing is reserved any more, and every record is with the control plane."""
+    """Waits until nothing is reserved any more, and the control plane has every record."""
     async with asyncio.timeout(within):
         while True:
             ledger = (await ready(gateway)).get("ledger", {})
@@ -32,14 +32,14 @@ async def settled(gateway: GatewayProcess, within: float = 60.0) -> None:
 
 
 async def exported(gateway: GatewayProcess, *options: str) -> list[dict[str, Any]]:
-    """Every usage record of the last day, or those that the options of `usage export` choose."""
+    """Returns every usage record of the last day, or those that the options of `usage export` choose."""
     verb = ("usage", "export", "--format", "json", "--since", "24h", *options)
     done = await asyncio.to_thread(gateway.run, *verb)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 async def metrics(gateway: GatewayProcess, path: str = "/metrics/translator") -> dict[str, float]:
-    """Every sample of a scrape, by its name and labels as written."""
+    """Returns every sample of a scrape, by its name and labels as written."""
     async with aiohttp.ClientSession() as session, session.get(f"{gateway.admin_url}{path}") as answer:
         assert answer.status == 200
         lines = [line for line in (await answer.text()).splitlines() if line and not line.startswith("#")]

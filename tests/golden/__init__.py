@@ -1,5 +1,5 @@
-"""Golden configuration: what a trunkline.yaml becomes in Envoy and in the translator, to be read in a review.
+"""Golden configuration: what Envoy and the translator get for a trunkline.yaml, for reviewers to read.
 
-`<case>.yaml` goes the real way (loader, Apply, store, builder); `<case>.envoy.yaml` beside it is the result.
+`<case>.yaml` takes the real way (loader, Apply, store, builder); `<case>.envoy.yaml` next to it is the result.
 `make golden` renews the results.
 """

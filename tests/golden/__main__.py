@@ -8,7 +8,7 @@ from tests.golden import case, written
 
 
 def main() -> None:
-    """Writes what differs and says which; removes results whose case is gone."""
+    """Writes the files that differ and prints their names; removes results without a case."""
     empty = written.empty()
     for source in case.cases():
         target, text = written.golden(source), written.rendered(source, empty)

@@ -58,7 +58,7 @@ _FLAGS = (
 
 
 class Member(BaseModel):
-    """A node of the case's header: how it joins, what its operator decides, what it reports."""
+    """A node in the case's header: how it joins, its operator's decision, and its report."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -88,7 +88,7 @@ class Header(BaseModel):
 
 @dataclass(frozen=True)
 class Case:
-    """`files` are trunkline.yaml documents, applied one after another."""
+    """A case. `files` are trunkline.yaml documents, applied one after another."""
 
     name: str
     header: Header
@@ -98,7 +98,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """`names` maps what is random, or nobody else's business, to what the golden file says in its place."""
+    """A case's result. `names` maps random and private values to the words that the golden file has in their
+    place.
+    """
 
     snapshot: ResourceSnapshot
     state: State
@@ -107,12 +109,12 @@ class Result:
 
 
 def cases() -> list[Path]:
-    """The sources of every case."""
+    """Returns the source files of all cases."""
     return sorted(path for path in DIRECTORY.glob("*.yaml") if not path.name.endswith(".envoy.yaml"))
 
 
 def read(path: Path) -> Case:
-    """A case from its source: a header, `---`, and one or more trunkline.yaml documents."""
+    """Reads a case from its source: a header, `---`, and one or more trunkline.yaml documents."""
     header, *documents = path.read_text().split("\n---\n")
     secrets = _Environment()
     files = [loader.parse(each, path.name, Secrets(secrets, DIRECTORY)) for each in documents]
@@ -146,7 +148,7 @@ def run(case: Case) -> Result:
 
 
 class _Environment(dict[str, str]):
-    """Has a secret of its own for every name, and remembers which were asked for."""
+    """Invents a secret for every name, and remembers which names were read."""
 
     def get(self, key: str, default: Any = "") -> str:
         return self.setdefault(key, f"secret-value-of-{key}")
@@ -154,7 +156,7 @@ class _Environment(dict[str, str]):
 
 @contextmanager
 def _repeatable() -> Iterator[SimpleNamespace]:
-    """Ids that are the same in every run, and a clock that stands at `now`."""
+    """Makes ids repeatable, and stops the clock at `now`."""
     clock = SimpleNamespace(now=BEGAN, time=time.time)
     clock.time_ns = lambda: clock.now * 1_000_000_000
     with (
@@ -171,7 +173,9 @@ def _settings(case: Case, directory: Path) -> Settings:
 
 
 def _live(case: Case, store: Store, addresses: DirectAddresses) -> dict[str, Pool]:
-    """Nodes that join, and are decided about, and report, in the order of the header."""
+    """Lets nodes join, get their operators' decisions, and report, in the order of the header.
+    Returns the pools.
+    """
     clock, live = StandingClock(), LiveNodes(addresses=addresses)
     ids = {member.name: _joined(member, store) for member in case.header.nodes}
     live.desired(store.load())

@@ -1,4 +1,4 @@
-"""What differs between two resources that are much alike, so that a golden file need not repeat the rest."""
+"""The differences between similar resources, so that a golden file does not repeat their common parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MUCH_SHORTER = 0.6
 
 
 def differences(value: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Path and own value of everything that `value` has otherwise than `other`; nothing where they are equal.
+    """Yields path and own value of each part of `value` that differs from `other`.
 
     Lists of different lengths differ as a whole.
     """
@@ -34,7 +34,7 @@ def differences(value: Any, other: Any, path: str = "") -> Iterator[tuple[str, A
 
 
 def size(value: Any) -> int:
-    """How many plain values it holds: about the lines that it takes."""
+    """Returns the number of plain values, which is about the number of lines that they take."""
     if isinstance(value, Mapping):
         return sum(1 + size(each) for each in value.values())
     if isinstance(value, list):
@@ -43,9 +43,10 @@ def size(value: Any) -> int:
 
 
 def briefly(value: Any, models: Mapping[str, Any]) -> Any:
-    """By what differs from the one of `models` (by name) that is most alike, if that is much shorter.
+    """Returns the differences from the most similar one of `models` (by name), if they are much shorter than
+    `value`.
 
-    Otherwise as a whole, in which large values of one mapping are given by their likeness to each other.
+    Otherwise returns the whole value, in which large values of one mapping refer to similar ones.
     """
     if size(value) > _LARGE and models:
         found = {name: dict(differences(value, model)) for name, model in models.items()}

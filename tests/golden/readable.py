@@ -1,4 +1,4 @@
-"""Encoded resources as plain values, exactly: every field that is set, packed messages too, nothing dropped."""
+"""Decodes resources to plain values exactly: every field that is set, in packed messages too."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _MAX_HEX = 32
 
 
 class UnreadableError(ValueError):
-    """A resource has bytes that its type does not explain."""
+    """Raised for a resource with bytes that its type does not explain."""
 
 
 class Reader:
-    """Reads resources, with `names` put in the place of what they stand for: random ids, secrets."""
+    """Reads resources. `names` replace the values that they stand for, such as random ids and secrets."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = names
 
     def resource(self, each: Resource) -> Any:
-        """The resource's fields by name. Raises UnreadableError."""
+        """Returns the resource's fields by name. Raises UnreadableError."""
         kind = each.type_url.removeprefix(TYPE_PREFIX)
         if not kind.startswith(_POLICY):
             return self._unpacked(each.type_url, each.body)
@@ -44,7 +44,7 @@ class Reader:
         return self._named(json_format.MessageToDict(message, preserving_proto_field_name=True))
 
     def text(self, value: str) -> str:
-        """With names, and the kind of what is PEM in the place of the PEM."""
+        """Returns a text with names in place of their values, and with the kind of a PEM in place of the PEM."""
         for before, after in self._names.items():
             value = value.replace(before, after)
         return _PEM.sub(lambda found: f"<PEM {found[1]}>", value)
@@ -68,7 +68,7 @@ class Reader:
         return self._plain(kind.parse(body))
 
     def _plain(self, value: Any) -> Any:
-        """Of any value of a generated message."""
+        """Converts any value of a generated message."""
         match value:
             case Packed():
                 inside = self._unpacked(value.type_url, value.value)
@@ -102,7 +102,7 @@ class Reader:
                 return value
 
     def _fields(self, message: Message) -> dict[str, Any]:
-        """What is set, in the order of its type; a proto3 default is not."""
+        """Returns the fields that are set, in the order of the type, without proto3 defaults."""
         if message._unknown_fields:
             raise UnreadableError(f"{type(message).__name__} has fields that the installed types do not know")
         names = [name for name in vars(type(message))["__dataclass_fields__"] if message.is_set(name)]

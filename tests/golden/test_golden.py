@@ -1,4 +1,4 @@
-"""The golden files are what the real way gives, and the cases name every option that trunkline.yaml has."""
+"""The golden files equal the results of the real way, and the cases use every option of trunkline.yaml."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_every_golden_file_has_its_case() -> None:
 
 
 def test_every_option_stands_in_a_case(every_case: list[Case]) -> None:
-    """Every field of the YAML model is written in some case, and every word that a field knows."""
+    """Some case has every field of the YAML model, and every word that a field accepts."""
     used: Options = set()
     for each in every_case:
         for file in each.files:
@@ -118,7 +118,7 @@ def test_a_likeness_says_everything_that_differs() -> None:
 
 
 def _options(model: type[BaseModel]) -> Options:
-    """(model, field) of all that can be written, and (model, field, word) where words are listed."""
+    """Returns (model, field) for all fields, and (model, field, word) for listed words."""
     found: Options = set()
     for name, field in model.model_fields.items():
         found.add((model.__name__, name))

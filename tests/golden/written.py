@@ -1,4 +1,4 @@
-"""A snapshot as the text of a golden file."""
+"""Formats a snapshot as the text of a golden file."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ Sections = dict[str, dict[str, Any]]
 
 
 def golden(source: Path) -> Path:
-    """Where the result of a case stands."""
+    """Returns the path of a case's result."""
     return source.with_suffix(".envoy.yaml")
 
 
 def empty() -> Sections:
-    """What every Envoy gets whatever is configured."""
+    """Returns the resources that every Envoy gets, whatever is configured."""
     return sections(case.run(case.read(case.DIRECTORY / f"{EMPTY}.yaml")))
 
 
 def orphans() -> list[Path]:
-    """Results without a case."""
+    """Returns results without a case."""
     kept = {golden(source) for source in case.cases()}
     return sorted(set(case.DIRECTORY.glob("*.envoy.yaml")) - kept)
 
 
 def rendered(source: Path, empty: Mapping[str, Mapping[str, Any]]) -> str:
-    """The case's golden file. A resource that is much like one of the case `empty`, or like one before it in its
-    section, is given by what differs; those that are as in `empty` are named only.
+    """Returns the case's golden file. A resource that is similar to one of the case `empty`, or to an earlier one
+    of its section, is given by its differences; resources equal to those in `empty` are only named.
     """
     found = sections(case.run(case.read(source)))
     shown: dict[str, Any] = {}
@@ -75,7 +75,7 @@ def rendered(source: Path, empty: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def sections(result: Result) -> Sections:
-    """Section → resource's name → its fields, in a stable order."""
+    """Returns section → resource's name → its fields, in a stable order."""
     found: Sections = {}
     reader = Reader(result.names)
     for url in (*_SECTIONS, *(url for url in result.snapshot.resources if url not in _SECTIONS)):
@@ -87,7 +87,7 @@ def sections(result: Result) -> Sections:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Long texts as blocks, no aliases."""
+    """Writes long texts as blocks, and no aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What translators' limits count, at the control plane: standings, and each alert once."""
+"""The counts of translators' limits at the control plane, and each alert once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIMITS = [BUDGET, EACH]
 
 
 class Plane:
-    """A control plane's part that takes reports. `standings` is empty again after `restart`."""
+    """The part of a control plane that takes reports. `standings` is empty again after `restart`."""
 
     def __init__(self, directory: Path) -> None:
         self._store = Store.open(new_sqlite(directory / "t.db"), key_file=directory / "secret.key")
@@ -65,7 +65,7 @@ class Plane:
 
 
 class Edge:
-    """A translator's limits, and what reports them."""
+    """A translator's limits, and the part that reports them."""
 
     def __init__(self, name: str) -> None:
         self.limiter = Limiter(lambda *_: LIMITS)

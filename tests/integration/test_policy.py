@@ -1,4 +1,4 @@
-"""The control plane's ADS and the translator's policy stream, with nothing in between but gRPC."""
+"""The control plane's ADS and the translator's policy stream, connected only by gRPC."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def state() -> State:
 
 @pytest.mark.slow
 async def test_50_000_keys_arrive_and_one_less_after_a_restart_of_the_control_plane(tmp_path: Path) -> None:
-    """All keys in one response, which is twice gRPC's own limit of 4 MiB; all their versions in one request."""
+    """All keys are in one response, twice as large as gRPC's own limit of 4 MiB, and all their versions in one
+    request.
+    """
     address, first, builder = f"unix:{tmp_path}/xds", state(), Builder(EdgeSettings())
     registry, store = ClientRegistry(), PolicyStore()
     xds = AdsServer(builder.build(1, first, {}), registry, quiet=0)

@@ -1,5 +1,5 @@
-"""No field is lost: every field of every message, with a value that is not its default, on its whole way.
+"""No field is lost: every field of every message, with a value other than its default, from end to end.
 
-Cases come from the protos' descriptors, so that a new field is tested without being listed. A field that does not
-take the whole way stands in a list of exceptions with its reason.
+The cases come from the protos' descriptors, so a new field is tested without being listed. Fields that do not go
+all the way are in lists of exceptions, with the reason.
 """

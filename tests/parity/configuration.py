@@ -1,4 +1,4 @@
-"""One document for each field of what operators configure, which has that field set and is accepted."""
+"""For each field of the configuration, a valid document in which the field is set."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ BESIDE: Mapping[str, Callable[[Any], None]] = {
 
 
 def _settle(document: admin.Document, place: str, kind: str) -> None:
-    """What else has to change with the field."""
+    """Changes other fields that must change with this one."""
     message: Any = PLACES[place](document)
     if kind == "Provider.name":
         document.routes[0].targets[0].provider = message.name
@@ -143,7 +143,7 @@ def _settle(document: admin.Document, place: str, kind: str) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """`before` and `after` differ in one field."""
+    """A case. `before` and `after` differ in one field."""
 
     place: str
     field: str
@@ -157,12 +157,14 @@ class Case:
 
     @property
     def kind(self) -> str:
-        """The field, wherever its message stands: `Limit.model`."""
+        """The field, wherever its message is: `Limit.model`."""
         return f"{self.place.split(' of ')[0]}.{self.field}"
 
 
 def base() -> admin.Document:
-    """One of everything, with as little in it as is accepted; what has a default says it."""
+    """Returns a document with one of everything and as few fields as are accepted. Fields with a default have its
+    value.
+    """
 
     def limit() -> policy.Limit:
         return policy.Limit(metric=policy.METRIC_REQUESTS, per_seconds=60, amount=600)
@@ -267,7 +269,7 @@ def base() -> admin.Document:
 
 
 def cases() -> Iterator[Case]:
-    """One for each value of each field that is not an exception."""
+    """Yields a case for each value of each field that is not an exception."""
     for place, find in PLACES.items():
         for field in find(base()).DESCRIPTOR.fields:
             kind = f"{place.split(' of ')[0]}.{field.name}"

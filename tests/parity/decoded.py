@@ -1,4 +1,4 @@
-"""What the translator makes of policy messages, as plain values that can be compared."""
+"""The translator's values for policy messages, in a form that can be compared."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Messages = tuple[list[policy.Organisation], list[policy.Key], list[policy.JwtIss
 
 
 def of_state(state: State) -> Any:
-    """What translators run at this state."""
+    """Returns the values that translators have for this state."""
     return of_messages(
         [
             policy.Organisation.FromString(resources.organisation(each, state.gateway.defaults))
@@ -68,7 +68,7 @@ def of_messages(
 
 
 def cases(kind: type[Message], field: str) -> Iterator[tuple[str, Messages, Messages]]:
-    """Messages with and without the field, for every value and every place where a message of `kind` stands."""
+    """Yields messages with and without the field, for every value and every place of a message of `kind`."""
     descriptor = kind.DESCRIPTOR.fields_by_name[field]
     for where, find in _PLACES[kind.DESCRIPTOR.name].items():
         for value in _VALUES.get(f"{kind.DESCRIPTOR.name}.{field}") or fields.values(descriptor):

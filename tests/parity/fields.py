@@ -1,4 +1,4 @@
-"""Values for the fields of messages, by their descriptors; and what differs between two messages."""
+"""Values for the fields of messages, from their descriptors, and the differences between two messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WHOLE = {
 
 
 def name_of(message: Message, field: Any) -> str:
-    """As in the lists of exceptions, e.g. `Route.model`."""
+    """Returns the field's name in the lists of exceptions, e.g. `Route.model`."""
     return f"{message.DESCRIPTOR.name}.{field.name}"
 
 
@@ -27,9 +27,10 @@ def is_output_only(field: Any) -> bool:
 
 
 def values(field: Any) -> Iterator[Any]:
-    """Values that are not the default: each member of an enumeration, both truth values where there is presence.
+    """Yields values other than the default: each member of an enumeration, both truth values if the field has
+    presence.
 
-    None for a field that holds messages.
+    Yields None for a field that holds messages.
     """
     if field.message_type is not None:
         return
@@ -49,7 +50,7 @@ def values(field: Any) -> Iterator[Any]:
 
 
 def put(message: Message, field: str, value: Any) -> None:
-    """Sets a field, a repeated one too."""
+    """Sets a field, also a repeated one."""
     message.ClearField(field)
     if isinstance(value, list):
         getattr(message, field).extend(value)
@@ -58,7 +59,9 @@ def put(message: Message, field: str, value: Any) -> None:
 
 
 def differences(before: Message, after: Message) -> list[str]:
-    """`Route.tier: 7 became 0` for every field of two messages of one type that differs."""
+    """Returns a line such as `Route.tier: 7 became 0` for every field that differs between two messages of one
+    type.
+    """
     found = []
     for field in before.DESCRIPTOR.fields:
         first, second = getattr(before, field.name), getattr(after, field.name)
@@ -72,7 +75,7 @@ def differences(before: Message, after: Message) -> list[str]:
 
 
 def messages(root: Any, seen: frozenset[str] = frozenset()) -> Iterator[Any]:
-    """The descriptors of `root` and of all messages inside it."""
+    """Yields the descriptors of `root` and of all messages inside it."""
     if root.full_name in seen:
         return
     yield root

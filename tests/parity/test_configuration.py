@@ -54,7 +54,7 @@ each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 @dataclass(frozen=True)
 class Stored:
-    """What a case's two documents made of a store, and the events between them."""
+    """The store's contents after each of a case's two documents, and the events between them."""
 
     before: State
     after: State
@@ -95,7 +95,7 @@ def put(store: Store, case: Case) -> Stored:
 
 
 def without_secrets(of: admin.Document) -> admin.Document:
-    """As the control plane gives it back: without secrets, versions and ids."""
+    """Returns the document as the control plane returns it: without secrets, versions and ids."""
     shown = admin.Document()
     shown.CopyFrom(of)
     for owner in shown.organisations:
@@ -193,7 +193,7 @@ def test_somebody_acts_upon_a_field(case: Case, store: Store, edge: EdgeSettings
 
 
 def _envoy(builder: Builder, state: State) -> dict[str, Any]:
-    """Envoy's resources; a cluster that only lingers is not wanted any more."""
+    """Returns Envoy's resources, without clusters that only linger."""
     built = builder.build(state.revision, state, {}, rankings(state.routes.values(), _measured(state), {}, 0.0))
     wanted = builder._wanted
     return {
@@ -204,7 +204,7 @@ def _envoy(builder: Builder, state: State) -> dict[str, Any]:
 
 
 def _measured(state: State) -> Measurements:
-    """Every target was slower than the one written after it."""
+    """Returns measurements in which every target was slower than the one written after it."""
     measurements = Measurements()
     for route in state.routes.values():
         for index, target in enumerate(route.targets):

@@ -1,4 +1,4 @@
-"""Every member of every enumeration: in the model, in the translator, and in what is looked up by it."""
+"""Every member of every enumeration: in the model, in the translator, and in the tables that are keyed by it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def limit(metric: str, amount: int) -> HolderLimit:
 
 
 def reserve(engine: Limiter, request_id: str, of: HolderLimit) -> Refused | None:
-    """Of a request that takes something of every metric."""
+    """Reserves for a request that uses some of every metric."""
     held = reservation(request_id, [of], tokens=5, cost=5)
     return engine.reserve(msgspec.structs.replace(held, units="i5:1024x1024:high"), [of])
 

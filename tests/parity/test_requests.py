@@ -1,4 +1,4 @@
-"""Every field of what operators ask beside the configuration: nodes, invitations, filters; and the CLI's flags."""
+"""Every field of operators' calls besides the configuration: nodes, invitations, filters; and the CLI's flags."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ async def test_an_invitation(field: str, value: Any, admin_service: Admin) -> No
 
 
 def _without_id(view: str) -> str:
-    """A view as JSON; ids differ in any case, and ends of tokens only by more than a minute."""
+    """Returns a view as JSON without its id, which always differs, and with the end of tokens
+    rounded to minutes.
+    """
     fields_of = json.loads(view)
     fields_of.pop("id")
     fields_of["expires_at"] //= 600

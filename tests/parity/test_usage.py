@@ -134,7 +134,7 @@ def _records() -> Iterable[pb.UsageRecord]:
 
 
 def _tokens(**changed: Any) -> Tokens:
-    """Of every kind some."""
+    """Returns tokens of every kind."""
     given: dict[str, Any] = {
         each.name: "probe" if each.type is str else True if each.type is bool else 7
         for each in msgspec.structs.fields(Tokens)
@@ -158,7 +158,7 @@ def test_what_a_request_used_is_recorded(field: str) -> None:
 
 
 def probe(name: str, **beside: Any) -> pb.UsageRecord:
-    """A record with another value of one field."""
+    """Returns a record with another value in one field."""
     made = usage(**beside)
     if name == "failed_attempts":
         made.failed_attempts.add(target_id="azure/x", status=429, reason="refused")

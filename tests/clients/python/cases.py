@@ -37,7 +37,7 @@ _loop = asyncio.Runner()
 
 
 def case(function: Callable[[], _Result]) -> Callable[[], _Result]:
-    """Makes a function, which may be a coroutine's, the case of its name."""
+    """Registers a function or coroutine function as the case with its name."""
     _cases[function.__name__] = function
     return function
 
@@ -67,7 +67,7 @@ def _settled(result: Any) -> Any:
 
 
 def run() -> None:
-    """Runs the cases in order. A case that fails does not keep the next ones from running."""
+    """Runs the cases in order. A failing case does not stop the next ones."""
     for name, function in _cases.items():
         try:
             line = {"case": name, "result": _settled(function())}

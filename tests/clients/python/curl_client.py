@@ -1,4 +1,4 @@
-"""curl, which stands for every program that speaks HTTP by itself."""
+"""curl, which represents all programs that speak HTTP without an SDK."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _chat(*options: str, model: str = "gpt-4.1", key: str = API_KEY, **body: Any
 
 
 def _failed(done: subprocess.CompletedProcess[str]) -> list[Any]:
-    """curl's exit code, and the code in OpenAI's error object."""
+    """Returns curl's exit code, and the code in OpenAI's error object."""
     return [f"exit code {done.returncode}", json.loads(done.stdout)["error"]["code"]]
 
 

@@ -1,4 +1,4 @@
-"""LangChain, by langchain-openai."""
+"""LangChain, through langchain-openai."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenAI's Agents SDK, over the responses API and over the chat API."""
+"""OpenAI's Agents SDK, over the responses API and the chat API."""
 
 from __future__ import annotations
 

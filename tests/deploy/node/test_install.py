@@ -1,4 +1,6 @@
-"""The installer for Ubuntu and macOS in a scratch root: real venv, real wheel, a real gateway's TLS to join."""
+"""The installer for Ubuntu and macOS in a scratch root: a real venv, a real wheel, and the TLS of a real gateway
+to join.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ UNIT = "etc/systemd/system/trunkline-node.service"
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As it is released."""
+    """The wheel as it is released."""
     out = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
@@ -41,7 +43,9 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 
 class Installer:
-    """install.sh with `--root`. The dependencies are this environment's own, so that nothing is fetched."""
+    """Runs install.sh with `--root`. It uses the dependencies of this environment, so that it
+    downloads nothing.
+    """
 
     def __init__(self, root: Path, wheel: Path, system: str = "Linux") -> None:
         self.root = root
@@ -72,7 +76,7 @@ class Installer:
         return process.returncode, output.decode()
 
     def files(self) -> set[str]:
-        """Without the program's own."""
+        """Returns the installed files, without those of the program itself."""
         found = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}
         return {path for path in found if "/venv/" not in path}
 
@@ -181,7 +185,7 @@ def test_the_image_runs_as_nobody_of_importance() -> None:
 
 
 def test_the_windows_installer_takes_what_the_other_takes() -> None:
-    """There is no PowerShell here to run it: its options and the places of its names are compared at least."""
+    """PowerShell is not available here, so the test only compares its options and the places of its names."""
     script = (DEPLOY / "install.ps1").read_text()
     for option in ("Url", "Token", "Name", "Upstream", "Direct", "Concurrency", "Replace", "Package", "Purge"):
         assert f"${option}" in script

@@ -1,4 +1,4 @@
-"""Clients of a gateway with nodes: one request at a time, on a connection of its own, every outcome kept."""
+"""Clients of a gateway with nodes: one request at a time, on a connection of its own, with every outcome kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _CONVERSATIONS = count()
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`seconds` until the last byte; status 0: the connection or the answer broke, and `body` is what came."""
+    """An answer. `seconds` is the time to the last byte. With status 0 the connection or the answer broke, and
+    `body` is the part that arrived.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -33,7 +35,7 @@ class Answer:
 
     @property
     def whole(self) -> bool:
-        """A stream that came to its end."""
+        """True for a stream that was complete."""
         return self.status == 200 and self.body.rstrip().endswith(b"data: [DONE]")
 
     def json(self) -> Any:
@@ -41,7 +43,7 @@ class Answer:
 
     @property
     def error(self) -> str:
-        """The code of an error in OpenAI's shape; fails if it has another one."""
+        """The code of an error in OpenAI's shape; fails if the answer has another shape."""
         error = self.json()["error"]
         assert set(error) == {"message", "type", "param", "code"}
         assert error["message"]
@@ -49,7 +51,7 @@ class Answer:
 
 
 async def ask(gateway: GatewayProcess, model: str, *, key: str = "", stream: bool = False, **more: Any) -> Answer:
-    """The first turn of a conversation of its own; `more` are fields of its body."""
+    """Sends the first turn of a new conversation; `more` are fields of its body."""
     body = {
         "model": model,
         "messages": [{"role": "user", "content": f"say something {next(_CONVERSATIONS)}"}],
@@ -76,7 +78,7 @@ async def ask(gateway: GatewayProcess, model: str, *, key: str = "", stream: boo
 async def first_answer(
     gateway: GatewayProcess, model: str, *, target: str = "", key: str = "", within: float = 30.0
 ) -> Answer:
-    """Asks until the answer is 200, from `target` if one is named."""
+    """Sends requests until one is answered with 200, by `target` if one is named."""
     deadline = time.monotonic() + within
     while True:
         answer = await ask(gateway, model, key=key, max_tokens=4)
@@ -88,5 +90,5 @@ async def first_answer(
 
 
 def figure(what: str, value: float, unit: str) -> None:
-    """For the reader of `pytest -rP`, and of docs/nodes.md."""
+    """Prints a figure for readers of `pytest -rP` and docs/nodes.md."""
     sys.stdout.write(f"{what}: {value:.2f} {unit}\n")

@@ -1,4 +1,4 @@
-"""A machine behind a router of the kind that homes have, in network namespaces of its own.
+"""A machine behind a home router, in network namespaces of its own.
 
     gateway's network ── 198.18.x.y/30 ── router (masquerade) ── 198.18.x.(y+4)/30 ── machine
 
@@ -44,9 +44,10 @@ LINKS = re.compile(r"\btl-out(\d+)")
 
 
 class BehindNat:
-    """Entering makes it, leaving takes it away. Needs root; fails with what to install or to be.
+    """Creates the networks on entering, and removes them on leaving. Needs root; the error says what to install or
+    to be.
 
-    `gateway_address` is the test's own on the router's network; `machine_address` is one that nobody outside has.
+    `gateway_address` is the test's own on the router's network; `machine_address` is unreachable from outside.
     """
 
     def __init__(self) -> None:
@@ -77,28 +78,28 @@ class BehindNat:
 
     @property
     def machine(self) -> tuple[str, ...]:
-        """Launches a command there."""
+        """A launcher that runs a command on the machine."""
         return "ip", "netns", "exec", self._machine
 
     @property
     def router(self) -> tuple[str, ...]:
-        """Launches a command on the router."""
+        """A launcher that runs a command on the router."""
         return "ip", "netns", "exec", self._router
 
     def cut(self) -> None:
-        """Whatever passes the router is lost, and nobody is told."""
+        """Makes the router drop everything without any notice."""
         _run(*self.router, "nft", "add", "rule", "ip", "filter", "cut", "drop")
 
     def restore(self) -> None:
         _run(*self.router, "nft", "flush", "chain", "ip", "filter", "cut")
 
     def forget(self) -> None:
-        """The router loses whose connections it carries, as Linux does where a link goes down."""
+        """Makes the router forget its connections, as Linux does when a link goes down."""
         for state in ("down", "up"):
             _run("ip", "-n", self._router, "link", "set", "outside", state)
 
     def add_route(self) -> None:
-        """From the gateway's network to the machine's own address, as nobody outside has one."""
+        """Adds a route from the gateway's network to the machine's own address, which nobody outside has."""
         _run("ip", "route", "add", f"{self.machine_address}/32", "via", self.router_address, "dev", self._here)
 
     def _make(self) -> None:
@@ -126,7 +127,7 @@ class BehindNat:
 
 
 def _remove_leftovers() -> None:
-    """Takes away what processes that no longer exist have made."""
+    """Removes what processes that no longer exist have left behind."""
 
     def gone(pattern: re.Pattern[str], listed: str) -> list[str]:
         return [match[0] for match in pattern.finditer(listed) if not Path(f"/proc/{match[1]}").exists()]
@@ -137,7 +138,7 @@ def _remove_leftovers() -> None:
 
 
 def _delete(spaces: Iterable[str], links: Iterable[str]) -> None:
-    """A link goes with either of its ends, and its routes with it."""
+    """Deletes namespaces and links. A link disappears with either of its ends, and its routes with it."""
     for space in spaces:
         for pid in subprocess.run(
             ("ip", "netns", "pids", space), capture_output=True, text=True, check=False, timeout=20

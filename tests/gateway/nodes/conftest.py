@@ -1,4 +1,4 @@
-"""A gateway whose routes lead to nodes, llama.cpp's server, and a way to run nodes of one test."""
+"""Fixtures: a gateway whose routes lead to nodes, llama.cpp's server, and a way to run nodes for one test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class Joins(Protocol):
 
 @pytest.fixture
 def joins(gateway: GatewayProcess, tmp_path: Path) -> Iterator[Joins]:
-    """Makes nodes of `gateway`, `how` as NodeProcess says; killed and removed at the end of the test."""
+    """Creates nodes of `gateway` with the options of NodeProcess; kills and removes them at the end
+    of the test.
+    """
     made: list[NodeProcess] = []
 
     def join(*upstreams: str, name: str = "rig", **how: object) -> NodeProcess:

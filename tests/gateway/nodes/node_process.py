@@ -22,10 +22,10 @@ STOP_SECONDS = 20.0
 
 
 class NodeProcess:
-    """One node of `gateway`. Entering joins and serves; leaving ends the process, however it is.
+    """A node of `gateway`. Entering joins and serves; leaving ends the process in any state.
 
-    `invite` and `join` are further words of `trunkline nodes invite` and `trunkline-node join`; `launcher` is a
-    command that becomes the one appended to it (`ip netns exec …`), `url` where the node reaches the gateway.
+    `invite` and `join` are further words of `trunkline nodes invite` and `trunkline-node join`. `launcher` is a
+    command to which the node's is appended (`ip netns exec …`). `url` is the gateway's address for the node.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class NodeProcess:
         self.kill()
 
     def join(self) -> Self:
-        """Starts `trunkline-node join`, which serves; does not wait for anything."""
+        """Starts `trunkline-node join`, which serves. Does not wait for anything."""
         words = ("--org", self._organisation, "--name", self.name, "--output", "json", *self._invite)
         invitation = json.loads(self.gateway.run("nodes", "invite", *words).stdout)
         self._start("join", invitation["url"], *self._join, TRUNKLINE_JOIN_TOKEN=invitation["token"])
@@ -73,7 +73,7 @@ class NodeProcess:
         return self
 
     def verb(self, *words: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Another command of `trunkline-node` for this node."""
+        """Runs another command of `trunkline-node` for this node."""
         return subprocess.run(
             [*self._launcher, sys.executable, "-m", "node_sidecar", *words],
             cwd=self.state_dir.parent,
@@ -85,19 +85,21 @@ class NodeProcess:
         )
 
     def status(self) -> dict[str, Any]:
-        """`trunkline-node status`; empty if it does not answer."""
+        """Returns the output of `trunkline-node status`; empty if it does not answer."""
         done = self.verb("status", "--output", "json")
         return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
 
     def described(self) -> dict[str, Any]:
-        """`trunkline nodes describe`: how the gateway sees it; empty until it has joined."""
+        """Returns the output of `trunkline nodes describe`, the gateway's view; empty until the node
+        has joined.
+        """
         done = self.gateway.run(
             "nodes", "describe", f"{self._organisation}/{self.name}", "--output", "json", check=False
         )
         return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
 
     def await_seen(self, wanted: Callable[[Mapping[str, Any]], bool], within: float = 20.0) -> dict[str, Any]:
-        """Until `described` is as wanted."""
+        """Waits until `wanted` holds for `described`."""
         deadline = time.monotonic() + within
         while not ((seen := self.described()) and wanted(seen)):
             if time.monotonic() > deadline:
@@ -105,7 +107,7 @@ class NodeProcess:
         return seen
 
     def await_online(self, within: float = 20.0) -> dict[str, Any]:
-        """Until the gateway has a model of it to serve."""
+        """Waits until the gateway can serve a model of this node."""
         return self.await_seen(
             lambda seen: seen["state"] == "online" and any(offer["healthy"] for offer in seen["offers"]), within
         )
@@ -117,7 +119,7 @@ class NodeProcess:
 
     @property
     def log(self) -> str:
-        """What it has printed, over all its starts."""
+        """The output over all its starts."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     @property
@@ -128,7 +130,7 @@ class NodeProcess:
 
     @property
     def code(self) -> int | None:
-        """The exit status, None while it runs."""
+        """The exit status; None while it runs."""
         assert self._process is not None, "not started"
         return self._process.poll()
 
@@ -143,19 +145,19 @@ class NodeProcess:
         self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """kill -9, and reap. Does nothing when it does not run."""
+        """Kills the process with SIGKILL and reaps it. Does nothing if it does not run."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
 
     def stop(self) -> int:
-        """SIGTERM, as a service manager ends it; returns the exit status."""
+        """Sends SIGTERM, like a service manager. Returns the exit status."""
         self.signal(signal.SIGTERM)
         return self.wait(STOP_SECONDS)
 
     def wait(self, within: float = STOP_SECONDS) -> int:
-        """Until it has ended by itself; returns the exit status."""
+        """Waits until it has ended by itself. Returns the exit status."""
         assert self._process is not None, "not started"
         return self._process.wait(within)
 

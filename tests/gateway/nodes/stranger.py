@@ -1,4 +1,4 @@
-"""Programs that call the tunnel listener of a real gateway as they like: with a token, an identity, or neither."""
+"""Programs that call the tunnel listener of a real gateway in any way: with a token, an identity, or neither."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def tunnel_address(gateway: GatewayProcess) -> tuple[str, int]:
 
 
 def invitation(gateway: GatewayProcess, organisation: str = "default", *words: str) -> dict[str, str]:
-    """Its `token` and `url`."""
+    """Returns the `token` and `url` of a new invitation."""
     done = gateway.run("nodes", "invite", "--org", organisation, "--output", "json", *words)
     return dict(json.loads(done.stdout))
 
 
 def untrusting() -> ssl.SSLContext:
-    """Of whoever has no token, and so nothing to know the gateway by."""
+    """Returns the context of a caller without a token, which cannot verify the gateway."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
 
 def ca_of(gateway: GatewayProcess) -> str:
-    """As everybody may read it."""
+    """Returns the CA, which everybody may read."""
     url = f"{gateway.credentials['tunnel']}/ca.pem"
     with urllib.request.urlopen(url, timeout=10, context=untrusting()) as answer:
         return str(answer.read().decode())
@@ -61,7 +61,7 @@ def log_of(gateway: GatewayProcess, service: str = "xds_server") -> str:
 
 @dataclass(frozen=True)
 class Stranger:
-    """One that has joined, with a program of its own: it may say and show what it likes."""
+    """A node that has joined, with a program of its own that may send and present anything."""
 
     node_id: str
     tls: NodeTls = field(repr=False)
@@ -78,7 +78,7 @@ class Stranger:
 
 
 async def enrolled(gateway: GatewayProcess, token: str, times: int) -> list[pb.EnrolResponse]:
-    """As one that never got its answer, with the same key each time, all at once."""
+    """Enrols `times` times at once with the same key, like a caller that never got its answer."""
     _, csr = _request()
     request = pb.EnrolRequest(join_token=token, csr_pem=csr, protocol=1)
     async with registry(gateway, NodeTls(ca_of(gateway))) as stub:
@@ -86,7 +86,7 @@ async def enrolled(gateway: GatewayProcess, token: str, times: int) -> list[pb.E
 
 
 async def refused_enrolment(gateway: GatewayProcess, token: str, **values: Any) -> tuple[grpc.StatusCode, str]:
-    """With a good request otherwise."""
+    """Tries to enrol with these values in an otherwise valid request. Returns the refusal."""
     _, csr = _request()
     request = pb.EnrolRequest(**{"join_token": token, "csr_pem": csr, "protocol": 1, **values})
     async with registry(gateway, NodeTls(ca_of(gateway))) as stub:
@@ -95,7 +95,7 @@ async def refused_enrolment(gateway: GatewayProcess, token: str, **values: Any) 
 
 @asynccontextmanager
 async def registry(gateway: GatewayProcess, tls: NodeTls) -> AsyncIterator[Any]:
-    """NodeRegistry through the tunnel listener."""
+    """Connects to NodeRegistry through the tunnel listener."""
     shown: tuple[bytes, bytes] | tuple[None, None] = (None, None)
     if tls.identity is not None:
         shown = (tls.identity.key.encode(), tls.identity.certificate.encode())
@@ -106,7 +106,7 @@ async def registry(gateway: GatewayProcess, tls: NodeTls) -> AsyncIterator[Any]:
 
 
 def first_report(*offers: pb.Offer, **values: Any) -> pb.NodeReport:
-    """Complete, as a stream begins."""
+    """Returns a complete report, as a stream begins with it."""
     return pb.NodeReport(
         **{
             "sequence": 1,
@@ -123,7 +123,7 @@ def first_report(*offers: pb.Offer, **values: Any) -> pb.NodeReport:
 async def refused_report(
     gateway: GatewayProcess, tls: NodeTls, *messages: pb.NodeReport, metadata: Sequence[Any] = ()
 ) -> tuple[grpc.StatusCode, str]:
-    """How the stream ends that sends these."""
+    """Sends these messages. Returns how the stream ends."""
     async with registry(gateway, tls) as stub:
         call = stub.Report(metadata=metadata, timeout=60)
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the status says it
@@ -133,7 +133,7 @@ async def refused_report(
 
 
 async def status(call: Any) -> tuple[grpc.StatusCode, str]:
-    """After everything that came before it, without which gRPC does not give it."""
+    """Returns the status of a call after reading all its messages, without which gRPC does not give it."""
     if hasattr(call, "read"):
         with suppress(grpc.aio.AioRpcError):
             while await call.read() is not grpc.aio.EOF:  # type: ignore[attr-defined]  # which grpc-stubs lacks
@@ -142,7 +142,7 @@ async def status(call: Any) -> tuple[grpc.StatusCode, str]:
 
 
 def _request() -> tuple[str, bytes]:
-    """A key and a certificate request for it, PEM."""
+    """Returns a key and a certificate request for it, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

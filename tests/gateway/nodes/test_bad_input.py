@@ -1,7 +1,6 @@
-"""Bad tokens, identities, reports and tunnels: each is refused or bounded, and told to both sides.
+"""Bad tokens, identities, reports and tunnels: each is refused or bounded, and reported to both sides.
 
-Meanwhile a healthy node serves, with nothing to fall back to: each test ends by showing that all of its requests
-were served.
+Meanwhile a healthy node serves without a fallback: each test ends by showing that all of its requests were served.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def healthy(gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    """acme's, with the model `lab`."""
+    """A node of acme with the model `lab`."""
     directory = tmp_path_factory.mktemp("healthy")
     with ProviderProcess("lab", models=["lab"]) as lab:
         upstream = lab.base_url.removesuffix("/v1")
@@ -83,7 +82,7 @@ def healthy(gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(autouse=True)
 async def undisturbed(gateway: GatewayProcess, healthy: NodeProcess) -> AsyncIterator[None]:
-    """The healthy node serves all the time."""
+    """Asserts that the healthy node serves all the time."""
     async with ToldApart(gateway, ("lab", "lab"), RATE, ACME) as load:
         await load.serves("nodes/lab", time.monotonic(), 20)
         yield
@@ -101,7 +100,7 @@ def other_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayP
 
 
 def join(gateway: GatewayProcess, state_dir: Path, url: str, token: str) -> tuple[int, str]:
-    """`trunkline-node join` with a token: its exit status, and what it has printed."""
+    """Runs `trunkline-node join` with a token. Returns its exit status and output."""
     done = NodeProcess(gateway, state_dir).verb("join", url, "--token", token, "--no-run", "--patience", "10")
     return done.returncode, done.stdout + done.stderr
 
@@ -304,7 +303,7 @@ async def test_a_sidecar_that_is_too_old_is_told_when_it_joins(gateway: GatewayP
 
 
 class Deaf(Node):
-    """Takes requests, keeps the connection alive, and neither takes their bodies nor answers."""
+    """Accepts requests and keeps the connection alive, but neither reads their bodies nor answers."""
 
     def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections.append(_DeafConnection(self, len(self.connections), reader, writer))
@@ -312,7 +311,7 @@ class Deaf(Node):
 
 class _DeafConnection(Connection):
     def _on_event(self, event: object) -> None:
-        """Pings were answered already."""
+        """Does nothing more: pings are already answered."""
 
 
 @pytest.mark.parametrize("kind", ["deaf", "frozen"])
@@ -408,14 +407,14 @@ def assert_no_secret(token: str, *texts: str) -> None:
 
 
 def anonymous_mib(gateway: GatewayProcess, service: str) -> float:
-    """Of a service's memory, what is no file's."""
+    """Returns a service's anonymous memory in MiB."""
     status_file = Path(f"/proc/{gateway.service_pid(service)}/status").read_text()
     (line,) = [line for line in status_file.splitlines() if line.startswith("RssAnon:")]
     return int(line.split()[1]) / 1024
 
 
 async def logged(node: NodeProcess, text: str) -> None:
-    """Until the node has said so."""
+    """Waits until the node has logged `text`."""
     async with asyncio.timeout(30):
         while text not in node.log:
             assert node.code is None, node.log
@@ -423,7 +422,7 @@ async def logged(node: NodeProcess, text: str) -> None:
 
 
 async def failed_verifications(gateway: GatewayProcess) -> int:
-    """How many client certificates the tunnel listener has refused, as Envoy counts."""
+    """Returns how many client certificates the tunnel listener has refused, by Envoy's counter."""
     connector = aiohttp.UnixConnector(path=str(gateway.data_dir / "run/envoy-admin.sock"))
     url = "http://envoy/stats?filter=ssl.fail_verify_error"
     async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as answer:

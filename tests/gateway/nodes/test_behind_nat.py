@@ -1,4 +1,4 @@
-"""A run that was killed leaves nothing that breaks the next one."""
+"""A killed run leaves nothing behind that breaks the next one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machines that are all busy: requests wait for them in the gateway; one that is turned away is sent again."""
+"""Machines that are all busy: requests wait for them in the gateway, and a rejected request is sent again."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def server() -> Iterator[ProviderProcess]:
 def node(
     gateway: GatewayProcess, server: ProviderProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[NodeProcess]:
-    """Everybody's, and it turns away what it has no place for."""
+    """A node for everybody, which rejects requests that it has no place for."""
     state: Path = tmp_path_factory.mktemp("node") / "state"
     upstream = server.base_url.removesuffix("/v1")
     join = ["--concurrency", str(SLOTS), "--queue", "0"]
@@ -70,7 +70,7 @@ async def _ready(gateway: GatewayProcess, node: NodeProcess, server: ProviderPro
 
 
 async def until(gateway: GatewayProcess, fits: Callable[[list[Any]], bool]) -> list[Any]:
-    """The requests that run or wait, once they fit."""
+    """Returns the running and waiting requests, once `fits` holds for them."""
     async with asyncio.timeout(PATIENCE):
         while True:
             done = await asyncio.to_thread(gateway.run, "requests", "list", "--output", "json")
@@ -85,13 +85,15 @@ def states(rows: list[Any]) -> Counter[str]:
 
 
 def holding(gateway: GatewayProcess, model: str) -> list[asyncio.Task[Answer]]:
-    """Requests that take all slots until they are cancelled; the machine answers its health checks."""
+    """Starts requests that take all slots until they are cancelled; the machine answers its health checks."""
     asking = (ask(gateway, model, key=key_of("one"), max_tokens=4, user="fault:slow:600000") for _ in range(SLOTS))
     return [asyncio.create_task(each) for each in asking]
 
 
 async def test_they_wait_for_a_slot_and_share_them(gateway: GatewayProcess, server: ProviderProcess) -> None:
-    """Two run, and the places of both are had by turns: two of three by the organisation with the weight."""
+    """Two requests run at a time, and the organisations take turns: the one with the weight gets two of three
+    places.
+    """
     held = holding(gateway, WAITS)
     await until(gateway, lambda rows: states(rows) == {"running": SLOTS})
     order: list[str] = []
@@ -115,7 +117,7 @@ async def test_they_wait_for_a_slot_and_share_them(gateway: GatewayProcess, serv
 
 
 async def test_one_that_a_machine_turns_away_is_sent_again(gateway: GatewayProcess) -> None:
-    """The gateway did not know that it is busy: somebody else uses it."""
+    """The gateway did not know that the machine is busy, because somebody else uses it."""
     held = holding(gateway, HASTY)
     await until(gateway, lambda rows: states(rows) == {"running": SLOTS})
     assert (await asyncio.wait_for(ask(gateway, HASTY, key=key_of("one")), PATIENCE)).status == 429

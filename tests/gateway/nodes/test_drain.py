@@ -1,4 +1,4 @@
-"""Drained by its operator or its owner, a node finishes every stream and takes nothing new."""
+"""A node that is drained by its operator or its owner finishes every stream and accepts nothing new."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def node(
 
 
 async def begun(gateway: GatewayProcess, node: NodeProcess) -> list[asyncio.Task[Answer]]:
-    """As many streams, all of them running on the node."""
+    """Starts this many streams, all of them running on the node."""
     await first_answer(gateway, MODEL, target=HERE)
     streams = [asyncio.create_task(ask(gateway, MODEL, stream=True)) for _ in range(STREAMS)]
     async with asyncio.timeout(20):
@@ -68,7 +68,7 @@ async def go_elsewhere(gateway: GatewayProcess) -> None:
 
 
 async def are_whole(streams: list[asyncio.Task[Answer]]) -> None:
-    """And all from the node."""
+    """Asserts that the streams are complete, and came from the node."""
     answers = await asyncio.gather(*streams)
     assert {(each.whole, each.target) for each in answers} == {(True, HERE)}
     for each in answers:

@@ -1,4 +1,6 @@
-"""A node that freezes (SIGSTOP) holds nobody up for long: found out, replaced in the same request, taken back."""
+"""A node that freezes (SIGSTOP) delays requests only briefly: it is detected, replaced within the request, and
+used again later.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ async def test_a_frozen_node_holds_nobody_up(gateway: GatewayProcess, tmp_path: 
 
 
 async def freeze(node: NodeProcess, load: Load, since: float = 0.0) -> float:
-    """Until it is found out, thawed and serves again; returns when it was frozen, if it was not since `since`."""
+    """Freezes the node until that is detected, thaws it, and waits until it serves again. Returns when it was
+    frozen, if it was not since `since`.
+    """
     frozen = since or time.monotonic()
     if not since:
         node.freeze()

@@ -1,4 +1,4 @@
-"""A machine joins the whole gateway with one command, and serves; for whom it may, and at its own price."""
+"""A machine joins the whole gateway with one command, and serves the permitted callers at its own price."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def stand_in(kind: str) -> LocalServer:
 async def test_one_node_alone_is_reached_from_every_worker(
     gateway: GatewayProcess, lab: ProviderProcess, joins: Joins
 ) -> None:
-    """No fallback: a worker without a tunnel would answer 503."""
+    """There is no fallback: a worker without a tunnel would answer 503."""
     await asyncio.to_thread(joins, at(lab))
     await first_answer(gateway, "lab")
     before = await connections(gateway)
@@ -128,7 +128,7 @@ async def test_one_node_alone_is_reached_from_every_worker(
 
 
 async def connections(gateway: GatewayProcess) -> dict[str, int]:
-    """Clients' connections by worker, from Envoy itself."""
+    """Returns clients' connections by worker, from Envoy itself."""
     connector = aiohttp.UnixConnector(path=str(gateway.data_dir / "run/envoy-admin.sock"))
     listener = f"listener.{gateway.address[0]}_{gateway.address[1]}.worker_"
     async with aiohttp.ClientSession(connector=connector) as session, session.get("http://envoy/stats") as answer:
@@ -181,7 +181,7 @@ async def test_what_a_node_serves_is_accounted_for_at_its_own_price(
 
 
 async def verb(gateway: GatewayProcess, *words: str) -> list[dict[str, Any]]:
-    """The rows that an admin verb lists."""
+    """Returns the rows that an admin verb lists."""
     return list(json.loads((await asyncio.to_thread(gateway.run, *words, "--output", "json")).stdout))
 
 
@@ -215,7 +215,7 @@ async def test_another_organisation_reaches_a_node_once_it_is_the_communitys(
 
 
 async def chats(server: ProviderProcess) -> int:
-    """Requests that a local server or a provider has seen, without what probes ask."""
+    """Returns the number of requests that a local server or a provider has received, without those of probes."""
     return sum(1 for each in await server.arequests() if each.method == "POST")
 
 

@@ -1,4 +1,4 @@
-"""Long streams from client to local server and back: whole, in order, and held by nobody in between."""
+"""Long streams from client to local server and back: complete, in order, and buffered nowhere in between."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def node(
 
 
 def memory(pid: int) -> int:
-    """Bytes that are the process's own."""
+    """Returns the anonymous bytes of a process."""
     found = re.search(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024

@@ -1,4 +1,6 @@
-"""A node behind NAT, without any way in: it joins, serves, and is back by itself after its link was cut."""
+"""A node behind NAT, unreachable from outside: it joins, serves, and reconnects by itself after its
+link was cut.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,7 @@ def node(gateway: GatewayProcess, nat: BehindNat, tmp_path: Path) -> Iterator[No
 
 
 def test_there_is_no_way_in(nat: BehindNat) -> None:
-    """Not by the router's address, and not by the machine's own, had somebody a route to it."""
+    """Neither the router's address leads in, nor the machine's own, even for somebody with a route to it."""
     listening = subprocess.Popen(
         [*nat.machine, sys.executable, "-c", _LISTEN],
         stdin=subprocess.PIPE,

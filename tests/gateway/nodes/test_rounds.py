@@ -1,9 +1,10 @@
-"""kill -9 of any part of the way to a node, in turn, under load: all is restored, and clients hardly notice.
+"""kill -9 of each part of the way to a node, in turn, under load: everything is restored, and clients hardly
+notice.
 
-A request that was not started is one whose connection was accepted by an Envoy that is alive, and of whose answer
-nothing had come: it must be served, by the node or by the provider. What ran in an Envoy that is killed is lost
-with it, and what a killed translator was deciding is refused with 503. An answer of which something had come ends
-visibly broken where its node is killed, never silently short.
+A request that was not started is one whose connection was accepted by a living Envoy, and whose answer had not
+begun: the node or the provider must serve it. Requests that run in an Envoy that is killed are lost with it, and
+those that a killed translator was deciding get 503. An answer that had begun ends visibly broken if its node is
+killed, never silently short.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def local() -> Iterator[ProviderProcess]:
 
 @pytest.fixture
 def config(provider_a: ProviderProcess) -> dict[str, Any]:
-    """The node first, the provider where it fails."""
+    """A route with the node first, and the provider if it fails."""
 
     def route(model: str) -> dict[str, Any]:
         return {"model": model, "targets": [{"nodes": model}, {"provider": "a", "model": model, "tier": 1}]}
@@ -120,7 +121,9 @@ async def test_twenty_kills(
 async def kill_and_restart(
     victim: str, gateway: GatewayProcess, node: NodeProcess, local: ProviderProcess
 ) -> None:
-    """The supervisor restarts the gateway's own; a service manager the others, which is played here."""
+    """Kills one part. The supervisor restarts the gateway's own parts; this function restarts the others, like a
+    service manager.
+    """
     match victim:
         case "sidecar":
             await asyncio.to_thread(node.kill)
@@ -142,7 +145,7 @@ async def running_pid(gateway: GatewayProcess, name: str) -> int:
 
 
 def excused(request: Request, killed: dict[str, list[float]]) -> bool:
-    """May it have failed the way it did?"""
+    """Returns whether the request may have failed in the way it did."""
     if request.status == 0:  # its connection was refused or accepted by nobody, or its Envoy was killed
         refused = "Connect call failed" in request.broken
         return request.met(killed["envoy"], before=ENVOY_BACK if refused else 0.1)

@@ -1,4 +1,4 @@
-"""A steady load of which every request is told apart, and how it ended: whole, refused, or visibly broken."""
+"""A steady load in which every request has an identity, and its outcome: complete, refused, or visibly broken."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as its client saw it. Times are seconds, monotonic.
+    """A request as its client saw it. Times are seconds, monotonic.
 
-    `status` is 0 where no answer began; `broken` says how the connection failed, before or after that. `cut` is an
-    answer that ended as if it were whole, and is not: what must never be.
+    `status` is 0 if no answer began; `broken` says how the connection failed, before or after that. `cut` is an
+    answer that ended as if it were complete, but is not, which must never happen.
     """
 
     marker: str
@@ -35,19 +35,19 @@ class Request:
 
     @property
     def served(self) -> bool:
-        """With 200, to the last byte."""
+        """True if it was answered with 200, to the last byte."""
         return self.status == 200 and not self.broken and not self.cut
 
     def met(self, moments: list[float], before: float = 0.0) -> bool:
-        """Did it run at one of these moments, or begin at most `before` seconds after one?"""
+        """Returns whether it ran at one of these moments, or began at most `before` seconds after one."""
         return any(self.started - before <= moment <= self.ended for moment in moments)
 
 
 class ToldApart:
-    """`rate` requests a second, plain and streamed in turn, until the block is left; none is sent twice.
+    """Sends `rate` requests a second, plain and streamed in turn, until the block is left; none is sent twice.
 
-    `models` are for plain answers and for streams. Each has a connection of its own, so that one that was accepted
-    was accepted by the Envoy that was there.
+    `models` are for plain answers and for streams. Each request has a connection of its own, so that it was
+    accepted by the Envoy that was running at that time.
     """
 
     def __init__(self, gateway: GatewayProcess, models: tuple[str, str], rate: float, key: str = "") -> None:
@@ -79,7 +79,9 @@ class ToldApart:
         await self._session.close()
 
     async def serves(self, target: str, since: float, within: float) -> float:
-        """Until a request that was started after `since` was served by `target`; how many seconds that took."""
+        """Waits until a request that was started after `since` was served by `target`. Returns how many seconds
+        that took.
+        """
 
         def found() -> bool:
             return any(each.served and each.started > since and each.target == target for each in self.requests)

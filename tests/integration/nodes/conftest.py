@@ -1,4 +1,6 @@
-"""One edge and one provider for all tests of a module; each test has nodes, models and routes of its own."""
+"""Fixtures: one edge and one provider for all tests of a module; each test has nodes, models and routes of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -38,5 +40,5 @@ def model() -> str:
 
 @pytest.fixture
 def node_id() -> Callable[[], str]:
-    """Ids of nodes that no other test has."""
+    """Returns node ids that no other test has."""
     return lambda: f"nd-{b32encode(next(_NUMBERS).to_bytes(10)).decode().lower()}"

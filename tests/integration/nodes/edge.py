@@ -1,6 +1,6 @@
-"""One edge without `trunkline up`: the xds_server's Python parts in this process, a real Envoy, a real translator.
+"""An edge without `trunkline up`: the xds_server's Python parts in this process, a real Envoy, a real translator.
 
-What is stored and what nodes report is said by the test, which publishes it as the control plane would.
+The test decides what is stored and what nodes report, and publishes it like the control plane.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Registry(registry_pb2_grpc.NodeRegistryServicer):
-    """Answers with what Envoy said about the caller; no test renews or leaves."""
+    """Answers with Envoy's statements about the caller; no test renews or leaves."""
 
     async def Renew(self, request: registry_pb2.RenewRequest, context: Context) -> registry_pb2.RenewResponse:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no test renews")
@@ -75,7 +75,9 @@ class Answer:
 
 @dataclass
 class Edge:
-    """Entering starts everything; `publish` makes a state desired and waits until both clients run it."""
+    """The running edge. Entering starts everything; `publish` publishes a state and waits until both clients run
+    it.
+    """
 
     directory: Path
     keys: Mapping[str, Key]
@@ -102,12 +104,12 @@ class Edge:
         self.clients = ClientRegistry()
 
     def issued(self) -> GatewayTls:
-        """A new certificate of the gateway's own."""
+        """Returns a new certificate for the gateway itself."""
         own = self.authority.issue(GATEWAY_NAME)
         return GatewayTls(self.authority.pem, own.certificate, own.key)
 
     def node_tls(self, name: str) -> NodeTls:
-        """What a node that enrolled as `name` has."""
+        """Returns the TLS settings of a node that enrolled as `name`."""
         return NodeTls(self.authority.pem, self.authority.issue(name))
 
     @property
@@ -145,19 +147,19 @@ class Edge:
         await self._server.stop(0.1)
 
     async def publish(self, *routes: Route, **changes: Any) -> None:
-        """Puts `routes` beside the others and replaces `changes` of the state."""
+        """Adds `routes` to the others, and replaces `changes` of the state."""
         everything = {**self.state.routes, **{route.id: route for route in routes}}
         self.state = replace(self.state, revision=self.state.revision + 1, routes=everything, **changes)
         await self._push()
 
     async def fill(self, *pools: Pool) -> None:
-        """What the control plane would do where nodes report."""
+        """Publishes pools, as the control plane does when nodes report."""
         self.live.update({pool.name: pool for pool in pools})
         self.state = replace(self.state, revision=self.state.revision + 1)
         await self._push()
 
     async def forget_routes_of(self, before: ResourceSnapshot) -> None:
-        """Envoy has the routes of an earlier snapshot again, as if the next ones had not reached it yet."""
+        """Restores the routes of an earlier snapshot in Envoy, as if the next ones had not reached it yet."""
         self.state = replace(self.state, revision=self.state.revision + 1)
         now = self.snapshot()
         await self._push(ResourceSnapshot(now.revision, {**now.resources, ROUTE: before.of_type(ROUTE)}))
@@ -168,15 +170,15 @@ class Edge:
         assert (done.complete, done.accepted, done.rejections) == (True, 2, ()), done
 
     def snapshot(self) -> ResourceSnapshot:
-        """What would be published now."""
+        """Returns the snapshot that would be published now."""
         return self.builder.build(self.state.revision, self.state, self.live)
 
     async def ask(self, key: str, model: str, **body: Any) -> Answer:
-        """Asks for a chat completion."""
+        """Sends a chat completion."""
         return await self.request("POST", "/v1/chat/completions", key, chat(model, **body))
 
     async def request(self, method: str, path: str, key: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """One request on a connection of its own, so that every worker gets some."""
+        """Sends a request on a connection of its own, so that every worker gets some."""
         url = f"http://127.0.0.1:{self.ports['openai']}{path}"
         async with (
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
@@ -185,7 +187,7 @@ class Edge:
             return Answer(answer.status, dict(answer.headers), await answer.read())
 
     async def targets(self, key: str, model: str, count: int = 12) -> list[str]:
-        """Who served `count` requests, one after the other; all of them succeed."""
+        """Returns the nodes that served `count` requests, one after the other; all of them must succeed."""
         found = []
         for _ in range(count):
             answer = await self.ask(key, model)
@@ -198,7 +200,7 @@ class Edge:
         return f"http://127.0.0.1:{self.ports['openai']}/v1/chat/completions"
 
     def channel(self, tls: NodeTls) -> grpc.aio.Channel:
-        """gRPC to the tunnel listener, as a sidecar calls it."""
+        """Returns a gRPC channel to the tunnel listener, like a sidecar's."""
         identity = tls.identity
         credentials = grpc.ssl_channel_credentials(
             tls.ca_pem.encode(),
@@ -209,7 +211,7 @@ class Edge:
         return grpc.aio.secure_channel(f"127.0.0.1:{self.ports['tunnel']}", credentials, options)
 
     async def logged(self, key: str, model: str) -> RequestLine:
-        """What the access log says about one more request."""
+        """Sends one more request. Returns its line in the access log."""
         answer = await self.ask(key, model)
         request_id = answer.headers["X-Request-ID"]
 
@@ -225,7 +227,7 @@ class Edge:
         return line
 
     async def nodes_with_tunnels(self) -> int:
-        """How many each worker knows of, together."""
+        """Returns the number of nodes with tunnels, summed over the workers."""
         connector = aiohttp.UnixConnector(str(self.layout.envoy_admin_socket))
         async with (
             aiohttp.ClientSession(connector=connector) as session,
@@ -234,13 +236,13 @@ class Edge:
             return sum(int(line.rpartition(":")[2]) for line in (await answer.text()).splitlines())
 
     def envoy_mib(self) -> float:
-        """Anonymous memory of the Envoy process, MiB."""
+        """Returns the anonymous memory of the Envoy process in MiB."""
         status = Path(f"/proc/{self._processes[1].pid}/status").read_text()
         (line,) = [line for line in status.splitlines() if line.startswith("RssAnon:")]
         return int(line.split()[1]) / 1024
 
     async def certificate(self) -> bytes:
-        """What the tunnel listener shows a caller, DER."""
+        """Returns the certificate (DER) that the tunnel listener presents."""
         context = ssl.create_default_context(cadata=self.authority.pem)
         _, writer = await asyncio.open_connection(*self.tunnel, ssl=context, server_hostname=GATEWAY_NAME)
         shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
@@ -289,27 +291,27 @@ def bearer(key_id: str) -> dict[str, str]:
 
 
 def chat(model: str, **more: Any) -> dict[str, Any]:
-    """A conversation of its own, which has no machine yet."""
+    """Returns the body of a new conversation, which has no machine yet."""
     return {"model": model, "messages": [{"role": "user", "content": f"hello {next(_CONVERSATIONS)}"}], **more}
 
 
 def value(key_id: str) -> str:
-    """What a client sends for the key `key_id`."""
+    """Returns the value that a client sends for the key `key_id`."""
     return f"sk-of-the-tests-{key_id}"
 
 
 def key(key_id: str, organisation: str) -> Key:
-    """A key of `organisation`."""
+    """Returns a key of `organisation`."""
     return Key(key_id, organisation, key_id, sha256(value(key_id).encode()).digest())
 
 
 def through_tunnel(model: str, *names: str, audience: str = "", own: bool = False) -> Pool:
-    """A pool of nodes behind tunnels."""
+    """Returns a pool of nodes behind tunnels."""
     return Pool(model, tuple(Endpoint(name, own=own) for name in names), audience)
 
 
 def _free_ports(count: int) -> list[int]:
-    """All claimed together, so that no two are the same."""
+    """Returns free ports, all reserved together so that no two are the same."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:

@@ -21,7 +21,7 @@ USER = "A question of forty characters, or more. "
 
 
 def turn(conversation: int, number: int) -> list[dict[str, Any]]:
-    """The messages of a conversation up to this turn."""
+    """Returns the messages of a conversation up to this turn."""
     messages: list[dict[str, Any]] = [{"role": "system", "content": "You are kind."}]
     for each in range(number):
         messages += [
@@ -34,7 +34,7 @@ def turn(conversation: int, number: int) -> list[dict[str, Any]]:
 class PrefixCache:
     """Counts the characters that a machine has read before: of each prompt, the longest prefix of an earlier one.
 
-    That is what llama.cpp's server and vLLM have in their caches while these are large enough.
+    The servers of llama.cpp and vLLM have these in their caches, as long as the caches are large enough.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ def _common(one: str, other: str) -> int:
 
 
 def cached(*nodes: Node) -> int:
-    """What all caches together had of what the nodes were asked."""
+    """Returns how much of their requests all nodes' caches together had."""
     caches = [PrefixCache() for _ in nodes]
     for cache, node in zip(caches, nodes, strict=True):
         for seen in node.seen:
@@ -65,7 +65,7 @@ def prompt(messages: list[dict[str, Any]]) -> str:
 
 
 def of_one_machine() -> int:
-    """What one machine alone would have had in its cache."""
+    """Returns how much a single machine would have had in its cache."""
     cache = PrefixCache()
     for number in range(TURNS):
         for conversation in range(CONVERSATIONS):
@@ -90,7 +90,7 @@ async def ask(edge: Edge, model: str, conversation: int, number: int) -> str:
 
 
 async def served(edge: Edge, model: str) -> dict[int, Counter[str]]:
-    """How often which node served each conversation."""
+    """Returns how often each node served each conversation."""
     found: dict[int, Counter[str]] = {conversation: Counter() for conversation in range(CONVERSATIONS)}
     for number in range(TURNS):
         for conversation in range(CONVERSATIONS):

@@ -77,7 +77,7 @@ async def test_a_route_with_privacy_never_leaves_its_owners_machines(
 async def test_a_request_for_an_audience_that_envoy_does_not_know_takes_everybodys_shape(
     edge: Edge, model: str, node_id: NodeId
 ) -> None:
-    """The translator hears of a new audience by a stream of its own."""
+    """The translator learns of a new audience by a stream of its own."""
     mine, common = node_id(), node_id()
     async with joined(edge, common):
         await edge.publish(Route(f"rt_{model}", model, (NodesTarget(model),)), nodes={})

@@ -1,4 +1,4 @@
-"""The callbacks that our module needs for nodes alone are called in a running Envoy."""
+"""A running Envoy calls the callbacks that the module needs only for nodes."""
 
 from __future__ import annotations
 

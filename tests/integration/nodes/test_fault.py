@@ -1,4 +1,4 @@
-"""Of a pool's machines, the one that fails where others serve is ejected, and a running Envoy goes on."""
+"""A machine that fails while others of its pool serve is ejected, and a running Envoy continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a node is, its certificate says, on the tunnel listener and at a direct address."""
+"""A node's certificate decides who it is, on the tunnel listener and at a direct address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What many models and many who own machines cost Envoy."""
+"""The memory that many models, and many owners of machines, cost Envoy."""
 
 from __future__ import annotations
 

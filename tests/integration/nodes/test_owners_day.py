@@ -1,5 +1,5 @@
-"""Days of machines whose owners use them now and then: the sidecars' rules and the control plane's, on a clock
-that the test moves.
+"""Days of machines that their owners use now and then: the rules of sidecars and control plane, on a simulated
+clock.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ RUNS = 4
 
 @dataclass
 class Machine:
-    """`owner` is percent of CPU and GPU that the owner uses at the moment; `running` the ends of requests, in
-    ticks.
+    """A machine. `owner` is the current percentage of CPU and GPU that the owner uses; `running` has the ends of
+    requests, in ticks.
     """
 
     watch: IdleWatch
@@ -53,7 +53,7 @@ class Machine:
 
 
 class Day:
-    """A pool of machines with requests on all that serve, all the time."""
+    """A pool of machines with requests on all serving ones, all the time."""
 
     def __init__(self, number: int, *, separate: bool) -> None:
         self.machines = [Machine(IdleWatch(RULE, 0.0), separate) for _ in range(number)]
@@ -119,7 +119,7 @@ def test_it_never_serves_others_for_longer_than_the_delay_while_its_owner_uses_i
 @pytest.mark.parametrize("separate", [True, False])
 @pytest.mark.parametrize("number", [2, 3, 5])
 def test_of_idle_machines_one_serves_at_any_time(number: int, separate: bool) -> None:
-    """With requests on them all the time; those that need it have measured again and again."""
+    """Requests run on all of them all the time, and machines that need a measurement get it again and again."""
     pool = Day(number, separate=separate)
     while not all(machine.open for machine in pool.machines):
         pool.step()
@@ -138,7 +138,9 @@ def test_of_idle_machines_one_serves_at_any_time(number: int, separate: bool) ->
 
 
 def test_an_owner_who_uses_the_gpu_alone_is_noticed_by_measuring() -> None:
-    """Where only totals can be read, and requests run all the time: within `recheck` and each machine's turn."""
+    """Only totals can be read, and requests run all the time: the owner is noticed within `recheck` and each
+    machine's turn.
+    """
     pool = Day(3, separate=False)
     while not all(machine.open for machine in pool.machines):
         pool.step()

@@ -1,4 +1,4 @@
-"""A response that a machine of a pool made is known there and nowhere else."""
+"""A response that a machine of a pool created is known there and nowhere else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def respond(edge: Edge, model: str, previous: str | None = None) -> Answer
 
 
 async def made(edge: Edge, model: str, previous: str | None = None) -> tuple[str, str]:
-    """The id of another response, and the node that made it."""
+    """Creates another response. Returns its id, and the node that created it."""
     answer = await respond(edge, model, previous)
     assert answer.status == 200, answer
     told = json.loads(answer.body)

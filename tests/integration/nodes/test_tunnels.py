@@ -120,7 +120,7 @@ async def test_a_node_that_cannot_now_is_backed_up_by_the_provider(
 
 
 async def test_goaway_moves_new_requests_to_the_next_tunnel(edge: Edge, model: str, node_id: NodeId) -> None:
-    """What runs on the old one finishes there."""
+    """Running requests finish on the old tunnel."""
     await edge.publish(Route(f"rt_{model}", model, (NodesTarget(model),)))
     async with Node(name := node_id(), edge.node_tls(name), events=20) as node:
         await node.open_tunnels(edge.tunnel, 2 * WORKERS)
@@ -153,7 +153,7 @@ async def test_idle_tunnels_are_pinged(edge: Edge, node_id: NodeId) -> None:
 
 @pytest.mark.slow
 async def test_a_frozen_node_is_found_out(edge: Edge, model: str, node_id: NodeId) -> None:
-    """Idle by the tunnel's own pings, streaming by those of HTTP/2. Detected within 10 s."""
+    """Pings detect it within 10 s: the tunnel's own while it is idle, those of HTTP/2 while it streams."""
     idle, streaming = f"{model}-idle", f"{model}-streaming"
     await edge.publish(*(nodes_then_provider(each) for each in (idle, streaming)))
     async with AsyncExitStack() as stack:
