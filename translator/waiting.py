@@ -16,7 +16,7 @@ from translator.checks.waits import Waits
 from translator.errors import NoPlace, Refusal
 from translator.limits.wire import duration, retry_after
 from translator.metrics import Sample
-from translator.policy.index import PolicyRoute, Queue
+from translator.policy.index import PolicyRoute, QueueRule
 from translator.queueing import Flow, Forecast, Line
 
 #: Most empty lines that are remembered because of how fast they move.
@@ -47,7 +47,7 @@ class Waiter:
     about: About
     flow: Flow
     route: PolicyRoute
-    queue: Queue
+    queue: QueueRule
     since: float
     attempt: Callable[[], Outcome]
     done: Callable[[Allowed | Answered | Exception], None] | None = None
@@ -78,7 +78,7 @@ class WaitingRoom:
         return bool(line)
 
     def join(
-        self, about: About, flow: Flow, route: PolicyRoute, queue: Queue, attempt: Callable[[], Outcome]
+        self, about: About, flow: Flow, route: PolicyRoute, queue: QueueRule, attempt: Callable[[], Outcome]
     ) -> Waits[Answered | Exception]:
         """Lets a request wait. `attempt` lets it through when its turn comes; the first attempt is made soon.
 

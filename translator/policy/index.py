@@ -133,14 +133,14 @@ class PolicyTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class QueueRule:
     """The queue of a route: at most `size` requests wait, each for at most `longest` seconds."""
 
     longest: float
     size: int
 
     @classmethod
-    def of(cls, message: policy.Route) -> Queue | None:
+    def of(cls, message: policy.Route) -> QueueRule | None:
         if not message.queue_longest_ms:
             return None
         return cls(message.queue_longest_ms / 1000, message.queue_size or _QUEUE_SIZE)
@@ -169,7 +169,7 @@ class PolicyRoute:
     cache: Rule | None = None
     targets: tuple[PolicyTarget, ...] = ()
     bounded: bool = False
-    queue: Queue | None = None
+    queue: QueueRule | None = None
     prompt_cache: PromptCache | None = None
     #: The places at machines that its requests may take, by audience; the empty audience is everybody.
     places: Mapping[str, tuple[HolderLimit, ...]] = field(default_factory=dict)
@@ -197,7 +197,7 @@ class PolicyRoute:
             cache_rule(message),
             tuple(map(PolicyTarget.of, message.targets)),
             any(target.context for target in message.targets),
-            Queue.of(message),
+            QueueRule.of(message),
             _prompt_cache(message),
             _places(message),
         )
