@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from translator.cache.answers import CachedAnswer
-from translator.cache.key import Rule, Wanted
+from translator.cache.key import CacheRule, Wanted
 from translator.limits import Reservation
 
 #: Most answers on their way that are tracked; further ones are not cached.
@@ -36,7 +36,7 @@ class Flight:
 
     token: str
     wanted: Wanted
-    rule: Rule
+    rule: CacheRule
     route: str
     path: str
     reservation: Reservation | None

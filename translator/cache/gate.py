@@ -13,7 +13,7 @@ from typing import Any
 from translator.cache import answers
 from translator.cache.answers import CachedAnswer
 from translator.cache.flights import Flight, FlightResult, Flights
-from translator.cache.key import Requester, Rule, Wanted, wanted as wanted_by
+from translator.cache.key import CacheRule, Requester, Wanted, wanted as wanted_by
 from translator.cache.memory import MemoryStore
 from translator.cache.stores import Store, Stores
 from translator.checks.frames import Allowed, Answered, Copied, Passed, Queued
@@ -49,7 +49,7 @@ class Lookup:
     request: Request
     id: str
     requester: Requester
-    rule: Rule
+    rule: CacheRule
     endpoint: Endpoint
     body: bytes
     values: Mapping[str, Any] | None

@@ -37,7 +37,7 @@ class Scope(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CacheRule:
     """A route's cache settings. `ttl` is in seconds, above 0. `max_bytes` is the memory for the route's answers; 0
     means all of it.
 
@@ -89,7 +89,7 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
 
 def wanted(  # noqa: PLR0917 - what is known of the request
     requester: Requester,
-    rule: Rule,
+    rule: CacheRule,
     endpoint: Endpoint,
     target: bytes,
     body: bytes,

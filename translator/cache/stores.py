@@ -9,7 +9,7 @@ from typing import Protocol
 from structlog.typing import FilteringBoundLogger
 
 from translator.cache.answers import CachedAnswer
-from translator.cache.key import Rule
+from translator.cache.key import CacheRule
 from translator.cache.memory import DEFAULT_BYTES, MemoryStore
 from translator.cache.remote import RemoteStore
 from translator.metrics import Sample
@@ -36,7 +36,7 @@ class Stores:
         self._leaving: set[asyncio.Task[None]] = set()
         self._failures = 0
 
-    def of(self, rule: Rule) -> Store:
+    def of(self, rule: CacheRule) -> Store:
         """Returns the store that a route's rule names."""
         if rule.store:
             if self._remote is None or self._address != rule.store:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from translator.cache.key import Rule, Scope
+from translator.cache.key import CacheRule, Scope
 
 _SCOPES = {
     policy.CACHE_SCOPE_UNSPECIFIED: Scope.ORGANISATION,
@@ -14,13 +14,13 @@ _SCOPES = {
 }
 
 
-def cache_rule(message: policy.Route) -> Rule | None:
+def cache_rule(message: policy.Route) -> CacheRule | None:
     """Returns the rule; None if the route caches nothing. A scope of a later version is treated as the key's."""
     if not message.cache_ttl_seconds:
         return None
     targets = ",".join(sorted(target.id for target in message.targets))
     scope = _SCOPES.get(message.cache_scope, Scope.KEY)
-    return Rule(
+    return CacheRule(
         message.cache_ttl_seconds,
         scope,
         message.cache_most_bytes,

@@ -14,7 +14,7 @@ from trunkline_proto.policy.words import AFFINITIES
 
 from translator import money
 from translator.bodies.prefix import PromptCache
-from translator.cache.key import Rule
+from translator.cache.key import CacheRule
 from translator.limits import NO_LIMITS, HolderLimit, LimitSet
 from translator.limits.limit import places
 from translator.policy.caching import cache_rule
@@ -166,7 +166,7 @@ class PolicyRoute:
     #: Ids of the keys and organisations that have a variant of their own.
     audiences: frozenset[str] = frozenset()
     #: How its answers are cached; None if they are not.
-    cache: Rule | None = None
+    cache: CacheRule | None = None
     targets: tuple[PolicyTarget, ...] = ()
     bounded: bool = False
     queue: QueueRule | None = None

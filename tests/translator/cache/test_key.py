@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 from translator import endpoints
-from translator.cache.key import Requester, Rule, Scope, Wanted, wanted
+from translator.cache.key import CacheRule, Requester, Scope, Wanted, wanted
 from translator.endpoints import CHAT, RESPONSES
 
 ASKER = Requester("org_1", "key_1", "rt_1")
-RULE = Rule(60, Scope.ORGANISATION, 0)
+RULE = CacheRule(60, Scope.ORGANISATION, 0)
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 
-def want(body: object, *, requester: Requester = ASKER, rule: Rule = RULE, path: str = CHAT) -> Wanted | None:
+def want(body: object, *, requester: Requester = ASKER, rule: CacheRule = RULE, path: str = CHAT) -> Wanted | None:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
     endpoint = endpoints.find(path.partition("?")[0].encode())
     assert endpoint is not None

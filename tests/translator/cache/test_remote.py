@@ -17,7 +17,7 @@ from tests.fakes.certificates import CertificateAuthority
 from tests.redis_server import RedisServer
 from translator.cache import remote
 from translator.cache.answers import CachedAnswer
-from translator.cache.key import Rule, Scope
+from translator.cache.key import CacheRule, Scope
 from translator.cache.remote import RemoteStore
 from translator.cache.stores import Stores
 
@@ -171,5 +171,5 @@ async def test_an_address_that_is_none_any_more_is_left(server: RedisServer) -> 
     await stores.close()
 
 
-def rule(store: str) -> Rule:
-    return Rule(60, Scope.ORGANISATION, 0, store=store)
+def rule(store: str) -> CacheRule:
+    return CacheRule(60, Scope.ORGANISATION, 0, store=store)
