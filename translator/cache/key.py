@@ -28,7 +28,7 @@ _HINTS = frozenset({"user", "safety_identifier", "prompt_cache_key", "prompt_cac
 _ORDERED, _AS_SENT = b"o", b"s"
 
 
-class Scope(Enum):
+class CacheScope(Enum):
     """The callers that share an answer. Different organisations never share one."""
 
     ORGANISATION = "organisation"
@@ -47,7 +47,7 @@ class CacheRule:
     """
 
     ttl: int
-    scope: Scope
+    scope: CacheScope
     max_bytes: int
     targets: str = ""
     store: str = field(default="", repr=False)
@@ -106,10 +106,10 @@ def wanted(  # noqa: PLR0917 - what is known of the request
         values = orjson.loads(body)
     if not _repeatable(endpoint, values):
         return None
-    user: str | list[str] = end_user(values) if rule.scope is Scope.USER and not requester.user else ""
-    if requester.user and rule.scope is not Scope.ORGANISATION:
+    user: str | list[str] = end_user(values) if rule.scope is CacheScope.USER and not requester.user else ""
+    if requester.user and rule.scope is not CacheScope.ORGANISATION:
         user = [requester.user]  # no text that the holder of an API key claims is equal to it
-    if rule.scope is Scope.USER and not user:
+    if rule.scope is CacheScope.USER and not user:
         return None
     streams = endpoint.streams and values.get("stream") is True
     convertible = endpoint.path == CHAT
@@ -124,7 +124,7 @@ def wanted(  # noqa: PLR0917 - what is known of the request
         [
             requester.organisation,
             rule.scope.value,
-            requester.key if rule.scope is Scope.KEY else "",
+            requester.key if rule.scope is CacheScope.KEY else "",
             user,
             requester.route,
             rule.targets,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from translator.cache.key import CacheRule, Scope
+from translator.cache.key import CacheRule, CacheScope
 
 _SCOPES = {
-    policy.CACHE_SCOPE_UNSPECIFIED: Scope.ORGANISATION,
-    policy.CACHE_SCOPE_ORGANISATION: Scope.ORGANISATION,
-    policy.CACHE_SCOPE_KEY: Scope.KEY,
-    policy.CACHE_SCOPE_USER: Scope.USER,
+    policy.CACHE_SCOPE_UNSPECIFIED: CacheScope.ORGANISATION,
+    policy.CACHE_SCOPE_ORGANISATION: CacheScope.ORGANISATION,
+    policy.CACHE_SCOPE_KEY: CacheScope.KEY,
+    policy.CACHE_SCOPE_USER: CacheScope.USER,
 }
 
 
@@ -19,7 +19,7 @@ def cache_rule(message: policy.Route) -> CacheRule | None:
     if not message.cache_ttl_seconds:
         return None
     targets = ",".join(sorted(target.id for target in message.targets))
-    scope = _SCOPES.get(message.cache_scope, Scope.KEY)
+    scope = _SCOPES.get(message.cache_scope, CacheScope.KEY)
     return CacheRule(
         message.cache_ttl_seconds,
         scope,

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from translator import endpoints
-from translator.cache.key import CacheRule, Requester, Scope, Wanted, wanted
+from translator.cache.key import CacheRule, CacheScope, Requester, Wanted, wanted
 from translator.endpoints import CHAT, RESPONSES
 
 ASKER = Requester("org_1", "key_1", "rt_1")
-RULE = CacheRule(60, Scope.ORGANISATION, 0)
+RULE = CacheRule(60, CacheScope.ORGANISATION, 0)
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 
@@ -178,7 +178,7 @@ def test_nobody_shares_across_organisations_keys_routes_endpoints_or_targets() -
         digest(chat(user="u"), requester=requester, rule=rule, path=path)
         for requester in (ASKER, replace(ASKER, organisation="org_2"), replace(ASKER, route="rt_2"))
         for rule in (
-            *(replace(RULE, scope=scope) for scope in Scope),
+            *(replace(RULE, scope=scope) for scope in CacheScope),
             replace(RULE, targets="a/m"),
         )
         for path in (CHAT, f"{CHAT}?a=1", "/v1/completions")
@@ -188,10 +188,10 @@ def test_nobody_shares_across_organisations_keys_routes_endpoints_or_targets() -
 
 def test_a_scope_is_what_it_says() -> None:
     other = replace(ASKER, key="key_2")
-    for scope, same in ((Scope.ORGANISATION, True), (Scope.KEY, False), (Scope.USER, True)):
+    for scope, same in ((CacheScope.ORGANISATION, True), (CacheScope.KEY, False), (CacheScope.USER, True)):
         rule = replace(RULE, scope=scope)
         assert (digest(chat(user="u"), rule=rule) == digest(chat(user="u"), rule=rule, requester=other)) is same
-    rule = replace(RULE, scope=Scope.USER)
+    rule = replace(RULE, scope=CacheScope.USER)
     long = "u" * 300
     assert digest(chat(user=long + "1"), rule=rule) != digest(chat(user=long + "2"), rule=rule)
     assert want(chat(), rule=rule) is None

@@ -17,7 +17,7 @@ from tests.fakes.certificates import CertificateAuthority
 from tests.redis_server import RedisServer
 from translator.cache import remote
 from translator.cache.answers import CachedAnswer
-from translator.cache.key import CacheRule, Scope
+from translator.cache.key import CacheRule, CacheScope
 from translator.cache.remote import RemoteStore
 from translator.cache.stores import Stores
 
@@ -172,4 +172,4 @@ async def test_an_address_that_is_none_any_more_is_left(server: RedisServer) -> 
 
 
 def rule(store: str) -> CacheRule:
-    return CacheRule(60, Scope.ORGANISATION, 0, store=store)
+    return CacheRule(60, CacheScope.ORGANISATION, 0, store=store)
