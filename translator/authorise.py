@@ -19,7 +19,7 @@ from translator.bodies import multipart, prefix
 from translator.bodies.conversation import digest
 from translator.bodies.estimate import NO_TOKENS
 from translator.bodies.facts import BodyFacts, read
-from translator.bodies.prefix import PromptCache
+from translator.bodies.prefix import PromptCacheRule
 from translator.cache.answers import CachedAnswer
 from translator.cache.gate import CacheGate, Lookup
 from translator.checks.frames import Admitted, Allowed, Answered, Copied
@@ -409,7 +409,7 @@ def _with_prompt_cache_key(  # noqa: PLR0917 - the request's properties
     request: Request,
     key: PolicyKey,
     route: PolicyRoute,
-    rule: PromptCache,
+    rule: PromptCacheRule,
     facts: BodyFacts,
     endpoint: Endpoint,
     body: bytes,

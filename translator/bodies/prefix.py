@@ -32,7 +32,7 @@ Replaced = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class PromptCache:
+class PromptCacheRule:
     """A route's settings for prompt caches. The key is derived from the conversation, or from the end user if the
     request names one.
     """
@@ -48,7 +48,7 @@ def opening(body: bytes, values: Mapping[str, Any], endpoint: Endpoint) -> int:
     return body.index(b"{") + 1
 
 
-def made_key(organisation: str, route: str, rule: PromptCache, facts: BodyFacts) -> str:
+def made_key(organisation: str, route: str, rule: PromptCacheRule, facts: BodyFacts) -> str:
     """Returns the key of a request; empty if it cannot be derived. No two organisations share a key."""
     if rule.key == "user" and facts.user:
         named = f"user\n{facts.user}"

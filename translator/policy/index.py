@@ -13,7 +13,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.policy.words import AFFINITIES
 
 from translator import money
-from translator.bodies.prefix import PromptCache
+from translator.bodies.prefix import PromptCacheRule
 from translator.cache.key import CacheRule
 from translator.limits import NO_LIMITS, HolderLimit, LimitSet
 from translator.limits.limit import places
@@ -170,7 +170,7 @@ class PolicyRoute:
     targets: tuple[PolicyTarget, ...] = ()
     bounded: bool = False
     queue: QueueRule | None = None
-    prompt_cache: PromptCache | None = None
+    prompt_cache: PromptCacheRule | None = None
     #: The places at machines that its requests may take, by audience; the empty audience is everybody.
     places: Mapping[str, tuple[HolderLimit, ...]] = field(default_factory=dict)
     #: Clusters of the targets that a request with a pinned target must not go to.
@@ -247,11 +247,11 @@ _KEYED_BY: Mapping[int, Literal["conversation", "user"]] = {
 }
 
 
-def _prompt_cache(message: policy.Route) -> PromptCache | None:
+def _prompt_cache(message: policy.Route) -> PromptCacheRule | None:
     key = _KEYED_BY.get(message.prompt_cache_key)
     if key is None and not message.prompt_cache_stable_order:
         return None
-    return PromptCache(key or "", message.prompt_cache_stable_order)
+    return PromptCacheRule(key or "", message.prompt_cache_stable_order)
 
 
 def _places(message: policy.Route) -> dict[str, tuple[HolderLimit, ...]]:

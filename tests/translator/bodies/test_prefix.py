@@ -123,7 +123,7 @@ def test_the_turns_of_a_conversation_have_one_key_and_others_another() -> None:
 
 
 def test_no_two_organisations_share_a_key() -> None:
-    rule = prefix.PromptCache("conversation", stable_order=False)
+    rule = prefix.PromptCacheRule("conversation", stable_order=False)
     facts, _ = read(json.dumps(HELLO).encode(), b"", endpoint())
     facts = msgspec.structs.replace(facts, head=7)
     assert prefix.made_key("org_a", "rt", rule, facts) != prefix.made_key("org_b", "rt", rule, facts)
