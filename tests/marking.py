@@ -19,7 +19,7 @@ from types import CodeType
 import pytest
 from _pytest.mark.expression import Expression
 
-#: As pyproject.toml registers them.
+#: The markers that pyproject.toml registers.
 MARKERS = ("envoy", "postgres", "redis", "browser", "compiler", "packages", "network", "processes")
 
 #: Tests in these folders of tests/ always need these.
@@ -48,7 +48,7 @@ HELPERS = {
     "sync_playwright": "browser",
 }
 
-#: Any marker permits these: what a test with Envoy compiles, or starts beside it, goes without saying.
+#: Markers that any other marker implies: a test with Envoy may also compile, or start other programs.
 INCIDENTAL = {"compiler", "packages", "processes"}
 
 #: The name of a program, and what starting it needs.

@@ -124,7 +124,7 @@ def launch(binaries: Path, directory: Path) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [
                 binaries / "postgres", "-D", directory / "data", "-k", directory, "-h", "",
-                # What a crash of the machine would cost does not matter here.
+                # The tests need no data to survive a crash of the machine.
                 "-c", "fsync=off", "-c", "full_page_writes=off",
             ],
             user="nobody" if os.geteuid() == 0 else None,

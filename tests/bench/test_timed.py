@@ -50,7 +50,7 @@ def test_every_request_of_a_recorded_load_is_written_down(tmp_path: Path) -> Non
             assert provider.wait_for("requests", 30)
         counters = provider.counters()
     assert len(load.requests) == counters["requests"] >= 30
-    assert counters["connections"] == 5  # they take turns
+    assert counters["connections"] == 5  # the connections take turns
     assert load.failed == 3
     assert [each.status for each in load.requests[:4]] == [429, 429, 429, 200]
     assert all(each.due < each.ended for each in load.requests)

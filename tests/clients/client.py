@@ -14,7 +14,7 @@ from tests.clients.setting import ALL_MODELS
 HELLO = "Hello from provider a."
 CALL = ["weather", {"city": "text"}]
 
-#: What every client's case gives, unless the client says otherwise. Numbers are tokens, bytes or dimensions.
+#: The results of every client's cases, except those in `Client.differs`. Numbers are tokens, bytes or dimensions.
 EXPECTED: Mapping[str, Any] = {
     "models": sorted(ALL_MODELS),
     "plain": [HELLO, 2, 4],

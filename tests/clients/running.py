@@ -62,7 +62,7 @@ def _results_of(
     done = subprocess.run(
         [interpreter, scripts / client.script],
         cwd=home,
-        # Nothing of the machine's own settings, and no other servers' keys.
+        # Excludes the machine's own settings, and other servers' keys.
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(home),

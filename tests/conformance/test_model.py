@@ -29,7 +29,7 @@ class Model:
 
     def __init__(self, mode: str) -> None:
         self.mode = "delta" if mode == "portions" else mode
-        # Of one name each.
+        # Requests with one name each.
         self.portions = ResponseBounds(1, 1) if mode == "portions" else None
         self.snapshot = ResourceSnapshot(0)
         self.encoder = ResponseEncoder()

@@ -91,7 +91,7 @@ async def test_endpoints_come_again_after_their_cluster_changed(server: Server, 
     await client.accept(ENDPOINT)
     await server.publish({CLUSTER: {"x": "2", "y": "1"}, ENDPOINT: {"x": "1", "y": "1"}})
     await client.receive(CLUSTER)
-    # Not only after the ACK: Envoy acknowledges a cluster that warms when it has its endpoints.
+    # Before the ACK: Envoy acknowledges a warming cluster only once it has the endpoints.
     assert (await client.accept(ENDPOINT)).resources == {"x": "1"}
 
 

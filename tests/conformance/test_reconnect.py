@@ -110,7 +110,7 @@ async def test_sotw_reconnect_asks_again_for_what_it_had_dropped(
     before = await client.accept(type_url)
     await client.unsubscribe(type_url, "b")
     await client.hears_nothing()
-    if asked_again:  # and the answer is lost
+    if asked_again:  # the answer is lost, too
         await client.subscribe(type_url, "b")
     await client.session.close()
     client = await SotwClient.connect(server)

@@ -15,7 +15,7 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
 
-#: Of everything that a test waits for, milliseconds: the machine may be busy.
+#: Milliseconds of every wait in a test; generous, because the machine may be busy.
 PATIENCE_MS = 30_000
 
 
@@ -51,7 +51,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, provider: ProviderProcess)
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        # As root, in containers too.
+        # Root needs this, also in containers.
         started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield started
         started.close()
@@ -102,7 +102,7 @@ class Window:
         """Sends the form with a token."""
         page = self.open()
         other = page.get_by_role("button", name="Sign in with the admin token")
-        if other.count():  # where there are accounts
+        if other.count():  # only shown if there are accounts
             other.click()
         page.get_by_label("Admin token").fill(token)
         page.keyboard.press("Enter")

@@ -44,7 +44,7 @@ def test_a_link_for_another_password(window: Window) -> None:
     page.goto("about:blank")
     page.goto(f"{window.gateway.admin_url}/#{link}")
     page.get_by_role("heading", name="Choose a new password").wait_for()
-    # The secret has left the address bar before anything was asked for.
+    # The secret leaves the address bar before the first request.
     assert link not in page.url
     page.get_by_text("For dora@example.org.").wait_for()
     page.get_by_label("Password").fill(ANOTHER)
@@ -120,7 +120,7 @@ def certified(gateway: GatewayProcess) -> Iterator[str]:
 
 
 def test_a_certified_provider_signs_somebody_in(window: Window, certified: str) -> None:
-    # So that there are accounts, and the door offers them.
+    # Creates an account, so that the sign-in page offers accounts.
     invited(window, "erin@example.org", "viewer")
     window.expected.append(f"a request outside the gateway: {certified}/")
     page = window.open()

@@ -94,7 +94,7 @@ def test_every_page_speaks_russian(window: Window) -> None:
     page = window.open()
     assert page.locator("html").get_attribute("lang") == "ru"
     other = page.locator(".door-card .button.quiet")
-    if other.count():  # where there are accounts
+    if other.count():  # only shown if there are accounts
         other.click()
     page.get_by_label("Токен администратора").fill(window.gateway.credentials["admin_token"])
     page.keyboard.press("Enter")

@@ -90,7 +90,7 @@ def test_one_request_is_explained(admin: Window) -> None:
     page.get_by_role("button", name="Send").click()
     page.get_by_role("link", name="Explain this request").click()
     page.get_by_role("heading", name="Request", exact=True).wait_for()
-    admin.expected.append("404")  # until the record has come
+    admin.expected.append("404")  # until the record has arrived
     while not page.locator(".way").count():
         again = page.get_by_role("button", name=re.compile("Refresh|Try again")).first
         again.click()

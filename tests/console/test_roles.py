@@ -11,7 +11,7 @@ from tests.console.conftest import Window
 from tests.console.test_pages import findings
 
 PASSWORD = "correct horse battery"
-#: Role → the pages that it has beside those of everybody, and whether it makes keys.
+#: Role → its pages besides those of everybody, and whether it creates keys.
 ROLES = {
     "viewer": (set[str](), False),
     "member": (set[str](), True),

@@ -36,7 +36,7 @@ MODEL = '23:5:j:"gpt"'
 REPORT = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
 
 
-#: What the translator answers, by path.
+#: The translator's answers, by path.
 Decisions = dict[bytes, Allowed | Answered | bytes]
 
 

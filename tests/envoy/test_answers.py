@@ -159,7 +159,7 @@ _PARTS = [
     *(b'{"usage":', b'"usage"', b'{"choices":[{', b'"usage":{}', b'\\"usage\\":{}', b"\\u00", b"7", b"null", b"x"),
     *(b'"us', b'age":{', b'{"response":{"usage":' + USAGE, b"\xff\x00", b"[" * 70),
 ]
-#: Nothing that a server would send.
+#: Documents that no server would send.
 garbage = st.lists(st.sampled_from(_PARTS), max_size=12).map(b"".join)
 
 
@@ -302,7 +302,7 @@ def test_usage_that_is_reported_with_choices_stays_and_so_do_no_choices_without_
         b'"metadata":{"usage":{"prompt_tokens":0}}',
         b'"choices":[{"message":{"usage":{"prompt_tokens":0}}}]',
         b'"text":{"format":{"schema":{"usage":{"prompt_tokens":0}}}}',
-        b'"message":{"usage":{"prompt_tokens":0}}',  # of an event only
+        b'"message":{"usage":{"prompt_tokens":0}}',  # only in an event
         b'"response":{"usage":{"prompt_tokens":0}}',
         b'"x":"\\"usage\\":{\\"prompt_tokens\\":0}"',
         b'"usage":"{\\"prompt_tokens\\":0}"',

@@ -203,7 +203,7 @@ class TestHeadFirst:
                 assert request.call("request_body", 1)[0] == WATERMARK
             assert request.step() == (LOOK, False)
             assert request.step() == (ANSWERED, True)
-            assert request.limit() == MAX_BODY  # for the retries, and the edits
+            assert request.limit() == MAX_BODY  # needed by retries and edits
         assert (asked[-1].target, asked[-1].body) == (b"/v1/at-hand", b"ab")
         assert len(heads) == before
 
@@ -407,7 +407,7 @@ class TestEnd:
             assert request.scheduled()
             driver.ask("complete", request.slot)
         with looked(begun(driver, "/v1/counted", request_id="id-3")):
-            pass  # only its head was asked about
+            pass  # only its head was checked
         assert self.ended(driver, ends) == []
 
     def test_where_nobody_waits_for_the_answer(self, driver: Driver, ends: queue.Queue[tuple[int, str]]) -> None:

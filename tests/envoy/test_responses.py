@@ -120,7 +120,7 @@ def test_it_learns_so_before_the_client_can_see_the_id(driver: Driver, translato
     ("path", "affinity", "status", "body"),
     [
         ("/chat/completions", "", "200", CREATED_BODY),
-        ("/responses/resp_1", "<- one", "200", CREATED_BODY),  # it is only fetched
+        ("/responses/resp_1", "<- one", "200", CREATED_BODY),  # only fetched, not created
         ("/responses", "", "400", CREATED_BODY),
         ("/responses", "", "500", CREATED_BODY),
         ("/responses", "", "200", b'{"error":{"id":"resp_1"},"id":"resp_1"}'),

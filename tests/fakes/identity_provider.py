@@ -78,7 +78,7 @@ class FakeProvider:
         """Returns the same claims, with an HMAC whose key is public."""
         header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"one"}').rstrip(b"=").decode()
         content = f"{header}.{token.split('.')[1]}"
-        # By hand: no library signs with such a key.
+        # Signed by hand, because no library signs with such a key.
         digest = hmac.digest(self.key.as_pem(private=False), content.encode(), "sha256")
         return f"{content}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 

@@ -135,7 +135,7 @@ def test_reset(provider: ProviderProcess) -> None:
     with send(provider) as connection, pytest.raises(ConnectionResetError):
         connection.recv(1)
     [request] = provider.requests()
-    assert request.disconnect == ""  # it was not the peer that left
+    assert request.disconnect == ""  # the peer did not disconnect
 
 
 def test_trickle_headers(provider: ProviderProcess) -> None:

@@ -20,7 +20,7 @@ class Shape:
     body: Json | list[Json | str]
     used: Json
     hidden: tuple[int, ...] = ()
-    #: Text, for which tokens are reserved.
+    #: Text that has tokens reserved.
     generates: bool = True
     #: The requested units, as in `translator.bodies.requested_units`.
     units: str = ""

@@ -35,7 +35,7 @@ def provider_entry(provider: ProviderProcess) -> dict[str, Any]:
     }
 
 
-#: For `env:` references of `provider_entry`.
+#: Values of the `env:` references in `provider_entry`.
 PROVIDER_CREDENTIALS = {"TEST_KEY_A": "sk-provider-a", "TEST_KEY_B": "sk-provider-b"}
 
 

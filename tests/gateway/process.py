@@ -59,7 +59,7 @@ class GatewayProcess:
 
     def start(self) -> Self:
         """Starts it and waits for the `ready` line."""
-        # What a test leaves running is nobody's to wait for; a later flag wins.
+        # Nobody waits for requests that a test leaves running. A later flag wins.
         command = [sys.executable, "-m", "trunkline", "up", "--data-dir", str(self.data_dir)]
         command += ["--drain-seconds", "0"]
         for flag in ("--listen", "--admin-listen", "--control-listen", "--tunnel-listen"):

@@ -89,7 +89,7 @@ async def test_only_the_models_value_is_replaced(
     status, _ = await post(gateway, body)
     assert status == 200
     seen = await received(provider_a)
-    # The value of the top-level key is the last place where the name stands as a whole string, in each of these.
+    # In each of these, the value of the top-level key is the last occurrence of the name as a whole string.
     spelled = b'"g\\u0070t"' if b"\\u0070" in body else b'"gpt"'
     if body.startswith((b'{"model"', b"  {")):
         assert seen.body == body.replace(spelled, UPSTREAM, 1)

@@ -17,7 +17,7 @@ from tests.gateway.process import GatewayProcess
 from tests.gateway.usage import exported, settled
 
 HONEST = {"prompt_tokens": 20, "total_tokens": 20}
-#: What the attack on the ledger claimed: at the highest price, more than the books could hold.
+#: The claim of the attack on the ledger: at the highest price, more than the books could hold.
 ABSURD = {"prompt_tokens": 2_000_000_000, "completion_tokens": 2_000_000_000}
 MOST_USD = 1_000_000_000
 

@@ -23,7 +23,7 @@ from tests.gateway.hoarding import Hoard, Upload, resident
 from tests.gateway.process import GatewayProcess
 
 MIB = 1024 * 1024
-#: Of Envoy; a key may hold 32 MiB of bodies then, all together 128 MiB, and strangers 32 MiB.
+#: Envoy's memory, with which a key may hold 32 MiB of bodies, all keys together 128 MiB, and strangers 32 MiB.
 MEMORY = "512MiB"
 #: Generous: Envoy alone has some 70 MiB, and a body is there twice while it is checked.
 MAX = 450 * MIB
@@ -122,7 +122,7 @@ async def test_strangers_on_http1(gateway: GatewayProcess, upload: Upload, conne
     assert refused.keys() == {(401, "invalid_api_key")}
     if upload in {LONG, UNKNOWN}:
         assert refused.total() == connections
-    else:  # as many are waited for as may be
+    else:  # bodies up to 32 MiB in total are waited for
         assert refused.total() >= connections - 32 * MIB // (64 * 1024)
 
 
@@ -152,12 +152,12 @@ async def test_a_key_holds_no_more_than_its_bound(gateway: GatewayProcess, lengt
         await greedy.http1(40, upload)
         assert codes(greedy.answers).keys() == {(429, "too_many_bytes_in_flight")}
         assert len(greedy.answers) >= 36
-        if length is not None:  # else those that are left may hold less
+        if length is not None:  # otherwise the remaining ones may hold less
             status, answer = await ask(gateway, "greedy", 8 * MIB)
             assert (status, answer["error"]["code"]) == (429, "too_many_bytes_in_flight")
-        assert (await ask(gateway, "greedy"))[0] == 200  # what is small passes
+        assert (await ask(gateway, "greedy"))[0] == 200  # small requests pass
         assert (await ask(gateway, "late", 8 * MIB))[0] == 200
-    while (await ask(gateway, "greedy", 8 * MIB))[0] != 200:  # until Envoy has seen that they left
+    while (await ask(gateway, "greedy", 8 * MIB))[0] != 200:  # until Envoy has noticed that they left
         await asyncio.sleep(0.05)
 
 

@@ -71,7 +71,7 @@ async def test_every_callback_is_called(gateway: GatewayProcess, provider_a: Pro
         async with session.post(url, json=body) as other:
             assert other.status == 200
         await provider_a.abehave("ok")
-        gateway.kill("translator")  # which Envoy's log tells
+        gateway.kill("translator")  # Envoy's log reports it
         while True:
             async with session.post(url, json=body) as again:
                 if again.status == 200:

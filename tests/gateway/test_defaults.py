@@ -14,14 +14,14 @@ from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 
 UPSTREAM = 'vendor/"omni"'
-#: As JSON, and without a model: what OpenAI's documentation has.
+#: JSON bodies without a model, as in OpenAI's documentation.
 JSON: dict[str, dict[str, Any]] = {
     "moderations": {"input": "I want no violence."},
     "images/generations": {"prompt": "a trunk line"},
     "responses": {"input": "Say hello"},
     "chat/completions": {"messages": [{"role": "user", "content": "Hi"}], "stream": True},
 }
-#: As a form: a field, and a file.
+#: Forms: a field and a file.
 FORMS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "images/edits": ({"prompt": "a trunk line"}, {"image": ("a.png", b"\x89PNG", "image/png")}),
     "audio/transcriptions": ({"language": "en"}, {"file": ("a.wav", b"RIFF", "audio/wav")}),

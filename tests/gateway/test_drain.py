@@ -78,7 +78,7 @@ async def refused(gateway: GatewayProcess) -> None:
                 _, writer = await asyncio.open_connection(*gateway.address)
             except ConnectionRefusedError:
                 return
-            except ConnectionResetError:  # it came while the listener closed
+            except ConnectionResetError:  # the listener closed at that moment
                 continue
             writer.close()
             await asyncio.sleep(0.05)
@@ -97,7 +97,7 @@ async def test_what_runs_finishes_while_nothing_new_is_taken(gateway: GatewayPro
     assert rest.rstrip().endswith(b"data: [DONE]")
     begun = time.monotonic()
     assert await asyncio.to_thread(gateway.stop) == 0
-    assert time.monotonic() - begun < 15  # not the whole of --drain-seconds
+    assert time.monotonic() - begun < 15  # less than --drain-seconds
     assert "1 request may run for 20 s more" in gateway.errors_file.read_text()
 
 

@@ -119,7 +119,7 @@ async def test_limits_hold_and_traffic_goes_on_while_the_disk_is_full(gateway: G
         while not {each["id"] for each in await exported(gateway)} >= set(list(after)[5:10]):
             await asyncio.sleep(0.1)
 
-    # What has no line ends with the Envoy that could not write it: all there is, each once.
+    # Requests without a line end with the Envoy that could not write them; each is there once.
     gateway.kill("envoy")
     await until(gateway, lambda ledger: ledger.get("reservations") == 0)
     await settled(gateway)

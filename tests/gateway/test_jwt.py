@@ -22,7 +22,7 @@ from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.usage import exported, settled
 
-#: As a resource of OAuth (RFC 8707), which is a URL.
+#: A resource of OAuth (RFC 8707), which is a URL.
 AUDIENCE = "https://gateway.example/v1"
 CLIENT_ID, SECRET = "batch", "a-secret-of-the-client"
 VALUE = "sk-test-jwt-people-0123"
@@ -223,7 +223,7 @@ async def test_another_key_of_the_issuer_is_looked_for(gateway: GatewayProcess, 
     previous, fake.key = fake.key, RSAKey.generate_key(2048, {"kid": "two"})
     assert (await models(gateway, token(fake, "alice")))[0] == 401
     await accepted(gateway, token(fake, "alice"))
-    # What the key signed that is published no longer is refused from then on.
+    # From then on, tokens of a key that is no longer published are refused.
     assert (await models(gateway, old))[0] == 401
     assert (await models(gateway, token(fake, "alice", key=previous)))[0] == 401
 

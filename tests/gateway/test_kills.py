@@ -42,7 +42,7 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
     def route(model: str) -> dict[str, Any]:
         return {"model": model, "targets": [{"provider": "a", "model": model, "price": PRICE}]}
 
-    # Of 366 days, so that no midnight begins a new window.
+    # A window of 366 days, so that no midnight begins a new one.
     limits = [{"metric": metric, "per": "366d", "amount": AMOUNT} for metric in ("requests", "tokens")]
     return {
         "version": 1,
@@ -122,8 +122,8 @@ async def test_what_the_provider_produced_is_in_the_ledger_once(
                 killed["all"] += 1
                 load.moved()
             await load.wait_for(50)
-        # What was let through just before Envoy was killed for the last time, and what a killed translator had
-        # journalled and not answered, is told from what runs by the start of the next Envoy.
+        # The start of the next Envoy separates running requests from those admitted just before the last kill of
+        # Envoy, and from those that a killed translator had journalled but not answered.
         await asyncio.to_thread(gateway.stop)
         await asyncio.to_thread(gateway.start)
         await settled(gateway)
@@ -144,7 +144,7 @@ async def test_what_the_provider_produced_is_in_the_ledger_once(
     record_of = {each["end_user"]: each for each in records}
     assert len(record_of) == len(records)
     assert sorted(set(whole) - set(record_of)) == []
-    # To the nano-USD where Envoy lived to write it down; else what was reserved, and marked.
+    # Exact to the nano-USD if Envoy lived to log it; otherwise the reserved amount, with a mark.
     written = {user for user in whole if not record_of[user]["expired"]}
     assert [user for user in written if record_of[user]["estimated"]] == []
     assert {user: record_of[user]["cost_nano_usd"] for user in written} == {user: whole[user] for user in written}

@@ -33,7 +33,7 @@ from tests.gateway.process import GatewayProcess
 from tests.gateway.usage import exported, settled
 
 PRICE = {"input": 1.0, "output": 2.0}
-#: What the fake produces, and what is reserved where a request states no maximum.
+#: Tokens that the fake produces, and tokens reserved for a request without a maximum.
 OUTPUT, RESERVED = 20, 5
 MODEL, DENSE = f"paced-{OUTPUT}-0", f"dense-paced-{OUTPUT}-0"
 REFUSED = 429

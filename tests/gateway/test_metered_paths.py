@@ -77,7 +77,7 @@ def request_of(endpoint: Endpoint, model: str, *, stream: bool) -> dict[str, Any
     return {"json": {**body, "stream": True} if stream else body}
 
 
-#: The clients' listener, and the same inside Envoy, for the console's playground.
+#: The clients' listener, and its copy inside Envoy for the console's playground.
 FOR_CLIENTS = (names.OPENAI_LISTENER, names.PLAYGROUND_LISTENER)
 
 

@@ -82,7 +82,7 @@ async def test_a_restarted_translator_serves_from_its_snapshot_without_a_control
     gateway: GatewayProcess,
 ) -> None:
     async with asyncio.timeout(60):
-        # It is written some time after the first policy has come.
+        # The snapshot is written some time after the first policy has arrived.
         while not (gateway.data_dir / "translator" / "policy.snapshot").exists():
             await asyncio.sleep(0.1)
     stopped = gateway.kill("xds_server", signal.SIGSTOP)

@@ -14,7 +14,7 @@ from tests.gateway.process import GatewayProcess
 
 HELP = {"key": "conversation", "stable_order": True}
 TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
-#: Of what is read at once, what is checked by its head first, and what is read elsewhere.
+#: Sizes of bodies that are read at once, checked by their head first, and read in other processes.
 SIZES = (10, 100_000, 1_000_000)
 
 
@@ -59,7 +59,7 @@ async def test_a_key_is_put_in_and_nothing_else_changes(
     assert len(received.pop("prompt_cache_key")) == 32
     received.pop("stream_options", None)
     assert received == {**request, "model": "upstream"}
-    if size < SIZES[-1]:  # what is read elsewhere keeps its order
+    if size < SIZES[-1]:  # bodies read in other processes keep their order
         assert list(received["tools"][0]) == ["function", "type"]
 
 

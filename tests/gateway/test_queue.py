@@ -19,7 +19,7 @@ from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 
 PLACES = 4
-#: Of organisations, and how many of each one's requests are under way at any moment: ten times the places in all.
+#: The number of organisations, and of running requests of each at any moment: in total ten times the places.
 WEIGHTS, UNDER_WAY = {"one": 1, "other": 1, "double": 2}, 14
 SHARED, SINGLE, SHORT, SMALL, LEFT, KILLED = "shared", "single", "short", "small", "left", "killed"
 SECONDS = 20.0
@@ -149,7 +149,7 @@ async def test_organisations_share_the_places_by_weight_and_nobody_is_refused(
     total = served.total()
     for name, weight in WEIGHTS.items():
         assert served[name] / total == pytest.approx(weight / sum(WEIGHTS.values()), rel=0.05), served
-    # Of each, ten times as many as there are places wait for their turn: nobody for much longer than the others.
+    # Ten times as many requests as places wait for their turn, and nobody much longer than the others.
     assert max(waits) < 5 * statistics.median(waits)
 
 

@@ -35,7 +35,7 @@ def test_what_ready_prints_answers(tmp_path: Path) -> None:
     with GatewayProcess(tmp_path / "a b", arguments=arguments) as gateway:
         shown = dict(re.findall(r"(\w+)=(\S+)", gateway.ready_line))
         assert _answers(shown["console"]) == 200
-        assert _answers(f"{shown['base_url']}/models") == 401  # it wants the key
+        assert _answers(f"{shown['base_url']}/models") == 401  # a key is needed
         example = _said(gateway, "try it: ").partition("try it: ")[2].splitlines()[0]
         done = subprocess.run(["sh", "-c", example], capture_output=True, check=True, timeout=60)
         assert json.loads(done.stdout) == {"object": "list", "data": []}

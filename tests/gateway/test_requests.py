@@ -124,7 +124,7 @@ async def test_a_stream_is_seen_cancelled_and_explained(
     assert attempts == [("a/gpt-4.1", 500), ("b/vendor/gpt", 200)]
     assert shown["attempts_made"][1]["outcome"] == "cancelled by an operator"
     assert shown["attempts_made"][1]["duration"] > 0
-    # What was delivered is billed, at half the price that the other target would have had.
+    # The delivered part is billed, at half the price of the other target.
     assert shown["completion_tokens"] > 0
     costs = {each["target"]: Decimal(each["cost_usd"]) for each in shown["costs"]}
     assert costs["a/gpt-4.1"] == 2 * costs["b/vendor/gpt"] > 0

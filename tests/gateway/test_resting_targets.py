@@ -16,7 +16,7 @@ from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.load import Load
 from tests.gateway.process import GatewayProcess
 
-#: Of Envoy's workers, at most; each may be in the middle of an attempt when another one hears of the limit.
+#: The most Envoy workers; each may be in the middle of an attempt when another one learns of the limit.
 WORKERS = 8
 #: Requests of one credential in an hour.
 QUOTA = 5
@@ -174,7 +174,7 @@ async def test_a_configured_quota_is_kept_to_under_load(
     assert not load.problems
     assert load.targets()["metered/metered"] == QUOTA
     assert len(await questions(provider_a)) == QUOTA
-    # Another route with this credential alone: nobody is asked, and the client hears when.
+    # Another route has only this credential: no target is called, and the client learns when to retry.
     answer = await ask(gateway, "metered-lone")
     assert (answer.status, len(await questions(provider_a))) == (429, QUOTA)
     assert 3_000 < int(answer.headers["retry-after"]) <= 3_700
@@ -233,7 +233,7 @@ async def test_health_checks_find_a_dead_server_and_bring_it_back(
         assert asked <= {("/v1/models", "Bearer sk-provider-a")}
         await provider_a.abehave("status:503")
         await load.wait_for(100, target="b/checked", within=60)
-        # By now nothing but its health is asked.
+        # By now, it receives only health checks.
         await asyncio.to_thread(provider_a.clear)
         await load.wait_for(100, target="b/checked", within=60)
         assert not await questions(provider_a)

@@ -24,7 +24,7 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
         targets = [{"provider": name, "model": "m", "price": price} for name, price in prices.items()]
         return {"model": strategy, "strategy": strategy, "targets": targets}
 
-    # Of provider b, the second credential is refused.
+    # Provider b refuses the second credential.
     two_credentials = {**provider_entry(provider_b), "name": "c"}
     two_credentials["credentials"] = ["env:TEST_KEY_B", "env:TEST_KEY_A"]
     return {

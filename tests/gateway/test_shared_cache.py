@@ -57,7 +57,7 @@ async def test_an_answer_outlives_the_translator(gateway: GatewayProcess, provid
     first = await kept(gateway, PROMPT)
     seen = len(await provider_a.arequests())
     gateway.kill("translator")
-    # The store is asked with little patience, and may be missed.
+    # The translator waits only briefly for the store, and may miss an answer.
     async with asyncio.timeout(60):
         while (again := await ask(gateway, PROMPT)).how != "hit":
             assert again.status == 200

@@ -45,7 +45,7 @@ async def upstream(pieces: list[bytes]) -> AsyncIterator[int]:
         for piece in pieces:
             writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             await writer.drain()
-            await asyncio.sleep(0.001)  # so that the pieces arrive as pieces
+            await asyncio.sleep(0.001)  # so that the pieces arrive separately
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         writer.close()
@@ -78,7 +78,7 @@ async def test_the_event_is_hidden_however_the_stream_is_cut(gateway: GatewayPro
         assert await received(gateway, [sent]) == expected
         assert await received(gateway, [sent[at : at + 7] for at in range(0, len(sent), 7)]) == expected
         assert await received(gateway, [bytes([byte]) for byte in sent]) == expected
-    # Nothing after [DONE], not even its blank line.
+    # Nothing follows [DONE], not even its blank line.
     bare = stream(CONTENT) + USAGE + b"\n\n" + DONE
     assert await received(gateway, [bare]) == stream(CONTENT) + DONE
     assert await received(gateway, [bare[:-3], bare[-3:]]) == stream(CONTENT) + DONE

@@ -23,7 +23,7 @@ WHOLE_TYPES = itertools.cycle(
 )
 #: Cut so, the pieces end in every part of an event sooner or later.
 PIECE = 97
-#: So large that no claim of these is beyond reason.
+#: Large enough that none of these claims is implausible.
 PROMPT = "x" * 200_000
 #: Fields of a record by those of `Tokens`.
 FIELDS = {

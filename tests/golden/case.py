@@ -45,7 +45,7 @@ BEGAN = 1_796_083_200
 #: Between two documents of a case.
 _LATER = 3_600
 _TOKEN = "admin-token-of-the-golden-cases"
-#: What every control plane is started with; a case's own flags follow and win.
+#: Flags of every control plane; a case's own flags follow and override them.
 _FLAGS = (
     "--data-dir=/data",
     "--database-url=sqlite:////data/trunkline.db",
@@ -71,7 +71,7 @@ class Member(BaseModel):
     boost: int | None = None
     #: A NodeReport in JSON, on top of what every first report says. None: it has not reported yet.
     report: dict[str, Any] | None = None
-    #: Its lease has ended.
+    #: The node's lease has ended.
     silent: bool = False
 
 
@@ -81,7 +81,7 @@ class Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     shows: str
-    #: Of the control plane's command line.
+    #: Flags for the control plane's command line.
     flags: list[str] = []
     nodes: list[Member] = Field(default=[])
 

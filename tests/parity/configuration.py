@@ -15,7 +15,7 @@ from tests.parity import fields
 KEY_VALUE = "sk-a-key-of-the-parity-tests"
 WEBHOOK_SECRET = "a-secret-of-the-parity-tests"
 
-#: Where a message of each type stands in the document of `base`.
+#: The place of a message of each type in the document of `base`.
 PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
     "Provider": lambda document: document.providers[0],
     "Quota of a provider": lambda document: document.providers[0].quota[0],
@@ -121,7 +121,7 @@ def _with_tls(cache: Any) -> None:
     cache.store = "rediss://127.0.0.1:6379/1"
 
 
-#: What has to be so beside the field.
+#: Other fields that must be set along with the field.
 BESIDE: Mapping[str, Callable[[Any], None]] = {
     "Limit.calendar": _calendar,
     "Limit.time_zone": _calendar,

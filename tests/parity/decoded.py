@@ -86,7 +86,7 @@ def cases(kind: type[Message], field: str) -> Iterator[tuple[str, Messages, Mess
 _VALUES: dict[str, list[Any]] = {
     "Limit.time_zone": ["Europe/Berlin"],
     "Price.valid_from": [7],
-    # To translators, no affinity and none stated are the same.
+    # Translators do not distinguish `none` from an affinity that is not stated.
     "Route.affinity": [policy.AFFINITY_POOL, policy.AFFINITY_CONVERSATION, policy.AFFINITY_USER],
     "Route.prompt_cache_key": [policy.PROMPT_CACHE_KEY_CONVERSATION, policy.PROMPT_CACHE_KEY_USER],
     # An unspecified scope is the organisation's.
@@ -177,7 +177,7 @@ def _messages() -> Messages:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Ceiling):  # it keeps the messages themselves
+    if isinstance(value, Ceiling):  # which keeps the messages themselves
         return value.cost(10**9, 10**9, _NOW)
     if isinstance(value, LimitSet):
         return _plain([value._general, value._by_model])

@@ -221,7 +221,7 @@ POLICY: list[type[Message]] = [
 
 @pytest.mark.parametrize(
     ("kind", "field"),
-    # What is output only is the admin API's, which shares some of these messages.
+    # Output-only fields belong to the admin API, which shares some of these messages.
     [(each, of.name) for each in POLICY for of in each.DESCRIPTOR.fields if not fields.is_output_only(of)],
     ids=lambda value: value if isinstance(value, str) else value.DESCRIPTOR.name,
 )  # fmt: skip

@@ -62,7 +62,7 @@ def test_a_change_of_a_node(field: str, value: Any) -> None:
     request = admin.UpdateNodeRequest(node_id="nd-1", **{field: value})
     change = admin_nodes._change(request, Problems())
     assert change != NodeChange(), f"UpdateNodeRequest.{field} is lost in xds_server/admin/nodes.py"
-    # Of what the field may be, one is different from what the node is.
+    # At least one value of the field differs from the node's current one.
     before = next(
         node
         for node in (

@@ -164,7 +164,7 @@ def probe(name: str, **beside: Any) -> pb.UsageRecord:
         made.failed_attempts.add(target_id="azure/x", status=429, reason="refused")
     elif name != "format":
         fields.put(made, name, next(iter(fields.values(RECORD[name]))))
-    if name in {"cost_micro_usd", "earned_micro_usd"}:  # as an older translator has it
+    if name in {"cost_micro_usd", "earned_micro_usd"}:  # like an older translator
         made.ClearField(name.replace("micro", "nano"))  # type: ignore[arg-type]
         made.node_id = "nd-1"
     return made

@@ -87,7 +87,7 @@ class Peer:
             writer.write(UPGRADE)
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 101 "), head
-        except BaseException:  # its peer may be killed
+        except BaseException:  # the peer may be killed
             await peer.close()
             raise
         return peer

@@ -307,7 +307,7 @@ def test_the_audience_is_the_key_or_its_organisation(audiences: list[str], varia
     store.apply(policies.response(policies.ROUTE, route))
     allowed = ask(store=store)
     assert allowed.route == variant
-    assert " rt_gpt " in allowed.log_context  # it is booked on the route for every caller
+    assert " rt_gpt " in allowed.log_context  # charged to the route that all callers share
     assert ask({"model": "gpt-4.1", "stream": True}, store=store).route == f"{variant}:stream"
 
 

@@ -59,7 +59,9 @@ def test_a_control_plane_that_comes_back_may_have_another_database() -> None:
     Subscription(store, NODE).receive(policies.response(ROUTE))
     assert refusal(store=store, value=OTHER_VALUE).status == 401
     again = Subscription(store, NODE)
-    assert refusal(store=store, value=OTHER_VALUE).status == 401  # nobody there: what is known stands
+    assert (
+        refusal(store=store, value=OTHER_VALUE).status == 401
+    )  # no control plane: the known policy stays in force
     again.receive(policies.response(ORGANISATION))
     assert refusal(store=store, value=OTHER_VALUE).status == 503
 

@@ -25,7 +25,7 @@ from translator.checks.frames import Kind
 pytestmark = pytest.mark.processes
 
 PROMPT = "the-secret-of-the-prompt"
-#: What a supervisor does after the fork: the socket gets descriptor 3, and only the child knows the pid.
+#: The supervisor's steps after the fork: the socket gets descriptor 3, and only the child knows the pid.
 INHERIT = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)

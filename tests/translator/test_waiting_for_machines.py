@@ -83,7 +83,7 @@ async def test_own_machines_are_taken_first_and_are_nobody_elses() -> None:
     one.end(1)  # the key's own
     assert await one.settled() == {1: 200, 2: 200, 3: 200, 4: 200, 5: 102}
     one.ask(6)
-    one.end(2)  # its organisation's
+    one.end(2)  # belongs to its organisation
     assert (await one.settled())[6] == 200
     assert one.answers[5][0] == 102
     one.end(3)  # everybody's

@@ -97,7 +97,7 @@ def test_a_control_plane_that_is_silent_is_not_waited_for() -> None:
     ("line", "found"),
     [
         ("trunkline keys revoke acme/", ["acme/ci"]),
-        # Bash replaces what stands behind the last colon.
+        # Bash replaces only the text after the last colon.
         ("trunkline routes show llama3:7", ["70b"]),
         ("trunkline limits set key:acme/", ["acme/ci"]),
     ],

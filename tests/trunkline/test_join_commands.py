@@ -25,7 +25,7 @@ def test_the_installer_takes_what_is_printed(tmp_path: Path) -> None:
         ["sh", str(DEPLOY / "install.sh"), "--help"], capture_output=True, text=True, check=True, cwd=tmp_path
     ).stdout
     assert options(COMMANDS["installer"]) <= set(re.findall(r"--[a-z-]+", known))
-    # It has no arguments but options and their values.
+    # The command has no arguments except options and their values.
     assert shlex.split(COMMANDS["installer"])[2::2] == ["--url", "--token"]
 
 

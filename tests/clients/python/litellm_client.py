@@ -8,7 +8,7 @@ import os
 import wave
 from typing import Any
 
-# Its table of models comes from the internet otherwise.
+# Otherwise LiteLLM downloads its table of models from the internet.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import litellm

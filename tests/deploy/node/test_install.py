@@ -168,7 +168,7 @@ def test_the_units_start_the_same_command() -> None:
     service = unit["Service"]
     plist = plistlib.loads((DEPLOY / "io.trunkline.node.plist").read_bytes())
     assert service["ExecStart"].replace('"', "").split() == plist["ProgramArguments"]
-    # What a person must mend is not tried again for ever (errors.py).
+    # Errors that a person must fix are not retried for ever (errors.py).
     assert service["RestartPreventExitStatus"].split() == ["3", "4", "5", "6"]
     assert plist["KeepAlive"] == {"SuccessfulExit": False}
     assert plist["Umask"] == 0o077

@@ -86,7 +86,7 @@ async def first_answer(
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"after {within} s still {answer.status} from {answer.target!r}: {answer.body!r}")
-        await asyncio.sleep(0.02)  # nothing to await: whether it is served is what is asked
+        await asyncio.sleep(0.02)  # no event announces that it is served
 
 
 def figure(what: str, value: float, unit: str) -> None:

@@ -195,7 +195,7 @@ async def test_a_node_of_another_organisation_cannot_be_somebody_else(
         for _ in range(50):
             assert (await ask(gateway, "lab", key=ACME)).target == "nodes/lab"
         assert node.seen == []
-        # It leaves, and it is itself that is gone.
+        # It leaves, and only its own node is removed.
         await stub.Leave(pb.LeaveRequest(), metadata=forged)
         assert (await status(call))[0] is Code.NOT_FOUND
     left = [line for line in log_of(gateway).splitlines() if "node left" in line]
@@ -270,7 +270,7 @@ async def test_a_report_out_of_bounds(gateway: GatewayProcess, report: str, code
         "20,000 models": lambda: first_report(*(pb.Offer(model=f"m{number}") for number in range(20_000))),
         "a name of 100 MB": lambda: first_report(pb.Offer(model="n" * 100_000_000)),
         "a name of 100 KB": lambda: first_report(pb.Offer(model="n" * 100_000)),
-        # As a program writes -1 that does not know the field to be unsigned.
+        # A program that does not know that the field is unsigned writes -1 like this.
         "a negative price": lambda: first_report(pb.Offer(model="m", input_price=2**64 - 1)),
         "a huge price": lambda: first_report(pb.Offer(model="m", output_price=10**12 + 1)),
         "an old protocol": lambda: first_report(facts=pb.NodeFacts(protocol=0)),
@@ -282,7 +282,7 @@ async def test_a_report_out_of_bounds(gateway: GatewayProcess, report: str, code
     assert told[0] is code, told
     assert details in told[1]
     assert anonymous_mib(gateway, "xds_server") - grown < MAX_GROWTH
-    if code is not Code.RESOURCE_EXHAUSTED:  # which gRPC refuses before it is a report
+    if code is not Code.RESOURCE_EXHAUSTED:  # gRPC refuses that before it becomes a report
         said = log_of(gateway)[len(before) :]
         assert "node refused" in said
         assert stranger.node_id in said
@@ -418,7 +418,7 @@ async def logged(node: NodeProcess, text: str) -> None:
     async with asyncio.timeout(30):
         while text not in node.log:
             assert node.code is None, node.log
-            await asyncio.sleep(0.05)  # nothing to await: a file
+            await asyncio.sleep(0.05)  # no event announces a change of a file
 
 
 async def failed_verifications(gateway: GatewayProcess) -> int:

@@ -20,7 +20,7 @@ from tests.node_sidecar.support.node import settled
 
 EVENTS = 50_000
 MIB = 1 << 20
-#: What a slow reader's stream may add to a process: its buffers, and what allocators keep.
+#: Bytes that a slow reader's stream may add to a process: its buffers, and memory that allocators keep.
 MORE_MEMORY = 24 * MIB
 
 

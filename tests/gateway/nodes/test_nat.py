@@ -26,7 +26,7 @@ pytestmark = pytest.mark.network
 #: How long the link is cut. With 30 it holds too; see docs/nodes.md.
 CUT_SECONDS = 10.0
 FIRST_BYTE_SECONDS = 2.0
-#: What a busy machine may add. Without the limit a request would wait for 300 s.
+#: Seconds that a busy machine may add. Without the limit a request would wait for 300 s.
 SLACK_SECONDS = 30.0
 _CONNECT = "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2).close()"
 _LISTEN = (

@@ -31,8 +31,8 @@ from tests.gateway.usage import exported, settled
 VICTIMS = ("sidecar", "local") * 5 + ("envoy", "xds_server") * 4 + ("translator",) * 2
 RATE = 50
 PLAIN, STREAM = "plain", "paced-20-10"
-#: Seconds after a kill within which the node serves again. Envoy ejects it for 15 s at most; beside that a sidecar
-#: starts, or a local server is found again, or Envoy is restarted with back-off and the tunnels are opened anew.
+#: Seconds after a kill within which the node serves again. Envoy ejects it for 15 s at most. Meanwhile a
+#: sidecar starts, a local server is found again, or Envoy is restarted with back-off and the tunnels are reopened.
 SERVES_AGAIN = 25.0
 #: Seconds after a kill of Envoy until which a connection may still be refused.
 ENVOY_BACK = 10.0
@@ -90,7 +90,7 @@ async def test_twenty_kills(
                     seconds = await load.serves(f"nodes/{model}", since + 0.1, SERVES_AGAIN)
                 took[victim].append(seconds)
             await load.serves(f"nodes/{PLAIN}", time.monotonic(), SERVES_AGAIN)
-        # What an Envoy that was killed had not written down is told from what runs by the next one, or in time.
+        # The next Envoy, or time, separates requests that a killed Envoy had not logged from running ones.
         await asyncio.to_thread(gateway.stop)
         await asyncio.to_thread(gateway.start)
         await settled(gateway)
@@ -146,7 +146,7 @@ async def running_pid(gateway: GatewayProcess, name: str) -> int:
 
 def excused(request: Request, killed: dict[str, list[float]]) -> bool:
     """Returns whether the request may have failed in the way it did."""
-    if request.status == 0:  # its connection was refused or accepted by nobody, or its Envoy was killed
+    if request.status == 0:  # the connection was refused, or nobody accepted it, or its Envoy was killed
         refused = "Connect call failed" in request.broken
         return request.met(killed["envoy"], before=ENVOY_BACK if refused else 0.1)
     if request.status == 200:  # visibly broken after something had come

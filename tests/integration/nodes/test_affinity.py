@@ -133,7 +133,7 @@ async def test_a_conversation_returns_when_its_machine_does_and_no_other_moves(
     gone.status = 200
     await edge.fill(through_tunnel(model, gone.name, stays.name))
     while [await ask(edge, model, conversation, 3) for conversation in range(CONVERSATIONS)] != before:
-        pass  # until the machine is no longer ejected
+        pass  # waits until the machine is no longer ejected
 
 
 async def test_targets_and_machines_keep_a_conversation_where_the_route_says_so(

@@ -91,7 +91,7 @@ class Day:
                 assert self.now - machine.measuring_since <= MEASURE_AT_MOST + TICK
 
 
-#: For each step of a day: ticks, and what each machine's owner uses.
+#: For each step of a day: its ticks, and the use by each machine's owner.
 days = st.lists(
     st.tuples(st.integers(1, 60), st.tuples(*[st.sampled_from([0.0, 0.0, 50.0, 100.0])] * 3)),
     min_size=1,
@@ -111,7 +111,7 @@ def test_it_never_serves_others_for_longer_than_the_delay_while_its_owner_uses_i
         for _ in range(ticks):
             pool.step()
             for machine in pool.machines:
-                # The CPU can always be told apart, and here the owner uses both.
+                # The owner's CPU use is always known separately, and this owner uses both.
                 if machine.using_since is not None and pool.now - machine.using_since > NOTICED:
                     assert not machine.open
 

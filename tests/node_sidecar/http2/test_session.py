@@ -140,7 +140,7 @@ async def test_an_answer_before_the_end_of_the_request_stands() -> None:
         exchange.end()
 
     async with connected(handler, limits=replace(DEFAULT, connection_window=65_536)) as (peer, _):
-        for _ in range(20):  # what nobody reads is given back to the connection
+        for _ in range(20):  # data that nobody reads is returned to the connection's window
             stream_id = peer.request(body=b"", ends=False)
             await peer.until(lambda: peer.h2.outbound_flow_control_window > 30_000)
             peer.h2.send_data(stream_id, bytes(15_000))
@@ -272,7 +272,7 @@ async def test_the_peers_goaway_lets_what_runs_finish() -> None:
     async with connected(echo) as (peer, session):
         stream_id = peer.request(body=b"a", ends=False)
         await peer.until(lambda: peer.answers[stream_id].data)
-        # As h2 would write it, but h2 sends nothing after it.
+        # Equals what h2 would write, but h2 would send nothing afterwards.
         peer._writer.write(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + bytes(8))
         await session.leaving
         peer.h2.send_data(stream_id, b"b", end_stream=True)

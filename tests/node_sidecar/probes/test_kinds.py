@@ -18,7 +18,7 @@ from tests.node_sidecar.support.local_servers import LocalServer, lm_studio, oll
 
 LLAMA3 = {"capabilities": ["completion", "tools"], "context": 8192, "loaded": 4096}
 EMBED = {"capabilities": ["embedding"], "context": 512}
-#: All that may be asked, by kind: nothing here generates a token, or loads a model.
+#: The permitted requests, by kind: none of them generates a token or loads a model.
 FREE = {
     "vllm": {"GET /health", "GET /v1/models", "GET /metrics", "GET /server_info"},
     "ollama": {"GET /api/tags", "GET /api/ps", "POST /api/show"},

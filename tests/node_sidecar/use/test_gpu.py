@@ -12,7 +12,7 @@ from node_sidecar.use.gpu import Gpu, GpuReader
 MIB = 1024 * 1024
 
 
-#: As the package makes them.
+#: Error classes like those of the package.
 NotFound = type("NVMLError_NotFound", (Exception,), {})
 NotSupported = type("NVMLError_NotSupported", (Exception,), {})
 

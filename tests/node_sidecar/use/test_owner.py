@@ -34,7 +34,7 @@ def test_what_cannot_be_read() -> None:
     assert gpu_use([], {1}, known=True) == (None, False)
     assert gpu_use([Gpu("a", GIB)], {1}, known=True) == (None, False)
     assert memory_free([Gpu("a", GIB)], {1}) is None
-    # A GPU that tells nothing beside one that does: the one that does counts.
+    # Of two GPUs, only the one that reports its use counts.
     assert gpu_use([Gpu("a", GIB), Gpu("b", GIB, 7, use_by_process={2: 7})], {1}, known=True) == (7, True)
 
 

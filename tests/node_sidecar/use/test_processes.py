@@ -23,7 +23,7 @@ sys.stdin.read()
 worker.stdin.close()
 worker.wait()
 """
-#: Uses a whole CPU for as many seconds as it is asked.
+#: A program that uses a whole CPU for the given number of seconds.
 BURN = """
 import sys, time
 for line in sys.stdin:

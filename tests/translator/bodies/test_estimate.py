@@ -292,7 +292,7 @@ def test_forms() -> None:
         ({}, 1_024),
         ({"max_tokens": 7}, 7),
         ({"max_completion_tokens": 7}, 7),
-        ({"max_output_tokens": 7}, 1_024),  # of another endpoint: no server keeps to it here
+        ({"max_output_tokens": 7}, 1_024),  # belongs to another endpoint; no server obeys it here
         ({"max_output_tokens": 7_000}, 7_000),
         ({"max_tokens": 7, "n_predict": 9_000}, 9_000),
         ({"max_tokens": 7, "max_completion_tokens": -1}, 1_024),

@@ -136,7 +136,7 @@ def test_a_key_by_user() -> None:
         key(held, {"model": "gpt-4.1", "messages": [{"role": "user", "content": "x"}], "user": "alice"}) == alice
     )
     assert key(held, {**HELLO, "user": "bob"}) != alice
-    assert key(held, HELLO)  # by the conversation
+    assert key(held, HELLO)  # derived from the conversation
 
 
 @pytest.mark.parametrize("given_", ["mine", None, ""])

@@ -88,7 +88,7 @@ async def test_identical_ones_that_wait_take_one_place() -> None:
     edge.end("a")
     (allowed,) = await edge.until("b")
     assert isinstance(allowed, Allowed)
-    # They no longer wait for a place: the free one is not for them.
+    # They no longer wait for a place, so the free one is not theirs.
     assert edge.in_line == 0
     edge.pass_on(allowed)
     for answered in await edge.until("c", "d"):

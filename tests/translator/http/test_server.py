@@ -214,7 +214,7 @@ async def test_nothing_is_upgraded_while_stopping(tmp_path: Path) -> None:
         writer.write(b"GET /1 HTTP/1.1\r\n\r\n" + UPGRADE[:10])
         await answer(reader)
         stopping = asyncio.create_task(server.stop(60.0))
-        await asyncio.sleep(0)  # until it has told the connections
+        await asyncio.sleep(0)  # until the connections have been informed
         writer.write(UPGRADE[10:])
         assert b"x-target: /up\r\n" in (await answer(reader))[0]
         assert await reader.read() == b""

@@ -15,7 +15,7 @@ from translator.ledger.envoy_admin import EnvoyAdmin
 pytestmark = pytest.mark.processes
 
 #: Reports the earliest time at which it could have served anything, and keeps its connections until it is killed.
-#: It takes a while to start, like Envoy.
+#: A program that takes a while to start, like Envoy.
 PROCESS = """
 import sys, time
 time.sleep(0.02)

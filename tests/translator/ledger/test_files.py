@@ -61,7 +61,7 @@ def test_a_rotated_file_is_left_when_its_writer_has_let_go(tmp_path: Path) -> No
     assert reader.read(100).end.file == 1  # Envoy has not reopened
     segments.current.write_bytes(b"three\n")
     assert not reader.is_last
-    assert reader.read(100).end.file == 1  # it may still be writing
+    assert reader.read(100).end.file == 1  # Envoy may still be writing
     writer.write(b"late\ntorn")
     writer.close()
     assert reader.read(100).lines == [b"late"]

@@ -124,7 +124,7 @@ async def test_reservations_are_known_to_the_next_process_once_they_are_flushed(
     assert known() == []
     ledger.flush()
     assert known() == ["a", "b"]
-    # What a snapshot contains is in the journal before the position that it names.
+    # The journal has the contents of a snapshot before the position that the snapshot names.
     ledger.reserved(reserve(limiter, "c"))
     await ledger.close()
     assert known() == ["a", "b", "c"]

@@ -89,7 +89,7 @@ async def test_killed_while_it_authorises(tmp_path: Path) -> None:
         async with asyncio.timeout(60):
             while True:
                 ledger = (await child.until_ready())["ledger"]
-                # For requests killed before their answer, the journal may have a reservation.
+                # The journal may have reservations of requests whose translator was killed before it answered.
                 if ledger["records_pending"] == 0 and ledger["reservations"] <= unanswered:
                     break
                 await asyncio.sleep(0.05)

@@ -35,7 +35,7 @@ IMAGE_USAGE = {"input_tokens": 50, "output_tokens": 4_160, "total_tokens": 4_210
 @pytest.mark.parametrize(
     ("units", "facts", "expected"),
     [
-        # As text, the bytes would be half a million tokens.
+        # Counted as text, the bytes would be half a million tokens.
         ("i1::", reported(None, items=1), {"images": 1, "completion": 1_056, "estimated": True, "prompt": 12}),
         (
             "i2:1024x1024:high",

@@ -48,7 +48,7 @@ def test_what_failed_costs_nothing(fields: dict[str, Any]) -> None:
         ({"bytes_out": 800}, 100),
         ({"bytes_out": 100}, 0),
         ({"bytes_out": 90_000, "reserved": 12}, 0),  # embeddings
-        # By the generated text, if that has more tokens than events, or an unusual envelope.
+        # Estimated by the generated text if that has more tokens than events, or an unusual envelope.
         ({"events": 12, "usage": {"usage": None, "text": 22, "deltas": 4}}, 4),  # others carry none
         ({"events": 4, "usage": {"usage": None, "text": 4000, "deltas": 1}}, 1000),
         ({"events": 13, "usage": {"usage": None, "text": 80, "deltas": 10}}, 10),
@@ -71,7 +71,7 @@ def test_what_was_delivered_is_estimated(fields: dict[str, Any], completion: int
 @pytest.mark.parametrize(
     ("usage", "tokens"),
     [
-        # What the target leaves out is estimated: the prompt as reserved, the completion as delivered.
+        # Missing counts are estimated: the prompt as reserved, the completion as delivered.
         ({"completion_tokens": 4}, Tokens(12, 0, 4, 0, estimated=True)),
         ({"prompt_tokens": 9}, Tokens(9, 0, 10, 0, estimated=True)),
         ({"prompt_tokens": None, "completion_tokens": 4}, Tokens(12, 0, 4, 0, estimated=True)),

@@ -254,7 +254,7 @@ def test_a_line_whose_reservation_was_lost_counts_when_it_began(age: float, *, c
     assert reserve(engine, "other", [tokens], tokens=1) is None
     engine.settle_unknown(reservation("lost", (), at=NOW - age), tokens=9, cost=0)
     assert taken(engine, tokens, NOW) == (10 if counts else 1)
-    assert reserve(engine, "a", limits) is None  # it is in flight no more
+    assert reserve(engine, "a", limits) is None  # no longer in flight
 
 
 def test_a_lost_line_is_free_again_when_its_window_is_over() -> None:

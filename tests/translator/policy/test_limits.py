@@ -69,7 +69,7 @@ def test_limits_of_models_apply_to_those_and_the_others_to_all() -> None:
         policy.Limit(metric=policy.METRIC_COST_USD, per_seconds=60, amount=3, model="a"),
     ]
     held = LimitSet(limits(messages, "key", "key_a", "a"))
-    # Of two limits with one id, the strictest counts.
+    # The stricter of two limits with the same id counts.
     assert [each.amount for each in held.of("a")] == [9, 4, 3_000]
     assert [each.amount for each in held.of("b")] == [9]
     assert held.of("c") is held.of("b")
@@ -124,7 +124,10 @@ def test_no_rebate_of_a_providers_cache_is_counted_on_but_a_surcharge_is() -> No
 @pytest.mark.parametrize(
     ("word", "nano_usd"),
     [
-        ("i3:1024x1024:high", 3 * 167_000_000),  # the dearest: a target may make another size than it is asked for
+        (
+            "i3:1024x1024:high",
+            3 * 167_000_000,
+        ),  # the most expensive: a target may generate another size than requested
         ("s1000:mp3", 1_000 * 15_000 + 100 * 200_000),
         ("t60000", 60 * 100_000),
         ("r250", 3 * 2_000_000),

@@ -17,7 +17,7 @@ def _keys(size: int, begin: bytes, end: bytes) -> bytes:
 
 _TEXT, _TEXT_END = b'{"model":"m","messages":[{"role":"user","content":"', b'"}]}'
 _PART = b'{"type":"image_url","image_url":{"url":""}},'
-#: By name: a function that makes a body of about this many bytes.
+#: Functions that make a body of about this many bytes, by name.
 JSON: dict[str, Callable[[int], bytes]] = {
     "lists": _filled(b"[],"),
     "objects": _filled(b'{"a":0},'),

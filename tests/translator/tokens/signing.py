@@ -53,5 +53,5 @@ def signed(
     parts = {"alg": algorithm, **({"kid": kid} if kid is not None else {}), **header}
     payload = said if isinstance(said, bytes) else json.dumps(said).encode()
     anything = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)  # no honest issuer's, if need be
-    with warnings.catch_warnings(action="ignore"):  # of EdDSA, which has another name since RFC 9864
+    with warnings.catch_warnings(action="ignore"):  # EdDSA has another name since RFC 9864
         return jws.serialize_compact(parts, payload, key, registry=anything)

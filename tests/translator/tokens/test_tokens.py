@@ -345,5 +345,5 @@ def test_forged_tokens_cannot_take_all_the_time(tokens: Tokens, monkeypatch: pyt
     monkeypatch.setattr("translator.tokens.tokens.time.perf_counter", lambda: float(next(ticks)))
     codes = [refused(tokens, signed(claims(sub=f"u{number}"), key=OTHER)).code for number in range(7)]
     assert codes == ["invalid_token"] * 5 + ["rate_limit_exceeded"] * 2
-    # Who was known before goes on.
+    # Known tokens continue to be accepted.
     assert accepted(tokens, good).id == "key_ci"

@@ -16,7 +16,7 @@ def test_what_is_exported_is_what_was_applied(tmp_path: Path) -> None:
     (tmp_path / "second").write_text("sk-2")
     secrets = Secrets({"OPENAI_API_KEY": "sk-1", "ACME_CI_KEY": "sk-ci-0123456789"}, tmp_path)
     applied = request(loader.parse(FULL, "f", secrets)).document
-    # As the control plane returns it: without secrets.
+    # The control plane returns the document without secrets.
     for provider in applied.providers:
         provider.credential_count = len(provider.credentials)
         provider.ClearField("credentials")

@@ -110,7 +110,7 @@ def test_login_by_a_link(plane: ControlPlane, tmp_path: Path) -> None:
     assert token not in result.output
     listed = CliRunner().invoke(main, ("orgs", "list", "--data-dir", missing), env=environment)
     assert (listed.exit_code, "labs" in listed.output) == (0, True), listed.output
-    # It is for this gateway: no other is shown it.
+    # The token is only sent to this gateway.
     elsewhere = {**environment, "TRUNKLINE_CONTROL": "127.0.0.1:1"}
     other = CliRunner().invoke(main, ("orgs", "list", "--data-dir", missing), env=elsewhere)
     assert "TRUNKLINE_ADMIN_TOKEN is not set" in other.output
@@ -138,7 +138,7 @@ def test_identity_providers(plane: ControlPlane, tmp_path: Path) -> None:
     exported = _done(plane, "export")
     assert "client_secret of corp: stored; left out here, which keeps it" in exported
     assert "a-secret-of-the-client" not in exported
-    # What was exported says nothing new but who manages it.
+    # Applying the export changes nothing except the manager.
     file = tmp_path / "trunkline.yaml"
     file.write_text(exported)
     again = _done(plane, "apply", "-f", str(file), "--take-over", "--dry-run")

@@ -9,7 +9,7 @@ from tests.xds_server.accounts.conftest import EMAIL, PASSWORD, Gateway
 from tests.xds_server.admin.conftest import TOKEN
 from tests.xds_server.rest.conftest import TABLE
 
-#: As a form, an image, a script without our leave, a sandboxed frame or a subdomain sends it.
+#: Headers sent by a form, an image, a script without permission, a sandboxed frame, or a subdomain.
 FOREIGN = [
     {"x-trunkline-csrf": ""},
     {"x-trunkline-csrf": "", "content-type": ""},

@@ -168,7 +168,7 @@ async def test_an_account_under_the_same_address_is_taken_over_whole(
     assert (await gateway.browser().sign_in(BOB)).status == 401
     headers = {"authorization": f"Bearer {token}"}
     assert (await gateway.browser()("GET", "/admin/v1/me", headers=headers)).status == 401
-    # With an address that the provider has not verified, there is nothing to take.
+    # An address that the provider has not verified takes over nothing.
     provider.claims = {"sub": "sub-2", "email_verified": False}
     _, answer = await sign_in(gateway, provider)
     assert answer.headers["location"] == "/#sign-in-error=refused"
@@ -347,7 +347,7 @@ async def test_the_secret_goes_in_and_never_comes_out(gateway: Gateway, provider
     ]
     rows = str(gateway.store.read(lambda view: view.rows("SELECT * FROM gateway")))
     assert not any(SECRET in each for each in (*shown, rows))
-    # It stays where it was given for, and goes nowhere else.
+    # The secret stays with its issuer, and is sent nowhere else.
     await configure(
         gateway, pb.IdentityProvider(name="corp", issuer=provider.issuer, client_id=CLIENT_ID, title="x")
     )

@@ -90,7 +90,7 @@ async def test_a_program_gets_a_token_that_somebody_approved(gateway: Gateway) -
     code = {"user_code": begun.user_code.lower()}
     assert (await member("POST", "/admin/v1/device:show", code)).json["client"] == "trunkline login on laptop"
     assert (await member("POST", "/admin/v1/device:decide", {**code, "approve": True})).status == 200
-    # What was decided is decided.
+    # A decision is final.
     viewer = found.browsers["viewer"]
     assert (await viewer("POST", "/admin/v1/device:decide", {**code, "approve": True})).status == 404
     answer = await gateway.stub.PollDeviceLogin(poll)

@@ -24,10 +24,10 @@ SIGNED_IN = EVERYBODY - {"nobody"}
 MACHINES = frozenset({"admin", "machine"})
 MANAGING = MACHINES | {"owner"}
 OPERATING = MANAGING | {"operator"}
-#: Of something in `acme` that is not the member's own.
+#: Roles that may read objects of `acme` other than the member's own.
 READING = OPERATING | {"viewer", "member"}
 
-#: Who may make the request of `_request`. RetentionPeriods by hand, beside the table under test.
+#: The roles that may make the request of `_request`, written independently of the table under test.
 ALLOWED: dict[str, frozenset[str]] = {
     **dict.fromkeys(
         ("GetSignInOptions", "RedeemSetupLink", "SignIn", "ShowLink", "AcceptInvitation", "RedeemReset",
@@ -128,7 +128,7 @@ async def test_each_method_as(person: str, gateway: Gateway) -> None:
             assert code in {*_REFUSED, grpc.StatusCode.NOT_FOUND}, method.name
         assert gateway.store.load().revision == before, method.name
         assert len(gateway.store.audit_events(AuditQuery(limit=1_000))) == events, method.name
-    # What may be done last, for it ends sessions, keys and organisations.
+    # These calls come last, because they end sessions, keys and organisations.
     last = ("RemoveMember", "RevokeKey", "RemoveNode", "RemoveUser", "DeleteOrganisation", "SignOut")
     for method in sorted(METHODS, key=lambda each: last.index(each.name) if each.name in last else -1):
         if person in ALLOWED.get(method.name, MACHINES):

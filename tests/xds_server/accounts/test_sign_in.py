@@ -88,7 +88,7 @@ async def test_how_the_cookie_is_set(gateway: Gateway) -> None:
     assert said.startswith(f"__Host-{COOKIE}=tl-ses-")
     assert "Secure" in said
     assert (await secure("GET", "/admin/v1/me")).status == 200
-    # What plain HTTP set, or somebody in between, does not open what is reached by https.
+    # A cookie set over plain HTTP, or by a man in the middle, does not open the https site.
     secure.cookies[COOKIE] = secure.cookies.pop(f"__Host-{COOKIE}")
     assert (await secure("GET", "/admin/v1/me")).status == 401
 

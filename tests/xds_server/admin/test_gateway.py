@@ -218,7 +218,7 @@ async def test_each_section_has_a_manager_of_its_own(admin: Admin) -> None:
     exported = (await admin.stub.Export(pb.ExportRequest(managed_by="file:edge"))).document.gateway
     assert [each.name for each in exported.jwt] == ["corp"]
     assert (list(exported.cors.origins), exported.accounts.console_url) == ([], "")
-    # What is another's is a conflict, and the rest is done.
+    # Another manager's section is a conflict; the rest is applied.
     wanted = pb.Gateway(accounts=pb.Accounts(sso_only=True), cors=pb.Cors(origins=["*"]))
     response = await apply(admin, pb.Document(gateway=wanted))
     assert told(response) == [("MANAGED_ELSEWHERE", "gateway", "gateway")]

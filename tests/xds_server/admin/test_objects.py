@@ -76,7 +76,7 @@ async def test_stored_credentials_do_not_follow_a_provider_to_another_host(admin
         expected = MOVED.replace("provider.", "providers[0].")
         assert await refused(applied) == (grpc.StatusCode.INVALID_ARGUMENT, expected)
     assert admin.store.load().providers["openai"].base_url == "https://api.example.com/v1"
-    # With the credentials given again it moves.
+    # The address changes if the credentials are given again.
     again = await put_provider(admin, version=made.version, base_url=base_url, credentials=[CREDENTIAL])
     assert (again.base_url, again.credential_count) == (base_url, 1)
 

@@ -113,7 +113,7 @@ async def test_what_fails_is_sent_again_and_given_up_in_the_end(
     for number in range(20):
         assert not await sending.sender.send()
         assert len(receiver.bodies) == number + 1
-        # Not before its time, which comes within ten minutes.
+        # Not before its time, which is within ten minutes.
         sending.now += 1
         assert not await sending.sender.send()
         assert len(receiver.bodies) == number + 1
@@ -147,7 +147,7 @@ async def test_a_redirect_is_not_followed(store: Store, ledger: Ledger, receiver
 
 async def test_a_name_that_stands_for_this_machine_is_not_reached(receiver: Receiver, monkeypatch: Any) -> None:
     port = receiver.url.split(":")[2].split("/")[0]
-    # A name that anybody can register; what it stands for is this machine.
+    # A name that anybody can register, and that resolves to this machine.
     monkeypatch.setattr("socket.getaddrinfo", _loopback(int(port)))
     problem = await Webhook("").post(f"http://hooks.example:{port}/hook", SECRET, b"{}")
     assert problem.startswith("the webhook cannot be reached")

@@ -54,7 +54,7 @@ async def test_what_became_of_it(ledger: Ledger) -> None:
     assert (waiting.id, waiting.attempts, waiting.error) == (first.id, 1, "answered 500")
     shown = await ledger.write(lambda writing: table.current(writing, NOW, 10))
     assert {each.id: each.delivery for each in shown} == {first.id: Delivery.WAITING, second.id: Delivery.SENT}
-    # What is noted about a window that has ended says nothing about the next one.
+    # A note about a past window does not affect the next one.
     await ledger.write(
         lambda writing: table.add(writing, [alert(reached_at=NOW + 3_600, until=NOW + 7_200)], Delivery.WAITING)
     )

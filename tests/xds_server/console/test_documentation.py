@@ -31,7 +31,7 @@ def _made(site: Path) -> None:
 async def test_a_page_needs_no_token_and_has_the_console_s_policy(rest: Rest, site: Path) -> None:
     _made(site)
     for path, kind in (
-        ("/docs", "text/html; charset=utf-8"),  # by way of the next one
+        ("/docs", "text/html; charset=utf-8"),  # redirected to the next one
         ("/docs/", "text/html; charset=utf-8"),
         ("/docs/keys.html", "text/html; charset=utf-8"),
         ("/docs/_static/site.css?v=1", "text/css; charset=utf-8"),

@@ -17,7 +17,7 @@ def _request(source: str, *ended: float) -> pb.AppendRequest:
 def test_the_newest_record_says_how_late_a_source_is() -> None:
     seen = Arrivals(lambda: 1_000.0)
     seen.note(_request("b", 900.0, 997.0))
-    seen.note(_request("a", 1_000.5))  # by a clock that is ahead
+    seen.note(_request("a", 1_000.5))  # its clock is ahead
     seen.note(_request("c"))
     assert seen.by_source() == [("a", Arrival(1_000.0, 0.0)), ("b", Arrival(1_000.0, 3.0))]
 

@@ -29,7 +29,7 @@ from xds_server.usage.scope import Within
 MONDAY = MONDAY_10 // DAY
 _organisations = itertools.count()
 
-#: (what is asked for, by which dimensions)
+#: (the filter, the dimensions)
 ASKED = [
     (fields, by)
     for fields in (

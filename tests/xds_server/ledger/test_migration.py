@@ -119,7 +119,7 @@ async def test_money_becomes_nano_usd(open_store: OpenStore, database: DatabaseU
             "digest": identified.digest(), "last_hour": hour, **identified._asdict(),
         },
         "usage_hour": {"series_id": 1, "day": hour // 24, "hour": hour, "cost_micro_usd": 600, **sums},
-        "usage_node": {  # it claimed more than there is
+        "usage_node": {  # the node claimed more than is plausible
             "hour": hour, "node_id": "n", "model": "m", "organisation_id": "o", "owner_key_id": "k", "requests": 1,
             "errors": 0, "prompt_tokens": 0, "completion_tokens": 0, "earned_micro_usd": 9 * 10**15,
         },

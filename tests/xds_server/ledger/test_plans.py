@@ -63,7 +63,7 @@ def test_nothing_large_is_scanned_or_sorted(work: Callable[[Explained], object],
     plan = explained(work, tmp_path)
     assert any(step.startswith("SEARCH") for step in plan)
     assert [step for step in plan if step.startswith("SCAN") and step.split()[1] in LARGE] == []
-    # What is sorted at the end are the sums, one row per series: nothing sorts before they are made.
+    # Only the sums are sorted at the end, one row per series; nothing is sorted before.
     if "MATERIALIZE sums" in plan:
         plan = plan[: plan.index("SCAN sums")]
     assert [step for step in plan if "TEMP B-TREE" in step] == []

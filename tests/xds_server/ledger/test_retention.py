@@ -75,7 +75,7 @@ async def test_rollups_go_by_days_with_everything_that_belongs_to_them(
     assert [rows_of(store, table) for table in tables] == [3, 2, 2, 2, 1, 10]
     clock[0] += DAY
     await retention.remove()
-    # What is left of the series is their group.
+    # Only the group of the series remains.
     assert [rows_of(store, table) for table in tables] == [1, 0, 0, 0, 0, 10]
 
 

@@ -183,7 +183,7 @@ def test_the_cas_key_is_sealed(store: Store) -> None:
         rest = snapshot.rows("SELECT name, value FROM setting WHERE name <> 'nodes_ca'")
     assert "PRIVATE" not in value
     assert "PRIVATE" not in str(rest)
-    # It opens in its own place alone.
+    # The sealed key opens only in its own place.
     store.secret("other", lambda: b"x")
 
     def move(transaction: Transaction) -> None:

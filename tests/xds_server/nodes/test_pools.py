@@ -143,7 +143,7 @@ def test_no_pool_ever_holds_a_node_that_its_audience_may_not_use(
                 assert endpoint.own == owns == bool(pool.audience)
                 if desired.drained or said.draining:
                     assert endpoint.health != "healthy"
-        # And nobody is forgotten: whoever reports and is admitted is in a pool of the audience's plan.
+        # No node is forgotten: each one that reports and is admitted is in a pool of the audience's plan.
         audiences = {
             "",
             *(each.organisation_id for each in scene.live.nodes.values()),

@@ -243,5 +243,5 @@ def test_other_machines_are_another_policy_of_the_routes_that_wait_for_them(buil
         for routes in (first, other)
     ]
     assert sums == [[2], [3]]
-    # With the state, too, nothing else is encoded anew.
+    # A new state does not encode anything else again, either.
     assert builder.build(2, replace(state, revision=2), {}).of_type(types.POLICY_ROUTE)["rt_1"] is first["rt_1"]

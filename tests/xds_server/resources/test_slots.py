@@ -64,7 +64,7 @@ def test_a_machine_of_everybody_counts_once() -> None:
         key_a=[Endpoint("private", slots=1, own=True)],
     )
     assert told(ROUTE, live) == {"": 5, "org_a": 4, "key_a": 1}
-    # Of a route for own machines alone, they are all there is.
+    # A route for own machines has only these.
     assert told(replace(ROUTE, privacy=Privacy.OWN_NODES), live) == {"org_a": 6, "key_a": 1}
 
 

@@ -34,7 +34,7 @@ class Behaviour:
     #: Standard deviation of the logarithm.
     noise: float = 0.4
     failures: float = 0.0
-    #: Of the requests, those whose prompt is read from the target's cache.
+    #: The share of requests whose prompt is read from the target's cache.
     cached_share: float = 0.0
 
 

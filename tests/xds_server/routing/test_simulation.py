@@ -27,8 +27,8 @@ def changing(at: float, before: Behaviour, after: Behaviour) -> Script:
 
 LIST = TargetPrice(input=1_000_000, output=4_000_000)
 CACHED = TargetPrice(input=1_000_000, cached_input=100_000, output=1_000_000)
-#: By strategy: what two targets cost; what the first one is like when it is good, and when it is bad; what the
-#: second one is like always. Answers are short, since what is slow is known when it ends.
+#: By strategy: the prices of two targets; the first target's good and bad behaviour; the second target's constant
+#: behaviour. Answers are short, because the speed of an answer is only known at its end.
 CASES: dict[Strategy, tuple[Sequence[TargetPrice], Behaviour, Behaviour, Behaviour]] = {
     Strategy.FASTEST: ((), Behaviour(0.2), Behaviour(2.0), Behaviour(0.5)),
     # The first one is dearer by its list, and cheaper while its cache is warm.
@@ -122,7 +122,7 @@ def test_a_price_to_come_sorts_anew_at_its_second(strategy: Strategy) -> None:
         TargetPrice(input=2_000_000, output=2_000_000),
     ]
     run = simulate(route(strategy, ["a", "b"], prices), [steady(0.4), steady(0.4)], 70, 20)
-    # What is ranked after second 58 holds for second 59, and so on.
+    # The ranking after second 58 applies to second 59, and so on.
     assert set(run.best[30:59]) == {"a/m"}
     assert set(run.best[59:]) == {"b/m"}
 

@@ -93,7 +93,7 @@ async def test_keys_are_discovered_stored_and_published(setting: Setting) -> Non
     assert json.loads(setting.issuer.keys)["keys"][0].keys() == {"kty", "n", "e", "kid"}
     assert setting.published.revisions == [setting.store.load().revision]
     assert not setting.troubles.texts
-    # Who may have changed whose tokens are believed is in the audit log; the file goes on managing the gateway.
+    # The audit log shows who changed which keys are trusted; the file keeps managing the gateway.
     (event, *_) = setting.store.audit_events(AuditQuery(limit=1))
     assert (event.actor, event.object_name) == ("jwt:corp", "gateway")
     gateway = setting.store.load().gateway
@@ -158,7 +158,7 @@ async def test_metadata_that_lead_elsewhere(setting: Setting, metadata: dict[str
     await setting.keys.read_due()
     assert setting.issuer.keys == ""
     assert len(setting.troubles.texts) == 1
-    # With the issuer its trouble goes.
+    # Removing the issuer removes its trouble.
     setting.configure()
     await setting.keys.read_due()
     assert not setting.troubles.texts

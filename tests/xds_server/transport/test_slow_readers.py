@@ -136,7 +136,7 @@ async def test_200_clients_that_never_read(tmp_path: Path, open_stream: Open, mo
             grown = (anonymous_bytes() - before) / MIB
             print(f"{READERS} {mode} clients that never read: {grown:.0f} MiB")  # noqa: T201  # shown by -rP
             assert grown / READERS < 2
-            # One that reads is served beside them.
+            # A client that reads is served meanwhile.
             held = await whole(open_stream(served.address), first("after"), 5)
             assert len(held) == COUNT
         await served.until(lambda: served.clients.counters().connected <= 2)
@@ -152,7 +152,7 @@ async def test_a_client_that_does_not_read_is_given_up_and_shown(tmp_path: Path,
         assert not served.client("slow").connected
         assert served.client("slow").problem.startswith("did not read a response of 16,000,")
         assert "(Cluster) within 5 s" in served.client("slow").problem
-        # What waits for the client is no longer waited for by others, and it learns why once it reads.
+        # Others no longer wait for the slow client's response, and it learns why once it reads.
         await quick.write(first("quick"))
         response = await asyncio.wait_for(received(quick), 30)
         assert len(response.resources) == 1
