@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from translator.limits.counters import Counter
-from translator.limits.limit import Each, Holder, HolderLimit, Metric
+from translator.limits.limit import Each, HolderKind, HolderLimit, Metric
 
 #: Most alerts that wait for the control plane, and most counters whose shares are remembered.
 _MAX_PENDING, _MAX_REMEMBERED = 1_000, 100_000
@@ -30,7 +30,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False, array_like=True):
     metric: int
     window: str
     amount: int
-    holder: Holder
+    holder: HolderKind
     holder_id: str
     holder_name: str
     model: str

@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 from translator.errors import LimitError
 from translator.limits.windows import NO_WINDOW
 
-Holder = Literal["organisation", "key", "route", "pool"]
+HolderKind = Literal["organisation", "key", "route", "pool"]
 #: The holder of places at machines; its id is the audience that may use them.
-POOL: Holder = "pool"
+POOL: HolderKind = "pool"
 EVERYBODY = "*"
 #: What a limit holds for separately; empty for everything together.
 Each = Literal["", "user", "tag"]
@@ -53,7 +53,7 @@ class HolderLimit:
     metric: Metric
     window: str
     amount: int
-    holder: Holder
+    holder: HolderKind
     holder_id: str
     holder_name: str
     model: str = ""

@@ -10,13 +10,13 @@ from trunkline_proto.policy.words import CALENDARS, EACHES, METRICS
 from translator import money
 from translator.errors import LimitError
 from translator.limits import HolderLimit, Metric, windows
-from translator.limits.limit import BY_TEXT, Each, Holder
+from translator.limits.limit import BY_TEXT, Each, HolderKind
 
 _EACHES: dict[str, Each] = {"": "", "user": "user", "tag": "tag"}
 
 
 def limits(
-    messages: Iterable[policy.Limit], holder: Holder, holder_id: str, holder_name: str
+    messages: Iterable[policy.Limit], holder: HolderKind, holder_id: str, holder_name: str
 ) -> tuple[HolderLimit, ...]:
     """Converts limits. Raises LimitError: a metric or calendar that this version does not know, no window, or an
     unknown time zone.

@@ -16,7 +16,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
 from translator.errors import LimitError, PolicyError
-from translator.limits.limit import Holder
+from translator.limits.limit import HolderKind
 from translator.policy.index import PolicyIndex
 from translator.policy.limits import limits
 from translator.tokens import Tokens
@@ -251,7 +251,7 @@ def _check_route(message: policy.Route) -> None:
     _check_limits(message, "route")
 
 
-def _check_limits(message: policy.Organisation | policy.Key | policy.Route, holder: Holder) -> None:
+def _check_limits(message: policy.Organisation | policy.Key | policy.Route, holder: HolderKind) -> None:
     """Refuses limits that this version cannot enforce, together with their object: serving without them would be
     worse, and the operator sees the NACK.
     """

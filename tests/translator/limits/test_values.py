@@ -8,11 +8,16 @@ import pytest
 
 from tests.translator.limits.building import CONCURRENCY, NOW, REQUESTS, TOKENS, limiter, reservation, taken
 from translator.limits import HolderLimit, Limiter, Metric, Refused, values
-from translator.limits.limit import Each, Holder, limit_of
+from translator.limits.limit import Each, HolderKind, limit_of
 
 
 def each_user(
-    metric: Metric = REQUESTS, window: str = "60", amount: int = 1, *, each: Each = "user", holder: Holder = "key"
+    metric: Metric = REQUESTS,
+    window: str = "60",
+    amount: int = 1,
+    *,
+    each: Each = "user",
+    holder: HolderKind = "key",
 ) -> HolderLimit:
     return HolderLimit(metric, window, amount, holder, "key_a", "a", "m 1", each)
 
