@@ -286,15 +286,18 @@ class Authoriser:
         # Envoy's module holds the body; only what was read in it is kept while the request waits.
         request.pieces, request.body = (), b""
 
-        def in_turn() -> Outcome:
+        def current() -> tuple[PolicyKey, Grant]:
             # The key may have been revoked meanwhile, and the route may have changed.
             owner = self._key(request.headers)
-            current = self._grant(owner, endpoint, facts)
-            return attempt(lambda: self._forward(request, owner, facts, current))
+            return owner, self._grant(owner, endpoint, facts)
+
+        def in_turn() -> Outcome:
+            owner, grant = current()
+            return attempt(lambda: self._forward(request, owner, facts, grant))
 
         tag = request.headers.get(TAG, b"").decode("utf-8", "replace")
         about = About(_id(request.headers), facts.streams, label(facts.user), label(tag))
-        return self._waiting.join(about, self._policy.flow(key), route, route.queue, in_turn)
+        return self._waiting.join(about, self._policy.flow(key), route, route.queue, in_turn, current)
 
     def _grant(self, key: PolicyKey, endpoint: Endpoint, facts: BodyFacts) -> Grant:
         model = facts.model or self._default_model(key, endpoint)

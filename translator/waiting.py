@@ -40,8 +40,8 @@ class About:
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """A request in a line. `attempt` lets it through or raises; after NoPlace it goes on waiting. `follows` says
-    that it left the line for an identical request.
+    """A request in a line. `attempt` lets it through or raises; after NoPlace it goes on waiting. `check` raises
+    if it may not even wait any more. `follows` says that it left the line for an identical request.
     """
 
     about: About
@@ -50,6 +50,7 @@ class Waiter:
     queue: QueueRule
     since: float
     attempt: Callable[[], Outcome]
+    check: Callable[[], object]
     done: Callable[[Allowed | Answered | Exception], None] | None = None
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
     follows: Waits[Answered | Exception] | None = None
@@ -77,10 +78,17 @@ class WaitingRoom:
         line = self._lines.get(route.id)
         return bool(line)
 
-    def join(
-        self, about: About, flow: Flow, route: PolicyRoute, queue: QueueRule, attempt: Callable[[], Outcome]
+    def join(  # noqa: PLR0917 - the request's properties
+        self,
+        about: About,
+        flow: Flow,
+        route: PolicyRoute,
+        queue: QueueRule,
+        attempt: Callable[[], Outcome],
+        check: Callable[[], object],
     ) -> Waits[Answered | Exception]:
         """Lets a request wait. `attempt` lets it through when its turn comes; the first attempt is made soon.
+        `check` raises Refusal if its key or model is gone.
 
         Raises:
             Refusal: 429 if the line is full.
@@ -92,7 +100,7 @@ class WaitingRoom:
                 self._forget()
             line = self._lines[route.id] = Line()
         self._models[route.id] = route.model
-        waiter = Waiter(about, flow, route, queue, at, attempt)
+        waiter = Waiter(about, flow, route, queue, at, attempt, check)
         gone = line.join(waiter, queue.size, at)
         if gone is not None:
             self._ended["full"] += 1
@@ -123,7 +131,15 @@ class WaitingRoom:
                 self._move(route)
 
     def policy_changed(self) -> None:
-        """Tries every waiting request again, because limits, routes or keys may have changed."""
+        """Ends the waits of requests whose key or model is gone, and tries again those whose turn is next, because
+        limits may have changed.
+        """
+        for line in self._lines.values():
+            for waiters in tuple(line.by_key()):
+                # What is refused to one request of a key is hardly ever allowed to the next one.
+                if self._refuse_if_gone(line, waiters[0]):
+                    for waiter in waiters[1:]:
+                        self._refuse_if_gone(line, waiter)
         if self._blocked:
             self.freed(tuple(self._blocked))
 
@@ -213,9 +229,7 @@ class WaitingRoom:
                     return
                 line.park(organisation, key)
             except Exception as error:  # noqa: BLE001 - it becomes this request's answer; others wait
-                line.remove(waiter, at)
-                self._ended["refused"] += 1
-                self._finish(waiter, error)
+                self._refuse(line, waiter, error)
             else:
                 self._ended["served"] += 1
                 if isinstance(outcome, Allowed):
@@ -226,6 +240,20 @@ class WaitingRoom:
                     self._follow(waiter, outcome)
                 else:
                     self._tell(waiter, outcome)
+
+    def _refuse_if_gone(self, line: Line[Waiter], waiter: Waiter) -> bool:
+        """Ends the wait of a request whose key or model is gone. Returns whether it did."""
+        try:
+            waiter.check()
+        except Refusal as refusal:
+            self._refuse(line, waiter, refusal)
+            return True
+        return False
+
+    def _refuse(self, line: Line[Waiter], waiter: Waiter, error: Exception) -> None:
+        line.remove(waiter, self._clock())
+        self._ended["refused"] += 1
+        self._finish(waiter, error)
 
     def _set_aside(self, route_id: str, line: Line[Waiter], waiter: Waiter) -> None:
         """Lets others of the same key go before a request until the limit of its end user or tag has a place."""

@@ -238,6 +238,47 @@ async def test_what_waits_is_decided_by_the_policy_of_its_turn() -> None:
     assert one.ends() == {"served": 1, "refused": 1}
 
 
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        (policies.key("key_2", value=policies.OTHER_VALUE, models=["other"]), 404),
+        (policies.key("key_2", value="sk-another-value-of-it"), 401),
+        (None, 401),
+    ],
+)
+async def test_who_may_not_ask_any_more_is_refused_wherever_it_waits(
+    message: policy.Key | None, status: int
+) -> None:
+    one = translator(policies.key("key_2", value=policies.OTHER_VALUE), route())
+    one.ask(1, 2)
+    one.ask(3, 4, value=policies.OTHER_VALUE)
+    one.ask(5)
+    assert await one.settled() == {1: 200, **dict.fromkeys((2, 3, 4, 5), 102)}
+    removed = ["key_2"] if message is None else []
+    one.store.apply(policies.response(policies.KEY, *([message] if message else []), removed=removed))
+    assert await one.settled() == {1: 200, 2: 102, 3: status, 4: status, 5: 102}
+    assert one.ends() == {"refused": 2}
+    one.end(1)
+    assert (await one.settled())[2] == 200
+
+
+async def test_a_raised_limit_admits_as_many_as_it_allows() -> None:
+    one = translator(route())
+    one.ask(1, 2, 3, 4)
+    await one.settled()
+    one.store.apply(policies.response(policies.ROUTE, route(places=3)))
+    assert await one.settled() == {1: 200, 2: 200, 3: 200, 4: 102}
+
+
+async def test_the_client_of_the_next_request_leaves_as_a_place_becomes_free() -> None:
+    one = translator(route())
+    one.ask(1, 2, 3)
+    await one.settled()
+    one._written(one.session.receive(end_notice(1, "id-1") + end_notice(2, "id-2")))
+    assert await one.settled() == {1: 200, 2: 102, 3: 200}
+    assert one.ends() == {"left": 1, "served": 1}
+
+
 async def test_a_request_whose_answer_got_lost_waits_for_nobody() -> None:
     one = translator(route())
     one.ask(1, 2)

@@ -267,6 +267,12 @@ class FairQueue(Generic[E]):
                     position = organisation.keys.ahead(key_name, key.weight, index)
                     yield entry, self._organisations.ahead(name, organisation.weight, position)
 
+    def by_key(self) -> Iterator[tuple[E, ...]]:
+        """Yields the waiting entries of each key."""
+        for organisation in self._organisations.waiting.values():
+            for key in organisation.keys.waiting.values():
+                yield tuple(key.all())
+
     def greediest(self, flow: Flow) -> E | None:
         """Returns the newest entry of the contender that would have the most waiting for its weight if a request
         of `flow` joined; None if that is the request itself.

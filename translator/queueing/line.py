@@ -90,6 +90,10 @@ class Line(Generic[W]):
         for waiter, ahead in self._queue.ranked():
             yield waiter, Forecast(ahead + 1, (ahead + 1) / rate if rate else None)
 
+    def by_key(self) -> Iterator[tuple[W, ...]]:
+        """Yields the waiting requests of each key."""
+        return self._queue.by_key()
+
     def clears(self, at: float) -> float | None:
         """Returns the seconds until all waiting requests are served; None while that is unknown."""
         return self._forecast(len(self._queue) - 1, at).seconds
