@@ -25,6 +25,9 @@ _LONGEST_CONVERTED = 256 * 1024
 #: Bytes of an answer's objects and table entries.
 _OVERHEAD = 1_000
 _DONE = b"[DONE]"
+_END = b"data: [DONE]\n\n"
+#: The byte order mark of UTF-8, which readers of streams ignore.
+_MARK = b"\xef\xbb\xbf"
 _TEXTS = frozenset({CHAT, "/v1/completions"})
 
 
@@ -66,18 +69,26 @@ def cacheable(passed: Passed, wanted: Wanted, path: str) -> CachedAnswer | None:
 def rendered(cached: CachedAnswer, wanted: Wanted) -> tuple[str, bytes] | None:
     """Returns content-type and body in the wanted form; None if the answer cannot be converted to it."""
     if cached.streams == wanted.streams:
-        return cached.content_type, chat.with_usage(cached.body, cached.usage) if wanted.usage else cached.body
-    if not wanted.convertible or len(cached.body) > _LONGEST_CONVERTED:
-        return None
+        made = cached.content_type, chat.with_usage(cached.body, cached.usage) if wanted.usage else cached.body
+    else:
+        if not wanted.convertible or len(cached.body) > _LONGEST_CONVERTED:
+            return None
+        try:
+            converted = _converted(cached, wanted)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            return None  # a target may send any shape, and an outside store may contain anything
+        if converted is None:
+            return None
+        made = converted
+    return made if len(made[1]) <= LONGEST else None
+
+
+def _converted(cached: CachedAnswer, wanted: Wanted) -> tuple[str, bytes] | None:
     if wanted.streams:
         body, usage = chat.stream_of(cached.body)
-        made = EVENTS, chat.with_usage(body, usage) if wanted.usage else body
-    else:
-        plain = chat.plain_of(cached.body, cached.usage)
-        if plain is None:
-            return None
-        made = "application/json", plain
-    return made if len(made[1]) <= LONGEST else None
+        return EVENTS, chat.with_usage(body, usage) if wanted.usage else body
+    plain = chat.plain_of(cached.body, cached.usage)
+    return None if plain is None else ("application/json", plain)
 
 
 def _is_finished(body: bytes, path: str) -> bool:
@@ -114,18 +125,20 @@ def _stream(passed: Passed, wanted: Wanted, path: str) -> CachedAnswer | None:
     cached: list[bytes] = []
     usage, finished, first = b"", False, None
     choices = chat.Choices()
-    for event, data in events(passed.body):
+    for event, data in events(passed.body.removeprefix(_MARK)):
         if not data:
             continue  # a comment that keeps the connection open
+        if cached and cached[-1] == _END:
+            return None  # clients stop reading at the end
         if data.strip() == _DONE:
-            finished = True
-            cached.append(b"data: [DONE]\n\n")
+            finished = finished or path != RESPONSES
+            cached.append(_END)
             continue
         try:
             values = orjson.loads(data)
         except orjson.JSONDecodeError:
             return None
-        if type(values) is not dict or values.get("error") is not None or values.get("type") == "error":
+        if type(values) is not dict or _is_error(event, values):
             return None
         first = values if first is None else first
         if path == CHAT and chat.is_usage(values):
@@ -133,7 +146,10 @@ def _stream(passed: Passed, wanted: Wanted, path: str) -> CachedAnswer | None:
             continue
         if path in _TEXTS and not choices.add(values):
             return None
-        if str(values.get("type", "")).endswith(".completed"):
+        kind = str(values.get("type", ""))
+        if path == RESPONSES:  # whose tools have events of their own that end like this one
+            finished = kind == "response.completed"
+        elif kind.endswith(".completed"):
             finished = True
         cached.append(event)
     if not finished or (path in _TEXTS and not choices.finished):
@@ -141,6 +157,13 @@ def _stream(passed: Passed, wanted: Wanted, path: str) -> CachedAnswer | None:
     if path == CHAT and not usage:
         usage = chat.usage_event(first or {}, _report(passed.report))
     return CachedAnswer(True, EVENTS, b"".join(cached), usage, 0, 0, 0)
+
+
+def _is_error(event: bytes, values: dict[str, Any]) -> bool:
+    if values.get("error") is not None or values.get("type") == "error":
+        return True
+    named = (line[6:].strip() for line in event.splitlines() if line.startswith(b"event:"))
+    return any(name == b"error" for name in named)
 
 
 def _report(report: bytes) -> Any:

@@ -8,8 +8,11 @@ from typing import Any
 import orjson
 
 _END = b"data: [DONE]\n\n"
-#: Members of a delta whose parts are concatenated; of any other string, the first value counts.
+#: Members of a delta whose parts are concatenated. Other strings must stay the same: nobody knows how the parts of
+#: an unknown one, or of base64, belong together.
 _TEXTS = frozenset({"content", "refusal", "reasoning", "reasoning_content", "arguments", "text"})
+#: Reasons of local servers and aggregators for an answer that did not come to its end.
+_BROKEN = frozenset({"", "abort", "cancelled", "error"})
 
 
 class Choices:
@@ -32,11 +35,13 @@ class Choices:
                 return False
             index, delta = choice.get("index", 0), choice.get("delta")
             self._open.add(index)
-            if type(delta) is dict and (delta.get("tool_calls") or delta.get("function_call")):
+            if delta is not None and type(delta) is not dict:
+                return False
+            if delta and (delta.get("tool_calls") or delta.get("function_call")):
                 self._calls.add(index)
             reason = choice.get("finish_reason")
             if reason is not None:
-                if reason == "length" and index in self._calls:
+                if reason in _BROKEN or (reason == "length" and index in self._calls):
                     return False
                 self._finished.add(index)
         return True
@@ -49,6 +54,8 @@ class Choices:
 def is_finished(choice: Any) -> bool:
     """Returns whether a choice of a plain answer is complete; a choice cut within a tool call is not."""
     if type(choice) is not dict or type(choice.get("finish_reason")) is not str:
+        return False
+    if choice["finish_reason"] in _BROKEN:
         return False
     message = choice.get("message")
     calls = type(message) is dict and (message.get("tool_calls") or message.get("function_call"))
@@ -118,8 +125,8 @@ def plain_of(stream: bytes, usage: bytes) -> bytes | None:
         for name, value in chunk.items():
             if name not in {"choices", "usage", "obfuscation"} and head.get(name) is None:
                 head[name] = value
-    for choice in choices.values():
-        _complete(choice["message"])
+    if not all(_complete(choice["message"]) for choice in choices.values()):
+        return None
     answer = {**head, "object": "chat.completion", "choices": [choices[index] for index in sorted(choices)]}
     if usage:
         answer["usage"] = orjson.loads(usage.removeprefix(b"data:"))["usage"]
@@ -136,6 +143,10 @@ def _join(into: dict[str, Any], delta: Mapping[str, Any]) -> bool:
         elif type(value) is str and type(there) is str:
             if name in _TEXTS:
                 into[name] = there + value
+            elif not there:
+                into[name] = value
+            elif value not in {"", there}:
+                return False
         elif type(value) is dict and type(there) is dict:
             if not _join(there, value):
                 return False
@@ -171,14 +182,20 @@ def _join_rest(into: dict[str, Any], choice: Mapping[str, Any]) -> bool:
     return _join(into, rest)
 
 
-def _complete(message: dict[str, Any]) -> None:
-    """Adds the members that every message has, and removes those that only streams have."""
+def _complete(message: dict[str, Any]) -> bool:
+    """Adds the members that every message has, and removes those that only streams have.
+
+    Returns whether every call of a function names it: without an index, the parts of a call cannot be joined.
+    """
     message.setdefault("role", "assistant")
     message.setdefault("content", None)
     if not message["content"] and message.get("tool_calls"):
         message["content"] = None
     for call in message.get("tool_calls") or ():
         call.pop("index", None)
+        if type(function := call.get("function")) is dict and not function.get("name"):
+            return False
+    return True
 
 
 def _event(chunk: Mapping[str, Any]) -> bytes:

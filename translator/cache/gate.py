@@ -221,12 +221,14 @@ class CacheGate:
         return self._in_turn(lookup, lambda forward: self._fetch(lookup, wanted, "miss", forward))
 
     def _serve(self, lookup: Lookup, wanted: Wanted, cached: CachedAnswer) -> Answered | None:
-        made = answers.rendered(cached, wanted)
+        age = self._clock() - cached.at
+        # The route's lifetime may have become shorter since, and the clock may have gone back.
+        made = answers.rendered(cached, wanted) if -lookup.rule.ttl < age < lookup.rule.ttl else None
         if made is None:
             return None
         answered = lookup.from_cached(cached, *made)
         answered.headers[HEADER] = "hit"
-        answered.headers["age"] = str(max(0, int(self._clock() - cached.at)))
+        answered.headers["age"] = str(max(0, int(age)))
         self._counts["hit"] += 1
         return answered
 

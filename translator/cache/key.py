@@ -24,6 +24,8 @@ from translator.endpoints import CHAT, RESPONSES, BodyKind, Endpoint
 _JSON = BodyKind.JSON
 #: Names of end users and hints for a provider's own cache, which do not change the answer.
 _HINTS = frozenset({"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"})
+#: Ends of the stores' keys: an answer's form.
+PLAIN, STREAM = b"p", b"e"
 #: Prefixes of what is hashed: sorted members, or the body as it was sent.
 _ORDERED, _AS_SENT = b"o", b"s"
 
@@ -79,12 +81,12 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
     @property
     def key(self) -> bytes:
         """The store's key of an answer in this form."""
-        return self.digest + (b"e" if self.streams else b"p")
+        return self.digest + (STREAM if self.streams else PLAIN)
 
     @property
     def other(self) -> bytes:
         """The store's key of an answer in the other form."""
-        return self.digest + (b"p" if self.streams else b"e")
+        return self.digest + (PLAIN if self.streams else STREAM)
 
 
 def wanted(  # noqa: PLR0917 - what is known of the request

@@ -7,6 +7,7 @@ or slow, nothing is cached, but no request fails or waits.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from translator.cache.answers import CachedAnswer
+from translator import money
+from translator.cache.answers import LONGEST, CachedAnswer
+from translator.cache.key import STREAM
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -25,6 +28,8 @@ _REST = 1.0
 _CONNECTIONS = 64
 _PREFIX = b"trunkline:cache:1:"
 _decode = msgspec.msgpack.Decoder(CachedAnswer).decode
+#: Visible ASCII and spaces.
+_CONTENT_TYPE = re.compile(r"[ -~]{0,256}").fullmatch
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -49,7 +54,7 @@ class RemoteStore:
             cached = _decode(found)
         except msgspec.MsgspecError:
             return None
-        return cached if cached.until > time.time() else None
+        return cached if _is_sound(cached, key) and cached.until > time.time() else None
 
     async def put(self, key: bytes, route: str, cached: CachedAnswer, max_of_route: int = 0) -> None:
         """Stores an answer until it expires; the store bounds its memory itself."""
@@ -89,3 +94,15 @@ class RemoteStore:
         if not self._logged:
             self._logged = True
             self._log.warning("the store of cached answers does not answer", reason=type(error).__name__)
+
+
+def _is_sound(cached: CachedAnswer, key: bytes) -> bool:
+    """Returns whether a translator may have stored the answer. Others may write to the store as well, and nothing
+    there may harm Envoy's module, which reads the content type as a line of headers.
+    """
+    return (
+        cached.streams == key.endswith(STREAM)
+        and _CONTENT_TYPE(cached.content_type) is not None
+        and len(cached.body) + len(cached.usage) <= LONGEST
+        and 0 <= cached.saved <= money.MAX
+    )

@@ -168,6 +168,28 @@ async def test_cache_control_is_obeyed() -> None:
     assert again.body == other
 
 
+@pytest.mark.parametrize(
+    ("ttl", "passed", "outcome"),
+    [(60, 30, "hit"), (20, 30, "miss"), (0, 30, ""), (3_600, 90, "miss"), (60, -30, "hit"), (60, -3_600, "miss")],
+)
+async def test_an_answer_is_no_older_than_the_route_allows_now(ttl: int, passed: int, outcome: str) -> None:
+    """The lifetime may change while an answer is cached, and the clock may go back."""
+    edge = Edge(ttl=60)
+    edge.pass_on(await edge.ask())
+    route = policies.route()
+    route.cache_ttl_seconds = ttl
+    edge.store.apply(policies.response(policies.ROUTE, route))
+    edge.now += passed
+    assert (await edge.ask()).headers.get("x-trunkline-cache", "") == outcome
+
+
+async def test_an_answer_that_cannot_be_converted_is_fetched_in_the_other_form() -> None:
+    edge = Edge()
+    edge.pass_on(await edge.ask(), ANSWER.replace(b'"content": "hi"', b'"tool_calls": ["x"]'))
+    assert how(await edge.ask()) == "hit"
+    assert how(await edge.ask(stream=True)) == "miss"
+
+
 @pytest.mark.parametrize("body", [b"", b"{", ANSWER.replace(b'"stop"', b"null")])
 async def test_what_is_no_whole_answer_is_not_kept(body: bytes) -> None:
     edge = Edge()

@@ -7,7 +7,9 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from redis.asyncio import Redis
@@ -16,7 +18,7 @@ from structlog.testing import capture_logs
 from tests.fakes.certificates import CertificateAuthority
 from tests.redis_server import RedisServer
 from translator.cache import remote
-from translator.cache.answers import CachedAnswer
+from translator.cache.answers import LONGEST, CachedAnswer
 from translator.cache.key import CacheRule, CacheScope
 from translator.cache.remote import RemoteStore
 from translator.cache.stores import Stores
@@ -47,53 +49,79 @@ def answer(seconds: float = 60.0) -> CachedAnswer:
 
 async def test_what_is_put_is_there_byte_for_byte(store: RemoteStore) -> None:
     cached = answer()
-    await store.put(b"\x00key", "rt", cached)
-    assert await store.get(b"\x00key") == cached
-    assert await store.get(b"\x00kez") is None
+    await store.put(b"\x00keye", "rt", cached)
+    assert await store.get(b"\x00keye") == cached
+    assert await store.get(b"\x00keze") is None
     assert store.failures == 0
 
 
 async def test_another_gateway_has_it_too(server: RedisServer, store: RemoteStore) -> None:
     other = RemoteStore(server.address.replace("redis", "valkey"), structlog.get_logger(), patience=PATIENCE)
-    await store.put(b"k", "rt", answer())
-    assert await other.get(b"k") is not None
+    await store.put(b"ke", "rt", answer())
+    assert await other.get(b"ke") is not None
     await other.close()
 
 
 async def test_its_time_ends_there(server: RedisServer, store: RemoteStore) -> None:
-    await store.put(b"k", "rt", answer(60.0))
+    await store.put(b"ke", "rt", answer(60.0))
     client = Redis.from_url(server.address)
     (name,) = await client.keys()
     assert 0 < await client.pttl(name) <= 60_000
     await client.aclose()
-    await store.put(b"brief", "rt", answer(0.01))
+    await store.put(b"briefe", "rt", answer(0.01))
     async with asyncio.timeout(PATIENCE):
-        while await store.get(b"brief") is not None:
+        while await store.get(b"briefe") is not None:
             await asyncio.sleep(0.01)
 
 
 async def test_what_is_no_answer_is_not_given_out(server: RedisServer, store: RemoteStore) -> None:
-    await store.put(b"k", "rt", answer())
+    await store.put(b"ke", "rt", answer())
     client = Redis.from_url(server.address)
     (name,) = await client.keys()
     await client.set(name, b"something else")
-    assert await store.get(b"k") is None
+    assert await store.get(b"ke") is None
     await client.delete(name)
     await client.rpush(name, b"a list")
-    assert await store.get(b"k") is None
+    assert await store.get(b"ke") is None
     await client.aclose()
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"content_type": "text/event-stream\nset-cookie: a=b"},
+        {"content_type": "text/\u2028"},
+        {"streams": False},
+        {"body": b"x" * (LONGEST + 1)},
+        {"saved": -1},
+        {"saved": 2**63},
+        {"until": float("nan")},
+    ],
+)
+async def test_an_answer_that_no_translator_wrote_is_not_returned(
+    store: RemoteStore, changed: dict[str, Any]
+) -> None:
+    await store.put(b"ke", "rt", answer())
+    sound = await store.get(b"ke")
+    assert sound is not None
+    client = Redis.from_url(store._address)
+    (name,) = await client.keys()
+    await client.set(name, msgspec.msgpack.encode(msgspec.structs.replace(sound, **changed)))
+    await client.aclose()
+    assert await store.get(b"ke") is None
+    assert store.failures == 0
+
+
 async def test_a_store_that_is_away_is_a_miss_and_comes_back(server: RedisServer, store: RemoteStore) -> None:
-    await store.put(b"k", "rt", answer())
+    await store.put(b"ke", "rt", answer())
     server.stop()
-    assert await store.get(b"k") is None
-    await store.put(b"k", "rt", answer())
+    assert await store.get(b"ke") is None
+    await store.put(b"ke", "rt", answer())
     assert store.failures >= 1
     server.start()
     async with asyncio.timeout(PATIENCE):
-        while await store.get(b"k") is None:
-            await store.put(b"k", "rt", answer())
+        while await store.get(b"ke") is None:
+            await store.put(b"ke", "rt", answer())
             await asyncio.sleep(0.02)
 
 
@@ -102,14 +130,14 @@ async def test_a_store_that_is_slow_is_waited_for_a_moment_and_then_left_alone(
 ) -> None:
     monkeypatch.setattr(remote, "_REST", PATIENCE)
     store = RemoteStore(server.address, structlog.get_logger(), patience=5.0)
-    await store.put(b"k", "rt", answer())
+    await store.put(b"ke", "rt", answer())
     assert store.failures == 0
     store._patience = 0.05
     server.send(signal.SIGSTOP)
     try:
-        assert await asyncio.wait_for(store.get(b"k"), PATIENCE) is None
+        assert await asyncio.wait_for(store.get(b"ke"), PATIENCE) is None
         for _ in range(100):
-            assert await store.get(b"k") is None
+            assert await store.get(b"ke") is None
         assert store.failures == 1
     finally:
         server.send(signal.SIGCONT)
@@ -124,8 +152,8 @@ def signing_in(server: RedisServer, name: str, *, query: str = "") -> str:
 async def kept_there(address: str) -> tuple[bool, int]:
     """Returns whether an answer is there after it was put, and the failures."""
     store = RemoteStore(address, structlog.get_logger(), patience=PATIENCE)
-    await store.put(b"k", "rt", answer())
-    found = await store.get(b"k")
+    await store.put(b"ke", "rt", answer())
+    found = await store.get(b"ke")
     await store.close()
     return found is not None, store.failures
 
@@ -161,7 +189,7 @@ async def test_an_address_that_is_none_any_more_is_left(server: RedisServer) -> 
     stores = Stores(structlog.get_logger())
     first = stores.of(rule(server.address))
     assert isinstance(first, RemoteStore)
-    await first.get(b"k")
+    await first.get(b"ke")
     second = stores.of(rule(server.address.replace("/0", "/1")))
     assert second is not first
     assert stores.of(rule(server.address.replace("/0", "/1"))) is second
