@@ -98,7 +98,8 @@ class Ranker:
         found, best = await loop.run_in_executor(self._thread, lambda: self._look(routes))
         begun = {key: each for key, each in found.items() if key not in best or each.since > best[key].since}
         if begun:
-            await self._ledger.write(lambda writing: slots.put_best(writing, begun))
+            now = self._clock()
+            await self._ledger.write(lambda writing: slots.put_best(writing, begun, now))
         return found
 
     def _look(self, routes: Collection[Route]) -> tuple[Rankings, Rankings]:
@@ -108,7 +109,7 @@ class Ranker:
         now = self._clock()
         with self._reader.snapshot() as snapshot:
             self._read(snapshot, now)
-            best = slots.best(snapshot)
+            best = slots.best(snapshot, now)
         return rankings(routes, self._measurements, best, now), best
 
     def _read(self, snapshot: DatabaseSnapshot, now: float) -> None:

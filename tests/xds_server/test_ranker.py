@@ -163,6 +163,31 @@ async def test_a_price_to_come_counts_from_its_second_on(store: Store, ledger: L
     ranker.close()
 
 
+async def test_a_clock_that_is_set_back_stops_no_ranking(store: Store, ledger: Ledger) -> None:
+    raised = (
+        TargetPrice(input=1, output=1, version=1),
+        TargetPrice(input=9, output=9, valid_from=1_500, version=2),
+    )
+    targets = (
+        ProviderTarget("raised", "m", prices=raised),
+        ProviderTarget("steady", "m", prices=(TargetPrice(input=2, output=2),)),
+    )
+    published = Published(Route("rt_m", "m", targets, strategy=Strategy.CHEAPEST))
+    now = 1_000_000.0
+    ranker = Ranker(store.url, ledger, clock=lambda: now)
+    await ranker.look(published)
+    assert published.order == ["steady/m", "raised/m"]
+    now = 1_000.0
+    await ranker.look(published)
+    assert published.order == ["raised/m", "steady/m"]
+    number = len(published.rankings)
+    for _ in range(3):
+        now += 1
+        await ranker.look(published)
+    assert len(published.rankings) == number  # what was chosen after the change was stored
+    ranker.close()
+
+
 async def test_nothing_is_read_where_no_route_needs_it_and_all_of_it_as_soon_as_one_does(
     ledger: Ledger, make_ranker: Callable[[], Ranker], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,8 @@ _LATER = (
     "WHERE excluded.since > routing_best.since"
 )
 _FIELDS = tuple(each.name for each in fields(Slot))
+#: Seconds by which the clocks of replicas may differ. A later time was stored before the clock was set back.
+_SKEW = 60
 #: Records of one batch that are examined. Medians and shares of this many are as good as those of all.
 _SAMPLED = 250
 
@@ -75,16 +77,19 @@ def remove(writing: LedgerTransaction, before: int) -> int:
     return writing.run("DELETE FROM routing_slot WHERE slot < ?", before)
 
 
-def best(snapshot: DatabaseSnapshot) -> Rankings:
-    """Returns each tier's best target and since when it is the best; all replicas get the same."""
-    rows = snapshot.rows("SELECT route_id, tier, target_id, since FROM routing_best")
+def best(snapshot: DatabaseSnapshot, now: float) -> Rankings:
+    """Returns each tier's best target and since when it is the best; all replicas get the same. `now` is in Unix
+    seconds.
+    """
+    rows = snapshot.rows("SELECT route_id, tier, target_id, since FROM routing_best WHERE since <= ?", now + _SKEW)
     return {
         (route_id, tier): Ranking((WeightedTarget(target, 0),), since) for route_id, tier, target, since in rows
     }
 
 
-def put_best(writing: LedgerTransaction, rankings: Rankings) -> None:
+def put_best(writing: LedgerTransaction, rankings: Rankings, now: float) -> None:
     """Stores the best target of each tier, unless a target that became the best later is stored."""
+    writing.run("DELETE FROM routing_best WHERE since > ?", now + _SKEW)
     rows = [(*key, ranking.shares[0].target_id, ranking.since) for key, ranking in sorted(rankings.items())]
     writing.insert("routing_best", _BEST, rows, _LATER)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 #: The share of a tier's requests that goes to targets other than the best, so that these stay measured.
 EXPLORED = 0.02
-#: The sum of a tier's weights.
+#: The sum of a tier's weights, unless so many targets are explored that it has to be larger.
 WHOLE = 1_000
 #: The factor by which a challenger must be better, beyond the error of the measurements.
 _MARGIN = 1.1
@@ -75,18 +75,19 @@ def rank(candidates: Sequence[Candidate], previous: Ranking | None, now: float) 
         and not each.is_down
         and (each.is_failing or each.at_best < (best.score or 0.0))
     ]
-    each_explored = max(1, round(WHOLE * EXPLORED / len(asked))) if asked else 0
+    whole = max(WHOLE, round(len(asked) / EXPLORED))
+    each_explored = max(1, round(whole * EXPLORED / len(asked))) if asked else 0
     weights = dict.fromkeys((each.target_id for each in asked), each_explored)
-    weights |= _divided(WHOLE - each_explored * len(asked), equals)
+    weights |= _divided(whole - each_explored * len(asked), equals)
     shares = tuple(WeightedTarget(each.target_id, weights.get(each.target_id, 0)) for each in (best, *others))
     is_the_same = previous is not None and previous.shares[0].target_id == best.target_id
     return Ranking(shares, previous.since if previous is not None and is_the_same else now)
 
 
 def _divided(whole: int, equals: Sequence[Candidate]) -> dict[str, int]:
-    """Divides `whole` by weight."""
+    """Divides `whole` by weight. None gets nothing, which would make it a fallback."""
     weights = sum(each.weight for each in equals)
-    return {each.target_id: whole * each.weight // weights for each in equals}
+    return {each.target_id: max(1, whole * each.weight // weights) for each in equals}
 
 
 def _best(known: Sequence[Candidate], previous: Ranking | None, now: float) -> Candidate:

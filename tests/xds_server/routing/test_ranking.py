@@ -73,3 +73,18 @@ def test_the_best_stays_the_best_for_a_while(score: float, since: float, better:
     ranking = rank([Candidate("a", score), Candidate("b", score * better)], before, NOW)
     assert ranking is not None
     assert (ranking.shares[0].target_id, ranking.since) == ("a", before.since)
+
+
+@pytest.mark.parametrize("number", [2, 21, 200, 1_500])
+def test_however_many_targets_there_are_a_small_share_is_explored(number: int) -> None:
+    ranking = rank([Candidate(f"t{each}", 1.0 + each) for each in range(number)], None, NOW)
+    assert ranking is not None
+    best, *others = (each.weight for each in ranking.shares)
+    assert min(others) > 0
+    assert sum(others) / (best + sum(others)) <= EXPLORED
+
+
+def test_the_best_serves_however_small_its_weight_is_beside_its_equals() -> None:
+    ranking = rank([Candidate("small", 0.0, weight=1), Candidate("large", 0.0, weight=1_000_000)], None, NOW)
+    assert ranking is not None
+    assert all(each.weight > 0 for each in ranking.shares)
