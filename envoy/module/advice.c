@@ -3,7 +3,9 @@
 static const struct span REMAINING = SPAN("remaining"), RESET = SPAN("reset"), LIMIT = SPAN("limit");
 static const struct span TOKENS = SPAN("token"), RATELIMIT = SPAN("ratelimit");
 static const struct span PREFIXES[] = {SPAN("x-ratelimit-"), SPAN("anthropic-ratelimit-"), SPAN("ratelimit-")};
-static const uint64_t DAY_MS = 86400000;
+static const uint64_t SECOND_MS = 1000, DAY_MS = 86400000;
+// More than any number that is compared. A longer one counts as this.
+static const uint64_t LARGEST = 1000000000000;
 
 static const struct header *find(const struct header *headers, size_t count, struct span key) {
   for (size_t at = 0; at < count; at++) {
@@ -18,13 +20,17 @@ static bool takes(struct span *text, struct span word) {
   return true;
 }
 
-// Takes the leading digits off `text`, at most nine.
+// Takes the leading digits off `text`. The number is at most LARGEST.
 static bool take_number(struct span *text, uint64_t *number) {
   size_t size = 0;
-  while (size < text->size && size < 9 && text->data[size] >= '0' && text->data[size] <= '9') size++;
-  bool found = span_number(span_between(*text, 0, size), number);
+  uint64_t value = 0;
+  for (; size < text->size && text->data[size] >= '0' && text->data[size] <= '9'; size++) {
+    value = value * 10 + (uint64_t)(text->data[size] - '0');
+    if (value > LARGEST) value = LARGEST;
+  }
+  *number = value;
   *text = span_from(*text, size);
-  return found;
+  return size > 0;
 }
 
 // Takes a decimal number such as 1.5, in thousandths.
@@ -78,20 +84,36 @@ static bool http_date(struct span text, uint64_t *unix_ms) {
   return true;
 }
 
-// Parses `2026-01-01T12:00:00Z` (RFC 3339, in UTC).
+static bool takes_either(struct span *text, struct span first, struct span second) {
+  return takes(text, first) || takes(text, second);
+}
+
+// Parses what remains of a timestamp after its time: `Z`, or hours and minutes by which that time is ahead of UTC.
+static bool zone(struct span text, uint64_t *ahead_ms, uint64_t *behind_ms) {
+  uint64_t hours, minutes;
+  *ahead_ms = *behind_ms = 0;
+  if (takes_either(&text, SPAN("Z"), SPAN("z"))) return !text.size;
+  uint64_t *ms = takes(&text, SPAN("+")) ? ahead_ms : takes(&text, SPAN("-")) ? behind_ms : NULL;
+  if (!ms || !take_number(&text, &hours) || !takes(&text, SPAN(":")) || !take_number(&text, &minutes)) return false;
+  *ms = (hours * 60 + minutes) * 60 * SECOND_MS;
+  return !text.size && hours < 24 && minutes < 60;
+}
+
+// Parses `2026-01-01T12:00:00Z` (RFC 3339).
 static bool timestamp(struct span text, uint64_t *unix_ms) {
-  uint64_t year, month, day, days, ms;
+  uint64_t year, month, day, days, ms, ahead, behind;
   if (!take_number(&text, &year) || !takes(&text, SPAN("-")) || !take_number(&text, &month) ||
-      !takes(&text, SPAN("-")) || !take_number(&text, &day) || !takes(&text, SPAN("T")) || !take_time(&text, &ms)) {
+      !takes(&text, SPAN("-")) || !take_number(&text, &day) ||
+      !(takes_either(&text, SPAN("T"), SPAN("t")) || takes(&text, SPAN(" "))) || !take_time(&text, &ms) ||
+      !zone(text, &ahead, &behind) || !days_of(year, month, day, &days)) {
     return false;
   }
-  if (!span_is(text, SPAN("Z")) && !span_is(text, SPAN("+00:00"))) return false;
-  if (!days_of(year, month, day, &days)) return false;
-  *unix_ms = days * DAY_MS + ms;
+  uint64_t moment = days * DAY_MS + ms + behind;
+  *unix_ms = moment > ahead ? moment - ahead : 0;
   return true;
 }
 
-// Parses `1h6m0.5s`, `120ms` or `20`.
+// Parses `1h6m0.5s`, `120ms`, `2d` or `20`.
 static bool duration(struct span text, uint64_t *ms) {
   uint64_t total = 0, part;
   if (!text.size) return false;
@@ -99,16 +121,38 @@ static bool duration(struct span text, uint64_t *ms) {
     if (!take_decimal(&text, &part)) return false;
     if (takes(&text, SPAN("ms"))) {
       part /= 1000;
+    } else if (takes_either(&text, SPAN("us"), SPAN("\xC2\xB5s")) || takes(&text, SPAN("ns"))) {
+      part = 0;
+    } else if (takes(&text, SPAN("d"))) {
+      part = part < LARGEST ? part * 86400 : LARGEST;
     } else if (takes(&text, SPAN("h"))) {
-      part *= 3600;
+      part = part < LARGEST ? part * 3600 : LARGEST;
     } else if (takes(&text, SPAN("m"))) {
-      part *= 60;
+      part = part < LARGEST ? part * 60 : LARGEST;
     } else if (!takes(&text, SPAN("s")) && text.size) {
       return false;
     }
     total += part;
+    if (total > LARGEST) total = LARGEST;
   }
   *ms = total;
+  return true;
+}
+
+static bool is_number(struct span text, uint64_t *thousandths) {
+  return take_decimal(&text, thousandths) && !text.size;
+}
+
+// Parses a Unix time in seconds, perhaps with a fraction, or in thousandths or millionths of a second.
+static bool unix_time(struct span text, uint64_t *unix_ms) {
+  enum { UNIX_SECONDS = 1000000000 };
+  uint64_t number;
+  if (!span_number(text, &number)) {
+    return is_number(text, unix_ms) && *unix_ms >= UNIX_SECONDS * SECOND_MS && *unix_ms < LARGEST * SECOND_MS;
+  }
+  if (number < UNIX_SECONDS) return false;
+  while (number >= LARGEST * 1000) number /= 1000;
+  *unix_ms = number / 1000 >= UNIX_SECONDS ? number : number * SECOND_MS;
   return true;
 }
 
@@ -117,22 +161,18 @@ static uint64_t wait_for(uint64_t moment_ms, uint64_t unix_ms) {
   return moment_ms > unix_ms ? moment_ms - unix_ms : SHORTEST_WAIT_MS;
 }
 
-// Parses a reset: a duration, a moment, or a Unix time in seconds or milliseconds.
+// Parses a reset: a duration, a moment, or a Unix time. A number for a Unix time long ago is one of seconds.
 static bool wait_of(struct span text, uint64_t unix_ms, uint64_t *ms) {
-  enum { UNIX_SECONDS = 1000000000 };
-  uint64_t number;
-  if (span_number(text, &number) && number >= UNIX_SECONDS) {
-    *ms = wait_for(number / 1000 >= UNIX_SECONDS ? number : number * 1000, unix_ms);
-    return true;
+  uint64_t moment;
+  if (!unix_time(text, &moment) || moment + DAY_MS < unix_ms) {
+    if (duration(text, ms)) {
+      if (!*ms) *ms = 1;  // 0 means that nothing is known
+      return true;
+    }
+    if (!timestamp(text, &moment) && !http_date(text, &moment)) return false;
   }
-  if (duration(text, ms)) return true;
-  if (!timestamp(text, &number) && !http_date(text, &number)) return false;
-  *ms = wait_for(number, unix_ms);
+  *ms = wait_for(moment, unix_ms);
   return true;
-}
-
-static bool is_number(struct span text, uint64_t *thousandths) {
-  return take_decimal(&text, thousandths) && !text.size;
 }
 
 // Returns the value of the header that is named like `key`, with `word` in the place of `remaining`.

@@ -26,12 +26,13 @@ struct attempt {
   bool asked;     // the target was asked, not only the module
   bool answered;  // the result of the attempt is decided
   bool paused;    // the target said that it accepts no more for a while
+  bool limited_to_caller;  // a 401 that concerns only what this request asks for
   bool runs;      // counted among the host's attempts without an answer
   bool edits_model, edits_usage;
   struct buffer model;  // the model's name at the target, if that is not a plain JSON string
 
   // The answer's headers wait until its first bytes show what it is.
-  enum { HELD_NOTHING, HELD_JSON, HELD_EVENTS, HELD_MISSING } holds;
+  enum { HELD_NOTHING, HELD_JSON, HELD_EVENTS, HELD_MISSING, HELD_UNAUTHORISED } holds;
   struct buffer held;        // those bytes
   struct head head;          // what its headers say
   struct span instead;       // the replacement of the answer's body, if any

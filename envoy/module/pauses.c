@@ -50,11 +50,11 @@ static bool pause_limited(struct attempt *attempt) {
   return true;
 }
 
-// 401 and 498 are always the credential's fault. 402 and 403 may be the request's own: too expensive for the account's
-// remainder, or against the provider's rules.
+// 498 and most of 401 are the credential's fault. 402 and 403 may be the request's own: too expensive for the account's
+// remainder, or against the provider's rules; so may a 401 that names a permission.
 static bool pause_refused(struct attempt *attempt) {
   if (attempt->target.node) return false;
-  bool for_all = attempt->head.status == 401 || attempt->head.status == 498;
+  bool for_all = (attempt->head.status == 401 && !attempt->limited_to_caller) || attempt->head.status == 498;
   const struct pause pause = {.cause = attempt->head.status,
                               .for_all = for_all,
                               .stated = true,

@@ -200,3 +200,8 @@ bool peek_unknown_model(struct span text) {
   return find_words(text, "no such model", 0, text.size) < text.size ||
          find_words(text, "unknown model", 0, text.size) < text.size;
 }
+
+bool peek_lacks_permission(struct span text) {
+  return find_words(text, "permission", 0, text.size) < text.size ||
+         find_words(text, "scope", 0, text.size) < text.size;
+}

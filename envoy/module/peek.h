@@ -28,3 +28,6 @@ struct span peek_event_object(struct span text);
 // for something that does not exist. The wordings are those of OpenAI, Azure, vLLM, Ollama, llama.cpp, TGI, Groq,
 // Fireworks, Together and OpenRouter.
 bool peek_unknown_model(struct span text);
+// Returns whether a 401 with this body says that the credential may not do what the request asks for, rather than that
+// it is refused altogether: OpenAI's restricted keys lack scopes, Azure's principals lack permissions.
+bool peek_lacks_permission(struct span text);

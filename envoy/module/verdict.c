@@ -148,8 +148,8 @@ enum headers_status verdict_headers(struct filter *filter, bool last) {
     follow_as(attempt);
     if (attempt->holds) return HEADERS_STOP;
     serve(attempt);
-  } else if (fate == FATE_MISSING && !empty) {
-    attempt->holds = HELD_MISSING;
+  } else if (!empty && (fate == FATE_MISSING || (head->status == 401 && !attempt->target.node))) {
+    attempt->holds = fate == FATE_MISSING ? HELD_MISSING : HELD_UNAUTHORISED;
     return HEADERS_STOP;
   } else {
     reject(attempt, fate);
@@ -180,6 +180,20 @@ static void settle_missing(struct attempt *attempt) {
   reject(attempt, FATE_IMPROPER);
 }
 
+// Returns whether an error is held, whose text decides what comes of it.
+static bool holds_error(const struct attempt *attempt) {
+  return attempt->holds == HELD_MISSING || attempt->holds == HELD_UNAUTHORISED;
+}
+
+static void settle_error(struct attempt *attempt) {
+  if (attempt->holds == HELD_MISSING) {
+    settle_missing(attempt);
+    return;
+  }
+  attempt->limited_to_caller = peek_lacks_permission(buffer_span(&attempt->held));
+  reject(attempt, FATE_REFUSED);
+}
+
 static enum peek peek(const struct attempt *attempt, struct span text, bool last) {
   return attempt->holds == HELD_EVENTS ? peek_events(text, last) : peek_json(text, last);
 }
@@ -196,7 +210,7 @@ static void serve_held(struct attempt *attempt) {
 
 // Examines the first piece in place. Returns whether that suffices, as nearly always: then nothing is copied.
 static bool settle_at_once(struct attempt *attempt, const struct slices *received, bool last) {
-  if (attempt->held.size || attempt->holds == HELD_MISSING || !received->count) return false;
+  if (attempt->held.size || holds_error(attempt) || !received->count) return false;
   if (peek(attempt, received->all[0], last && received->count == 1) != PEEK_ANSWER) return false;
   serve_held(attempt);
   return true;
@@ -205,9 +219,9 @@ static bool settle_at_once(struct attempt *attempt, const struct slices *receive
 // Examines the first bytes of the answer. Returns whether it is clear now what it is.
 static bool settle(struct attempt *attempt, bool last) {
   struct span text = buffer_span(&attempt->held);
-  if (attempt->holds == HELD_MISSING) {
+  if (holds_error(attempt)) {
     if (!last && text.size < LONGEST_PEEK) return false;
-    settle_missing(attempt);
+    settle_error(attempt);
   } else {
     enum peek found = peek(attempt, text, last);
     if (found == PEEK_MORE) return false;

@@ -257,7 +257,8 @@ class Attempts:
             if status is None:
                 return None
             made.add(RESPONSE, **{":status": status, "content-type": "audio/mpeg"}, **headers)
-            made.call("response_headers", 0)
+            if made.call("response_headers", 0)[0] == STOP:
+                made.call("response_body", 1, b"x")
             return made.headers(RESPONSE)[":status"]
 
     def seen_by_client(self, shown: str) -> str:

@@ -285,10 +285,11 @@ class TestAnswerOfTarget:
             if end != "headers":
                 assert body == b""
                 _, body = first.call("response_body", 0, b"your key ", b"sk-secret")
+                assert bool(body) == (status != "401")  # whose text may name a permission
             if end == "body":
-                assert first.call("response_body", 1, b"!") == (CONTINUE, b"")
+                body += first.call("response_body", 1, b"!")[1]
             if end == "trailers":
-                assert first.call("response_trailers") == (CONTINUE, b"")
+                body += first.call("response_trailers")[1]
             headers = {":status": FINAL, "content-type": "application/json", "content-length": str(len(body))}
             assert first.headers(RESPONSE) == headers
             assert b"account (%s)" % status.encode() in body

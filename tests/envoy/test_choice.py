@@ -247,6 +247,32 @@ class TestPause:
             assert ask(driver, decisions, plan, "200") == [b]
         assert ask(driver, decisions, plan, "200", of="key_2") == [a]
 
+    @pytest.mark.parametrize(
+        ("text", "whose"),
+        [
+            (b'{"error":{"message":"Incorrect API key provided: sk-a."}}', "everybody"),
+            (b'{"error":{"message":"You have insufficient permissions. Missing scopes: api.model.audio"}}', "the key"),
+            (b'{"error":{"code":"PermissionDenied","message":"The principal lacks a data action"}}', "the key"),
+            (b"", "everybody"),
+        ],
+    )
+    def test_a_credential_that_lacks_a_permission_rests_for_the_key_that_needs_it(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], text: bytes, whose: str
+    ) -> None:
+        plan, a, b = self.plan()
+        decision = Allowed("route", "", "id 1 org key_1 rt m 1 1n 1 p - -", "/chat", "-", MODEL, {})
+        with authorised(driver, decisions, decision) as request, Attempts(request, plan) as attempts:
+            assert attempts.choose(f"{a}=1\n{b}=1") == a
+            with attempt(request, 'u - key target "there"') as made:
+                made.call("request_headers", 1)
+                made.add(RESPONSE, **{":status": "401", "content-type": "application/json"})
+                assert made.call("response_headers", 0)[0] == STOP
+                assert made.call("response_body", 0, text[:20])[1] == b""
+                assert b"upstream_authentication_failed" in made.call("response_body", 1, text[20:])[1]
+                assert made.headers(RESPONSE)[":status"] == RETRY
+        assert ask(driver, decisions, plan, "200") == [b]
+        assert ask(driver, decisions, plan, "200", of="key_2") == [b if whose == "everybody" else a]
+
     @pytest.mark.parametrize(("after", "moves_on"), [("20", True), ("1", False)])
     def test_a_machine(
         self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], after: str, moves_on: bool
