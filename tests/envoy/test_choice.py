@@ -251,7 +251,10 @@ class TestPause:
         ("text", "whose"),
         [
             (b'{"error":{"message":"Incorrect API key provided: sk-a."}}', "everybody"),
-            (b'{"error":{"message":"You have insufficient permissions. Missing scopes: api.model.audio"}}', "the key"),
+            (
+                b'{"error":{"message":"You have insufficient permissions. Missing scopes: api.model.audio"}}',
+                "the key",
+            ),
             (b'{"error":{"code":"PermissionDenied","message":"The principal lacks a data action"}}', "the key"),
             (b"", "everybody"),
         ],

@@ -79,6 +79,17 @@ def limit_of(counter_id: str) -> str:
     return counter_id.rpartition(" ")[0] if _EACH in counter_id.split(" ", 3)[2] else ""
 
 
+def values_together(counter_id: str) -> str:
+    """Returns what counters that are bounded together have in common: the limit, and for a limit of a route, which
+    all organisations share, the organisation as well. Empty if the counter's limit has no values.
+    """
+    limit_id, _, value = counter_id.rpartition(" ")
+    whose = counter_id.split(" ", 3)[2]
+    if _EACH not in whose:
+        return ""
+    return f"{limit_id} {value.partition('/')[0]}" if whose.startswith("route") else limit_id
+
+
 class LimitIdParts(NamedTuple):
     """The parts of a limit's id, as in `HolderLimit`."""
 

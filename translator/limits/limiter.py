@@ -30,7 +30,7 @@ from translator.limits.counters import Counter, counter
 from translator.limits.limit import POOL, Applicable, HolderLimit, Metric
 from translator.limits.reservation import Refused, Remaining, Reservation
 from translator.limits.snapshot import NANO_USD, LimitsSnapshot, Places
-from translator.limits.values import OVERFLOW, Values
+from translator.limits.values import Values, overflow
 from translator.metrics import Sample
 
 #: Returns the limits that apply to a request, by the ids of organisation, key and route, and the model's name.
@@ -120,16 +120,16 @@ class Limiter:
 
     def _of_value(self, each: HolderLimit, value: str, at: float) -> HolderLimit:
         limit = self._values.limit(each, value)
-        if self._values.is_full(limit, each) and not self._makes_room(each, at):
+        if self._values.is_full(limit) and not self._makes_room(limit, at):
             if self._values.overflowed(each) and self.on_overflow is not None:
                 self.on_overflow(each)
-            return self._values.limit(each, OVERFLOW)
+            return self._values.limit(each, overflow(value, each))
         self._values.used(limit, each)
         return limit
 
-    def _makes_room(self, each: HolderLimit, at: float) -> bool:
-        """Drops one counter of `each` that counts nothing any more. Returns whether there was one."""
-        for name in self._values.oldest(each, _EXAMINED_AT_MOST):
+    def _makes_room(self, limit: HolderLimit, at: float) -> bool:
+        """Drops a counter beside that of `limit` that counts nothing any more. Returns whether there was one."""
+        for name in self._values.oldest(limit, _EXAMINED_AT_MOST):
             old = self._counters[name]
             old.advance(at)
             if old.idle:

@@ -1,26 +1,36 @@
 """The limits of each end user or tag: one limit per value, each with a counter of its own, in a bounded table.
 
-At most `MAX` values of one limit have a counter of their own. A further value replaces one whose counter counts
-nothing any more; if there is none, all further values share one limit.
+At most `MAX` values of one limit have a counter of their own; of a route's limit, `MAX` of each organisation, so
+that none takes the others' room. A further value replaces one whose counter counts nothing any more; if there is
+none, all further values share one limit.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from translator.limits.limit import HolderLimit, limit_of
+from translator.limits.limit import HolderLimit, values_together
 
-#: Most values of one limit that are counted separately; each takes some 500 bytes.
+#: Most values that are counted separately; each takes some 500 bytes.
 MAX = 10_000
 #: Stands for all values without a counter of their own; no value is written like this (see `metering.label`).
-OVERFLOW = "%"
+_OVERFLOW = "%"
+
+
+def overflow(value: str, each: HolderLimit) -> str:
+    """Returns what stands for `value`, and others that are bounded with it, if it has no counter of its own."""
+    return f"{value.partition('/')[0]}/{_OVERFLOW}" if each.holder == "route" else _OVERFLOW
+
+
+def is_overflow(value: str) -> bool:
+    return value.rpartition("/")[2] == _OVERFLOW
 
 
 class Values:
     """The values that have a counter, by the ids of their limits."""
 
     def __init__(self) -> None:
-        #: The counters' ids by the ids of their limits, least recently used first.
+        #: The ids of the counters that are bounded together, least recently used first, by `values_together`.
         self._counted: dict[str, dict[str, None]] = {}
         #: By the counters' ids: the limit of the value, and the configured limit that it was derived from.
         self._made: dict[str, tuple[HolderLimit, HolderLimit]] = {}
@@ -30,10 +40,6 @@ class Values:
 
     def __len__(self) -> int:
         return sum(map(len, self._counted.values()))
-
-    def of(self, limit_id: str) -> list[str]:
-        """Returns the ids of a limit's counters."""
-        return list(self._counted.get(limit_id, ()))
 
     def limit(self, each: HolderLimit, value: str) -> HolderLimit:
         """Returns the limit of one value, which may have no counter yet."""
@@ -48,20 +54,22 @@ class Values:
 
     def used(self, limit: HolderLimit, each: HolderLimit) -> None:
         """Marks a value's counter as the most recently used."""
-        counted = self._counted.get(each.id)
+        counted = self._counted.get(values_together(limit.id))
         if counted is not None and limit.id in counted:
             del counted[limit.id]
             counted[limit.id] = None
             self._made.setdefault(limit.id, (each, limit))
 
-    def is_full(self, limit: HolderLimit, each: HolderLimit) -> bool:
+    def is_full(self, limit: HolderLimit) -> bool:
         """Returns whether `limit` has no counter and the table has no room for one."""
-        counted = self._counted.get(each.id)
+        counted = self._counted.get(values_together(limit.id))
         return counted is not None and len(counted) >= MAX and limit.id not in counted
 
-    def oldest(self, each: HolderLimit, number: int) -> list[str]:
-        """Returns the ids of the least recently used counters; the next call returns others."""
-        counted = self._counted[each.id]
+    def oldest(self, limit: HolderLimit, number: int) -> list[str]:
+        """Returns the ids of the least recently used counters that are bounded together with that of `limit`; the
+        next call returns others.
+        """
+        counted = self._counted[values_together(limit.id)]
         found = [name for name, _ in zip(counted, range(number), strict=False)]
         for name in found:
             del counted[name]
@@ -77,15 +85,15 @@ class Values:
 
     def add(self, counter_id: str) -> None:
         """Adds a counter. Does nothing for a counter of a limit without values, or of the shared limit."""
-        of = limit_of(counter_id)
-        if of and not counter_id.endswith(f" {OVERFLOW}"):
-            self._counted.setdefault(of, {})[counter_id] = None
+        together = values_together(counter_id)
+        if together and not is_overflow(counter_id.rpartition(" ")[2]):
+            self._counted.setdefault(together, {})[counter_id] = None
 
     def discard(self, counter_id: str) -> None:
         """Forgets a counter."""
-        counted = self._counted.get(of := limit_of(counter_id))
+        counted = self._counted.get(together := values_together(counter_id))
         if counted is not None:
             counted.pop(counter_id, None)
             self._made.pop(counter_id, None)
             if not counted:
-                del self._counted[of]
+                del self._counted[together]

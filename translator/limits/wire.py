@@ -15,7 +15,7 @@ from translator.limits import values, windows
 from translator.limits.limit import POOL, HolderLimit, Metric
 from translator.limits.limiter import Limiter
 from translator.limits.reservation import Refused
-from translator.limits.values import OVERFLOW
+from translator.limits.values import is_overflow
 
 _DAY = 86_400
 
@@ -118,7 +118,7 @@ def of_whom(limit: HolderLimit) -> str:
     if limit.value is None:
         return ""
     article, one = ("an", "end user") if limit.each == "user" else ("a", "tag")
-    if limit.value == OVERFLOW:
+    if is_overflow(limit.value):
         return f" for all {one}s beyond the first {values.MAX:,}"
     # In a limit of a route, the organisation precedes the value.
     value = limit.value.partition("/")[2] if limit.holder == "route" else limit.value

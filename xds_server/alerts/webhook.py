@@ -107,10 +107,9 @@ def _shown(kept: StoredAlert, state: State) -> dict[str, Any]:
 
 def value(alert: pb.Alert) -> str | None:
     """Returns the end user or tag of an alert as the client sent it; None for a limit without separate counts."""
-    if alert.value == _OVERFLOW:
-        return None
+    # In a limit of a route, the organisation precedes the value.
     of = alert.value.partition("/")[2] if alert.holder == pb.HOLDER_ROUTE else alert.value
-    return unquote(of)
+    return unquote(of) if of != _OVERFLOW else None
 
 
 def _moment(seconds: int) -> str:

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from trunkline_proto.limits.v1 import limits_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.xds_server.alerts.reached import NOW, alert
 from xds_server.alerts import table
 from xds_server.alerts.sender import AlertSender
-from xds_server.alerts.webhook import SIGNATURE, Webhook
+from xds_server.alerts.webhook import SIGNATURE, Webhook, value as shown_value
 from xds_server.ledger.ledger import Ledger
 from xds_server.model import Alerting, Gateway
 from xds_server.store import AsyncStore, Store, writing
@@ -179,6 +180,11 @@ async def test_end_users_are_named_as_clients_sent_them(store: Store, ledger: Le
         ("None", "tokens/day:user"),
         ("a b", "tokens/day:user"),
     ]
+
+
+@pytest.mark.parametrize(("value", "shown"), [("org_a/b%20c", "b c"), ("org_a/a/b", "a/b"), ("org_a/%", None)])
+def test_in_a_limit_of_a_route_the_organisation_is_not_part_of_the_name(value: str, shown: str | None) -> None:
+    assert shown_value(pb.Alert(holder=pb.HOLDER_ROUTE, value=value)) == shown
 
 
 def test_the_secret_is_sealed_and_shown_to_nobody(store: Store) -> None:
