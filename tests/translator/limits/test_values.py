@@ -24,7 +24,7 @@ def each_user(
 
 def ask(
     engine: Limiter, of: HolderLimit, name: str, user: str, *, at: float = NOW, tag: str = "", tokens: int = 0
-):  # type: ignore[no-untyped-def]
+) -> Refused | None:
     limits = engine.applied([of], "org_a", user, tag, at).limits
     return engine.reserve(reservation(name, limits, at=at, tokens=tokens), limits)
 
