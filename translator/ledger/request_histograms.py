@@ -14,7 +14,7 @@ from translator.ledger.lines import RequestLine
 from translator.ledger.records import Bill
 from translator.limits import Reservation
 from translator.metrics.histograms import MAX_SERIES, OTHER, Family, Histogram, add, label
-from translator.metrics.part import Part
+from translator.metrics.part import MetricFamily
 
 #: The numbers of a request: milliseconds, microseconds to the first byte, tokens of prompt and completion,
 #: nano-USD.
@@ -126,7 +126,7 @@ class RequestHistograms:
         histogram = self.duration.of("", "", outcome(line.status, line.flags, reached=False))
         add((line.duration_ms,), (histogram,))
 
-    def collect(self) -> Iterator[Part]:
+    def collect(self) -> Iterator[MetricFamily]:
         """Yields everything observed until now, in parts."""
         for kind in self._kinds.values():
             kind.count()
@@ -138,7 +138,7 @@ class RequestHistograms:
             (name, {"model": model, "provider": provider}, nano / _NANO)
             for (model, provider), nano in self.cost.items()
         ]
-        yield Part(name, "counter", "The cost that requests are billed, in USD.", list(costs))
+        yield MetricFamily(name, "counter", "The cost that requests are billed, in USD.", list(costs))
 
     def _new(self, key: tuple[Any, ...]) -> list[int]:
         if len(self._kinds) >= _MAX_KINDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from translator.metrics.part import Part
+from translator.metrics.part import MetricFamily
 
 #: Most label sets of one family. Further ones are counted under `OTHER`.
 MAX_SERIES = 200
@@ -88,7 +88,7 @@ class Family:
             found = self._known[key] = Histogram(self._bounds)
         return found
 
-    def collect(self) -> Iterator[Part]:
+    def collect(self) -> Iterator[MetricFamily]:
         """Yields the family in parts, each read when it is requested."""
         known = list(self._known.items())
         les = [*(_number(bound, self._scale) for bound in self._bounds), "+Inf"]
@@ -102,7 +102,7 @@ class Family:
                     samples.append((f"{self.name}_bucket", {**labels, "le": le}, total))
                 samples.append((f"{self.name}_sum", labels, histogram.sum / self._scale))
                 samples.append((f"{self.name}_count", labels, total))
-            yield Part(self.name, "histogram", self._text, samples)
+            yield MetricFamily(self.name, "histogram", self._text, samples)
 
 
 def label(value: str) -> str:

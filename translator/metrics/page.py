@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator
 
 from translator.message import Response
-from translator.metrics.part import Part, Sample
+from translator.metrics.part import MetricFamily, Sample
 
 
 class Metrics:
@@ -22,7 +22,7 @@ class Metrics:
         #: Requests that were refused, by the refusal's code: literals of this package.
         self.refused: dict[str, int] = {}
         self.sources: list[Callable[[], Iterable[Sample]]] = [self._own]
-        self.families: list[Callable[[], Iterable[Part]]] = []
+        self.families: list[Callable[[], Iterable[MetricFamily]]] = []
         self._writing: asyncio.Task[Response] | None = None
 
     def refuse(self, code: str) -> None:
@@ -50,9 +50,9 @@ class Metrics:
             await asyncio.sleep(0)
         return Response(200, {"content-type": text.CONTENT_TYPE}, b"".join(steps))
 
-    def _collect(self) -> Iterator[Part]:
+    def _collect(self) -> Iterator[MetricFamily]:
         for source in self.sources:
-            yield from map(Part.of, source())
+            yield from map(MetricFamily.of, source())
         for families in self.families:
             yield from families()
 

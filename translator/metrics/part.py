@@ -16,7 +16,7 @@ class Sample(NamedTuple):
     label: str = ""
 
 
-class Part(NamedTuple):
+class MetricFamily(NamedTuple):
     """A metric with all or some of its samples: name, labels, value. A counter's `name` ends in `_total`."""
 
     name: str
@@ -25,7 +25,7 @@ class Part(NamedTuple):
     samples: list[tuple[str, dict[str, str], float]]
 
     @classmethod
-    def of(cls, sample: Sample) -> Part:
+    def of(cls, sample: Sample) -> MetricFamily:
         name, value = sample.name, sample.value
         if isinstance(value, Mapping):
             return cls(name, sample.kind, sample.help, [(name, {sample.label: key}, value[key]) for key in value])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from prometheus_client import Metric, generate_latest
 from prometheus_client.samples import Sample
 
-from translator.metrics.part import Part
+from translator.metrics.part import MetricFamily
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Samples written in one step, which takes about a millisecond.
@@ -24,7 +24,7 @@ class _Registry:
         return (self._metric,)
 
 
-def written(parts: Iterable[Part]) -> Iterator[bytes]:
+def written(parts: Iterable[MetricFamily]) -> Iterator[bytes]:
     """Yields the text of `parts` in steps, with HELP and TYPE before the first part of each metric."""
     name = ""
     for part in parts:
@@ -37,7 +37,7 @@ def written(parts: Iterable[Part]) -> Iterator[bytes]:
             yield _text(part, samples)[len(head) :]
 
 
-def _text(part: Part, samples: Sequence[Sample]) -> bytes:
+def _text(part: MetricFamily, samples: Sequence[Sample]) -> bytes:
     metric = Metric(part.name.removesuffix("_total"), part.help, part.kind)
     metric.samples = list(samples)
     return generate_latest(_Registry(metric))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from translator.metrics import Metrics, Part, Sample
+from translator.metrics import MetricFamily, Metrics, Sample
 from translator.metrics.histograms import MAX_SERIES, Family, add
 
 
@@ -76,10 +76,10 @@ async def test_scrapes_at_the_same_time_are_one() -> None:
     metrics = Metrics()
     collected = 0
 
-    def collect() -> Iterator[Part]:
+    def collect() -> Iterator[MetricFamily]:
         nonlocal collected
         collected += 1
-        yield Part("a", "gauge", "A.", [])
+        yield MetricFamily("a", "gauge", "A.", [])
 
     metrics.families.append(collect)
     first, second = await asyncio.gather(page(metrics), page(metrics))
