@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from translator.bodies import multipart
-from translator.bodies.multipart import Part, malformed
+from translator.bodies.multipart import FormPart, malformed
 from translator.bodies.names import INTERPRETED, duplicate, taken_for
 from translator.errors import Refusal
 
@@ -27,8 +27,8 @@ class FormBody:
         self._body = body
         self._boundary = multipart.boundary(content_type)
         self.size = len(body)
-        self._fields: dict[str, Part] = {}
-        self._files: dict[str, Part] = {}
+        self._fields: dict[str, FormPart] = {}
+        self._files: dict[str, FormPart] = {}
         self.files: list[tuple[str, int]] = []
         for part in multipart.parts(body, self._boundary):
             self._take(part)
@@ -43,7 +43,7 @@ class FormBody:
             raise Refusal(400, "invalid_type", "The form's 'stream' must be true or false.", param="stream")
         self.streams = streamed in _TRUE
 
-    def _take(self, part: Part) -> None:
+    def _take(self, part: FormPart) -> None:
         for spelling in part.spellings:
             name = _bare(spelling)
             meant = name if name in INTERPRETED else taken_for(name)
@@ -62,7 +62,7 @@ class FormBody:
             self._files.setdefault(part.name, part)
             self.files.append((part.name, part.end - part.start))
 
-    def _is_utf8(self, part: Part) -> bool:
+    def _is_utf8(self, part: FormPart) -> bool:
         """Returns whether the content is the same text in UTF-8 as in the charset that it states."""
         if not part.charset:
             return True

@@ -40,7 +40,7 @@ _MAX_PARTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FormPart:
     """A part. `spellings` are all names under which some reader may know it, and `name` is the one used here.
 
     `start` and `end` are the offsets of its content in the body. `encoded` says that the content must not be read
@@ -71,7 +71,7 @@ def boundary(content_type: bytes) -> bytes:
     return value
 
 
-def parts(body: bytes, delimiting: bytes) -> Iterator[Part]:
+def parts(body: bytes, delimiting: bytes) -> Iterator[FormPart]:
     """Yields every part of the body, in order. Raises Refusal (400)."""
     delimiter = b"--" + delimiting
     at = body.find(delimiter)
@@ -146,7 +146,7 @@ def _parameters(text: bytes, kind: re.Pattern[bytes], parameter: re.Pattern[byte
     return found
 
 
-def _part(head: bytes, offset: int, start: int, end: int) -> Part:
+def _part(head: bytes, offset: int, start: int, end: int) -> FormPart:
     headers: dict[bytes, bytes] = {}
     for line in head.split(b"\r\n"):
         match = _PART_HEADER.fullmatch(line)
@@ -170,7 +170,7 @@ def _part(head: bytes, offset: int, start: int, end: int) -> Part:
     encoding = headers.get(b"content-transfer-encoding", b"binary").lower()
     match = _CHARSET.search(headers.get(b"content-type", b""))
     charset = match[1].lower() if match is not None else b""
-    return Part(
+    return FormPart(
         parameters.get(b"name", b"").decode("utf-8", "replace"),
         _spellings(raws),
         start,
