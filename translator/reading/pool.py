@@ -15,7 +15,7 @@ from translator.errors import ReadingError, Refusal
 from translator.metrics import Sample
 from translator.reading import wire
 from translator.reading.process import ReadingProcess
-from translator.reading.queue import FairQueue
+from translator.reading.queue import BodyQueue
 from translator.reading.wire import Result
 
 #: Seconds of CPU for one body: several times what the largest legitimate one takes.
@@ -41,7 +41,7 @@ class ReadingPool:
         self._log = log
         self._cpu = cpu
         self._most = processes
-        self._queue: FairQueue[_Task] = FairQueue(min(_OF_A_KEY, processes))
+        self._queue: BodyQueue[_Task] = BodyQueue(min(_OF_A_KEY, processes))
         self._free: list[ReadingProcess] = []
         self._running: set[asyncio.Task[Result | None]] = set()
         self._ending: set[asyncio.Task[None]] = set()

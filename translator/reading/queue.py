@@ -14,7 +14,7 @@ KEY_NUMBER, KEY_BYTES = 256, 96 * 1024 * 1024
 ALL_NUMBER, ALL_BYTES = 4_096, 384 * 1024 * 1024
 
 
-class FairQueue(Generic[T]):
+class BodyQueue(Generic[T]):
     """Items of keys with their sizes in bytes; at most `together` items of one key are out at a time."""
 
     def __init__(self, together: int) -> None:

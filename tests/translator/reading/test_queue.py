@@ -9,11 +9,11 @@ from hypothesis import given, strategies as st
 
 from translator.errors import Refusal
 from translator.reading import queue
-from translator.reading.queue import FairQueue
+from translator.reading.queue import BodyQueue
 
 
 def test_keys_take_turns() -> None:
-    waiting: FairQueue[str] = FairQueue(100)
+    waiting: BodyQueue[str] = BodyQueue(100)
     for key, item in (("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("c", "c1"), ("b", "b2")):
         waiting.put(key, item, 1)
     taken = []
@@ -24,7 +24,7 @@ def test_keys_take_turns() -> None:
 
 
 def test_a_key_has_no_more_out_than_it_may() -> None:
-    waiting: FairQueue[str] = FairQueue(2)
+    waiting: BodyQueue[str] = BodyQueue(2)
     for item in ("a1", "a2", "a3"):
         waiting.put("a", item, 1)
     assert [waiting.take(), waiting.take(), waiting.take()] == [("a", "a1"), ("a", "a2"), None]
@@ -35,7 +35,7 @@ def test_a_key_has_no_more_out_than_it_may() -> None:
 
 
 def test_what_is_removed_is_not_taken() -> None:
-    waiting: FairQueue[str] = FairQueue(1)
+    waiting: BodyQueue[str] = BodyQueue(1)
     waiting.put("a", "a1", 5)
     assert waiting.remove("a", "a1")
     assert not waiting.remove("a", "a1")
@@ -43,7 +43,7 @@ def test_what_is_removed_is_not_taken() -> None:
 
 
 def test_a_key_with_too_much_waiting() -> None:
-    waiting: FairQueue[int] = FairQueue(1)
+    waiting: BodyQueue[int] = BodyQueue(1)
     for number in range(queue.KEY_NUMBER):
         waiting.put("a", number, 1)
     with pytest.raises(Refusal) as caught:
@@ -59,7 +59,7 @@ def test_a_key_with_too_much_waiting() -> None:
 
 
 def test_too_much_waiting_in_all() -> None:
-    waiting: FairQueue[int] = FairQueue(1)
+    waiting: BodyQueue[int] = BodyQueue(1)
     for number in range(queue.ALL_BYTES // queue.KEY_BYTES):
         waiting.put(f"k{number}", number, queue.KEY_BYTES)
     with pytest.raises(Refusal) as caught:
@@ -71,7 +71,7 @@ def test_too_much_waiting_in_all() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["put", "take", "done", "remove"]), st.sampled_from("abc"))))
 def test_nothing_is_lost_or_counted_twice(steps: list[tuple[str, str]]) -> None:
-    waiting: FairQueue[int] = FairQueue(2)
+    waiting: BodyQueue[int] = BodyQueue(2)
     expected: dict[str, list[int]] = {key: [] for key in "abc"}
     out = dict.fromkeys("abc", 0)
     for number, (step, key) in enumerate(steps):
