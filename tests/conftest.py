@@ -58,7 +58,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     result = yield
-    # Without `-m` nobody relies on the markers of small programs.
+    # Without `-m`, nothing depends on the markers of small programs.
     unmarked = sorted(guard.unmarked if item.config.option.markexpr else guard.unmarked - INCIDENTAL)
     guard.watch(None)
     if unmarked:

@@ -21,7 +21,7 @@ from xds_server import settings as xds_server_settings
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 PROGRAMS: dict[str, click.Command] = {"trunkline": trunkline, "trunkline-node": node}
-#: Flags of other programs that the documentation speaks of.
+#: Flags of other programs that the documentation mentions.
 FOREIGN = {
     "--hypothesis-profile",  # pytest
     "--parallel",  # llama.cpp

@@ -29,7 +29,7 @@ def test_a_second_benchmark_is_refused_and_told_whose_the_first_is() -> None:
             pass
         holder.kill()
         holder.wait(20)
-        with exclusive(NAME):  # gone with its process, however it ended
+        with exclusive(NAME):  # the lock ends with its process, however that ended
             pass
 
 
@@ -38,7 +38,7 @@ def test_what_the_holder_starts_is_part_of_its_run() -> None:
         done = subprocess.run(
             [sys.executable, "-c", HOLD], cwd=ROOT, input="\n", capture_output=True, text=True, check=False
         )
-        # But not what somebody else starts: here, a shell between the two.
+        # A program that another process started is not exempt: here, a shell is between the two.
         stranger = subprocess.run(
             ["sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, HOLD],
             cwd=ROOT,

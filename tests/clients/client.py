@@ -34,7 +34,7 @@ EXPECTED: Mapping[str, Any] = {
     "limited": [HELLO, HELLO],
     "failover": "Hello from provider b.",
 }
-#: The cases whose result is how the client tells a failure: its exception or exit code comes first.
+#: The cases whose result is the client's form of a failure: its exception or exit code comes first.
 FAILURES = ("bad_key", "unknown_model")
 
 

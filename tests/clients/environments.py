@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 PYTHON = HERE / "python"
 NODE = HERE / "node"
 IDENTITY_PROVIDER = HERE / "identity_provider"
-#: The pinned JavaScript clients run with it, though some ask for 22.
+#: The pinned JavaScript clients run with this version, although some require 22.
 OLDEST_NODE = 20
 
 

@@ -13,7 +13,7 @@ from tests.conformance.driver import Server, Session
 from xds_server.protocol.snapshot import POLICY_KEY
 
 NODE = discovery_pb2.Node(id="client-1", cluster="test", user_agent_name="conformance")
-# A type that the cases use for nothing else: each probe asks for a new name there, and is answered at once.
+# A type that the cases use for nothing else: each probe requests a new name of it, and is answered at once.
 PROBE = POLICY_KEY
 
 

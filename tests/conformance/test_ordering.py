@@ -33,7 +33,7 @@ async def test_make_before_break(server: Server, variant: type[Client]) -> None:
     endpoints = await client.receive(ENDPOINT)
     assert endpoints.resources == {"y": "1"}
     listeners = await client.receive(LISTENER)
-    # Neither the route nor the removal before the client has what the route points to.
+    # Neither the route nor the removal is sent before the client has the route's target.
     await client.hears_nothing()
     await client.ack(clusters)
     await client.hears_nothing()
@@ -138,7 +138,7 @@ async def test_secrets_come_before_what_shows_them(server: Server, variant: type
     await client.accept(CLUSTER)
     await client.accept(LISTENER)
     await client.hears_nothing()
-    # A secret that waits for an answer to the one before holds up what comes with it, and nothing else.
+    # A secret that waits for an answer to the previous one delays only resources of its own push.
     await server.publish({SECRET: {"s": "3"}, CLUSTER: {"x": "3"}, LISTENER: {"l": "2"}})
     await client.hears_nothing()
     await client.ack(secrets)

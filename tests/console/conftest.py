@@ -65,7 +65,7 @@ class Window:
     gateway: GatewayProcess
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
-    #: Parts of complaints that a test provokes.
+    #: Parts of errors that a test provokes.
     expected: list[str] = field(default_factory=list)
 
     def listen(self) -> None:

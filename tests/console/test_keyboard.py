@@ -43,7 +43,7 @@ def test_tabs_and_dialogs(admin: Window) -> None:
     page.get_by_role("dialog").wait_for()
     for _ in range(12):
         page.keyboard.press("Tab")
-        # None: the browser's own bar, between the last and the first.
+        # None stands for the browser's own bar, between the last element and the first.
         assert page.evaluate(
             "document.activeElement === document.body || !!document.activeElement.closest('dialog')"
         )

@@ -21,7 +21,7 @@ SEEN = {
     "dark": {**DESK, "color_scheme": "dark"},
     "phone": {**PHONE, "color_scheme": "light"},
 }
-#: Serious and critical ones alone are counted.
+#: Only serious and critical findings count.
 _AXE = """() => axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations
     .filter(each => ["serious", "critical"].includes(each.impact))
     .map(each => each.id + ": " + each.nodes.map(node => node.html.slice(0, 200)).join(" | ")))"""
@@ -86,7 +86,7 @@ def test_a_view_is_one_request(admin: Window) -> None:
         admin.open(name)
         admin.settled()
         admin.page.wait_for_load_state("networkidle")
-        assert len(set(admin.calls)) <= 1, (name, admin.calls)  # a page may ask again for the same
+        assert len(set(admin.calls)) <= 1, (name, admin.calls)  # a page may repeat a call
 
 
 @pytest.mark.parametrize("options", [{"locale": "ru"}], ids=["ru"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.console.conftest import Window
 
-#: Bytes as they come over the wire, the headers aside.
+#: Bytes on the wire, without headers.
 MOST_BYTES = 150 * 1024
 _LOADED = """performance.getEntries()
     .filter(each => ["navigation", "resource"].includes(each.entryType))

@@ -101,7 +101,7 @@ class TestRequestToTarget:
         edited = b'{"stream_options":{"include_usage":true},"stream":true,"model":"there","messages":[]}'
         with attempt(request_) as first:
             assert first.call("request_headers", 0)[0] == STOP
-            first.driver.ask("metadata", first.slot, 'u /other other other "other"')  # EDS has changed it
+            first.driver.ask("metadata", first.slot, 'u /other other other "other"')  # as after a change by EDS
             assert first.call("request_body", 0, BODY[:10], BODY[10:30])[0] == STOP
             assert first.call("request_body", 1, BODY[30:]) == (CONTINUE, edited)
             assert first.headers(REQUEST)["content-length"] == str(len(edited))

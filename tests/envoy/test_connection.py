@@ -167,7 +167,7 @@ def test_room_in_the_socket_is_used_at_once(client: Client, peer: Peer) -> None:
         client.ask(check, body=1 << 20)
         connection.sock.sendall(allowed(connection.check()[0]))
         client.expect(check)
-    assert time.monotonic() - start < 20  # the thread would look by itself once a second
+    assert time.monotonic() - start < 20  # by itself, the thread would look only once a second
     client.close()
 
 

@@ -18,7 +18,7 @@ MODES = (
     "refuse",  # nobody listens on the port: connection refused; open connections are closed
     "drop_syn",  # the port's SYNs are dropped: connecting never ends; open connections are closed
     "slow",  # ok, the first byte after `delay_ms`
-    "raw",  # read the request, answer with `raw` as it is, in `pieces` with `interval_ms` between them
+    "raw",  # read the request, answer with `raw` unchanged, in `pieces` with `interval_ms` between them
 )
 FAULT_USER = re.compile(r"fault:(status|slow):(\d+)")
 FAULTY_MODEL = re.compile(r"always-(\d{3})")

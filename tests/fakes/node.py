@@ -53,7 +53,7 @@ class Node:
         self.name = name
         self.status = status
         self.events = events
-        #: Seconds between a stream's events; None: it waits for ever after the first.
+        #: Seconds between a stream's events; with None, the stream waits for ever after the first.
         self.pace: float | None = 0.0
         self.seen: list[Seen] = []
         self.pings = 0

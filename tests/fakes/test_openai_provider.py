@@ -272,7 +272,7 @@ def accepts(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port), timeout=20).close()
     except ConnectionRefusedError:
         return False
-    except ConnectionResetError:  # closed with us in its queue
+    except ConnectionResetError:  # closed while this request is in its queue
         return True
     return True
 

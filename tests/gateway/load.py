@@ -37,7 +37,7 @@ class Load:
     stream_model: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
     stream_outcomes: list[Outcome] = field(default_factory=list)
-    #: Streams that have begun and not ended, by who serves them.
+    #: Running streams, by the target that serves them.
     streaming: Counter[str] = field(default_factory=Counter)
 
     async def __aenter__(self) -> Self:

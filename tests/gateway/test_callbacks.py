@@ -48,7 +48,7 @@ async def test_every_callback_is_called(gateway: GatewayProcess, provider_a: Pro
             await asyncio.sleep(0.05)
 
     async with aiohttp.ClientSession(headers={"authorization": f"Bearer {gateway.api_key}"}) as session:
-        forged = {"x-trunkline-route": "x"}  # is taken off at the door
+        forged = {"x-trunkline-route": "x"}  # removed by the listener
         async with session.post(url, json=body, headers=forged) as plain:
             assert plain.status == 200
         async with session.post(url, json={**body, "stream": True}) as stream:
@@ -57,17 +57,21 @@ async def test_every_callback_is_called(gateway: GatewayProcess, provider_a: Pro
             assert unknown.status == 200
         async with session.post(url, json={**body, "model": "none"}) as refused:
             assert refused.status == 404
-        await provider_a.abehave("ok", events=100_000, interval_ms=100)  # an operator ends what does not end
+        await provider_a.abehave(
+            "ok", events=100_000, interval_ms=100
+        )  # an operator cancels a request that does not end
         async with session.post(url, json={**body, "stream": True}) as endless:
             await endless.content.readany()
             request_id = endless.headers["x-request-id"]
             await asyncio.to_thread(cancel, gateway, request_id)
             with pytest.raises(aiohttp.ClientError):
                 await endless.read()
-        await provider_a.abehave("refuse")  # an attempt that has no answer
+        await provider_a.abehave("refuse")  # an attempt without an answer
         async with session.post(url, json=body) as missed:
             assert missed.status == 200
-        await provider_a.abehave("status", status=401)  # b has another name for the model, which is written there
+        await provider_a.abehave(
+            "status", status=401
+        )  # b has another name for the model, which replaces the original
         async with session.post(url, json=body) as other:
             assert other.status == 200
         await provider_a.abehave("ok")

@@ -126,7 +126,7 @@ async def test_a_page_may_read_what_envoy_and_the_module_refuse(
     for request, expected in (
         (bodiless("POST", CHAT, *lines, f"Content-Length: {1 << 30}"), 413),
         (bodiless("PUT", CHAT, *lines), 405),
-        (bodiless("OPTIONS", CHAT, *lines), 405),  # no preflight: it asks for no method
+        (bodiless("OPTIONS", CHAT, *lines), 405),  # no preflight, because it names no method
         (bodiless("GET", "/v1/batches", *lines), 404),
     ):
         status, headers, _ = await exchange(gateway, request)

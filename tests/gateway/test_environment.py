@@ -12,7 +12,7 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import SERVICES, GatewayProcess
 
-#: Each value is found by its own text.
+#: Each secret has a text of its own, by which it is found.
 SECRETS = {
     "ACME_CI_KEY": "sk-acme-environment-1234",
     "OPENAI_API_KEY": "sk-openai-environment-1234",

@@ -21,12 +21,12 @@ from tests.gateway.usage import exported, metrics, ready, settled
 
 KEY = "sk-acme-full-disk-key-1234"
 BUDGET = 100
-#: Their lines need more than what is left of the log's last page.
+#: The number of requests whose lines need more than the rest of the log's last page.
 DURING = 80
 MIB = 1 << 20
-#: Above what the translator calls full, below what it calls low.
+#: More than the translator's bound for a full disk, less than its bound for a low one.
 DISK_MIB = 80
-#: A file system of its own, seen by the gateway alone, and gone with it. A user who is not root is root in there.
+#: A file system that only the gateway sees, and that ends with it. Users other than root are root in there.
 MOUNT = 'mkdir -p "$1" && mount -t tmpfs -o "size=$2" ledger "$1" && shift 2 && exec "$@"'
 PRIVATE = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")))
 

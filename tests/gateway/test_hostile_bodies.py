@@ -17,7 +17,7 @@ from tests.translator.reading import attacks
 
 ATTACKER, VICTIM = "sk-attacker-0123456789abcdef", "sk-victim-0123456789abcdef"
 LARGE = 28 << 20
-#: Seconds; it was ten when such bodies were read where all requests are decided.
+#: Seconds. It was ten when such bodies were read in the process that decides about all requests.
 LONGEST = 3.0
 
 

@@ -70,7 +70,7 @@ def config(provider_a: ProviderProcess, certified: str) -> dict[str, Any]:
             {
                 "name": "acme",
                 "limits": [{"metric": "requests", "per": "30d", "amount": 12, "each": "user"}],
-                # One that only tokens act as needs no value.
+                # A key that only tokens act as needs no value.
                 "keys": [{"name": "services", "models": ["gpt-*"]}, {"name": "people", "value": VALUE}],
             }
         ],
@@ -167,7 +167,7 @@ async def test_a_token_of_the_certified_provider(
     listed = json.loads((await asyncio.to_thread(gateway.run, "keys", "list", "--output", "json")).stdout)
     assert record["key_id"] == next(each["id"] for each in listed if each["name"] == "services")
     assert record["end_user"] == f"certified:{CLIENT_ID}"
-    # Never the token, nor what signs it.
+    # Neither the token nor its signing key appears.
     _, payload, signature = value.split(".")
     texts = [path for path in gateway.data_dir.rglob("*") if path.is_file()] + [gateway.errors_file]
     for path in texts:
@@ -202,7 +202,7 @@ async def test_a_long_token_is_a_token(gateway: GatewayProcess, fake: FakeProvid
 
 async def test_limits_count_by_the_tokens_user(gateway: GatewayProcess, fake: FakeProvider) -> None:
     value = token(fake, "limited")
-    # Another `user` in the body is not believed, and another token of the same person is no other person.
+    # A `user` in the body is ignored, and another token of the same person identifies the same person.
     statuses = [(await ask(gateway, value, user=f"u{number}"))[0] for number in range(11)]
     statuses += [(await ask(gateway, token(fake, "limited", jti="2"), user="u"))[0] for _ in range(2)]
     assert statuses == [200] * 12 + [429]

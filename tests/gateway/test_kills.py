@@ -139,7 +139,7 @@ async def test_what_the_provider_produced_is_in_the_ledger_once(
     whole = {user: 1_000 * (prompt * 3 + completion * 7) for user, prompt, completion in produced}
     assert len(whole) == len(produced) > 500
     assert load.served <= set(whole)
-    # Everything once, by request and by what only the client and the provider know.
+    # The ledger has everything once, identified by request and by facts that only client and provider know.
     assert len({each["id"] for each in records}) == len(records)
     record_of = {each["end_user"]: each for each in records}
     assert len(record_of) == len(records)

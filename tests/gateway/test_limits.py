@@ -37,7 +37,7 @@ PRICE = {"input": 1.0, "output": 2.0}
 OUTPUT, RESERVED = 20, 5
 MODEL, DENSE = f"paced-{OUTPUT}-0", f"dense-paced-{OUTPUT}-0"
 REFUSED = 429
-#: A change acts within 0.25 s (see `make bench`); this only tells that nobody waits for an interval of some kind.
+#: A change acts within 0.25 s (see `make bench`); this bound only shows that nothing polls at some interval.
 GENEROUS_SECONDS = 30.0
 
 
@@ -211,7 +211,7 @@ async def test_one_at_a_time_may_follow_at_once(gateway: GatewayProcess, stream:
     url = f"{gateway.base_url}/chat/completions"
     statuses = []
     for _ in range(connections):
-        async with aiohttp.ClientSession(headers=headers) as session:  # keep-alive within one
+        async with aiohttp.ClientSession(headers=headers) as session:  # kept alive within one process
             for _ in range(20 // connections):
                 async with session.post(url, data=body(stream=stream)) as answer:
                     statuses.append(answer.status)

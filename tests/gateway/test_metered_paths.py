@@ -92,7 +92,7 @@ async def test_every_listener_leads_to_a_model_through_the_authorisation_alone(g
         names.TUNNEL_HANDSHAKE_LISTENER,
         names.TUNNEL_EGRESS_LISTENER,
     }
-    # The module's filter lets nothing pass that the translator has not answered, and no route is excepted from it.
+    # The module's filter lets only requests pass that the translator has allowed, and no route is exempt from it.
     for name in FOR_CLIENTS:
         (chain,) = known[name]["filter_chains"]
         (manager,) = chain["filters"]

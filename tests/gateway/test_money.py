@@ -28,7 +28,7 @@ from tests.gateway.usage import exported, settled
 
 Record = dict[str, Any]
 
-#: USD, as configuration has it.
+#: Prices in USD, as in the configuration.
 PRICES: dict[str, dict[str, Any]] = {
     "text": {"input": 2, "output": 8},
     "embedding": {"input": 0.02, "output": 0},
@@ -37,17 +37,17 @@ PRICES: dict[str, dict[str, Any]] = {
     "transcription": {"audio_second_input": 0.0001},
     "rerank": {"search_unit": 0.002},
 }
-#: Nano-USD of one.
+#: Nano-USD per unit.
 INPUT, OUTPUT, EMBEDDED, CHARACTER, SECOND, SEARCH = 2_000, 8_000, 20, 15_000, 100_000, 2_000_000
 IMAGE, ANY_IMAGE = 167_000_000, 40_000_000
-#: How a target tells of usage, by its model's name.
+#: How a target reports usage, by its model's name.
 FULLY, SILENT, PARTLY, LYING = TELLING = ("fully", "silent", "partly", "lying")
 
 WORDS = "one two three four five"
 PROMPT, ANSWER = 5, 4
 ANSWER_BYTES = len("Hello from provider a.")
 EVENTS, INTERVAL_MS, CUT_AFTER = 400, 20, 20
-#: Events that may be under way when a client leaves that was late to read, on a busy machine.
+#: Events that may be in transit when a slow client disconnects, on a busy machine.
 UNDER_WAY = 150
 MIXED = 10_000
 

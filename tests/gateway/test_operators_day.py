@@ -76,7 +76,7 @@ async def test_nothing_is_lost_and_nothing_surprises(
 ) -> None:
     day = Day(copy(name, tmp_path / "data"))
 
-    # The upgrade, with the file as it was: all stays, and the file manages what it names.
+    # The upgrade, with an unchanged file: everything stays, and the file manages the objects that it names.
     with day.gateway() as gateway:
         assert await all_open(day, gateway)
         managed = {each["name"]: each["managed_by"] for each in listed(gateway, "keys", "list")}
@@ -85,7 +85,7 @@ async def test_nothing_is_lost_and_nothing_surprises(
         used = listed(gateway, "usage", "report", "--by", "org")
         assert [(each["org"], each["requests"]) for each in used] == [("acme", 6)]
 
-        # Work by commands, in organisations of the file and of nobody's.
+        # Changes by commands, in organisations of the file and in others.
         day.keys["phone"] = gateway.run("keys", "create", "--org", "acme", "--name", "phone").stdout.strip()
         day.keys["spare"] = gateway.run("keys", "create", "--org", "default", "--name", "spare").stdout.strip()
         gateway.run("limits", "set", "org:acme", "tokens/1h=1000000")
@@ -107,7 +107,7 @@ async def test_nothing_is_lost_and_nothing_surprises(
         assert await all_open(day, gateway)
         changed_file(day, gateway, provider_a)
 
-        # A leaked key of the file goes at once, and the next start does not bring it back.
+        # A leaked key of the file is revoked at once, and the next start does not restore it.
         ci = next(each["id"] for each in listed(gateway, "keys", "list") if each["name"] == "ci")
         gateway.run("keys", "revoke", ci)
         leaked = day.keys.pop("ci")

@@ -18,7 +18,7 @@ from tests.gateway.load import Load
 from tests.gateway.process import GatewayProcess
 
 OUTAGE_SECONDS = 60.0
-#: Far above what `make bench` measures: it tells an outage that does not end from a busy machine.
+#: Far above the figures of `make bench`: distinguishes an outage that does not end from a busy machine.
 IN_SYNC_SECONDS = 60.0
 PUSHES = ("listener_manager.lds.update_success", "cluster_manager.cds.update_success")
 
@@ -52,7 +52,7 @@ async def test_a_killed_translator_costs_only_what_it_was_deciding(gateway: Gate
     # Authorising takes a millisecond, so at 50 requests a second a kill meets one request or two.
     assert len(failed) <= 2 * len(killed)
     assert max(each.duration for each in load.outcomes) < IN_SYNC_SECONDS
-    # A stream that was running was past the translator; one that began at a kill may have been refused.
+    # A running stream no longer needs the translator; one that began during a kill may have been refused.
     running = [each for each in load.stream_outcomes if not any(abs(each.started - at) < 0.2 for at in killed)]
     assert running
     assert not [each for each in running if each.problem]

@@ -184,7 +184,7 @@ async def test_a_full_line_refuses_at_once(gateway: GatewayProcess, provider_a: 
     answer = await ask(gateway, SMALL)
     assert answer.status == 429
     assert json.loads(answer.text)["error"]["message"].startswith("2 requests wait for model 'small' already")
-    # Another organisation's takes the place of the newest of them.
+    # A request of another organisation takes the place of the newest of them.
     third = asyncio.create_task(ask(gateway, SMALL, "double"))
     assert (await line[1]).status == 429
     await ended(held)
@@ -223,6 +223,6 @@ async def test_a_translator_that_is_killed_loses_none_of_those_that_wait(
     await ended(held)
     answers = await asyncio.gather(*line)
     assert [each.status for each in answers] == [200] * 10
-    # And nothing holds a place.
+    # Afterwards no request holds a place.
     await waiting(gateway, KILLED, 0)
     assert (await ask(gateway, KILLED)).status == 200

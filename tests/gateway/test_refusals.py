@@ -125,7 +125,7 @@ async def test_a_stream_over_http_1_0_arrives_whole(gateway: GatewayProcess) -> 
     assert body.endswith(b"data: [DONE]\n\n")
 
 
-#: Slashes that are not escaped are merged, as everywhere.
+#: Unescaped slashes are merged, like in all paths.
 @pytest.mark.parametrize(
     ("name", "safe"), [(name, safe) for name in MODELS for safe in ("", "/") if not (safe and "//" in name)]
 )

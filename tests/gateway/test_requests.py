@@ -148,7 +148,7 @@ async def test_a_request_without_an_answer_yet_gets_an_error(
             assert answer.status == 499
             assert answer.headers["x-should-retry"] == "false"
             assert (await answer.json())["error"]["code"] == "request_cancelled"
-        # The place of the one is the other's.
+        # The first request's place goes to the other one.
         (running,) = await until(gateway, lambda rows: len(rows) == 1 and rows[0]["state"] == "running")
         assert running["id"] == waiting[0]["id"]
         await second.leave()

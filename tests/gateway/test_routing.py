@@ -79,7 +79,7 @@ async def test_fastest_goes_to_the_quicker_one_and_follows_when_that_changes(
     async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
         await provider_a.abehave("slow", delay_ms=400)
         await until_all_go_to(gateway, session, "fastest", "b/m")
-        async with asyncio.timeout(60):  # the first slow answers may still be on their way into the books
+        async with asyncio.timeout(60):  # the first slow answers may not be in the ledger yet
             while not (found := await explained(gateway, "fastest"))["a/m"]["expected_s"]:
                 await ask(gateway, session, "fastest")
         assert found["b/m"]["reason"] == "the fastest"

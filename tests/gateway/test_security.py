@@ -295,7 +295,7 @@ async def test_envoys_admin_is_on_no_tcp_port(gateway: GatewayProcess) -> None:
         if (fields := line.split())[3] == "0A" and fields[9] in inodes
     }
     named = {int(gateway.credentials[name].rpartition(":")[2]) for name in ("admin_url", "tunnel")}
-    # One more takes tunnels over from the listener for nodes, and knows it by a secret (docs/security.md).
+    # One more listener takes over tunnels from the nodes' listener, which it knows by a secret (docs/security.md).
     (handshake,) = {port for _, port in listening} - named - {gateway.address[1]}
     assert {address for address, _ in listening} == {"0100007F"}  # 127.0.0.1
     for path in ("/config_dump", "/stats", "/reverse_connections/request"):

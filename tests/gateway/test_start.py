@@ -16,7 +16,7 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.process import GatewayProcess
 
-#: The goal is 5 s on 2 quiet cores, which `make bench` measures; here, that nothing waits for a time limit.
+#: The goal is 5 s on 2 quiet cores, measured by `make bench`. This bound shows that nothing waits for a timeout.
 START_SECONDS = 60.0
 
 

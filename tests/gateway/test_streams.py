@@ -101,5 +101,5 @@ async def test_a_client_that_reads_slowly_gets_everything(gateway: GatewayProces
     ):
         while piece := await answer.content.read(200):
             received += piece
-            await asyncio.sleep(0.005)  # the slowness that is under test
+            await asyncio.sleep(0.005)  # the slowness that this test needs
     assert received.rstrip().endswith(b"data: [DONE]")

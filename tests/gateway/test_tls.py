@@ -97,7 +97,7 @@ def test_the_sessions_cookie_is_for_https_and_this_host_alone(https: Https) -> N
         "password": "correct horse battery",
     }
     headers = {"x-trunkline-csrf": "1", "origin": f"https://localhost:{port}", "sec-fetch-site": "same-origin"}
-    # Envoy says how it is reached, whatever a client says.
+    # Envoy states the scheme, whatever a client claims.
     headers["x-forwarded-proto"] = "http"
     try:
         connection.request("POST", "/admin/v1/setup:redeem", json.dumps(body), headers)

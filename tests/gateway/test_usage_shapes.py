@@ -21,7 +21,7 @@ STREAM_TYPES = itertools.cycle(["text/event-stream", "Text/Event-Stream; charset
 WHOLE_TYPES = itertools.cycle(
     ["application/json", "application/json;charset=UTF-8", "Application/Vnd.X+Json; a=b"]
 )
-#: Cut so, the pieces end in every part of an event sooner or later.
+#: With this size, pieces end in every part of an event sooner or later.
 PIECE = 97
 #: Large enough that none of these claims is implausible.
 PROMPT = "x" * 200_000

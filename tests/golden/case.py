@@ -40,9 +40,9 @@ from xds_server.store.settings import Invitation, NodeChange
 from xds_server.store.writing import nodes
 
 DIRECTORY = Path(__file__).parent
-#: When the first document of a case is applied; each further one follows an hour later. 2026-12-01.
+#: The time at which a case's first document is applied, 2026-12-01; each further one follows an hour later.
 BEGAN = 1_796_083_200
-#: Between two documents of a case.
+#: Seconds between two documents of a case.
 _LATER = 3_600
 _TOKEN = "admin-token-of-the-golden-cases"
 #: Flags of every control plane; a case's own flags follow and override them.
@@ -69,7 +69,7 @@ class Member(BaseModel):
     approved: bool = True
     drained: bool = False
     boost: int | None = None
-    #: A NodeReport in JSON, on top of what every first report says. None: it has not reported yet.
+    #: A NodeReport in JSON, merged into the fields of every first report. None: the node has not reported yet.
     report: dict[str, Any] | None = None
     #: The node's lease has ended.
     silent: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-#: Stands for a field that the other resource has and this one has not.
+#: Stands for a field that only the other resource has.
 ABSENT = "<absent>"
 #: Smaller values are given as a whole.
 _LARGE = 15

@@ -19,7 +19,7 @@ from xds_server.protocol.snapshot import TYPE_PREFIX, Resource
 
 _POLICY = "trunkline.policy.v1."
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----\n?", re.DOTALL)
-#: Longer bytes that are no text stand as their number and hash.
+#: Longer bytes that are not text are replaced by their number and hash.
 _MAX_HEX = 32
 
 

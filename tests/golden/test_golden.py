@@ -22,7 +22,7 @@ from xds_server.model import Visibility
 from xds_server.protocol.snapshot import CLUSTER, Resource
 from xds_server.resources.settings import EdgeSettings
 
-#: Lines of a difference that are shown.
+#: The maximum number of lines of a difference that are shown.
 _SHOWN = 60
 
 Options = set[tuple[str, ...]]

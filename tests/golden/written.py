@@ -14,7 +14,7 @@ from tests.golden.readable import Reader
 from xds_server.protocol import snapshot as types
 
 _HEAD = "# Made by `make golden` from {}; do not edit.\n"
-#: The case that has nothing but what every Envoy gets.
+#: The case with only the resources that every Envoy gets.
 EMPTY = "empty"
 _SECTIONS = {
     types.SECRET: "secrets",

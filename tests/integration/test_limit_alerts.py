@@ -43,7 +43,7 @@ class Plane:
         self.standings = LimitCounts()
 
     async def start(self) -> None:
-        # A socket of its own: gRPC unlinks the one before at some time after its end.
+        # A separate socket, because gRPC unlinks the previous one at some time after its end.
         self.address = f"unix:{self._directory}/s{next(self._starts)}"
         self.server = grpc.aio.server()
         service.serve(self.server, self.standings, self.sender, anyone)
@@ -82,7 +82,7 @@ class Edge:
         self.limiter.settle(name, tokens, cost)
 
     async def report(self, address: str) -> bool:
-        # Whenever the last look and the last call were.
+        # This holds whenever the last look and the last call were.
         self.reporter._counted = self.reporter._called = 0.0
         async with grpc.aio.insecure_channel(address) as channel:
             return await self.reporter.report(limits_pb2_grpc.LimitsStub(channel))

@@ -12,7 +12,7 @@ import pytest
 from tests.node_sidecar.support.tiny_gguf import write
 
 PROGRAM = Path(__file__).parent / "support/llama_process.py"
-#: The model's name at that server.
+#: The server's name for the model.
 MODEL = "tiny"
 
 

@@ -102,7 +102,7 @@ async def test_the_gate_follows_the_server_and_everybody_is_told() -> None:
     state = node.state()
     assert state.load.concurrency_limit == 2
     assert state.facts.concurrency_source == "llama.cpp at http://127.0.0.1:8080 tells 2"
-    # The server was started again, with more slots.
+    # The server was restarted with more slots.
     watch.servers[0].health.observed(2.0, Observation((Model("m"),), parallel=8))
     node.servers_changed()
     assert node.state().load.concurrency_limit == 8

@@ -15,7 +15,7 @@ from node_sidecar.metrics import MetricsListener, page
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `(trunkline_node_[a-z_]+)` \| (counter|gauge|histogram) \|", re.MULTILINE)
-#: Names that a local server or a driver chose stand nowhere on the page.
+#: Names chosen by a local server or a driver; the page contains none of them.
 EVIL = 'x"}\n# HELP evil'
 STATUS: dict[str, Any] = {
     "in_flight": 3,

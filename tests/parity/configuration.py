@@ -50,7 +50,7 @@ PLACES: Mapping[str, Callable[[admin.Document], Message]] = {
     "DefaultModel": lambda document: document.gateway.defaults[0],
     "KeyDocument": lambda document: document.organisations[0].keys[0],
 }
-#: Messages that only hold others, or that are output alone.
+#: Messages that only hold others, or that are output only.
 CONTAINERS = {"Document", "OrganisationDocument", "SectionManager"}
 
 #: Fields that are not configuration, and why.
@@ -79,7 +79,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "RouteTarget.nodes": "a target is at a provider or on nodes",
     "Limit of a route.model": "a route serves one model",
 }
-#: Values, instead of those by the descriptor.
+#: Values that replace those from the descriptor.
 VALUES: Mapping[str, list[Any]] = {
     "Provider.base_url": ["https://other.example/v2"],
     "Provider.ca_file": ["/etc/ca.pem"],

@@ -34,7 +34,7 @@ from xds_server.store.writing.transaction import Event
 
 __all__ = ["postgres_url"]
 
-#: Fields that nobody acts upon, and why.
+#: Fields that neither Envoy nor the translator uses, with the reasons.
 NOT_ACTED_UPON = {
     **dict.fromkeys(
         (

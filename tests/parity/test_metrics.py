@@ -18,7 +18,7 @@ from translator.limits import HolderLimit, Limiter, Metric, Refused, windows, wi
 from translator.policy.limits import limits
 
 _NO_JOURNAL = SimpleNamespace(gather=lambda entry: None)
-#: Metrics that a request has used up by having been let through.
+#: Metrics whose amount is used once a request is admitted.
 _OF_ADMISSION = {"requests"}
 
 

@@ -27,9 +27,9 @@ from xds_server.store import views
 from xds_server.store.settings import KeySettings, NodeChange
 from xds_server.store.writing import keys as stored_keys, organisations
 
-#: Which object, and as what it was read.
+#: Fields that name the object, or the version that was read.
 _ADDRESS = {"node_id", "version"}
-#: Values, instead of those by the descriptor.
+#: Values that replace those from the descriptor.
 _VALUES: dict[str, list[Any]] = {
     "InviteNodeRequest.organisation": ["other"],
     "InviteNodeRequest.owner_key": ["ci"],
@@ -37,7 +37,7 @@ _VALUES: dict[str, list[Any]] = {
     "UpdateNodeRequest.boost_percent": [77],
     "UsageFilter.until": [7_200],
 }
-#: The flag for a field, where it is called otherwise.
+#: The flag for a field, if its name differs.
 _FLAGS = {
     "ProviderSpec.credentials": "given",
     "ProviderSpec.health": "health_path",

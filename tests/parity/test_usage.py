@@ -30,7 +30,7 @@ from xds_server.usage.records import Row, record as as_it_arrived
 
 RECORD: Mapping[str, Any] = dict(pb.UsageRecord.DESCRIPTOR.fields_by_name)
 
-#: Another value of each field of a line, where the one by its type says nothing.
+#: A different value for fields of a line for which the value by type changes nothing.
 LINE_VALUES: Mapping[str, Any] = {
     "node": "nd-1 5000000 7000000",
     "credential": "2",
@@ -46,7 +46,7 @@ NOT_FILLED: dict[str, str] = {}
 NOT_STORED = {
     "plain": "it says what need not be read on the way",
 }
-#: Numbers of a record that are no sum of a report, and why.
+#: Numbers of a record that no report sums, and why.
 NOT_SUMMED = {
     "format": "of the record's layout",
     "started_at_us": "the dimensions hour and day",
@@ -64,12 +64,12 @@ NOT_SUMMED = {
     "claimed_completion_tokens": "single records tell",
     "credential_index": "no amount",
 }
-#: Fields of Tokens that stand in no record by themselves, and why.
+#: Fields of Tokens that no record has by themselves, and why.
 NOT_RECORDED = {
     "image_size": "it chose the price",
     "image_quality": "it chose the price",
 }
-#: From what else than a field of its own name a sum of a report is made.
+#: The source of sums that do not come from a field with the same name.
 SUMMED_FROM: dict[str, dict[str, Any] | None] = {
     "requests": {},
     "errors": {"status": 500},
@@ -95,7 +95,7 @@ def recorded(of: RequestLine) -> pb.UsageRecord:
 def test_a_field_of_envoys_log_line_reaches_the_record(field: str) -> None:
     assert field in lines._Usual.__struct_fields__, f"{field} is lost in translator/ledger/lines.py: _Usual"
     stream = reservation("r", stream=True)
-    # Events count where nothing is reported, and what failed where there was more than one attempt.
+    # Events count if no usage is reported, and failed attempts if there was more than one attempt.
     beside = {"usage": None} if field == "events" else {"attempts": 3} if field == "failed" else {}
     kind = msgspec.structs.fields(lines._Usual)[lines._Usual.__struct_fields__.index(field)].type
     value = LINE_VALUES.get(field, 7 if "int" in str(kind) else "probe")

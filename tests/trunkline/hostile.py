@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-#: A title, colours by C0 and by C1, a turned direction, a forged line, separators, and what is not seen.
+#: A title, colours by C0 and C1, a reversed direction, a forged line, separators, and invisible characters.
 HOSTILE = "\x1b]0;owned\x07\x1b[31mb\x9b2Jc\u202ed\r\n+ forged\u2028\x85\u200be\x7f\x00\u2066\ufefff\u3164"
 
 _NEVER = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -123,7 +123,7 @@ def test_connections_wait_while_a_translator_is_away(tmp_path: Path) -> None:
     with FakeGateway(tmp_path) as gateway:
         gateway.ready()
         seen = []
-        for _ in range(3):  # the second and third restarts come after a pause, in which the socket must go on
+        for _ in range(3):  # the second and third restarts follow a pause, during which the socket must stay open
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(60)
                 connection.connect(path)

@@ -38,7 +38,7 @@ def _stored(control: FakeAdmin) -> None:
 def test_a_key_is_named_as_one_likes(control: FakeAdmin, trunkline: Trunkline, verb: str, given: str) -> None:
     assert trunkline("keys", verb, given).exit_code == 0
     request = admin.RevokeKeyRequest if verb == "revoke" else admin.RotateKeyRequest
-    assert control.last(request).id == given  # the control plane finds it, in the same transaction
+    assert control.last(request).id == given  # the control plane resolves the name, in the same transaction
 
 
 def test_a_name_that_several_keys_have_is_not_guessed(control: FakeAdmin, trunkline: Trunkline) -> None:

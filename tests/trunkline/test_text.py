@@ -114,5 +114,5 @@ def test_everything_is_printed_by_say() -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"click.echo", "click.secho", "print"}
     ]
-    # `trunkline up`: the line `ready`, of our own words, and notices, which go through `visible`.
+    # `trunkline up` prints the line `ready`, with only our own words, and notices, which go through `visible`.
     assert elsewhere == ["trunkline/gateway.py", "trunkline/gateway.py", "trunkline/text.py"]

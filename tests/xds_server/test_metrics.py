@@ -83,7 +83,7 @@ async def test_clients_and_what_they_refused(served: Served) -> None:
     assert told["clients", "translator"] == 0
     assert (told[("acks_total",)], told[("nacks_total",)]) == (3, 1)
     assert told[("clients_refusing",)] == 1
-    # Every digit of it.
+    # The number is exact to the last digit.
     assert told[("revision",)] == 2**53 - 1
 
 

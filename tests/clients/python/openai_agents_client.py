@@ -20,7 +20,7 @@ from cases import API_KEY, BAD_KEY, BASE_URL, IMAGE_URL, LIMITED_KEY, PROMPT, ca
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
-# Traces would go to OpenAI.
+# Otherwise traces would go to OpenAI.
 set_tracing_disabled(True)
 
 

@@ -72,7 +72,7 @@ def tools() -> list[Any]:
     (call,) = asked.tool_calls
     assert call.type == "function"
     returned = {"role": "tool", "tool_call_id": call.id, "content": weather(**json.loads(call.function.arguments))}
-    # The SDK takes its own answers back, which its types leave out.
+    # The SDK accepts its own answers as input, although its types do not say so.
     given: list[Any] = [*MESSAGES, asked, returned]
     final = client.chat.completions.create(model="gpt-4.1", messages=given, tools=[tool])
     return [call.function.name, json.loads(call.function.arguments), final.choices[0].message.content]

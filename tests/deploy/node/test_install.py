@@ -99,7 +99,7 @@ async def test_install_join_again_and_uninstall(gateway: Gateway, tmp_path: Path
     )
     identity = (install.root / STATE / "identity.pem").read_bytes()
 
-    # Again: the token is used up, and nobody asks for it.
+    # On the second run the token is used up, and not needed.
     code, output = await install.run(*options, token=gateway.issuer.token())
     assert code == 0, output
     assert install.files() == installed
@@ -123,7 +123,7 @@ async def test_purging_leaves_the_gateway_and_macos_has_its_own_places(
     gateway: Gateway, tmp_path: Path, wheel: Path
 ) -> None:
     install = Installer(tmp_path / "root", wheel, "Darwin")
-    # A venv that is there is kept: this one saves the time to make one, and pip is the environment's.
+    # An existing venv is kept. This one saves the time to create one, and uses this environment's pip.
     venv.create(install.root / "opt/trunkline-node/venv", symlinks=True)
     code, output = await install.run("--url", gateway.url, token=gateway.issuer.token())
     assert code == 0, output

@@ -38,7 +38,7 @@ table ip filter {
 
 
 NETWORK = ipaddress.ip_network("198.18.0.0/15")
-#: Names end with the process id of the run that made them, which Linux keeps below 2^22.
+#: Names end with the process id of the run that created them; Linux keeps ids below 2^22.
 SPACES = re.compile(r"tl-(?:router|machine)-(\d+)")
 LINKS = re.compile(r"\btl-out(\d+)")
 

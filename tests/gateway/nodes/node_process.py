@@ -49,7 +49,7 @@ class NodeProcess:
         self._join = [*join, *(word for each in upstreams for word in ("--upstream", each))]
         self._launcher = launcher
         self._process: subprocess.Popen[bytes] | None = None
-        #: Monotonic; when the last `join` or `run` was started.
+        #: Monotonic time of the last start of `join` or `run`.
         self.started = 0.0
 
     def __enter__(self) -> Self:

@@ -150,7 +150,7 @@ async def test_another_gateways_token_is_not_even_sent(
     assert code == 5
     assert "this is not the gateway that made the token" in said
     assert log_of(gateway) == before
-    # Nor is it good if it is sent.
+    # Sending it does not make it valid, either.
     answered, details = await refused_enrolment(gateway, token)
     assert (answered, "this join token is not known" in details) == (Code.UNAUTHENTICATED, True)
     assert "this join token is not known" in log_of(gateway)[len(before) :]
@@ -171,7 +171,7 @@ async def test_a_node_of_another_gateway_is_nobody(
     with pytest.raises((ssl.SSLError, ConnectionError)):
         await Node(stranger.node_id, tls).open_tunnels(tunnel_address(gateway), 1)
     assert await failed_verifications(gateway) >= before + 2
-    # A sidecar that is sent here by mistake says what is wrong.
+    # A sidecar that connects here by mistake reports what is wrong.
     with NodeProcess(other_gateway, tmp_path / "moved", organisation="acme", join=("--no-run",)) as node:
         assert await asyncio.to_thread(node.wait) == 0
         record = tmp_path / "moved" / "node.json"
@@ -295,7 +295,7 @@ async def test_a_sidecar_that_is_too_old_is_told_when_it_joins(gateway: GatewayP
     assert code is Code.FAILED_PRECONDITION
     assert "speaks version 0 of the node protocol and this gateway version 1: update trunkline-node" in details
     assert details in log_of(gateway)
-    # The token is still good.
+    # The token is still valid.
     assert (await refused_enrolment(gateway, token))[0] is Code.OK
 
 
@@ -339,7 +339,7 @@ async def test_a_tunnel_that_never_reads_costs_a_request_its_first_byte_and_no_m
         assert {each.target for each in answers} == {"a/gpt-4.1"}
         slowest = max(each.seconds for each in answers)
         figure(f"slowest answer where a node is {kind}", slowest, "s")
-        assert FIRST_BYTE <= slowest < FIRST_BYTE + 5  # the node was tried, and once
+        assert FIRST_BYTE <= slowest < FIRST_BYTE + 5  # the node was tried exactly once
         assert anonymous_mib(gateway, "envoy") - grown < MAX_GROWTH
         await stub.Leave(pb.LeaveRequest())
 
@@ -373,7 +373,7 @@ async def test_thousands_of_connections_without_an_identity_hold_nothing_up(gate
         more = anonymous_mib(gateway, each) - grown[each]
         figure(f"{each} with 3,000 connections of strangers", more, "MiB")
         assert more < MAX_GROWTH
-    # Those that began no TLS are closed after 10 s, by Envoy.
+    # Envoy closes connections that began no TLS after 10 s.
     async with asyncio.timeout(60):
         for reader in silent:
             assert await reader.read() == b""

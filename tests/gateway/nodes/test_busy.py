@@ -18,7 +18,7 @@ from tests.gateway.process import GatewayProcess
 
 SLOTS = 2
 MODEL = "lab"
-#: Requests for these wait, or do not; both have the same machine.
+#: Requests for the first model wait, those for the second do not; both use the same machine.
 WAITS, HASTY = "waits", "hasty"
 WEIGHTS = {"one": 1, "double": 2}
 PATIENCE = 60.0

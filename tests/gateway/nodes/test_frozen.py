@@ -62,7 +62,7 @@ async def test_a_frozen_node_holds_nobody_up(gateway: GatewayProcess, tmp_path: 
             node.freeze()
             async with load:
                 await freeze(node, load, frozen)
-        # A stream that ran on the node breaks, visibly; whatever began afterwards is served by another.
+        # A stream that ran on the node breaks visibly; later requests are served by another target.
         late = [each for each in [*load.outcomes, *load.stream_outcomes] if each.started > frozen]
         assert late
         assert not [each for each in late if each.problem]

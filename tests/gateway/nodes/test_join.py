@@ -157,7 +157,7 @@ async def test_what_a_node_serves_is_accounted_for_at_its_own_price(
     await asyncio.to_thread(node.await_online)
     served = [await ask(gateway, "lab", stream=stream) for stream in (False, True) * 5]
     assert Counter(each.status for each in served) == {200: 10}
-    prompt, completion = 3, 4  # words of the question, of the answer
+    prompt, completion = 3, 4  # words of the prompt, words of the answer
     earned_nano_usd = (prompt * 150_000 + completion * 700_000) // 1_000 * len(served)
     await settled(gateway)
     rows = await verb(gateway, "usage", "report", "--by", "model,target")
@@ -170,7 +170,7 @@ async def test_what_a_node_serves_is_accounted_for_at_its_own_price(
     status = (await asyncio.to_thread(gateway.run, "status", "--output", "json")).stdout
     assert {"node": "default/earner", "state": "online"}.items() <= json.loads(status)["nodes"][-1].items()
 
-    # Seconds with a lease are stored every minute, and at the end.
+    # Seconds with a lease are stored every minute, and when the lease ends.
     seconds = time.monotonic() - node.started
     gateway.stop()
     gateway.start()

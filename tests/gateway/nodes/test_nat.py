@@ -23,7 +23,7 @@ from tests.gateway.process import GatewayProcess
 
 pytestmark = pytest.mark.network
 
-#: How long the link is cut. With 30 it holds too; see docs/nodes.md.
+#: Seconds for which the link is cut. The test also passes with 30; see docs/nodes.md.
 CUT_SECONDS = 10.0
 FIRST_BYTE_SECONDS = 2.0
 #: Seconds that a busy machine may add. Without the limit a request would wait for 300 s.

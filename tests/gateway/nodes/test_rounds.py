@@ -108,7 +108,7 @@ async def test_twenty_kills(
         *(f"nodes/{model}" for model in (PLAIN, STREAM)),
         *(f"a/{model}" for model in (PLAIN, STREAM)),
     }
-    # Every request once; those that Envoy could not write down are marked.
+    # The ledger has every request once; those that Envoy could not log are marked.
     record_of = {each["end_user"]: each for each in records}
     assert len(record_of) == len(records) == len({each["id"] for each in records})
     assert {each.marker for each in load.requests if each.served} <= set(record_of)
@@ -149,7 +149,7 @@ def excused(request: Request, killed: dict[str, list[float]]) -> bool:
     if request.status == 0:  # the connection was refused, or nobody accepted it, or its Envoy was killed
         refused = "Connect call failed" in request.broken
         return request.met(killed["envoy"], before=ENVOY_BACK if refused else 0.1)
-    if request.status == 200:  # visibly broken after something had come
+    if request.status == 200:  # visibly broken after the answer had begun
         return bool(request.broken) and request.met(killed["envoy"] + killed["sidecar"] + killed["local"])
     return request.status == 503 and request.met(killed["translator"], before=0.1)
 

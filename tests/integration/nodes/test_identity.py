@@ -97,7 +97,7 @@ async def test_the_control_plane_is_told_who_calls(edge: Edge, node_id: NodeId) 
         told = await registry.Enrol(registry_pb2.EnrolRequest(), metadata=forged)
         assert f";DNS={name}" in f";{told.name}"
         assert "nd-other" not in told.name
-        report: Any = registry.Report  # without messages to begin with: they are written one by one
+        report: Any = registry.Report  # opened without messages, which are written one by one
         call = report(metadata=forged)
         for sequence in (1, 2):
             await call.write(registry_pb2.NodeReport(sequence=sequence))

@@ -13,7 +13,7 @@ from xds_server.protocol.snapshot import CLUSTER
 from xds_server.resources import audiences
 
 MODELS, ORGANISATIONS = 100, 20
-#: Anonymous memory, MiB, of two workers; 270 to 280 where it was measured.
+#: Anonymous memory of two workers in MiB; 270 to 280 were measured.
 MAX = 350
 
 

@@ -19,7 +19,7 @@ RULE = IdleRule(cpu=20, gpu=10, after=60, recheck=120)
 TICK = 2.0
 #: Seconds until a node notices an owner who uses half of the machine, where use by process can be read.
 NOTICED = 8.0
-#: Ticks that a request runs.
+#: The duration of a request in ticks.
 RUNS = 4
 
 
@@ -77,7 +77,7 @@ class Day:
                 machine.watch.measure(self.now)
                 self.scene.report(number, machine.report())
         for number, machine in enumerate(self.machines):
-            # New requests go where the gateway's pools say.
+            # New requests go to the nodes in the gateway's pools.
             if self.scene.health(number) == "healthy":
                 machine.running.append(self.tick + RUNS)
         self._note()

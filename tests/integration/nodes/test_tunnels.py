@@ -50,7 +50,7 @@ async def test_a_stream_comes_event_by_event(edge: Edge, model: str, node_id: No
         ):
             assert b'"content": "0"' in await answer.content.readuntil(b"\n\n")
         async with asyncio.timeout(10):
-            await node.seen[0].reset.wait()  # the client is gone: so is the request
+            await node.seen[0].reset.wait()  # the request ends with its client
 
 
 async def test_a_long_stream_arrives_whole(edge: Edge, model: str, node_id: NodeId) -> None:

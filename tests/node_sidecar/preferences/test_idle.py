@@ -11,7 +11,7 @@ from node_sidecar.use.owner import OwnerUse
 RULE = IdleRule(cpu=20, gpu=10, after=60, recheck=300)
 QUIET = OwnerUse(cpu=2, gpu=0)
 LOUD = OwnerUse(cpu=90, gpu=0)
-#: The GPU's total alone can be read.
+#: Only the GPU's total can be read.
 TOTAL = OwnerUse(cpu=2, gpu=0, separate=False)
 SERVING = replace(TOTAL, gpu=100, in_flight=3)
 

@@ -98,7 +98,7 @@ async def test_other_upstreams_take_effect_at_once() -> None:
 
 
 async def test_a_server_that_hangs_does_not_stop_the_others() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as hanging:  # connects, and nobody answers
+    with socket.create_server(("127.0.0.1", 0)) as hanging:  # the connection is accepted, but not answered
         port = hanging.getsockname()[1]
         async with vllm("good") as good:
             preferences = UpstreamPreference(f"http://127.0.0.1:{port}", kind="vllm"), UpstreamPreference(good.url)

@@ -143,7 +143,7 @@ async def test_a_client_that_leaves_as_the_owner_takes_its_place() -> None:
     gate = Gate(1, 1)
     running, waiting = await requests(gate, 2)
     own = Request(gate, own=True)
-    waiting.task.cancel()  # and the owner's request comes before it is out of the queue
+    waiting.task.cancel()  # the owner's request arrives before it has left the queue
     await turn()
     assert waiting.refused is None
     await running.leave()

@@ -67,7 +67,7 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
         self.renewals = 0
         self.left: list[str] = []
         self.tunnels: asyncio.Queue[Tunnel] = asyncio.Queue()
-        #: Every report, with the name in the certificate of who sent it.
+        #: Every report, with the name in its sender's certificate.
         self.reports: asyncio.Queue[tuple[str, wire.NodeReport]] = asyncio.Queue()
         self._names: dict[int, str] = {}
         self._front: asyncio.Server | None = None

@@ -13,7 +13,7 @@ from node_sidecar.use.processes import CpuMeter, LocalServer, find
 
 pytestmark = pytest.mark.processes
 
-#: Listens, starts a worker as inference servers do, says where, and works until its input ends.
+#: A program that listens, starts a worker like inference servers, prints its port, and works until its input ends.
 SERVER = """
 import socket, subprocess, sys
 listening = socket.create_server(("127.0.0.1", 0))

@@ -102,7 +102,7 @@ async def test_one_whose_answer_came_while_it_waited_has_it() -> None:
     first = await edge.ask("same", request_id="a")
     await asyncio.sleep(0)
     edge.waits(edge.decide("other", request_id="b"), "b")
-    follower = edge.waits(edge.decide("same", request_id="c"), "c")  # follows the one that runs
+    follower = edge.waits(edge.decide("same", request_id="c"), "c")  # joins the running one
     edge.pass_on(first)
     (answered,) = await edge.until("c")
     assert isinstance(answered, Answered)

@@ -332,7 +332,7 @@ async def test_records_that_are_refused_delay_nobody_and_are_not_lost(
     async with running(tmp_path, new_limiter()) as ledger:
         await collector.until(set(ids) - collector.refuse)
         await until(lambda: ledger.status()["records_pending"] == 0)
-        assert len(collector.tokens) < 150  # calls; it was one for each record behind the first bad one
+        assert len(collector.tokens) < 150  # calls; formerly one for each record after the first bad one
         samples = {sample.name: sample.value for sample in ledger.samples()}
     assert samples["trunkline_translator_records_refused_total"] == 5
     assert collector.refuse.isdisjoint(collector.records)

@@ -14,7 +14,7 @@ flows = st.builds(
     st.sampled_from(sorted(WEIGHTS)),
     st.sampled_from(sorted(KEYS)),
 )
-#: A flow: it joins; None: the next one is served; a number: one that waits leaves.
+#: A flow joins the queue; None serves the next entry; a number makes a waiting one leave.
 steps = st.lists(st.one_of(flows, st.none(), st.integers(0, 1_000)), max_size=80)
 
 

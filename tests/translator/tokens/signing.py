@@ -52,6 +52,8 @@ def signed(
     """Returns the token; `header` overrides the correct header."""
     parts = {"alg": algorithm, **({"kid": kid} if kid is not None else {}), **header}
     payload = said if isinstance(said, bytes) else json.dumps(said).encode()
-    anything = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)  # no honest issuer's, if need be
+    anything = jws.JWSRegistry(
+        algorithms=[algorithm], strict_check_header=False
+    )  # the header may be one that no honest issuer sends
     with warnings.catch_warnings(action="ignore"):  # EdDSA has another name since RFC 9864
         return jws.serialize_compact(parts, payload, key, registry=anything)

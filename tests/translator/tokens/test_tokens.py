@@ -249,7 +249,7 @@ def test_the_first_grant_that_fits_decides(index: PolicyIndex, clock: Clock) -> 
     assert (few.id, few.allows("small-1"), few.allows("large")) == ("key_few", True, False)
     assert accepted(tokens, signed(claims(scope="openid chat"))).id == "key_ci"
     assert accepted(tokens, signed(claims(beta=True))).id == "key_ci"
-    # A key that is gone is no reason to try the next grant.
+    # The next grant is not tried because a key is gone.
     gone = refused(tokens, signed(claims(scope="chat", **{"https://example.org/groups": ["gone"]})))
     assert "revoked" in gone.message
     for said in ({"scope": "chatty"}, {"scope": ["openid"]}, {"beta": 1}, {"realm_access": "few"}, {}):

@@ -68,7 +68,7 @@ def test_an_invitation_prints_one_command_for_each_system(plane: ControlPlane) -
     )
     assert docker.startswith("docker run -d ")
     assert docker.endswith(f" trunkline-node join {URL} --token {token} --if-needed")
-    # The token is on stdout alone.
+    # Only stdout has the token.
     assert token not in result.stderr
     assert token.split("_")[2] not in result.stderr
     assert "+ join token of acme, for one machine until 20" in result.stderr

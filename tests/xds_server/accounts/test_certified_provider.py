@@ -76,7 +76,7 @@ async def test_the_certified_provider(gateway: Gateway, issuer: str) -> None:
     user = await me(browser)
     assert (user["email"], user["name"]) == ("bob@example.org", "Bob")
     assert user["memberships"] == [{"organisation": "acme", "role": "ROLE_OPERATOR"}]
-    # Again: by us, and, where the state is another one, by the provider.
+    # A second use is refused by the gateway and, with another state, by the provider.
     browser.cookies.update(kept)
     assert (await come_back(browser, brought, "certified")).headers["location"] == "/#sign-in-error=refused"
     other = gateway.browser()

@@ -33,7 +33,7 @@ async def test_another_sites_page_changes_nothing(gateway: Gateway, headers: dic
     body = {"organisation": {"name": "acme"}}
     answer = await browser("PUT", "/admin/v1/organisations/acme", body, headers)
     assert (answer.status, answer.code) == (403, "permission_denied")
-    # Nor does it sign somebody in as somebody else.
+    # Neither can it sign a person in as somebody else.
     signed = await gateway.browser()("POST", "/admin/v1/sign-in", {"email": EMAIL, "password": PASSWORD}, headers)
     assert signed.status == 403
     assert "set-cookie" not in signed.headers

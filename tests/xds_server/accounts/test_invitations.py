@@ -69,7 +69,7 @@ async def test_who_has_an_account_joins_with_their_own_password(gateway: Gateway
         "POST", "/admin/v1/invitations:accept", {"token": token, "password": PASSWORD}
     )
     assert [each["role"] for each in answer.json["user"]["memberships"]] == ["ROLE_OWNER", "ROLE_VIEWER"]
-    # A lesser role takes nothing away.
+    # A lower role does not replace a higher one.
     made = await gateway.admin.InviteUser(
         pb.InviteUserRequest(email=BOB, organisation="acme", role=pb.ROLE_VIEWER)
     )

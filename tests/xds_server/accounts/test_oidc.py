@@ -94,7 +94,7 @@ async def test_who_signs_in_comes_where_they_were_going(gateway: Gateway, provid
     assert user["memberships"] == [{"organisation": "acme", "role": "ROLE_MEMBER"}]
     event = gateway.store.audit_events(AuditQuery(object_type="user"))[0]
     assert (event.actor, event.object_name) == ("oidc:corp", BOB)
-    # The same person again, whatever they are called by now.
+    # The same person signs in again, with another name and address.
     provider.claims = {"email": "robert@example.org", "name": "Robert"}
     again, _ = await sign_in(gateway, provider)
     assert (await me(again))["id"] == user["id"]
@@ -236,14 +236,14 @@ async def test_an_answer_comes_once_to_the_browser_that_asked(gateway: Gateway, 
     await configure(gateway, corp(provider, sign_up=ANYBODY))
     victim, attacker = gateway.browser(), gateway.browser()
     brought = provider.authorise(await begin(attacker))
-    # Somebody else's answer, in a browser that began nothing, or another sign-in.
+    # An answer is used in a browser that began no sign-in, or another one.
     assert (await come_back(victim, brought)).headers["location"] == "/#sign-in-error=refused"
     await begin(victim)
     assert (await come_back(victim, brought)).headers["location"] == "/#sign-in-error=refused"
     assert provider.exchanged == []
     kept = dict(attacker.cookies)
     assert (await come_back(attacker, brought)).headers["location"] == "/"
-    # The same answer again, with the browser's cookie as it was.
+    # The same answer is used again, with the browser's original cookie.
     attacker.cookies.update(kept)
     again = {**brought, "code": provider.authorise(await begin(gateway.browser()))["code"]}
     for replayed in (brought, again):
@@ -274,12 +274,12 @@ async def test_one_providers_answer_is_not_another_ones(gateway: Gateway, provid
         ):  # fmt: skip
             answer = await come_back(browser, brought, "evil")
             assert answer.headers["location"] == "/#sign-in-error=refused"
-        # At the honest provider's own address, with the hostile one's state.
+        # The request goes to the honest provider's redirect URI, with the hostile provider's state.
         answer = await come_back(browser, {**honest, "state": state})
         assert answer.headers["location"] == "/#sign-in-error=refused"
         assert "/token" not in hostile.calls
         assert provider.codes
-        # Metadata that claim another issuer are nobody's.
+        # Metadata with another issuer is not accepted.
         hostile.metadata = {"issuer": provider.issuer}
         await configure(gateway, corp(hostile, "worse"))
         gateway.service._oidc._metadata.clear()

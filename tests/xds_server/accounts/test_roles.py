@@ -133,7 +133,7 @@ async def test_each_method_as(person: str, gateway: Gateway) -> None:
     for method in sorted(METHODS, key=lambda each: last.index(each.name) if each.name in last else -1):
         if person in ALLOWED.get(method.name, MACHINES):
             code = await _answer(found.stub(person), method, _request(method, found))
-            # Their own values may be refused: a link that is none, a token where a session is needed.
+            # The values may be refused nevertheless: an invalid link, or a token in place of a session.
             refused = code in _REFUSED and method.name not in {
                 "RedeemSetupLink", "SignIn", "ShowLink", "AcceptInvitation", "RedeemReset", "PollDeviceLogin",
                 "ChangePassword", "ListTokens", "CreateToken", "RevokeToken", "ShowDeviceLogin",
@@ -166,7 +166,7 @@ async def test_another_organisations_objects_are_as_if_they_did_not_exist(gatewa
                 await call(reference)
             assert caught.value.code() is grpc.StatusCode.NOT_FOUND
             assert caught.value.details() == f'no {what} "{reference}" that you may change'
-    # A name that both have means the own one.
+    # A name that exists in both organisations refers to the caller's own.
     if what == "key":
         assert (await owner.RevokeKey(pb.RevokeKeyRequest(id="ci"))).key.id == found.keys["shared"]
         assert found.keys["foreign"] in gateway.store.load().keys
@@ -272,7 +272,7 @@ async def test_an_owner_decides_about_their_own_organisation_alone(gateway: Gate
         pb.PutMemberRequest(organisation="acme", user="viewer@acme.example", role=pb.ROLE_OPERATOR)
     )
     assert changed.user.memberships[0].role == pb.ROLE_OPERATOR
-    # At once, also for sessions that are open.
+    # This takes effect at once, also for open sessions.
     assert (await found.stub("viewer").RevokeKey(pb.RevokeKeyRequest(id=found.keys["shared"]))).key.revoked_at
     removed = await owner.RemoveMember(pb.RemoveMemberRequest(organisation="acme", user="member@acme.example"))
     assert removed.revoked_keys == 1

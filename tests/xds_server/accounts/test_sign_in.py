@@ -101,7 +101,7 @@ async def test_signing_in_takes_over_no_session_that_was_there(gateway: Gateway)
     assert (await victim.sign_in()).status == 200
     assert victim.cookies != planted
     assert (await attacker("GET", "/admin/v1/me")).status == 401
-    # A value that the gateway never gave is no session either.
+    # A value that the gateway never issued is no session either.
     victim.cookies[COOKIE] = "tl-ses-" + "x" * 43
     assert (await victim("GET", "/admin/v1/me")).status == 401
 

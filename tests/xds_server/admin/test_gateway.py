@@ -26,7 +26,7 @@ class _Sections(TypedDict):
     accounts: pb.Accounts
 
 
-#: The sections that are there whatever was written.
+#: The sections that always exist.
 SECTIONS: _Sections = {"cache": pb.SharedCache(store="memory"), "alerts": pb.Alerting(), "accounts": pb.Accounts()}
 NEVER_WRITTEN = pb.Gateway(cors=pb.Cors(), **SECTIONS)
 
@@ -207,7 +207,7 @@ async def test_each_section_has_a_manager_of_its_own(admin: Admin) -> None:
     assert (list(found.cors.origins), found.accounts) == ([APP], accounts)
     assert sections(found) == {"cors": "api", "accounts": "file:trunkline"}
     assert found.managed_by == ""
-    # Another file has a section of its own, and a file that says nothing of a section leaves it.
+    # Another file has its own section, and a file without a section leaves that section alone.
     issuer = pb.JwtIssuer(
         name="corp", issuer="https://a.example", audiences=["x"], grants=[pb.JwtGrant(organisation="o", key="k")]
     )

@@ -74,7 +74,7 @@ async def test_at_most_two_secrets_work(admin: Admin, made: pb.CreateKeyResponse
     assert message.startswith('key "default/ci" was rotated, and two secrets of it work until ')
     assert stored(admin).hash == hash_of(second.value)
 
-    # The answer was lost: clients still have the first.
+    # The answer was lost, so clients still have the first secret.
     third = await rotate(admin, ends=pb.RotateKeyRequest.ENDS_NEWEST)
     key = stored(admin)
     assert (key.hash, key.former_hash) == (hash_of(third.value), hash_of(made.value))

@@ -91,7 +91,7 @@ async def test_another_price_and_another_provider_need_not_be_applied(admin: Adm
 async def test_an_organisation_sees_its_own_route_and_its_own_requests(admin: Admin, ledger: Ledger) -> None:
     own = route(0, 1, organisation="acme")
     (of_acme,) = (await simulate(admin, document(own))).routes
-    # Those who have no route of their own yet came by everybody's.
+    # Callers without a route of their own yet used everybody's.
     assert (of_acme.organisation, of_acme.requests, costs(of_acme)) == (
         "acme",
         20,

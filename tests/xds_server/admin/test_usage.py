@@ -51,7 +51,7 @@ async def test_totals_by_hand(admin: Admin, ledger: Ledger) -> None:
             reasoning_tokens=15, cost_nano_usd=600_500, cost_micro_usd=601, estimated=1, cache_hits=1,
         )
     ]  # fmt: skip
-    # The target that only failed served nothing, and is no line of a report.
+    # A target that only failed served nothing, and has no line in a report.
     assert rows(await report(admin, pb.DIMENSION_TARGET)) == [("openai/gpt-4.1", 3, 600_500), ("", 1, 0)]
 
 

@@ -194,7 +194,7 @@ def test_the_secret_is_sealed_and_shown_to_nobody(store: Store) -> None:
     assert SECRET not in stored.secret
     assert store.webhook_secret(stored) == SECRET
     assert SECRET.decode() not in repr(done.events)
-    # The same again is no change, nor is it where the secret is left out.
+    # Writing the same settings is no change, with or without the secret.
     for secret in (SECRET, b""):
         same = Gateway(alerts=Alerting("https://hooks.example/a", secret))
         again = store.write("test", lambda tx, same=same: writing.gateway.put(tx, same, expected=None))  # type: ignore[misc]

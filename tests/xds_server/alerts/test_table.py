@@ -17,7 +17,7 @@ from xds_server.ledger.ledger import Ledger
 async def test_an_alert_of_two_translators_is_one(ledger: Ledger) -> None:
     add = partial(table.add, delivery=Delivery.WAITING)
     assert len(await ledger.write(lambda writing: add(writing, [alert(), alert(1000), alert()]))) == 2
-    # Another translator is a little later, and has counted something else.
+    # Another translator reports a little later, with another count.
     assert not await ledger.write(lambda writing: add(writing, [alert(reached_at=NOW + 9, taken=9_000_000)]))
     later = alert(reached_at=NOW + 3_600, until=NOW + 7_200)
     assert await ledger.write(lambda writing: add(writing, [later])) == [later]

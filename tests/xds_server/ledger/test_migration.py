@@ -26,7 +26,7 @@ from xds_server.usage import records
 
 __all__ = ["database"]
 
-#: Columns that came with or after the blocks' second format.
+#: Columns added with or after the blocks' second format.
 YOUNGER = {
     "upstream_request_id", "capped", "claimed_prompt_tokens", "claimed_completion_tokens", "cache_write_tokens",
     "cache_write_1h_tokens", "audio_prompt_tokens", "audio_completion_tokens", "images", "audio_in_ms",

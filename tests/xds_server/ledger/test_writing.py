@@ -144,7 +144,7 @@ def test_rollups_are_the_sums_of_the_records(store: Store, drawn: list[dict[str,
     async def run() -> list[tuple[Any, ...]]:
         ledger, reader = Ledger(store.url, store.write_lock), LedgerReader(store.url)
         for start in range(0, len(records), size):
-            # Each batch brings some of the one before it again.
+            # Each batch repeats some records of the previous one.
             await ledger.append(batch(*records[max(0, start - 2) : start + size]))
         by = (Dimension.HOUR, Dimension.MODEL, Dimension.TARGET, Dimension.TAG)
         groups = await reader.report(Filter(organisation_id=organisation), by)

@@ -79,7 +79,7 @@ def test_gateway_and_node_believe_each_other(store: Store, tmp_path: Path) -> No
     peer = handshake(server, client, GATEWAY_NAME).getpeercert()
     assert peer is not None
     assert peer["subjectAltName"] == (("DNS", NODE),)
-    # A direct node is the server, and is known by its id.
+    # A direct node is the server, and its certificate names its id.
     direct = context(ssl.PROTOCOL_TLS_SERVER, None, chain, key_pem, ca, tmp_path)
     gateway = context(ssl.PROTOCOL_TLS_CLIENT, tls, b"", b"", ca, tmp_path)
     peer = handshake(direct, gateway, NODE).getpeercert()

@@ -98,7 +98,7 @@ def test_somebody_elses_key_is_refused() -> None:
 
 def test_a_changed_request_is_refused_or_asks_for_the_same_key() -> None:
     """Ten thousand mutations, the same in every run."""
-    choose = random.Random(7)  # reproducible, guards nothing
+    choose = random.Random(7)  # reproducible; not used for security
     pem = new_csr()
     der = x509.load_pem_x509_csr(pem).public_bytes(Encoding.DER)
     key = spki(public_key_of(pem))

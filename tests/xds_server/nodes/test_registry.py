@@ -33,7 +33,7 @@ async def test_a_restarted_control_plane_has_its_pools_at_once(tables: Ledger, t
         assert described is not None
         assert (described.state, described.facts.sidecar_version) == ("online", "0.1.0")
 
-        # Removed while the control plane was down, or now: the row goes.
+        # The row of a node removed now, or while the control plane was down, is deleted.
         after.registry.desired(state([node(1)], revision=9))
         await after.registry.flush()
         assert [row.node_id for row in await StoredReports(tables, lambda _: None).load()] == [node_id(1)]

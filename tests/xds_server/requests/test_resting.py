@@ -76,7 +76,7 @@ async def test_what_is_left_of_each_quota(gateway: Gateway) -> None:
     )
     gateway.standing.told.add(host=target, metric="tokens", limit=1_000, remaining=7, reset_ms=20_000)
     gateway.standing.rests.add(host=target, cause=2, for_all=True, left_ms=20_000)
-    gateway.standing.rests.add(host=12345, cause=401, for_all=True)  # another version's, or a machine
+    gateway.standing.rests.add(host=12345, cause=401, for_all=True)  # a cluster of another version, or a machine
     rows = (await gateway.resting.headroom("")).credentials
     assert [shown(row) for row in rows] == [
         (1, "", "quota", "requests", 30, 30, 0),

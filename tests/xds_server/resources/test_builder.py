@@ -194,7 +194,7 @@ def test_lingering_clusters_keep_their_assignments() -> None:
     builder = Builder(EdgeSettings(), clock=lambda: now)
     before = builder.build(1, STATE, LIVE).of_type(types.ENDPOINT)
     assert set(before) == {"nodes/llama"}
-    # The pool has ended with its route: what is live has no word of it either.
+    # The pool has ended with its route, so the live pools do not contain it either.
     gone = replace(STATE, revision=2, routes={})
     for live in (LIVE, {}, {}):
         snapshot = builder.build(2, gone, live)

@@ -109,7 +109,7 @@ def test_the_cache_hits_of_a_target_are_its_own() -> None:
     found = simulated(route(a(price=cached)), route(b(price=cached)), records)
     assert found.now is not None
     assert total(found.proposed).nano_usd == pytest.approx(200 * (20 * 1_000 + 80 * 100))
-    # Those that `a` served have their own count; at `b` they would have none.
+    # Requests that `a` served have their recorded count; at `b` they would have none.
     assert total(found.now).nano_usd == pytest.approx(200 * 100 * 1_000)
 
 

@@ -31,7 +31,7 @@ CACHED = TargetPrice(input=1_000_000, cached_input=100_000, output=1_000_000)
 #: behaviour. Answers are short, because the speed of an answer is only known at its end.
 CASES: dict[Strategy, tuple[Sequence[TargetPrice], Behaviour, Behaviour, Behaviour]] = {
     Strategy.FASTEST: ((), Behaviour(0.2), Behaviour(2.0), Behaviour(0.5)),
-    # The first one is dearer by its list, and cheaper while its cache is warm.
+    # The first one has the higher list price, but is cheaper while its cache is warm.
     Strategy.CHEAPEST: (
         (CACHED, TargetPrice(input=600_000, output=1_000_000)),
         Behaviour(0.4, token=0.002, cached_share=0.8),

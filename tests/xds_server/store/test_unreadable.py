@@ -86,7 +86,7 @@ def test_while_running_its_last_good_form_stays_until_it_is_mended(open_store: O
     (said,) = state.unreadable
     assert said.startswith(what)
     assert said.endswith("its last good form is served")
-    # A change of another kind does not forget it.
+    # A change of another kind does not discard it.
     other = "keys" if kind != "keys" else "organisations"
     execute(store, f"UPDATE revision SET value = value + 1 WHERE kind IN ('state', '{other}')")
     assert store.load().unreadable == (said,)

@@ -54,7 +54,7 @@ async def test_a_release_left_an_object_of_every_kind(tmp_path: Path, name: str)
     assert {each.managed_by for each in state.routes.values()} == {"file:trunkline"}
     assert state.gateway.alerts.webhook == "http://127.0.0.1:9/alerts"
     assert {each.name for each in state.gateway.oidc} == {"corp"}
-    # Each section that says something has the manager that the gateway had.
+    # Each section that is not empty has the gateway's former manager.
     assert state.gateway.manager_of("alerts") == state.gateway.manager_of("oidc") == "file:trunkline"
     assert (state.gateway.jwt, state.gateway.manager_of("jwt")) == ((), "")
     assert kinds >= {"user", "node", "key", "route"}

@@ -128,7 +128,7 @@ async def test_a_client_that_does_not_read_delays_no_other(running: Running, ope
     await quick.write(ack(response))
     running.ads.publish(content(3, b"3", *types))
     assert (await received(quick)).resources[0].resource.value == b"3"
-    # The slow one gets what it missed, merged, once it reads.
+    # The slow client gets the missed changes, merged, once it reads.
     seen: dict[str, bytes] = {}
     while set(seen.values()) != {b"3"} or len(seen) < len(types):
         async with asyncio.timeout(30):
