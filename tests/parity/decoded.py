@@ -14,7 +14,7 @@ from translator.ledger.prices import PriceBook
 from translator.limits import LimitSet
 from translator.policy.index import PolicyIndex
 from translator.policy.pricing import Ceiling
-from translator.tokens import Tokens
+from translator.tokens import AccessTokens
 from xds_server.accounts.settings import JwtIssuer
 from xds_server.model import State
 from xds_server.resources import policy as resources
@@ -54,7 +54,7 @@ def of_messages(
     routes: list[policy.Route],
 ) -> Any:
     index, prices = PolicyIndex(), PriceBook()
-    tokens = Tokens(index.key_by_id)
+    tokens = AccessTokens(index.key_by_id)
     for organisation in organisations:
         index.put_organisation(organisation)
     for key in keys:

@@ -19,7 +19,7 @@ from translator.errors import LimitError, PolicyError
 from translator.limits.limit import HolderKind
 from translator.policy.index import PolicyIndex
 from translator.policy.limits import limits
-from translator.tokens import Tokens
+from translator.tokens import AccessTokens
 
 M = TypeVar("M", bound=Message)
 Source = Literal["none", "snapshot", "control plane"]
@@ -48,7 +48,7 @@ class PolicyStore:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._index = index = PolicyIndex()
-        self.tokens = tokens = Tokens(index.key_by_id)
+        self.tokens = tokens = AccessTokens(index.key_by_id)
         #: Called with every route that is added or changed.
         self.on_route: Callable[[policy.Route], None] = lambda route: None
         self.on_change: Callable[[], None] = lambda: None

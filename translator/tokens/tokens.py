@@ -70,7 +70,7 @@ def _preload() -> None:
     threading.Thread(target=importlib.import_module, args=["joserfc.jws"], name="joserfc", daemon=True).start()
 
 
-class Tokens:
+class AccessTokens:
     """Accepts tokens. `key_by_id` finds API keys; `clock` gives Unix seconds."""
 
     def __init__(

@@ -27,7 +27,7 @@ from tests.translator.tokens.signing import (
 )
 from translator.errors import Refusal
 from translator.policy.index import PolicyIndex, PolicyKey
-from translator.tokens import Tokens
+from translator.tokens import AccessTokens
 from translator.tokens.claims import LEEWAY
 
 
@@ -56,24 +56,24 @@ def index() -> PolicyIndex:
 
 
 @pytest.fixture
-def tokens(index: PolicyIndex, clock: Clock) -> Tokens:
-    made = Tokens(index.key_by_id, clock)
+def tokens(index: PolicyIndex, clock: Clock) -> AccessTokens:
+    made = AccessTokens(index.key_by_id, clock)
     made.put(issuer())
     return made
 
 
-def find(tokens: Tokens, token: str) -> PolicyKey | None:
+def find(tokens: AccessTokens, token: str) -> PolicyKey | None:
     digest = hashlib.sha256(token.encode()).digest()
     return tokens.key(digest, {b"authorization": b"Bearer " + token.encode()})
 
 
-def accepted(tokens: Tokens, token: str) -> PolicyKey:
+def accepted(tokens: AccessTokens, token: str) -> PolicyKey:
     key = find(tokens, token)
     assert key is not None
     return key
 
 
-def refused(tokens: Tokens, token: str) -> Refusal:
+def refused(tokens: AccessTokens, token: str) -> Refusal:
     with pytest.raises(Refusal) as caught:
         find(tokens, token)
     assert token not in caught.value.message
@@ -81,7 +81,7 @@ def refused(tokens: Tokens, token: str) -> Refusal:
     return caught.value
 
 
-def test_a_token_acts_as_a_key_on_behalf_of_its_user(tokens: Tokens, index: PolicyIndex) -> None:
+def test_a_token_acts_as_a_key_on_behalf_of_its_user(tokens: AccessTokens, index: PolicyIndex) -> None:
     key = accepted(tokens, signed(claims()))
     assert (key.id, key.organisation_id, key.user) == ("key_ci", "org_acme", "corp:alice")
     assert key.expires_at == NOW + 300 + LEEWAY
@@ -100,7 +100,7 @@ def test_a_token_acts_as_a_key_on_behalf_of_its_user(tokens: Tokens, index: Poli
         (ED, "EdDSA", "three"),
     ],
 )
-def test_signatures_of_every_kind(tokens: Tokens, key: Any, algorithm: str, kid: str | None) -> None:
+def test_signatures_of_every_kind(tokens: AccessTokens, key: Any, algorithm: str, kid: str | None) -> None:
     assert accepted(tokens, signed(claims(), key=key, algorithm=algorithm, kid=kid)).id == "key_ci"
 
 
@@ -108,12 +108,12 @@ def test_signatures_of_every_kind(tokens: Tokens, key: Any, algorithm: str, kid:
     "header",
     [{"typ": "JWT"}, {"typ": "at+jwt"}, {"jku": "https://evil.example/keys"}, {"x5u": "https://evil.example"}],
 )
-def test_harmless_headers(tokens: Tokens, header: dict[str, str]) -> None:
+def test_harmless_headers(tokens: AccessTokens, header: dict[str, str]) -> None:
     assert accepted(tokens, signed(claims(), **header)).id == "key_ci"
 
 
 @pytest.mark.parametrize("audience", [AUDIENCE, ["other", AUDIENCE]])
-def test_an_audience_may_be_one_of_several(tokens: Tokens, audience: Any) -> None:
+def test_an_audience_may_be_one_of_several(tokens: AccessTokens, audience: Any) -> None:
     assert accepted(tokens, signed(claims(aud=audience))).id == "key_ci"
 
 
@@ -143,22 +143,22 @@ def test_an_audience_may_be_one_of_several(tokens: Tokens, audience: Any) -> Non
     ],
     ids=str,
 )
-def test_claims_that_are_not_accepted(tokens: Tokens, said: dict[str, Any], code: str) -> None:
+def test_claims_that_are_not_accepted(tokens: AccessTokens, said: dict[str, Any], code: str) -> None:
     found = refused(tokens, signed(claims(**said)))
     assert (found.status, found.code) == (401, code)
 
 
 @pytest.mark.parametrize("said", [{"exp": NOW - LEEWAY + 1}, {"nbf": NOW + LEEWAY}, {"iat": None}])
-def test_clocks_may_differ_a_little(tokens: Tokens, said: dict[str, Any]) -> None:
+def test_clocks_may_differ_a_little(tokens: AccessTokens, said: dict[str, Any]) -> None:
     assert accepted(tokens, signed(claims(**said))).id == "key_ci"
 
 
-def test_another_key_with_the_same_id_has_signed_nothing(tokens: Tokens) -> None:
+def test_another_key_with_the_same_id_has_signed_nothing(tokens: AccessTokens) -> None:
     assert refused(tokens, signed(claims(), key=OTHER)).code == "invalid_token"
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "nOnE", "", "HS256", "RS1", 5, None, ["RS256"]])
-def test_an_algorithm_that_is_not_listed(tokens: Tokens, algorithm: Any) -> None:
+def test_an_algorithm_that_is_not_listed(tokens: AccessTokens, algorithm: Any) -> None:
     header = base64.urlsafe_b64encode(json.dumps({"alg": algorithm, "kid": "one"}).encode()).rstrip(b"=").decode()
     _, payload, signature = signed(claims()).split(".")
     for last in ("", signature):
@@ -166,7 +166,7 @@ def test_an_algorithm_that_is_not_listed(tokens: Tokens, algorithm: Any) -> None
 
 
 @pytest.mark.parametrize("private", [False, True])
-def test_an_hmac_with_the_public_key(tokens: Tokens, private: bool) -> None:
+def test_an_hmac_with_the_public_key(tokens: AccessTokens, private: bool) -> None:
     for secret in (KEY.as_pem(private=private), key_set(KEY).encode()):
         header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"one"}').rstrip(b"=")
         content = header + b"." + signed(claims()).split(".")[1].encode()
@@ -175,19 +175,19 @@ def test_an_hmac_with_the_public_key(tokens: Tokens, private: bool) -> None:
         assert refused(tokens, token).code == "invalid_token"
 
 
-def test_an_algorithm_of_another_kind_of_key(tokens: Tokens) -> None:
+def test_an_algorithm_of_another_kind_of_key(tokens: AccessTokens) -> None:
     """The key id names an elliptic key, and the header an algorithm of RSA."""
     token = signed(claims(), key=OTHER, algorithm="RS256", kid="two")
     assert refused(tokens, token).code == "invalid_token"
 
 
-def test_a_key_that_the_token_brings_counts_for_nothing(tokens: Tokens) -> None:
+def test_a_key_that_the_token_brings_counts_for_nothing(tokens: AccessTokens) -> None:
     token = signed(claims(), key=OTHER, jwk=OTHER.as_dict(private=False), jku="https://evil.example/keys")
     assert refused(tokens, token).code == "invalid_token"
 
 
 @pytest.mark.parametrize("kid", ["../../etc/passwd", "one\x00", "' OR 1=1", "/dev/null", "x" * 5_000])
-def test_a_key_id_is_compared_and_nothing_else(tokens: Tokens, kid: str) -> None:
+def test_a_key_id_is_compared_and_nothing_else(tokens: AccessTokens, kid: str) -> None:
     unknown: list[str] = []
     tokens.on_unknown_key = unknown.append
     assert refused(tokens, signed(claims(), kid=kid)).status == 401
@@ -197,7 +197,7 @@ def test_a_key_id_is_compared_and_nothing_else(tokens: Tokens, kid: str) -> None
 @pytest.mark.parametrize(
     "header", [{"crit": ["exp"]}, {"crit": ["b64"], "b64": False}, {"typ": "logout+jwt"}, {"typ": "dpop+jwt"}]
 )
-def test_headers_that_are_not_understood(tokens: Tokens, header: dict[str, Any]) -> None:
+def test_headers_that_are_not_understood(tokens: AccessTokens, header: dict[str, Any]) -> None:
     good = signed(claims()).split(".")
     head = base64.urlsafe_b64encode(json.dumps({"alg": "RS256", "kid": "one", **header}).encode())
     assert refused(tokens, ".".join([head.rstrip(b"=").decode(), *good[1:]])).code == "invalid_token"
@@ -215,11 +215,11 @@ def test_headers_that_are_not_understood(tokens: Tokens, header: dict[str, Any])
     ],
     ids=lambda value: value[:20],
 )
-def test_what_is_no_token_after_all(tokens: Tokens, token: str) -> None:
+def test_what_is_no_token_after_all(tokens: AccessTokens, token: str) -> None:
     assert refused(tokens, token).code == "invalid_token"
 
 
-def test_nested_without_end(tokens: Tokens) -> None:
+def test_nested_without_end(tokens: AccessTokens) -> None:
     deep = b'{"a":' + b"[" * 6_000
     token = f"{signed(claims()).split('.')[0]}.{base64.urlsafe_b64encode(deep).rstrip(b'=').decode()}.x"
     assert refused(tokens, token).code == "invalid_token"
@@ -228,16 +228,16 @@ def test_nested_without_end(tokens: Tokens) -> None:
 @pytest.mark.parametrize(
     "value", ["sk-tl-abcdefghij-0123456789abcdef", "eyJhbGciOiJSUzI1NiJ9", "a.b.c.d.e.f.g.h.i.j"]
 )
-def test_other_credentials_are_left_to_others(tokens: Tokens, value: str) -> None:
+def test_other_credentials_are_left_to_others(tokens: AccessTokens, value: str) -> None:
     assert find(tokens, value) is None
 
 
 def test_without_issuers_nothing_is_looked_at(index: PolicyIndex) -> None:
-    assert find(Tokens(index.key_by_id), signed(claims())) is None
+    assert find(AccessTokens(index.key_by_id), signed(claims())) is None
 
 
 def test_the_first_grant_that_fits_decides(index: PolicyIndex, clock: Clock) -> None:
-    tokens = Tokens(index.key_by_id, clock)
+    tokens = AccessTokens(index.key_by_id, clock)
     grants = [
         policy.JwtGrant(claim="realm_access.roles", value="few", key_id="key_few"),
         policy.JwtGrant(claim="https://example.org/groups", value="gone", key_id=""),
@@ -257,7 +257,7 @@ def test_the_first_grant_that_fits_decides(index: PolicyIndex, clock: Clock) -> 
 
 
 def test_the_user_is_a_claim(index: PolicyIndex, clock: Clock) -> None:
-    tokens = Tokens(index.key_by_id, clock)
+    tokens = AccessTokens(index.key_by_id, clock)
     tokens.put(issuer(user_claim="person.id"))
     assert accepted(tokens, signed(claims(person={"id": 42}))).user == "corp:42"
     long = accepted(tokens, signed(claims(person={"id": "x" * 300}))).user
@@ -265,7 +265,7 @@ def test_the_user_is_a_claim(index: PolicyIndex, clock: Clock) -> None:
     assert long != accepted(tokens, signed(claims(person={"id": "x" * 301}))).user
 
 
-def test_two_issuers_of_the_same_name_in_their_tokens_are_told_apart(tokens: Tokens) -> None:
+def test_two_issuers_of_the_same_name_in_their_tokens_are_told_apart(tokens: AccessTokens) -> None:
     """Mix-up: a token signed with one issuer's keys never passes as the other issuer's."""
     tokens.put(issuer("partner", issuer="https://partner.example", keys=key_set(OTHER)))
     assert refused(tokens, signed(claims(), key=OTHER)).code == "invalid_token"
@@ -274,14 +274,14 @@ def test_two_issuers_of_the_same_name_in_their_tokens_are_told_apart(tokens: Tok
     assert theirs.user == "partner:alice"
 
 
-def test_one_issuer_with_two_audiences(tokens: Tokens) -> None:
+def test_one_issuer_with_two_audiences(tokens: AccessTokens) -> None:
     tokens.put(issuer("batch", audiences=["batch"], grants=[policy.JwtGrant(key_id="key_few")]))
     assert accepted(tokens, signed(claims(aud="batch"))).id == "key_few"
     assert accepted(tokens, signed(claims())).id == "key_ci"
 
 
 def test_a_verified_token_is_remembered_until_it_expires(
-    tokens: Tokens, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    tokens: AccessTokens, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = signed(claims())
     first = accepted(tokens, token)
@@ -292,21 +292,21 @@ def test_a_verified_token_is_remembered_until_it_expires(
     assert refused(tokens, token).code == "token_expired"
 
 
-def test_what_is_remembered_is_bounded(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_is_bounded(tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("translator.tokens.tokens._MAX_VERIFIED", 3)
     for number in range(10):
         accepted(tokens, signed(claims(sub=f"u{number}")))
     assert len(tokens._verified) == 3
 
 
-def test_a_revoked_key_ends_its_tokens(tokens: Tokens, index: PolicyIndex) -> None:
+def test_a_revoked_key_ends_its_tokens(tokens: AccessTokens, index: PolicyIndex) -> None:
     token = signed(claims())
     accepted(tokens, token)
     index.remove_keys(["key_ci"])
     assert refused(tokens, token).status == 401
 
 
-def test_a_changed_key_changes_its_tokens(tokens: Tokens, index: PolicyIndex) -> None:
+def test_a_changed_key_changes_its_tokens(tokens: AccessTokens, index: PolicyIndex) -> None:
     token = signed(claims())
     assert accepted(tokens, token).allows("large")
     index.put_key(policies.key(models=["small*"], expires_at=NOW + 5))
@@ -314,7 +314,7 @@ def test_a_changed_key_changes_its_tokens(tokens: Tokens, index: PolicyIndex) ->
     assert (changed.allows("large"), changed.expires_at) == (False, NOW + 5)
 
 
-def test_an_issuer_that_is_removed_ends_its_tokens(tokens: Tokens) -> None:
+def test_an_issuer_that_is_removed_ends_its_tokens(tokens: AccessTokens) -> None:
     token = signed(claims())
     accepted(tokens, token)
     tokens.put(issuer("partner", issuer="https://partner.example"))
@@ -322,14 +322,14 @@ def test_an_issuer_that_is_removed_ends_its_tokens(tokens: Tokens) -> None:
     assert refused(tokens, token).code == "invalid_token"
 
 
-def test_a_key_that_the_issuer_took_back_ends_its_tokens(tokens: Tokens) -> None:
+def test_a_key_that_the_issuer_took_back_ends_its_tokens(tokens: AccessTokens) -> None:
     token = signed(claims())
     accepted(tokens, token)
     tokens.put(issuer(keys=key_set(EC)))
     assert refused(tokens, token).code == "invalid_token"
 
 
-def test_keys_that_were_not_read_yet(tokens: Tokens) -> None:
+def test_keys_that_were_not_read_yet(tokens: AccessTokens) -> None:
     unknown: list[str] = []
     tokens.on_unknown_key = unknown.append
     tokens.put(issuer(keys=""))
@@ -338,7 +338,7 @@ def test_keys_that_were_not_read_yet(tokens: Tokens) -> None:
     assert unknown == ["corp"]
 
 
-def test_forged_tokens_cannot_take_all_the_time(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forged_tokens_cannot_take_all_the_time(tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch) -> None:
     good = signed(claims())
     accepted(tokens, good)
     ticks = iter(range(1_000))
