@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from structlog.typing import FilteringBoundLogger
 
-from translator.ledger.segments import Position, Segments
+from translator.ledger.segments import LogPosition, Segments
 
 NAME = "reservations"
 _encoded = partial(orjson.dumps, option=orjson.OPT_APPEND_NEWLINE)
@@ -25,7 +25,7 @@ _encoded = partial(orjson.dumps, option=orjson.OPT_APPEND_NEWLINE)
 class Journal:
     """Appends to the current file. A failed write is counted, logged once, and delays no request."""
 
-    def __init__(self, directory: Path, known: Position, log: FilteringBoundLogger) -> None:
+    def __init__(self, directory: Path, known: LogPosition, log: FilteringBoundLogger) -> None:
         self._segments = Segments(directory, NAME, (known,))
         self._log = log
         self._gathered: list[bytes] = []
@@ -42,9 +42,9 @@ class Journal:
             self._fail(error)
 
     @property
-    def position(self) -> Position:
+    def position(self) -> LogPosition:
         """The position of the next write."""
-        return Position(self._segments.number, self._size)
+        return LogPosition(self._segments.number, self._size)
 
     def append(self, entry: list[Any]) -> bool:
         """Writes an entry and everything gathered before it. Returns whether they are on disk."""
@@ -81,7 +81,7 @@ class Journal:
         self._size += len(lines)
         return True
 
-    def entries(self, since: Position) -> Iterator[list[Any]]:
+    def entries(self, since: LogPosition) -> Iterator[list[Any]]:
         """Yields the entries from `since` on; skips lines that are not entries."""
         for number in range(max(since.file, self._segments.first), self._segments.number + 1):
             try:
@@ -103,7 +103,7 @@ class Journal:
         self.close()
         self._size = 0
 
-    def forget(self, before: Position) -> None:
+    def forget(self, before: LogPosition) -> None:
         """Deletes the files that a stored snapshot has superseded. Raises OSError."""
         self._segments.remove_before(before.file)
 

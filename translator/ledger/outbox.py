@@ -15,7 +15,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 from translator.ledger import records
 from translator.ledger.lines import RequestLine
 from translator.ledger.records import Bill
-from translator.ledger.segments import Position
+from translator.ledger.segments import LogPosition
 from translator.limits import Reservation
 
 #: Most records in memory; about 1 KB each.
@@ -25,7 +25,7 @@ _MAX_EXPIRED = 20_000
 
 
 class _Waiting(msgspec.Struct, gc=False):
-    """A record. `start` is where its line begins, file and offset as in `Position`."""
+    """A record. `start` is where its line begins, file and offset as in `LogPosition`."""
 
     record: ledger.UsageRecord
     start: tuple[int, int]
@@ -35,7 +35,7 @@ class _Waiting(msgspec.Struct, gc=False):
 class Outbox:
     """Takes the lines of the log in order, each once, and returns records until they are acknowledged."""
 
-    def __init__(self, next_position: Position) -> None:
+    def __init__(self, next_position: LogPosition) -> None:
         #: The position of the next line to take.
         self.next = next_position
         self._waiting: deque[_Waiting] = deque()
@@ -57,9 +57,9 @@ class Outbox:
         return len(self._waiting) + len(self.expired)
 
     @property
-    def acknowledged(self) -> Position:
+    def acknowledged(self) -> LogPosition:
         """The position before which the control plane has the records of all lines."""
-        return Position(*self._waiting[0].start) if self._waiting else self.next
+        return LogPosition(*self._waiting[0].start) if self._waiting else self.next
 
     def take(self, line: RequestLine, reservation: Reservation, billed: Bill, start: tuple[int, int]) -> None:
         """Takes the line at `start`, which equals `next`."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from translator.ledger.segments import Position, Segments
+from translator.ledger.segments import LogPosition, Segments
 
 #: Most bytes of a line, which usually has some 700.
 _LONGEST_LINE = 1024 * 1024
@@ -19,9 +19,9 @@ _GRACE = 1.0
 class Lines:
     """`lines` without their line ends; `skipped` bytes did not form lines; `end` is where the next read begins."""
 
-    start: Position
+    start: LogPosition
     lines: list[bytes]
-    end: Position
+    end: LogPosition
     skipped: int = 0
 
 
@@ -29,7 +29,7 @@ class LogReader:
     """Reads the log. `clock` gives seconds that never go back."""
 
     def __init__(
-        self, segments: Segments, position: Position, clock: Callable[[], float] = time.monotonic
+        self, segments: Segments, position: LogPosition, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._segments = segments
         self._clock = clock
@@ -48,7 +48,7 @@ class LogReader:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def seek(self, position: Position) -> None:
+    def seek(self, position: LogPosition) -> None:
         """Sets the position of the next read."""
         if position.file != self.position.file:
             self.close()
@@ -61,7 +61,7 @@ class LogReader:
         if self._descriptor is None:
             first = self._segments.first
             if start.file < first:
-                return self._go(Position(first, 0), 0)  # another process deleted it
+                return self._go(LogPosition(first, 0), 0)  # another process deleted it
             if not self._open():
                 return Lines(start, [], start)
         assert self._descriptor is not None  # noqa: S101 - opened above
@@ -70,7 +70,7 @@ class LogReader:
         if not whole:
             return self._without_newline(data, most)
         self._ended_at = None
-        self.position = Position(start.file, start.offset + whole)
+        self.position = LogPosition(start.file, start.offset + whole)
         return Lines(start, data[: whole - 1].split(b"\n"), self.position)
 
     def _without_newline(self, data: bytes, most: int) -> Lines:
@@ -80,17 +80,17 @@ class LogReader:
                 return self.read(_LONGEST_LINE)
             return self._skip(len(data))
         if not data and self._was_truncated():
-            return self._go(Position(start.file, 0), 0)
+            return self._go(LogPosition(start.file, 0), 0)
         if start.file < self._segments.number and self._is_complete():
             # A last line without its end will never be completed.
-            return self._go(Position(start.file + 1, 0), len(data))
+            return self._go(LogPosition(start.file + 1, 0), len(data))
         return Lines(start, [], start)
 
     def _skip(self, length: int) -> Lines:
         start = self.position
-        return self._go(Position(start.file, start.offset + length), length)
+        return self._go(LogPosition(start.file, start.offset + length), length)
 
-    def _go(self, position: Position, skipped: int) -> Lines:
+    def _go(self, position: LogPosition, skipped: int) -> Lines:
         start = self.position
         self.seek(position)
         return Lines(start, [], position, skipped)

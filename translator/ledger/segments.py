@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Position(NamedTuple):
+class LogPosition(NamedTuple):
     """A position, ordered as the bytes were written."""
 
     file: int
     offset: int
 
 
-START = Position(1, 0)
+START = LogPosition(1, 0)
 
 
 class Segments:
@@ -29,7 +29,7 @@ class Segments:
     removed only after every stored position is past it, so the positions are never below the existing files.
     """
 
-    def __init__(self, directory: Path, name: str, known: Iterable[Position] = ()) -> None:
+    def __init__(self, directory: Path, name: str, known: Iterable[LogPosition] = ()) -> None:
         self._directory = directory
         self._name = name
         self._pattern = re.compile(rf"{re.escape(name)}\.([1-9][0-9]*)\.log")

@@ -17,19 +17,19 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from translator.errors import LedgerFileError
 from translator.ledger import durable
-from translator.ledger.segments import START, Position
+from translator.ledger.segments import START, LogPosition
 
 
-def load_checkpoint(path: Path, log: FilteringBoundLogger) -> Position:
+def load_checkpoint(path: Path, log: FilteringBoundLogger) -> LogPosition:
     """Returns the position before which everything is acknowledged.
 
     Without a usable file that is the beginning of the log: the control plane recognises records by their ids.
     """
     saved = _load(path, log)
-    return Position(*saved["position"]) if saved is not None else START
+    return LogPosition(*saved["position"]) if saved is not None else START
 
 
-def encode_checkpoint(position: Position) -> bytes:
+def encode_checkpoint(position: LogPosition) -> bytes:
     """Encodes a position for `load_checkpoint`."""
     return orjson.dumps({"position": list(position)})
 
@@ -41,8 +41,8 @@ class LedgerSnapshot:
     `limits` are the parts of the limits' own state, including the outstanding reservations.
     """
 
-    journal: Position = START
-    log: Position = START
+    journal: LogPosition = START
+    log: LogPosition = START
     limits: list[dict[str, Any]] = field(default_factory=list)
     prices: dict[str, Any] = field(default_factory=dict)
     #: Ids of expired reservations, oldest first, in case their lines appear later.
@@ -62,8 +62,8 @@ class LedgerSnapshot:
             log.error("expired reservations of the last run are lost")  # noqa: TRY400 - the reason is in the text
             expired = []
         return cls(
-            Position(*saved["journal"]),
-            Position(*saved["log"]),
+            LogPosition(*saved["journal"]),
+            LogPosition(*saved["log"]),
             saved["limits"],
             saved["prices"],
             saved["late"],

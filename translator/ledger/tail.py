@@ -21,7 +21,7 @@ from translator.ledger.outbox import Outbox
 from translator.ledger.prices import PriceBook
 from translator.ledger.reader import Lines, LogReader
 from translator.ledger.records import Bill
-from translator.ledger.segments import Position, Segments
+from translator.ledger.segments import LogPosition, Segments
 from translator.limits import Reservation
 
 #: Bytes read at a time, some 40 lines: they are settled without a pause, and requests are waiting.
@@ -57,7 +57,7 @@ class Tail:
         self,
         segments: Segments,
         *,
-        head: Position,
+        head: LogPosition,
         outbox: Outbox,
         prices: PriceBook,
         reservation_of: Callable[[str], Reservation | None],
@@ -85,7 +85,7 @@ class Tail:
         self._ended_at = time.monotonic()
 
     @property
-    def position(self) -> Position:
+    def position(self) -> LogPosition:
         """The position before which every line is settled."""
         return self._head.position
 
@@ -142,7 +142,7 @@ class Tail:
             start, offset = offset, offset + len(raw) + 1
             follows = follows or outbox.next == (file, start)
             if follows and not room:
-                outbox.next, follows = Position(file, start), False
+                outbox.next, follows = LogPosition(file, start), False
             line = lines.parse(raw, self._reservation_of)
             if line is None:
                 self._skip(len(raw))
@@ -166,7 +166,7 @@ class Tail:
         file, offset = found.start
         for raw in found.lines:
             if not outbox.room:
-                outbox.next = Position(file, offset)
+                outbox.next = LogPosition(file, offset)
                 return True
             start, offset = offset, offset + len(raw) + 1
             line = lines.parse(raw)

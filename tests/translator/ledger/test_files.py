@@ -14,7 +14,7 @@ from translator.ledger import durable
 from translator.ledger.disk import DiskState, DiskWatch
 from translator.ledger.journal import Journal
 from translator.ledger.reader import LogReader
-from translator.ledger.segments import START, Position, Segments
+from translator.ledger.segments import START, LogPosition, Segments
 
 LOG = structlog.get_logger()
 
@@ -36,7 +36,7 @@ def test_a_torn_line_is_waited_for(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"o\n")
     found = reader.read(100)
-    assert (found.lines, found.start, found.end) == ([b"two"], Position(1, 4), Position(1, 8))
+    assert (found.lines, found.start, found.end) == ([b"two"], LogPosition(1, 4), LogPosition(1, 8))
 
 
 def test_a_line_longer_than_a_step_is_read_and_endless_ones_are_skipped(tmp_path: Path) -> None:
@@ -68,21 +68,21 @@ def test_a_rotated_file_is_left_when_its_writer_has_let_go(tmp_path: Path) -> No
     reader.read(100)
     clock.now = 2.0
     moved = reader.read(100)
-    assert (moved.end, moved.skipped) == (Position(2, 0), 4)
+    assert (moved.end, moved.skipped) == (LogPosition(2, 0), 4)
     assert reader.read(100).lines == [b"three"]
     assert Segments(tmp_path, "access").number == 2
     segments.remove_before(2)
-    assert Segments(tmp_path, "access", (Position(2, 6),)).number == 2
+    assert Segments(tmp_path, "access", (LogPosition(2, 6),)).number == 2
     reader.close()
 
 
 def test_positions_survive_what_others_do_to_the_files(tmp_path: Path) -> None:
     (tmp_path / "access.log").write_bytes(b"new\n")
-    truncated = LogReader(Segments(tmp_path, "access"), Position(1, 500))
+    truncated = LogReader(Segments(tmp_path, "access"), LogPosition(1, 500))
     truncated.read(100)
     assert truncated.read(100).lines == [b"new"]
     (tmp_path / "access.7.log").write_bytes(b"old\n")
-    deleted = LogReader(Segments(tmp_path, "access"), Position(3, 9))
+    deleted = LogReader(Segments(tmp_path, "access"), LogPosition(3, 9))
     deleted.read(100)
     assert deleted.read(100).lines == [b"old"]
 
