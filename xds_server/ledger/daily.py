@@ -43,7 +43,7 @@ class Ids(NamedTuple):
     group: int
 
 
-class Position(NamedTuple):
+class DailyPosition(NamedTuple):
     """The point up to which, in this order, all sums by day exist."""
 
     day: int
@@ -55,13 +55,13 @@ class Position(NamedTuple):
         return self.day if self.series_id == ALL_SERIES else self.day - 1
 
 
-def position(snapshot: DatabaseSnapshot) -> Position:
+def position(snapshot: DatabaseSnapshot) -> DailyPosition:
     """Returns how far the sums by day go; before all days if there are none yet."""
     rows = snapshot.rows("SELECT day, series_id FROM usage_day_position")
-    return Position(*rows[0]) if rows else Position(-1, ALL_SERIES)
+    return DailyPosition(*rows[0]) if rows else DailyPosition(-1, ALL_SERIES)
 
 
-def advance(writing: LedgerTransaction, today: int, batch: int) -> Position | None:
+def advance(writing: LedgerTransaction, today: int, batch: int) -> DailyPosition | None:
     """Sums up to `batch` series of the first day that has no sums yet. Returns the new position; None if only
     `today` and later days are left.
     """
@@ -71,11 +71,11 @@ def advance(writing: LedgerTransaction, today: int, batch: int) -> Position | No
     if not ids:
         day, after = _next_day(writing, at.day), 0
         if day >= today:
-            _move(writing, max(at, Position(today - 1, ALL_SERIES)))
+            _move(writing, max(at, DailyPosition(today - 1, ALL_SERIES)))
             return None
         ids = _series_after(writing, day, after, batch)
     _sum(writing, day, after, ids[-1])
-    reached = Position(day, ids[-1] if len(ids) == batch else ALL_SERIES)
+    reached = DailyPosition(day, ids[-1] if len(ids) == batch else ALL_SERIES)
     _move(writing, reached)
     return reached
 
@@ -171,7 +171,7 @@ def _sum(writing: LedgerTransaction, day: int, after: int, last: int) -> None:
     writing.insert("usage_day_first_byte", _FIRST_BYTE, rows)
 
 
-def _move(writing: LedgerTransaction, to: Position) -> None:
+def _move(writing: LedgerTransaction, to: DailyPosition) -> None:
     conflict = "ON CONFLICT (id) DO UPDATE SET day = excluded.day, series_id = excluded.series_id"
     columns = {"id": "integer", "day": "integer", "series_id": "bigint"}
     writing.insert("usage_day_position", columns, [(1, *to)], conflict)

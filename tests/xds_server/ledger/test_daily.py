@@ -14,7 +14,7 @@ from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
 from tests.xds_server.store.databases import OpenStore
 from xds_server.background import BackgroundTask
 from xds_server.ledger import daily, reports, spans
-from xds_server.ledger.daily import ALL_SERIES, Position
+from xds_server.ledger.daily import ALL_SERIES, DailyPosition
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.reader import LedgerReader
@@ -114,7 +114,7 @@ def at(ledger: Ledger, day: float) -> DailySums:
     return DailySums(ledger, clock=lambda: (MONDAY + day) * DAY)
 
 
-async def position(reader: LedgerReader) -> Position:
+async def position(reader: LedgerReader) -> DailyPosition:
     return await reader.read(daily.position)
 
 
@@ -123,7 +123,7 @@ async def test_only_days_that_have_ended_are_summed(ledger: Ledger, reader: Ledg
     assert await at(ledger, 0.99).catch_up() == 0
     assert (await position(reader)).complete_day == MONDAY - 1
     assert await at(ledger, 1).catch_up() == 1
-    assert await position(reader) == Position(MONDAY, ALL_SERIES)
+    assert await position(reader) == DailyPosition(MONDAY, ALL_SERIES)
     assert await at(ledger, 1.5).catch_up() == 0
 
 
@@ -172,7 +172,7 @@ async def test_what_dies_in_a_step_leaves_no_trace(ledger: Ledger, reader: Ledge
 
     with pytest.raises(KeyError):
         await ledger.write(dying)
-    assert await position(reader) == Position(-1, ALL_SERIES)
+    assert await position(reader) == DailyPosition(-1, ALL_SERIES)
     assert await at(ledger, 1).catch_up() == 1
     (total,) = await reader.report(Filter(), ())
     assert total.sums[0] == 2
