@@ -19,7 +19,7 @@ from translator.cache.answer_cost import AnswerCost
 from translator.cache.gate import CacheGate
 from translator.cache.stores import Stores
 from translator.checks.session import PROTOCOL, CheckSession
-from translator.control_plane import ControlPlane
+from translator.control_plane import ControlPlaneAddress
 from translator.errors import PolicyError, SnapshotError
 from translator.http.server import Server
 from translator.ledger.ledger import Ledger
@@ -207,7 +207,7 @@ async def _follow(policy: PolicyStore, settings: Settings, log: FilteringBoundLo
         user_agent_name="trunkline-translator",
         user_agent_version=version("trunkline"),
     )
-    control = ControlPlane(settings.control, settings.control_token)
+    control = ControlPlaneAddress(settings.control, settings.control_token)
     await ads.follow(control, lambda: Subscription(policy, node), log)
 
 
@@ -218,5 +218,5 @@ async def _attend(
     from translator.running import attend, listing  # noqa: PLC0415
 
     listings = listing.Listings(settings.id, limiter, waiting, commander)
-    control = ControlPlane(settings.control, settings.control_token)
+    control = ControlPlaneAddress(settings.control, settings.control_token)
     await attend.attend(control, settings.id, listings.answer, log)

@@ -20,7 +20,7 @@ CHANNEL_OPTIONS = [
 
 
 @dataclass(frozen=True, slots=True)
-class ControlPlane:
+class ControlPlaneAddress:
     """`address` is `unix:PATH` or `host:port`; `token` is empty if the socket's permissions suffice."""
 
     address: str

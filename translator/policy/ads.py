@@ -11,7 +11,7 @@ import grpc.aio
 from structlog.typing import FilteringBoundLogger
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
-from translator.control_plane import CHANNEL_OPTIONS, ControlPlane
+from translator.control_plane import CHANNEL_OPTIONS, ControlPlaneAddress
 from translator.policy.subscription import Subscription
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
@@ -22,7 +22,9 @@ _MAX_DELAY = 2.0
 Stream = grpc.aio.StreamStreamCall[discovery.DeltaDiscoveryRequest, discovery.DeltaDiscoveryResponse]
 
 
-async def follow(control: ControlPlane, subscribe: Callable[[], Subscription], log: FilteringBoundLogger) -> None:
+async def follow(
+    control: ControlPlaneAddress, subscribe: Callable[[], Subscription], log: FilteringBoundLogger
+) -> None:
     """Keeps the policy up to date until it is cancelled. `subscribe` creates the state of a new stream."""
     metadata = (("authorization", f"Bearer {control.token}"),) if control.token else ()
     delay, logged = _FIRST_DELAY, ""

@@ -11,7 +11,7 @@ import grpc.aio
 from structlog.typing import FilteringBoundLogger
 from trunkline_proto.requests.v1 import requests_pb2 as pb, requests_pb2_grpc
 
-from translator.control_plane import CHANNEL_OPTIONS, ControlPlane
+from translator.control_plane import CHANNEL_OPTIONS, ControlPlaneAddress
 
 _FIRST_DELAY, _MAX_DELAY = 0.1, 2.0
 #: For a control plane of an earlier version, which does not have this call.
@@ -20,7 +20,7 @@ _UNKNOWN_DELAY = 60.0
 Answer = Callable[[pb.AttendResponse], Awaitable[pb.AttendRequest]]
 
 
-async def attend(control: ControlPlane, name: str, answer: Answer, log: FilteringBoundLogger) -> None:
+async def attend(control: ControlPlaneAddress, name: str, answer: Answer, log: FilteringBoundLogger) -> None:
     """Answers inquiries until it is cancelled. `name` is the translator's."""
     metadata = (("authorization", f"Bearer {control.token}"),) if control.token else ()
     delay, logged = _FIRST_DELAY, ""

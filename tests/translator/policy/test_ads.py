@@ -26,7 +26,7 @@ async def following(address: str, store: PolicyStore, token: str = "") -> AsyncI
     """Yields an event that is set whenever the policy has changed."""
     changed = asyncio.Event()
     store.on_change = changed.set
-    control = control_plane.ControlPlane(address, token)
+    control = control_plane.ControlPlaneAddress(address, token)
     task = asyncio.create_task(ads.follow(control, lambda: Subscription(store, NODE), structlog.get_logger()))
     try:
         yield changed

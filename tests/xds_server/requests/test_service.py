@@ -14,7 +14,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb, requests_pb2_grpc
 
 from tests.xds_server.admin.conftest import TOKEN, Authorised, Clients
 from tests.xds_server.store.databases import database, key_file, open_store, store
-from translator.control_plane import ControlPlane
+from translator.control_plane import ControlPlaneAddress
 from translator.running.attend import attend
 from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.ledger.reader import LedgerReader
@@ -44,7 +44,9 @@ class Server:
     async def join(self, name: str, answer: Any, token: str = TOKEN) -> asyncio.Task[None]:
         """Connects a translator that answers with `answer`, and waits until it is connected."""
         before = len(self.translators._attending)
-        task = asyncio.create_task(attend(ControlPlane(self.address, token), name, answer, structlog.get_logger()))
+        task = asyncio.create_task(
+            attend(ControlPlaneAddress(self.address, token), name, answer, structlog.get_logger())
+        )
         self._attending.append(task)
         async with asyncio.timeout(PATIENCE):
             while token == TOKEN and len(self.translators._attending) == before:
