@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from bench.translator import BATCH, TURN, Gateway
-from translator.checks.frames import ASKED, Allowed, Kind
+from translator.checks.frames import ASKED, Allowed, FrameKind
 from translator.checks.session import CheckSession
 from translator.message import Request
 
@@ -73,7 +73,7 @@ def frame_of(number: int, request: Request) -> bytes:
         [request.method.encode(), request.target, *(request.headers.get(each, b"") for each in ASKED)]
     )
     size = _CHECK.size - _SIZE + len(head) + len(request.body)
-    return _CHECK.pack(size, number, Kind.WHOLE, len(head)) + head + request.body
+    return _CHECK.pack(size, number, FrameKind.WHOLE, len(head)) + head + request.body
 
 
 def allowed_in(answers: bytes) -> list[Allowed]:

@@ -13,8 +13,8 @@ from translator.checks.frames import (
     Allowed,
     CommandResult,
     Copied,
+    FrameKind,
     FrameReader,
-    Kind,
     Queued,
     ResponseCreated,
     refused,
@@ -48,7 +48,7 @@ class Connection:
     def check(self) -> tuple[int, Request]:
         """Returns the next frame, which is a whole check."""
         number, kind, content = self.next()
-        assert kind == Kind.WHOLE
+        assert kind == FrameKind.WHOLE
         assert isinstance(content, Request)
         return number, content
 
@@ -163,7 +163,7 @@ def serving(
         if isinstance(content, str):
             end(number, content)
             return b""
-        return decide(number, content) if kind == Kind.WHOLE else admit(number, content)
+        return decide(number, content) if kind == FrameKind.WHOLE else admit(number, content)
 
     def converse(sock: socket.socket) -> None:
         connection = Connection(sock)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.envoy.connecting import HEAD, LONG, Client, client, path, peer
 from tests.envoy.peer import SWITCHING, Connection, Peer, allowed, denied, serving
-from translator.checks.frames import Kind
+from translator.checks.frames import FrameKind
 
 __all__ = ["client", "path", "peer"]
 
@@ -266,7 +266,7 @@ def test_an_end_notice_comes_after_what_was_asked_before_it(client: Client, peer
     client.ask(3)
     number, _ = connection.check()
     following = [connection.next() for _ in range(3)]
-    assert following[1] == (7, Kind.END, "id-7")
+    assert following[1] == (7, FrameKind.END, "id-7")
     connection.sock.sendall(allowed(number) + allowed(following[0][0]) + allowed(following[2][0]))
     client.expect(1, 2, 3)
     client.close()
@@ -277,7 +277,7 @@ def test_an_end_notice_waits_for_a_peer_and_is_told_once(client: Client, path: P
     client.end(7, "id-7")
     with closing(Peer(path)) as peer:
         connection = peer.connected()
-        assert connection.next() == (7, Kind.END, "id-7")
+        assert connection.next() == (7, FrameKind.END, "id-7")
         connection.sock.close()
         second = peer.connected()
         client.ask(1)

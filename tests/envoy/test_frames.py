@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.envoy.native import Driver
-from translator.checks.frames import ASKED, Admitted, Allowed, FrameReader, Kind, refused
+from translator.checks.frames import ASKED, Admitted, Allowed, FrameKind, FrameReader, refused
 from translator.message import Request, Response
 
 LONGEST = 1 << 20
@@ -50,12 +50,12 @@ def test_what_python_refuses_is_read(
 
 @given(
     numbers,
-    st.sampled_from([Kind.WHOLE, Kind.HEAD]),
+    st.sampled_from([FrameKind.WHOLE, FrameKind.HEAD]),
     st.lists(lines, min_size=len(ASKED), max_size=len(ASKED)),
     st.binary(max_size=1000),
 )
 def test_a_check_is_read_by_python(
-    driver: Driver, number: int, kind: Kind, values: list[str], body: bytes
+    driver: Driver, number: int, kind: FrameKind, values: list[str], body: bytes
 ) -> None:
     head = "\n".join(["POST", "/v1/x", *values]).encode("latin-1")
     (frame,) = driver.ask("check", number, kind.value, head, body)
@@ -69,8 +69,8 @@ def test_a_check_is_read_by_python(
 
 @given(numbers, st.text(st.characters(codec="ascii"), max_size=128))
 def test_an_end_notice_is_read_by_python(driver: Driver, number: int, request_id: str) -> None:
-    (frame,) = driver.ask("check", number, Kind.END.value, request_id.encode(), b"")
-    assert list(FrameReader(1000).feed(frame)) == [(number, Kind.END, request_id)]
+    (frame,) = driver.ask("check", number, FrameKind.END.value, request_id.encode(), b"")
+    assert list(FrameReader(1000).feed(frame)) == [(number, FrameKind.END, request_id)]
 
 
 def test_what_python_admits_is_read(driver: Driver) -> None:

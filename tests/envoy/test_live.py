@@ -12,7 +12,7 @@ import pytest
 from tests.envoy.filters import ATTEMPT, AUTHORISE, REQUEST, RESPONSE, SETTINGS, Filter, attempt
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, Connection, Peer
-from translator.checks.frames import Allowed, Command, CommandResult, Kind, Order
+from translator.checks.frames import Allowed, Command, CommandResult, FrameKind, Order
 from translator.running import progress
 from translator.running.progress import Progress
 
@@ -45,7 +45,7 @@ class Envoy:
             connection.sock.sendall(Command(order, token, request_id).encode())
         for connection in self.connections:
             _, kind, content = connection.next()
-            assert kind == Kind.COMMAND_RESULT
+            assert kind == FrameKind.COMMAND_RESULT
             assert isinstance(content, CommandResult)
             assert content.token == token
             found += progress.read(content.lines)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.translator.policies import VALUE
-from translator.checks.frames import ASKED, Kind
+from translator.checks.frames import ASKED, FrameKind
 from translator.checks.session import PROTOCOL
 
 CHAT = "/v1/chat/completions"
@@ -26,7 +26,7 @@ def check(
     target: str = CHAT,
     method: str = "POST",
     value: str = VALUE,
-    kind: Kind = Kind.WHOLE,
+    kind: FrameKind = FrameKind.WHOLE,
     **headers: str,
 ) -> bytes:
     """Returns the frame of a check; `body` is sent as JSON unless it is bytes already."""
@@ -39,10 +39,10 @@ def check(
 
 def end_notice(number: int, request_id: str) -> bytes:
     """Returns the frame of an end notice, which has no answer."""
-    return _frame(number, Kind.END, request_id.encode(), b"")
+    return _frame(number, FrameKind.END, request_id.encode(), b"")
 
 
-def _frame(number: int, kind: Kind, head: bytes, body: bytes) -> bytes:
+def _frame(number: int, kind: FrameKind, head: bytes, body: bytes) -> bytes:
     return struct.pack("<IQBI", 13 + len(head) + len(body), number, kind, len(head)) + head + body
 
 

@@ -20,7 +20,7 @@ from tests.translator import policies
 from tests.translator.asking import Answer, Peer, check
 from tests.translator.control_plane import ControlPlane
 from tests.translator.policies import OTHER_VALUE, VALUE
-from translator.checks.frames import Kind
+from translator.checks.frames import FrameKind
 
 pytestmark = pytest.mark.processes
 
@@ -64,7 +64,7 @@ class Translator:
         """Sends a check like Envoy's module, over a connection of its own."""
         peer = await Peer.upgrade(*await self._connected())
         try:
-            (answer,) = await peer.ask([check(1, body, kind=Kind.WHOLE, **options)])
+            (answer,) = await peer.ask([check(1, body, kind=FrameKind.WHOLE, **options)])
         finally:
             await peer.close()
         return answer

@@ -64,7 +64,7 @@ _MAX_HEAD = 96 * 1024
 _LONG = 256 * 1024
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """The kinds of frames that Envoy's module sends."""
 
     WHOLE = 1
@@ -76,9 +76,13 @@ class Kind(IntEnum):
 
 
 #: Python 3.11 takes as long to look up a member of an enum as to read a check.
-_CHECKS, _END, _COPY = frozenset({int(Kind.WHOLE), int(Kind.HEAD)}), int(Kind.END), int(Kind.COPY)
-_RESPONSE_CREATED, _RESPONSE_CREATED_LINES = int(Kind.RESPONSE_CREATED), 4
-_COMMAND_RESULT = int(Kind.COMMAND_RESULT)
+_CHECKS, _END, _COPY = (
+    frozenset({int(FrameKind.WHOLE), int(FrameKind.HEAD)}),
+    int(FrameKind.END),
+    int(FrameKind.COPY),
+)
+_RESPONSE_CREATED, _RESPONSE_CREATED_LINES = int(FrameKind.RESPONSE_CREATED), 4
+_COMMAND_RESULT = int(FrameKind.COMMAND_RESULT)
 
 
 class Passed(msgspec.Struct, frozen=True):

@@ -15,8 +15,8 @@ from translator.checks.frames import (
     CommandResult,
     Copied,
     Frame,
+    FrameKind,
     FrameReader,
-    Kind,
     ResponseCreated,
     refused,
 )
@@ -27,7 +27,7 @@ from translator.message import Request, Response
 #: The value of the `upgrade` header that Envoy's module sends.
 PROTOCOL = b"trunkline-authorise"
 #: Python 3.11 takes as long to look up a member of an enum as to read a check.
-_WHOLE = int(Kind.WHOLE)
+_WHOLE = int(FrameKind.WHOLE)
 Answer = Allowed | Admitted | Answered | Response
 #: A decision that takes longer, during which other checks are answered.
 Later = Coroutine[object, object, Allowed | Answered | Response | Waits[Answered | Response]]

@@ -15,8 +15,8 @@ from translator.checks.frames import (
     Answered,
     Copied,
     Frame,
+    FrameKind,
     FrameReader,
-    Kind,
     Passed,
     ResponseCreated,
     refused,
@@ -30,18 +30,18 @@ values = st.lists(st.sampled_from([b"", b"a", b"Bearer k"]), min_size=len(ASKED)
 checks = st.lists(st.tuples(st.integers(0, 2**64 - 1), values, st.binary(max_size=MAX_BODY)), max_size=5)
 
 
-def encoded(number: int, head: bytes, body: bytes, kind: int = Kind.WHOLE) -> bytes:
+def encoded(number: int, head: bytes, body: bytes, kind: int = FrameKind.WHOLE) -> bytes:
     return struct.pack("<IQBI", 13 + len(head) + len(body), number, kind, len(head)) + head + body
 
 
-def check(number: int, headers: list[bytes], body: bytes, kind: int = Kind.WHOLE) -> tuple[bytes, Frame]:
+def check(number: int, headers: list[bytes], body: bytes, kind: int = FrameKind.WHOLE) -> tuple[bytes, Frame]:
     sent = {name: value for name, value in zip(ASKED, headers, strict=True) if value}
     request = Request("POST", b"/v1/x?y", sent, body)
     return encoded(number, b"\n".join([b"POST", b"/v1/x?y", *headers]), body, kind), (number, kind, request)
 
 
 def notice(number: int, request_id: bytes) -> bytes:
-    return encoded(number, request_id, b"", Kind.END)
+    return encoded(number, request_id, b"", FrameKind.END)
 
 
 def read(*pieces: bytes) -> list[Frame]:
@@ -93,7 +93,7 @@ def test_a_long_body_is_never_joined(piece: int) -> None:
     assert found[0][2] == found[2][2] == request
     for _, kind, content in (found[1], found[3]):
         assert isinstance(content, Request)
-        assert (kind, content.body, content.headers) == (Kind.WHOLE, b"", request.headers)
+        assert (kind, content.body, content.headers) == (FrameKind.WHOLE, b"", request.headers)
         assert b"".join(content.pieces) == body
         assert max(map(len, content.pieces)) <= piece
 
@@ -112,7 +112,7 @@ def test_a_long_body_may_be_cut_anywhere(cut: int) -> None:
 @pytest.mark.parametrize(("size", "head"), [(12, 0), (0, 0), (13, 1), (50, 38), (50, 2**32 - 1)])
 def test_sizes_that_are_impossible_are_refused(size: int, head: int) -> None:
     with pytest.raises(MalformedFrameError):
-        read(struct.pack("<IQBI", size, 1, Kind.WHOLE, head) + bytes(100))
+        read(struct.pack("<IQBI", size, 1, FrameKind.WHOLE, head) + bytes(100))
 
 
 @pytest.mark.parametrize("lines", [1, 2, 1 + len(ASKED), 3 + len(ASKED)])
@@ -128,10 +128,10 @@ def test_a_kind_that_is_not_known_is_refused(kind: int) -> None:
 
 
 def test_checks_and_notices_come_in_their_order() -> None:
-    first, expected = check(1, [b"a"] * len(ASKED), b"", Kind.HEAD)
+    first, expected = check(1, [b"a"] * len(ASKED), b"", FrameKind.HEAD)
     second, whole = check(2, [b"a"] * len(ASKED), b"body")
     text = first + notice(7, b"id-7") + second + notice(2, b"")
-    assert read(text) == [expected, (7, Kind.END, "id-7"), whole, (2, Kind.END, "")]
+    assert read(text) == [expected, (7, FrameKind.END, "id-7"), whole, (2, FrameKind.END, "")]
 
 
 def test_answers_are_as_the_module_reads_them() -> None:
@@ -161,30 +161,30 @@ def test_answers_are_as_the_module_reads_them() -> None:
 @pytest.mark.parametrize("piece", [1, 1_000])
 def test_a_copy_is_read(piece: int) -> None:
     head = b"token\nwhole\ntext/plain\na/m\n{\n}"
-    text = encoded(7, head, b"body", Kind.COPY) + encoded(8, b"token\ncut\n\n\n", b"", Kind.COPY)
+    text = encoded(7, head, b"body", FrameKind.COPY) + encoded(8, b"token\ncut\n\n\n", b"", FrameKind.COPY)
     assert read(*(text[at : at + piece] for at in range(0, len(text), piece))) == [
-        (7, Kind.COPY, Copied("token", Passed("text/plain", "a/m", b"{\n}", b"body"))),
-        (8, Kind.COPY, Copied("token", None, cut=True)),
+        (7, FrameKind.COPY, Copied("token", Passed("text/plain", "a/m", b"{\n}", b"body"))),
+        (8, FrameKind.COPY, Copied("token", None, cut=True)),
     ]
 
 
 def test_a_copy_without_its_lines_is_refused() -> None:
     with pytest.raises(MalformedFrameError, match=r"^the head of a copy has 2 lines"):
-        read(encoded(7, b"token\nwhole", b"", Kind.COPY))
+        read(encoded(7, b"token\nwhole", b"", FrameKind.COPY))
 
 
 @pytest.mark.parametrize("piece", [1, 1000])
 def test_a_note_of_a_response_that_is_made_is_read(piece: int) -> None:
     lines = "resp_1\nnd_1\nnodes/m\nrq 1 org key rt_1 m 1 1n 1 p - -"
-    text = encoded(7, lines.encode(), b"", Kind.RESPONSE_CREATED) + encoded(
-        8, b"resp_2\n\na/m\n", b"", Kind.RESPONSE_CREATED
+    text = encoded(7, lines.encode(), b"", FrameKind.RESPONSE_CREATED) + encoded(
+        8, b"resp_2\n\na/m\n", b"", FrameKind.RESPONSE_CREATED
     )
     assert read(*(text[at : at + piece] for at in range(0, len(text), piece))) == [
-        (7, Kind.RESPONSE_CREATED, ResponseCreated(lines)),
-        (8, Kind.RESPONSE_CREATED, ResponseCreated("resp_2\n\na/m\n")),
+        (7, FrameKind.RESPONSE_CREATED, ResponseCreated(lines)),
+        (8, FrameKind.RESPONSE_CREATED, ResponseCreated("resp_2\n\na/m\n")),
     ]
 
 
 def test_such_a_note_without_its_lines_is_refused() -> None:
     with pytest.raises(MalformedFrameError):
-        read(encoded(7, b"resp_1\nnd_1\nnodes/m", b"", Kind.RESPONSE_CREATED))
+        read(encoded(7, b"resp_1\nnd_1\nnodes/m", b"", FrameKind.RESPONSE_CREATED))

@@ -10,7 +10,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.translator.checks.test_frames import check, encoded, notice
-from translator.checks.frames import ASKED, Admitted, Allowed, Copied, Kind, refused
+from translator.checks.frames import ASKED, Admitted, Allowed, Copied, FrameKind, refused
 from translator.checks.session import CheckSession, Later
 from translator.errors import MalformedFrameError
 from translator.message import Request, Response
@@ -87,9 +87,9 @@ def test_each_kind_is_answered_as_it_wants_in_the_order_it_came(session: CheckSe
     tagged = [*NO_HEADERS[:-3], b"tag", b"", b""]
     text = b"".join(
         (
-            check(1, tagged, b"", Kind.HEAD)[0],
+            check(1, tagged, b"", FrameKind.HEAD)[0],
             notice(9, b"id-9"),
-            check(2, NO_HEADERS, b"", Kind.HEAD)[0],
+            check(2, NO_HEADERS, b"", FrameKind.HEAD)[0],
             check(1, NO_HEADERS, b"a")[0],
             notice(1, b"id-1"),
         )
@@ -110,7 +110,7 @@ def test_a_check_that_is_too_long_is_refused_and_the_others_are_not(session: Che
 
 def test_nonsense_is_logged_without_its_words(session: CheckSession) -> None:
     with capture_logs() as logs, pytest.raises(MalformedFrameError):
-        session.receive(struct.pack("<IQBI", 19, 1, Kind.WHOLE, 6) + b"secret")
+        session.receive(struct.pack("<IQBI", 19, 1, FrameKind.WHOLE, 6) + b"secret")
     assert [entry["event"] for entry in logs] == ["check refused"]
     assert "secret" not in str(logs)
 
@@ -158,5 +158,5 @@ async def test_a_connection_that_is_gone_takes_its_checks_with_it() -> None:
 
 def test_a_response_that_is_made_is_taken_in_and_has_no_answer(session: CheckSession, decider: Decider) -> None:
     lines = "resp_1\n\na/m\nnote"
-    assert session.receive(encoded(7, lines.encode(), b"", Kind.RESPONSE_CREATED)) == b""
+    assert session.receive(encoded(7, lines.encode(), b"", FrameKind.RESPONSE_CREATED)) == b""
     assert decider.done == [lines, b"flushed"]
