@@ -29,7 +29,7 @@ from trunkline.supervisor.lifeline import for_this_system
 from trunkline.supervisor.process import Nursery
 from trunkline.supervisor.readiness import wait_until_ready
 from trunkline.supervisor.services import Services
-from trunkline.supervisor.spawn import Command
+from trunkline.supervisor.spawn import ChildCommand
 from trunkline.text import visible
 
 _START_SECONDS = 60.0
@@ -37,7 +37,7 @@ _BACKLOG = 4096
 _MOST_FILES = 1_048_576
 
 
-Table = Callable[[Settings, socket.socket, Mapping[str, str]], tuple[Command, ...]]
+Table = Callable[[Settings, socket.socket, Mapping[str, str]], tuple[ChildCommand, ...]]
 
 
 def run(settings: Settings, table: Table = services) -> None:
@@ -77,7 +77,7 @@ class _Gateway:
     """`left` is the state for a program that replaces this one; `before` is the state left to this one, if any."""
 
     def __init__(
-        self, settings: Settings, commands: tuple[Command, ...], left: Handover, before: Handover | None
+        self, settings: Settings, commands: tuple[ChildCommand, ...], left: Handover, before: Handover | None
     ) -> None:
         self._settings = settings
         self._commands = commands

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from trunkline.supervisor.spawn import Command
+from trunkline.supervisor.spawn import ChildCommand
 
 _VARIABLE = "TRUNKLINE_HANDOVER"
 #: These signals wait for the new program: by default they would end it before it can set its handlers.
@@ -57,13 +57,13 @@ class Handover:
         os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - no shell is the point
 
 
-def check(environment: Mapping[str, str], log: Path) -> Command:
+def check(environment: Mapping[str, str], log: Path) -> ChildCommand:
     """Exits with 0 if the installed program can start."""
     # Arguments after the subcommand are its own: --help makes it end after its imports.
-    return Command("trunkline up --help", (sys.executable, *sys.orig_argv[1:], "--help"), environment, log)
+    return ChildCommand("trunkline up --help", (sys.executable, *sys.orig_argv[1:], "--help"), environment, log)
 
 
-def fingerprint(envoy: Command, bootstrap: str) -> str:
+def fingerprint(envoy: ChildCommand, bootstrap: str) -> str:
     """Returns a digest of everything that Envoy is started with: if it differs, another Envoy must be started."""
     binary = os.stat(envoy.argv[0])  # noqa: PTH116 - a string, once
     parts = [*envoy.argv, *(f"{name}={value}" for name, value in sorted(envoy.environment.items())), bootstrap]

@@ -14,7 +14,7 @@ from trunkline import child_environment, envoy
 from trunkline.address import Address
 from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
-from trunkline.supervisor.spawn import Command
+from trunkline.supervisor.spawn import ChildCommand
 
 # -P: the operator's current directory must not shadow imports.
 _PYTHON = (sys.executable, "-P", "-m")
@@ -85,7 +85,9 @@ class Settings:
         return "http" if self.tls is None else "https"
 
 
-def services(settings: Settings, translator: socket.socket, inherited: Mapping[str, str]) -> tuple[Command, ...]:
+def services(
+    settings: Settings, translator: socket.socket, inherited: Mapping[str, str]
+) -> tuple[ChildCommand, ...]:
     """Returns the commands in the order of starting. They are stopped in reverse: Envoy first, so that the others
     see its last requests.
     """
@@ -94,7 +96,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
     unbuffered = {"PYTHONUNBUFFERED": "1"}
     edge = child_environment.of_edge(inherited)
     return (
-        Command(
+        ChildCommand(
             "xds_server",
             (
                 *(*_PYTHON, "xds_server"),
@@ -129,7 +131,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
             child_environment.of_control_plane(inherited, settings.database_url) | unbuffered,
             layout.log("xds_server"),
         ),
-        Command(
+        ChildCommand(
             "translator",
             (
                 *(*_PYTHON, "translator"),
@@ -147,7 +149,7 @@ def services(settings: Settings, translator: socket.socket, inherited: Mapping[s
             layout.log("translator"),
             listen=translator,
         ),
-        Command(
+        ChildCommand(
             "envoy",
             (
                 str(settings.envoy_binary),
@@ -177,7 +179,9 @@ def _duration(flag: str, seconds: int | None) -> tuple[str, ...]:
 
 def admin_verb(
     settings: Settings, token: str, environment: Mapping[str, str], *verb: str, nice: int = 0
-) -> Command:
+) -> ChildCommand:
     """Returns an admin command to run in a child: gRPC starts threads, which the supervisor must not have."""
     control = {"TRUNKLINE_CONTROL": f"unix:{settings.layout.xds_socket}", "TRUNKLINE_ADMIN_TOKEN": token}
-    return Command(f"trunkline {verb[0]}", (*_PYTHON, "trunkline", *verb), {**environment, **control}, nice=nice)
+    return ChildCommand(
+        f"trunkline {verb[0]}", (*_PYTHON, "trunkline", *verb), {**environment, **control}, nice=nice
+    )

@@ -12,12 +12,12 @@ from trunkline.address import Address
 from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
 from trunkline.services import Settings, services
-from trunkline.supervisor.spawn import Command
+from trunkline.supervisor.spawn import ChildCommand
 
 URL = "postgresql://u:pass-in-url@db.example/trunkline"
 
 
-def commands(tmp_path: Path, log_level: str, **more: Any) -> dict[str, Command]:
+def commands(tmp_path: Path, log_level: str, **more: Any) -> dict[str, ChildCommand]:
     settings = Settings(
         layout=Layout(tmp_path),
         openai=Address("127.0.0.1", 1),

@@ -9,13 +9,13 @@ import time
 from types import TracebackType
 
 from trunkline.supervisor.lifeline import Lifeline
-from trunkline.supervisor.spawn import Command, spawn
+from trunkline.supervisor.spawn import ChildCommand, spawn
 
 
 class Process:
     """A started child. `ended` becomes its exit status: the code, or minus the signal."""
 
-    def __init__(self, command: Command, pid: int) -> None:
+    def __init__(self, command: ChildCommand, pid: int) -> None:
         self.command = command
         self.pid = pid
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -55,13 +55,13 @@ class Nursery:
             os.waitpid(process.pid, 0)
         self._running.clear()
 
-    def start(self, command: Command) -> Process:
+    def start(self, command: ChildCommand) -> Process:
         process = Process(command, spawn(command))
         self._running[process.pid] = process
         self._lifeline.attach(process.pid)
         return process
 
-    def adopt(self, command: Command, pid: int) -> Process:
+    def adopt(self, command: ChildCommand, pid: int) -> Process:
         """Adopts a child that an earlier program in this process started. It may have ended in the meantime."""
         process = Process(command, pid)
         self._running[pid] = process

@@ -12,7 +12,7 @@ from typing import Any
 from trunkline.errors import StartError
 from trunkline.supervisor.backoff import Backoff
 from trunkline.supervisor.process import Nursery, Process, describe
-from trunkline.supervisor.spawn import Command
+from trunkline.supervisor.spawn import ChildCommand
 
 _LOG_TAIL_LINES = 20
 _LOG_TAIL_BYTES = 16 * 1024
@@ -27,7 +27,7 @@ class Services:
     `notice` gets one line for each restart.
     """
 
-    def __init__(self, commands: Sequence[Command], nursery: Nursery, notice: Callable[[str], None]) -> None:
+    def __init__(self, commands: Sequence[ChildCommand], nursery: Nursery, notice: Callable[[str], None]) -> None:
         self._commands = commands
         self._nursery = nursery
         self._notice = notice
@@ -49,7 +49,7 @@ class Services:
             elif command.after is None:
                 self._running[command.name] = self._nursery.start(command)
         for name, pid in known.items():  # nothing waits for them, but they must be reaped
-            self._nursery.adopt(Command(name, (), {}), pid)
+            self._nursery.adopt(ChildCommand(name, (), {}), pid)
         self._keepers = [asyncio.create_task(self._keep(command)) for command in self._commands]
 
     def serving(self) -> None:
@@ -100,7 +100,7 @@ class Services:
             done.set_result(None)
             self._renewals.pop(name, None)
 
-    def _command(self, name: str) -> Command:
+    def _command(self, name: str) -> ChildCommand:
         return next(each for each in self._commands if each.name == name)
 
     async def stop(self, hurry: asyncio.Event) -> None:
@@ -112,7 +112,7 @@ class Services:
             if (process := self._running.get(command.name)) is not None:
                 await _end(process, hurry)
 
-    async def _keep(self, command: Command) -> None:
+    async def _keep(self, command: ChildCommand) -> None:
         backoff = Backoff()
         if command.after is not None and command.name not in self._running:
             await _listens(command.after)
@@ -158,7 +158,7 @@ async def _end(process: Process, hurry: asyncio.Event) -> None:
     await process.ended
 
 
-def _log_tail(command: Command) -> str:
+def _log_tail(command: ChildCommand) -> str:
     """Returns the last lines of the child's log, for the message about a failed start."""
     if command.log is None or not command.log.exists():
         return ""

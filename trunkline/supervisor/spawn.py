@@ -28,7 +28,7 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class ChildCommand:
     """A command to run. `environment` is the child's complete environment.
 
     Standard output and error are appended to `log`, or go to this process's standard error without one. `listen`
@@ -45,7 +45,7 @@ class Command:
     after: Path | None = None
 
 
-def spawn(command: Command) -> int:
+def spawn(command: ChildCommand) -> int:
     """Starts the command and returns its pid. A command that cannot be executed ends with 127 and the reason in
     its log.
     """
@@ -64,7 +64,7 @@ def spawn(command: Command) -> int:
     return pid
 
 
-def _become(command: Command, parent: int, output: int, blocked: set[int | signal.Signals]) -> NoReturn:
+def _become(command: ChildCommand, parent: int, output: int, blocked: set[int | signal.Signals]) -> NoReturn:
     """Runs in the child between fork and exec."""
     try:
         # Its own session, so that Ctrl-C in the terminal reaches only the supervisor, which then stops in order.

@@ -13,17 +13,19 @@ from trunkline.errors import TrunklineError
 from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
 from trunkline.services import Settings
-from trunkline.supervisor.spawn import Command
+from trunkline.supervisor.spawn import ChildCommand
 
 
 def _table(failing: str) -> gateway.Table:
-    def table(settings: Settings, translator: socket.socket, inherited: Mapping[str, str]) -> tuple[Command, ...]:
+    def table(
+        settings: Settings, translator: socket.socket, inherited: Mapping[str, str]
+    ) -> tuple[ChildCommand, ...]:
         layout = settings.layout
 
-        def fake(name: str, *arguments: str, listen: socket.socket | None = None) -> Command:
+        def fake(name: str, *arguments: str, listen: socket.socket | None = None) -> ChildCommand:
             arguments = ("exit", "a reason") if name == failing else arguments
             argv = (sys.executable, "-I", child.__file__, *arguments)
-            return Command(name, argv, dict(inherited), layout.log(name), listen)
+            return ChildCommand(name, argv, dict(inherited), layout.log(name), listen)
 
         first_key = str(layout.first_key)
         return (

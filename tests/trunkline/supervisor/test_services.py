@@ -13,7 +13,7 @@ from trunkline.errors import StartError
 from trunkline.supervisor.lifeline import PipeLifeline
 from trunkline.supervisor.process import Nursery
 from trunkline.supervisor.services import Services
-from trunkline.supervisor.spawn import Command
+from trunkline.supervisor.spawn import ChildCommand
 
 pytestmark = pytest.mark.processes
 
@@ -31,8 +31,8 @@ time.sleep(600)
 _NOTES = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
 
 
-def python(name: str, source: str, *arguments: Path, after: Path | None = None) -> Command:
-    return Command(name, (sys.executable, "-c", source, *map(str, arguments)), dict(os.environ), after=after)
+def python(name: str, source: str, *arguments: Path, after: Path | None = None) -> ChildCommand:
+    return ChildCommand(name, (sys.executable, "-c", source, *map(str, arguments)), dict(os.environ), after=after)
 
 
 async def test_a_service_starts_once_the_socket_that_it_waits_for_listens(tmp_path: Path) -> None:
