@@ -17,7 +17,8 @@ enum {
 static const struct span ASKED[] = {
     SPAN(":method"),         SPAN(":path"),         SPAN("authorization"),         SPAN("x-api-key"),
     SPAN("api-key"),         SPAN("content-type"),  SPAN("content-encoding"),      SPAN("x-request-id"),
-    SPAN("x-trunkline-tag"), SPAN("cache-control"), SPAN("x-trunkline-max-price"),
+    SPAN("x-trunkline-tag"), SPAN("cache-control"), SPAN("x-trunkline-max-price"), SPAN("openai-beta"),
+    SPAN("anthropic-beta"),
 };
 
 // Adds all values of a header as one list (RFC 9110 section 5.2).

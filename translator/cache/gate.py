@@ -85,7 +85,7 @@ class CacheGate:
         control = lookup.request.headers.get(b"cache-control", b"").lower()
         wanted = None
         if lookup.body and b"no-store" not in control:
-            sent = (lookup.request.target, lookup.body, lookup.values)
+            sent = (lookup.request.target, lookup.body, lookup.values, lookup.request.headers)
             wanted = wanted_by(lookup.requester, lookup.rule, lookup.endpoint, *sent)
         if wanted is None:
             return self._in_turn(lookup, lambda forward: self._with_outcome(forward(), "bypass"))

@@ -24,6 +24,8 @@ from translator.endpoints import CHAT, RESPONSES, BodyKind, Endpoint
 _JSON = BodyKind.JSON
 #: Names of end users and hints for a provider's own cache, which do not change the answer.
 _HINTS = frozenset({"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"})
+#: Headers by which clients choose other versions of an API.
+_BETAS = (b"openai-beta", b"anthropic-beta")
 #: Ends of the stores' keys: an answer's form.
 PLAIN, STREAM = b"p", b"e"
 #: Prefixes of what is hashed: sorted members, or the body as it was sent.
@@ -96,11 +98,12 @@ def wanted(  # noqa: PLR0917 - what is known of the request
     target: bytes,
     body: bytes,
     values: Mapping[str, Any] | None = None,
+    headers: Mapping[bytes, bytes] | None = None,
 ) -> Wanted | None:
     """Returns the answer that the request wants; None if no cached answer could be right for it.
 
     `target` is path and query. `body` has been accepted by `translator.bodies.json_body`; `values` is what orjson
-    reads in it, if that is known already.
+    reads in it, if that is known already. `headers` are the request's, of which some change a target's answer.
     """
     if endpoint.body is not _JSON:
         return None
@@ -122,6 +125,7 @@ def wanted(  # noqa: PLR0917 - what is known of the request
     known = options is None or (type(options) is dict and options.keys() <= {"include_usage"})
     if convertible and streams and known:
         left_out.add("stream_options")
+    betas = [headers.get(name, b"").decode("latin-1") for name in _BETAS] if headers else []
     whose = orjson.dumps(
         [
             requester.organisation,
@@ -131,6 +135,7 @@ def wanted(  # noqa: PLR0917 - what is known of the request
             requester.route,
             rule.targets,
             target.decode("latin-1"),
+            *(betas if any(betas) else ()),
         ]
     )
     # A JSON text delimits itself, so nothing of it can be confused with the body that follows.

@@ -48,6 +48,8 @@ ASKED = (
     b"x-trunkline-tag",
     b"cache-control",
     b"x-trunkline-max-price",
+    b"openai-beta",
+    b"anthropic-beta",
 )
 _FRAME = struct.Struct("<IQBI")
 _ANSWER = struct.Struct("<IQHI")

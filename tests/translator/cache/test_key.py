@@ -198,6 +198,24 @@ def test_a_scope_is_what_it_says() -> None:
     assert want(chat(user=["u"]), rule=rule) is None
 
 
+def test_versions_of_an_api_give_different_answers() -> None:
+    endpoint = endpoints.find(CHAT.encode())
+    assert endpoint is not None
+
+    def of(**headers: bytes) -> bytes:
+        sent = {name.replace("_", "-").encode(): value for name, value in headers.items()}
+        found = wanted(ASKER, RULE, endpoint, CHAT.encode(), json.dumps(chat()).encode(), None, sent)
+        assert found is not None
+        return found.digest
+
+    assert of() == of(cache_control=b"max-age=0") == digest(chat())
+    different: tuple[dict[str, bytes], ...] = (
+        {"openai_beta": b"a"}, {"anthropic_beta": b"a"}, {"openai_beta": b"a", "anthropic_beta": b"a"},
+        {"openai_beta": b"b"}, {"openai_beta": b"a, b"}, {},
+    )  # fmt: skip
+    assert len({of(**headers) for headers in different}) == len(different)
+
+
 @given(texts, texts, texts, texts)
 def test_ids_do_not_run_into_each_other(one: str, other: str, third: str, fourth: str) -> None:
     first, second = Requester(one, "", other), Requester(third, "", fourth)
