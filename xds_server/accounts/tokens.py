@@ -10,7 +10,7 @@ from enum import StrEnum
 _BYTES = 32
 
 
-class Kind(StrEnum):
+class TokenKind(StrEnum):
     """The kind of a value, by its prefix."""
 
     SESSION = "tl-ses-"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
     FLOW = "tl-flw-"
 
 
-def new(kind: Kind) -> str:
+def new(kind: TokenKind) -> str:
     """Returns a value that nobody can guess."""
     return f"{kind}{secrets.token_urlsafe(_BYTES)}"
 
@@ -30,6 +30,6 @@ def hash_of(value: str) -> bytes:
     return hashlib.sha256(value.encode()).digest()
 
 
-def kind_of(value: str) -> Kind | None:
+def kind_of(value: str) -> TokenKind | None:
     """Returns the kind that a value claims to be; None for an admin token, or for anything else."""
-    return next((kind for kind in Kind if value.startswith(kind)), None)
+    return next((kind for kind in TokenKind if value.startswith(kind)), None)

@@ -49,9 +49,9 @@ class Authenticator:
         if self._is_admin_token(value):
             return MACHINE
         kind = tokens.kind_of(value) if self._store is not None else None
-        if self._store is not None and kind is tokens.Kind.SESSION:
+        if self._store is not None and kind is tokens.TokenKind.SESSION:
             return await self._of_session(tokens.hash_of(value), self._store)
-        if self._store is not None and kind is tokens.Kind.PERSONAL:
+        if self._store is not None and kind is tokens.TokenKind.PERSONAL:
             return await self._of_personal_token(tokens.hash_of(value), self._store)
         raise _WRONG_TOKEN
 

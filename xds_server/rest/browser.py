@@ -47,7 +47,7 @@ def credentials_of_return(request: web.BaseRequest, *, secure: bool) -> list[tup
     """
     found = []
     value = request.cookies.get(_name(_SESSION, secure), "")
-    if tokens.kind_of(value) is tokens.Kind.SESSION and value.isascii() and value.isprintable():
+    if tokens.kind_of(value) is tokens.TokenKind.SESSION and value.isascii() and value.isprintable():
         found.append(("authorization", f"Bearer {value}"))
     begun = request.cookies.get(_name(_FLOW, secure), "")
     if begun and begun.isascii() and begun.isprintable():

@@ -48,7 +48,7 @@ def test_sessions_end_when_idle_and_in_any_case() -> None:
 
 
 def test_a_link_has_its_value_in_the_fragment() -> None:
-    value = tokens.new(tokens.Kind.LINK)
+    value = tokens.new(tokens.TokenKind.LINK)
     assert links.url("https://gw.example/", links.Purpose.RESET, value) == f"https://gw.example/#reset={value}"
 
 

@@ -14,7 +14,7 @@ from xds_server.store.writing.transaction import Transaction
 
 def create(transaction: Transaction, link: Link, ttl_seconds: int) -> tuple[Link, str]:
     """Creates a link. Returns it with its id, and its value, which is stored nowhere."""
-    value = tokens.new(tokens.Kind.LINK)
+    value = tokens.new(tokens.TokenKind.LINK)
     now = transaction.now
     made = link.made(api_keys.new_id(), now, now + ttl_seconds)
     transaction.session.exec(delete(AccountLinkRow).where(col(AccountLinkRow.expires_at) <= now))

@@ -34,7 +34,7 @@ def create(transaction: Transaction, user: User, name: str, ttl_seconds: int) ->
         raise AlreadyExistsError(f'you have a token "{name}": revoke it first, or choose another name')
     if len(names) >= _MAX:
         raise InUseError(f"you have {_MAX} tokens: revoke some first")
-    value = tokens.new(tokens.Kind.PERSONAL)
+    value = tokens.new(tokens.TokenKind.PERSONAL)
     token = PersonalToken(f"pat_{api_keys.new_id()}", user.id, name, now, now + ttl_seconds)
     transaction.session.add(PersonalTokenRow(**accounts.PERSONAL_TOKEN.encode(token), hash=tokens.hash_of(value)))
     transaction.session.flush()
@@ -77,7 +77,7 @@ def begin_device(transaction: Transaction, client: str, address: str, ttl_second
     waiting = transaction.session.exec(select(DeviceLoginRow.address)).all()
     if len(waiting) >= _MAX_WAITING or waiting.count(address) >= _MAX_PER_ADDRESS:
         raise InUseError("too many programs wait to be approved: try again in some minutes")
-    value = tokens.new(tokens.Kind.DEVICE)
+    value = tokens.new(tokens.TokenKind.DEVICE)
     code = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(8))
     login = DeviceLogin(f"{code[:4]}-{code[4:]}", client, address, "", transaction.now + ttl_seconds)
     transaction.session.add(DeviceLoginRow(**accounts.DEVICE_LOGIN.encode(login), hash=tokens.hash_of(value)))

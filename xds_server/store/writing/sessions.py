@@ -20,7 +20,7 @@ def begin(transaction: Transaction, user: User, lifetime: Lifetime, *, instead_o
     a session that somebody else put there is not taken over.
     """
     now = transaction.now
-    value = tokens.new(tokens.Kind.SESSION)
+    value = tokens.new(tokens.TokenKind.SESSION)
     begun = Session(tokens.hash_of(value), user.id, now, now, now + lifetime.absolute)
     if instead_of:
         end(transaction, instead_of)
