@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from node_sidecar.probes.http import LocalClient
-from node_sidecar.probes.kind import Kind
+from node_sidecar.probes.kind import ServerKind
 from node_sidecar.probes.llama_cpp import LlamaCpp
 from node_sidecar.probes.lm_studio import LmStudio
 from node_sidecar.probes.ollama import Ollama
@@ -15,14 +15,14 @@ from node_sidecar.probes.tgi import Tgi
 from node_sidecar.probes.vllm import Vllm
 
 #: In the order of probing. OpenAi recognises all the others too, so it is the last.
-KINDS: Mapping[str, type[Kind]] = {
+KINDS: Mapping[str, type[ServerKind]] = {
     kind.name: kind for kind in (Ollama, Vllm, LlamaCpp, LmStudio, Sglang, Tgi, OpenAi)
 }
 #: Default ports of the known kinds: vLLM, llama.cpp, Ollama, SGLang, LM Studio, TGI.
 DEFAULT_PORTS = (8000, 8080, 11434, 30000, 1234, 3000)
 
 
-async def recognise(local: LocalClient, *, only_known: bool) -> Kind | None:
+async def recognise(local: LocalClient, *, only_known: bool) -> ServerKind | None:
     """Returns a new probe for the server at `local`, or None if no server of a known kind answers.
 
     With `only_known`, a server that merely speaks OpenAI's dialect does not count: it might be a gateway, even

@@ -28,7 +28,7 @@ class Observation:
     """`running` and `waiting` count requests of all clients; `kv_cache` is per mille. None means not reported.
 
     `parallel` is how many requests the server works on at once; None if it does not report that (see
-    `Kind.default_parallel`).
+    `ServerKind.default_parallel`).
     """
 
     models: tuple[Model, ...]
@@ -39,7 +39,7 @@ class Observation:
     parallel: int | None = None
 
 
-class Kind(Protocol):
+class ServerKind(Protocol):
     """One kind of server. Each server has its own instance, which may cache what does not change."""
 
     #: As in `Offer.server`.

@@ -13,7 +13,7 @@ from node_sidecar.preferences.model import UpstreamPreference
 from node_sidecar.probes.detect import DEFAULT_PORTS, KINDS, recognise
 from node_sidecar.probes.health import ServerHealth
 from node_sidecar.probes.http import LocalClient
-from node_sidecar.probes.kind import Kind
+from node_sidecar.probes.kind import ServerKind
 
 #: Seconds between two probes of a server, and between two attempts at a default port without a server.
 INTERVAL = 2.0
@@ -28,7 +28,7 @@ class Server:
 
     def __init__(self, preference: UpstreamPreference) -> None:
         self.preference = preference
-        self.kind: Kind | None = KINDS[preference.kind]() if preference.kind else None
+        self.kind: ServerKind | None = KINDS[preference.kind]() if preference.kind else None
         self.health = ServerHealth()
         self.in_flight = 0
         self.served = 0

@@ -12,7 +12,7 @@ import pytest
 from node_sidecar.errors import ProbeError
 from node_sidecar.probes.detect import KINDS, recognise
 from node_sidecar.probes.http import LocalClient
-from node_sidecar.probes.kind import Kind, Model, Observation
+from node_sidecar.probes.kind import Model, Observation, ServerKind
 from tests.node_sidecar.llama import MODEL, Llama
 from tests.node_sidecar.support.local_servers import LocalServer, lm_studio, ollama, plain, sglang, tgi, vllm
 
@@ -50,7 +50,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-async def _probe(session: aiohttp.ClientSession, server: LocalServer) -> tuple[Kind, Observation]:
+async def _probe(session: aiohttp.ClientSession, server: LocalServer) -> tuple[ServerKind, Observation]:
     async with server:
         local = LocalClient(session, server.url)
         kind = await recognise(local, only_known=False)
