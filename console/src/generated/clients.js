@@ -96,37 +96,37 @@ export const CLIENTS = {
   [
    "`openai-processing-ms`",
    "every answer",
-   "the provider's figure where it gives one; otherwise milliseconds from the request's arrival to the first byte of the answer"
+   "the provider's figure if it gives one; otherwise milliseconds from the request's arrival to the first byte of the answer"
   ],
   [
    "`openai-version`",
    "answers of models",
-   "the provider's, where it gives one"
+   "the provider's version, if it gives one"
   ],
   [
    "`retry-after`, `retry-after-ms`",
-   "refusals that pass",
+   "temporary refusals",
    "seconds and milliseconds until another attempt makes sense"
   ],
   [
    "`x-should-retry`",
    "refusals",
-   "`true` where another attempt makes sense after at most a minute, `false` where it does not: a wrong key, an unknown model, a budget that renews next month. OpenAI's clients obey it. Absent where nobody knows (500, 502, 504)"
+   "`true` if another attempt makes sense after at most a minute; `false` if it does not, as with a wrong key, an unknown model or a budget that renews next month. OpenAI's clients obey it. Absent if the gateway does not know (500, 502, 504)"
   ],
   [
    "`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`",
    "requests that limits count",
-   "the limit of which least is left (limits.md)"
+   "the limit with the least remaining (limits.md)"
   ],
   [
    "`x-trunkline-cache`, `age`",
    "answers of routes that cache",
-   "whether the answer was kept (cache.md)"
+   "whether the answer came from the cache (cache.md)"
   ],
   [
    "`x-trunkline-target`, `x-trunkline-attempts`",
    "answers of models",
-   "who served it, and after how many attempts (failover.md)"
+   "the target that served the request, and the number of attempts (failover.md)"
   ]
  ],
  "errors": [
