@@ -31,7 +31,7 @@ from bench.errors import BenchError
 from bench.lock import exclusive
 from xds_server.clients import ClientRegistry
 from xds_server.model import NodesTarget, Provider, ProviderTarget, Route, State
-from xds_server.pool import Endpoint, Pool, pool_name
+from xds_server.pool import Pool, PoolEndpoint, pool_name
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.snapshot import ResourceSnapshot
@@ -59,7 +59,7 @@ class Gateway:
         self._revision = 1
         per_pool = endpoints // pools
         every = (
-            Pool(f"model-{number}", tuple(Endpoint(f"node-{number}-{index}") for index in range(per_pool)))
+            Pool(f"model-{number}", tuple(PoolEndpoint(f"node-{number}-{index}") for index in range(per_pool)))
             for number in range(pools)
         )
         self._live = {pool.name: pool for pool in every}

@@ -9,7 +9,7 @@ Health = Literal["healthy", "unhealthy", "draining"]
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class PoolEndpoint:
     """One node's entry in a pool. `weight` is 1 to 1,000,000.
 
     The node is reached at `direct` (IP address and port) or, if that is None, through the tunnels that it opened.
@@ -38,7 +38,7 @@ class Pool:
     """
 
     model: str
-    endpoints: tuple[Endpoint, ...] = ()
+    endpoints: tuple[PoolEndpoint, ...] = ()
     audience: str = ""
 
     @property

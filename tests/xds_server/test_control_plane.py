@@ -9,7 +9,7 @@ import pytest
 
 from xds_server.control_plane import ControlPlane
 from xds_server.model import Route, State
-from xds_server.pool import Endpoint, Pool
+from xds_server.pool import Pool, PoolEndpoint
 from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.routing.tiers import NO_RANKINGS, Rankings
 from xds_server.troubles import Troubles
@@ -47,7 +47,7 @@ class Sink:
 
 
 def pool(model: str, *nodes: str) -> Pool:
-    return Pool(model, tuple(Endpoint(node) for node in nodes))
+    return Pool(model, tuple(PoolEndpoint(node) for node in nodes))
 
 
 async def test_a_snapshot_has_the_pools_of_its_own_state() -> None:

@@ -21,7 +21,7 @@ from xds_server.nodes.moment import Moment
 from xds_server.nodes.node_state import NodeState
 from xds_server.nodes.status import LiveNode, live_node
 from xds_server.nodes.uptime import Uptime
-from xds_server.pool import Endpoint, Health, Pool
+from xds_server.pool import Health, Pool, PoolEndpoint
 
 #: Seconds between two changes of weights in a model's pools.
 WEIGHTS_INTERVAL = 1.0
@@ -303,7 +303,7 @@ class LiveNodes:
             return None
         owner_only = node_state.availability == pb.AVAILABILITY_OWNER_ONLY
         offer = node_state.offers[model]
-        endpoint = Endpoint(
+        endpoint = PoolEndpoint(
             node_id,
             node_state.direct,
             self._health(node, node_state, offer),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from xds_server.model import Node, Visibility
-from xds_server.pool import Endpoint, Pool, pool_name
+from xds_server.pool import Pool, PoolEndpoint, pool_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class Member:
 
     node: Node
     visibility: Visibility
-    endpoint: Endpoint
-    _own: list[Endpoint] = field(default_factory=list, compare=False, repr=False)
+    endpoint: PoolEndpoint
+    _own: list[PoolEndpoint] = field(default_factory=list, compare=False, repr=False)
 
     @property
-    def own(self) -> Endpoint:
+    def own(self) -> PoolEndpoint:
         """Returns the endpoint as its owner sees it; the same object each time, so that equal pools compare
         fast.
         """
@@ -70,7 +70,7 @@ def pools(
         mine.setdefault(each.node.organisation_id, []).append(each)
     result: dict[str, Pool] = {}
 
-    def add(audience: str, endpoints: tuple[Endpoint, ...]) -> None:
+    def add(audience: str, endpoints: tuple[PoolEndpoint, ...]) -> None:
         if not endpoints:
             return
         known = before.get(pool_name(model, audience))

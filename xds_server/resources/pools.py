@@ -14,7 +14,7 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
 )
 
 from xds_server.model import NodesTarget
-from xds_server.pool import Endpoint, Health, Pool
+from xds_server.pool import Health, Pool, PoolEndpoint
 from xds_server.protocol.snapshot import ENDPOINT, Resource
 from xds_server.protocol.wire import length_delimited, text
 from xds_server.resources.encoding import metadata, tcp
@@ -47,7 +47,7 @@ class EndpointEntry(NamedTuple):
     words: Mapping[str, str]
 
 
-def lb_endpoint(model: str, endpoint: Endpoint) -> bytes:
+def lb_endpoint(model: str, endpoint: PoolEndpoint) -> bytes:
     """Encodes one LbEndpoint, with what the module and the access log need to know about it."""
     entry = endpoint_entry(model, endpoint)
     host, port = entry.direct or ("", 0)
@@ -56,7 +56,7 @@ def lb_endpoint(model: str, endpoint: Endpoint) -> bytes:
     return _template(entry.health, direct=entry.direct is not None).fill(values)
 
 
-def endpoint_entry(model: str, endpoint: Endpoint) -> EndpointEntry:
+def endpoint_entry(model: str, endpoint: PoolEndpoint) -> EndpointEntry:
     """Returns the entry of `endpoint` in the pools of `model`."""
     attempt = attempt_metadata(
         NodesTarget(model).id,
@@ -99,7 +99,7 @@ def lb_endpoint_message(entry: EndpointEntry) -> LbEndpoint:
 @dataclass(frozen=True, slots=True)
 class _Assigned:
     pool: Pool
-    encoded: Mapping[Endpoint, bytes]
+    encoded: Mapping[PoolEndpoint, bytes]
     resource: Resource
 
 
@@ -120,20 +120,20 @@ class Assignments:
         A pool that is the same object as last time costs nothing. A node is in several pools of its model; a
         changed node is encoded once for all of them.
         """
-        fresh: dict[str, dict[Endpoint, bytes]] = {}
+        fresh: dict[str, dict[PoolEndpoint, bytes]] = {}
         self._assigned = {
             name: self._assign(live.get(name), empty, fresh.setdefault(empty.model, {}))
             for name, empty in pools.items()
         }
         return {name: each.resource for name, each in self._assigned.items()}
 
-    def _assign(self, pool: Pool | None, empty: Pool, fresh: dict[Endpoint, bytes]) -> _Assigned:
+    def _assign(self, pool: Pool | None, empty: Pool, fresh: dict[PoolEndpoint, bytes]) -> _Assigned:
         known = self._assigned.get(empty.name)
         if known and (known.pool is pool or (pool is None and not known.pool.endpoints)):
             return known
         pool = pool or empty
         kept = known.encoded if known else {}
-        encoded: dict[Endpoint, bytes] = {}
+        encoded: dict[PoolEndpoint, bytes] = {}
         for each in _within_bounds(pool.endpoints):
             # The pool of an audience holds only what the audience owns, whatever fills it.
             if (self._direct or each.direct is None) and (each.own or not empty.audience):
@@ -141,7 +141,7 @@ class Assignments:
                 encoded[each] = body or fresh.setdefault(each, lb_endpoint(pool.model, each))
         return _Assigned(pool, encoded, self._resource(pool.name, encoded))
 
-    def _resource(self, name: str, encoded: Mapping[Endpoint, bytes]) -> Resource:
+    def _resource(self, name: str, encoded: Mapping[PoolEndpoint, bytes]) -> Resource:
         """Builds the assignment of a pool; an empty pool has an assignment without endpoints.
 
         An endpoint that came back stands in another locality. The locality's only effect is that Envoy treats the
@@ -165,7 +165,7 @@ def _locality(lb_endpoints: Iterable[bytes], returns: int) -> bytes:
     return length_delimited(_ASSIGNMENT_ENDPOINTS, body)
 
 
-def _within_bounds(endpoints: tuple[Endpoint, ...]) -> Iterable[Endpoint]:
+def _within_bounds(endpoints: tuple[PoolEndpoint, ...]) -> Iterable[PoolEndpoint]:
     """Scales the weights so that Envoy accepts their sum."""
     scale = sum(each.weight for each in endpoints) // _MAX_SUM + 1
     if scale == 1:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.model import NodesTarget, Privacy, Route
-from xds_server.pool import Endpoint, Pool, pool_name
+from xds_server.pool import Pool, PoolEndpoint, pool_name
 
 #: The slots of a machine without a limit, and the most that a pool has.
 UNLIMITED = 2**32 - 1
@@ -43,10 +43,10 @@ def slots(route: Route, pools: Iterable[Pool], live: Mapping[str, Pool]) -> tupl
     )
 
 
-def _healthy(live: Mapping[str, Pool], model: str, audience: str = "") -> list[Endpoint]:
+def _healthy(live: Mapping[str, Pool], model: str, audience: str = "") -> list[PoolEndpoint]:
     pool = live.get(pool_name(model, audience))
     return [each for each in pool.endpoints if each.health == "healthy"] if pool is not None else []
 
 
-def _id(endpoint: Endpoint) -> str:
+def _id(endpoint: PoolEndpoint) -> str:
     return endpoint.node_id

@@ -31,7 +31,7 @@ from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
 from xds_server.clients import ClientRegistry
 from xds_server.model import Key, Organisation, Route, State
-from xds_server.pool import Endpoint, Pool
+from xds_server.pool import Pool, PoolEndpoint
 from xds_server.protocol.snapshot import ROUTE, ResourceSnapshot
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings, GatewayTls
@@ -307,7 +307,7 @@ def key(key_id: str, organisation: str) -> Key:
 
 def through_tunnel(model: str, *names: str, audience: str = "", own: bool = False) -> Pool:
     """Returns a pool of nodes behind tunnels."""
-    return Pool(model, tuple(Endpoint(name, own=own) for name in names), audience)
+    return Pool(model, tuple(PoolEndpoint(name, own=own) for name in names), audience)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.node import Node
 from tests.integration.nodes.edge import WORKERS, Edge, through_tunnel
 from xds_server.model import Node as Known, NodesTarget, Privacy, ProviderTarget, Route
-from xds_server.pool import Endpoint, Pool
+from xds_server.pool import Pool, PoolEndpoint
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NodeId = Callable[[], str]
@@ -31,7 +31,7 @@ async def test_everybody_gets_their_own_shape_of_a_route(edge: Edge, model: str,
         await edge.publish(
             Route(f"rt_{model}", model, (NodesTarget(model),)), nodes={mine: Known(mine, "mine", "org_1")}
         )
-        owned = (Endpoint(mine, own=True, input_price=5, output_price=7),)
+        owned = (PoolEndpoint(mine, own=True, input_price=5, output_price=7),)
         await edge.fill(through_tunnel(model, common), Pool(model, owned, "org_1"))
         await edge.targets("k1", model)
         assert (len(own.seen), len(community.seen)) == (12, 0)

@@ -16,14 +16,14 @@ from tests.fakes.certificates import GATEWAY_NAME, CertificateAuthority, NodeTls
 from tests.fakes.node import HANDSHAKE, Node, RefusedError
 from tests.integration.nodes.edge import WORKERS, Edge, through_tunnel
 from xds_server.model import NodesTarget, ProviderTarget, Route
-from xds_server.pool import Endpoint, Pool
+from xds_server.pool import Pool, PoolEndpoint
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NodeId = Callable[[], str]
 
 
 def direct(model: str, name: str, address: tuple[str, int]) -> Pool:
-    return Pool(model, (Endpoint(name, address),))
+    return Pool(model, (PoolEndpoint(name, address),))
 
 
 @pytest.mark.parametrize("claimed", [("node",), ("cluster",), ("tenant",), ("node", "cluster", "tenant")])

@@ -18,7 +18,7 @@ from xds_server.model import (
     State,
     Visibility,
 )
-from xds_server.pool import Endpoint, Pool
+from xds_server.pool import Pool, PoolEndpoint
 from xds_server.protocol import snapshot as types
 from xds_server.resources import pools, targets
 from xds_server.resources.builder import LINGER_SECONDS, Builder
@@ -34,7 +34,7 @@ STATE = State(
     organisations={"org_1": Organisation("org_1", "acme")},
     keys={"k1": Key("k1", "org_1", "ci", b"h" * 32)},
 )
-LIVE = {"nodes/llama": Pool("llama", (Endpoint("n1"), Endpoint("n2")))}
+LIVE = {"nodes/llama": Pool("llama", (PoolEndpoint("n1"), PoolEndpoint("n2")))}
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_one_flip_encodes_one_endpoint(builder: Builder, monkeypatch: pytest.Mon
     encoded: list[str] = []
     original = pools.lb_endpoint
 
-    def counting(model: str, endpoint: Endpoint) -> bytes:
+    def counting(model: str, endpoint: PoolEndpoint) -> bytes:
         encoded.append(endpoint.node_id)
         return original(model, endpoint)
 
@@ -110,7 +110,7 @@ def test_owners_of_nodes_get_shapes_and_pools_of_their_own(builder: Builder) -> 
 def test_nodes_that_come_and_go_change_endpoints_alone(builder: Builder) -> None:
     state = with_nodes(Node("nd-1", "mine", "org_1"))
     before = builder.build(2, state, {})
-    nodes = (Endpoint("nd-1", own=True), Endpoint("nd-2", health="unhealthy"))
+    nodes = (PoolEndpoint("nd-1", own=True), PoolEndpoint("nd-2", health="unhealthy"))
     for live in ({}, {"nodes/llama@org_1": Pool("llama", nodes, "org_1")}, {}):
         after = builder.build(3, state, live)
         changed = {url for url, mapping in before.resources.items() if after.of_type(url) != mapping}
@@ -232,7 +232,7 @@ def test_other_machines_are_another_policy_of_the_routes_that_wait_for_them(buil
     state = replace(STATE, routes={**STATE.routes, "rt_3": waits})
 
     def told(slots: int) -> Any:
-        live = {"nodes/llama": Pool("llama", (Endpoint("n1", slots=slots),))}
+        live = {"nodes/llama": Pool("llama", (PoolEndpoint("n1", slots=slots),))}
         return builder.build(1, state, live).of_type(types.POLICY_ROUTE)
 
     first, same, other = told(2), told(2), told(3)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 
-from xds_server.pool import Endpoint, Pool
+from xds_server.pool import Pool, PoolEndpoint
 from xds_server.resources import pools
 from xds_server.resources.pools import Assignments
 
@@ -28,12 +28,12 @@ def hosts(pool: Pool, *, direct: bool = True) -> list[str]:
 
 
 def test_an_empty_pool_has_no_endpoints() -> None:
-    assert hosts(Pool("m", (Endpoint("nd-1"), Endpoint("nd-3")))) == ["nd-1", "nd-3"]
+    assert hosts(Pool("m", (PoolEndpoint("nd-1"), PoolEndpoint("nd-3")))) == ["nd-1", "nd-3"]
     assert not assigned(Pool("m", ())).endpoints
 
 
 def test_an_endpoint_that_came_back_is_a_new_one_to_envoy() -> None:
-    nodes = (Endpoint("nd-1"), Endpoint("nd-2", returns=2), Endpoint("nd-3", returns=1))
+    nodes = (PoolEndpoint("nd-1"), PoolEndpoint("nd-2", returns=2), PoolEndpoint("nd-3", returns=1))
     localities = [
         (each.locality.sub_zone if each.locality else None, each.lb_endpoints[0].endpoint.hostname)
         for each in assigned(Pool("m", nodes)).endpoints
@@ -43,19 +43,19 @@ def test_an_endpoint_that_came_back_is_a_new_one_to_envoy() -> None:
 
 
 def test_nothing_that_the_audience_does_not_own_is_in_its_pool() -> None:
-    nodes = (Endpoint("nd-1"), Endpoint("nd-2", own=True))
+    nodes = (PoolEndpoint("nd-1"), PoolEndpoint("nd-2", own=True))
     assert hosts(Pool("m", nodes, "org_1")) == ["nd-2"]
 
 
 def test_without_certificates_nothing_is_reached_directly() -> None:
-    nodes = (Endpoint("nd-1", ("10.0.0.1", 8443)), Endpoint("nd-2"))
+    nodes = (PoolEndpoint("nd-1", ("10.0.0.1", 8443)), PoolEndpoint("nd-2"))
     assert hosts(Pool("m", nodes), direct=False) == ["nd-2"]
 
 
 def test_an_endpoint_says_how_it_is_reached_and_what_it_costs() -> None:
     nodes = (
-        Endpoint("nd-1", ("10.0.0.1", 8443), own=True, input_price=5, output_price=7),
-        Endpoint("nd-2", weight=3),
+        PoolEndpoint("nd-1", ("10.0.0.1", 8443), own=True, input_price=5, output_price=7),
+        PoolEndpoint("nd-2", weight=3),
     )
     (locality,) = assigned(Pool("a b", nodes)).endpoints
     own, other = locality.lb_endpoints
@@ -83,7 +83,7 @@ def test_an_endpoint_says_how_it_is_reached_and_what_it_costs() -> None:
 
 def test_weights_add_up_to_what_envoy_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "_MAX_SUM", 4_000_000)
-    nodes = tuple(Endpoint(f"nd-{number}", weight=1_000_000 if number else 1) for number in range(5))
+    nodes = tuple(PoolEndpoint(f"nd-{number}", weight=1_000_000 if number else 1) for number in range(5))
     (tier,) = assigned(Pool("m", nodes)).endpoints
     assert [each.load_balancing_weight for each in tier.lb_endpoints] == [1, 500_000, 500_000, 500_000, 500_000]
 
@@ -92,12 +92,12 @@ def test_a_node_is_encoded_once_for_all_pools_of_a_model(monkeypatch: pytest.Mon
     encoded: list[str] = []
     original = pools.lb_endpoint
 
-    def counting(model: str, endpoint: Endpoint) -> bytes:
+    def counting(model: str, endpoint: PoolEndpoint) -> bytes:
         encoded.append(endpoint.node_id)
         return original(model, endpoint)
 
     monkeypatch.setattr(pools, "lb_endpoint", counting)
-    nodes = (Endpoint("nd-1", own=True), Endpoint("nd-2", own=True))
+    nodes = (PoolEndpoint("nd-1", own=True), PoolEndpoint("nd-2", own=True))
     empty = [Pool("m", (), audience) for audience in ("", "org_1", "org_2")]
     live = {each.name: Pool("m", nodes, each.audience) for each in empty}
     Assignments(direct=True).of({each.name: each for each in empty}, live)

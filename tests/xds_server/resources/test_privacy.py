@@ -25,7 +25,7 @@ from xds_server.model import (
     Strategy,
     Visibility,
 )
-from xds_server.pool import Endpoint, Pool
+from xds_server.pool import Pool, PoolEndpoint
 from xds_server.protocol.snapshot import ENDPOINT, ROUTE, ResourceSnapshot
 from xds_server.protocol.wire import fields
 from xds_server.resources.audiences import pools
@@ -148,7 +148,9 @@ def test_nothing_else_can_be_reached(first: State, later: list[State], live: str
         everything = {
             name: replace(
                 pool,
-                endpoints=tuple(Endpoint(node, own=node in owned(state, pool.audience)) for node in state.nodes),
+                endpoints=tuple(
+                    PoolEndpoint(node, own=node in owned(state, pool.audience)) for node in state.nodes
+                ),
             )
             for name, pool in pools(state).items()
         }

@@ -10,13 +10,13 @@ import pytest
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from xds_server.model import NodesTarget, Privacy, ProviderTarget, Route
-from xds_server.pool import Endpoint, Pool
+from xds_server.pool import Pool, PoolEndpoint
 from xds_server.resources.slots import UNLIMITED, slots, waits_for_machines
 
 ROUTE = Route("rt_a", "llama", (NodesTarget("llama3"),), queue_longest_ms=1_000)
 
 
-def pools(**endpoints: list[Endpoint]) -> dict[str, Pool]:
+def pools(**endpoints: list[PoolEndpoint]) -> dict[str, Pool]:
     """Returns pools by audience; `everybody` is everybody's."""
     made = [Pool("llama3", tuple(of), "" if name == "everybody" else name) for name, of in endpoints.items()]
     return {each.name: each for each in made}
@@ -43,25 +43,25 @@ def test_which_routes_wait(changed: dict[str, Any], waits: bool) -> None:
 def test_healthy_machines_are_summed() -> None:
     live = pools(
         everybody=[
-            Endpoint("a", slots=2),
-            Endpoint("b", slots=3),
-            Endpoint("c", health="unhealthy", slots=16),
-            Endpoint("d", health="draining", slots=16),
+            PoolEndpoint("a", slots=2),
+            PoolEndpoint("b", slots=3),
+            PoolEndpoint("c", health="unhealthy", slots=16),
+            PoolEndpoint("d", health="draining", slots=16),
         ]
     )
     assert slots(ROUTE, live.values(), live) == (policy.PoolSlots(model="llama3", slots=5),)
 
 
 def test_a_machine_without_a_limit_has_room_for_all() -> None:
-    assert told(ROUTE, pools(everybody=[Endpoint("a", slots=2), Endpoint("b")])) == {"": UNLIMITED}
+    assert told(ROUTE, pools(everybody=[PoolEndpoint("a", slots=2), PoolEndpoint("b")])) == {"": UNLIMITED}
 
 
 def test_a_machine_of_everybody_counts_once() -> None:
     """The owner's audience has the machine in a pool of its own, ahead of the others."""
     live = pools(
-        everybody=[Endpoint("a", slots=2), Endpoint("b", slots=3)],
-        org_a=[Endpoint("a", slots=2, own=True), Endpoint("own", slots=4, own=True)],
-        key_a=[Endpoint("private", slots=1, own=True)],
+        everybody=[PoolEndpoint("a", slots=2), PoolEndpoint("b", slots=3)],
+        org_a=[PoolEndpoint("a", slots=2, own=True), PoolEndpoint("own", slots=4, own=True)],
+        key_a=[PoolEndpoint("private", slots=1, own=True)],
     )
     assert told(ROUTE, live) == {"": 5, "org_a": 4, "key_a": 1}
     # A route for own machines has only these.
@@ -70,4 +70,6 @@ def test_a_machine_of_everybody_counts_once() -> None:
 
 def test_without_machines_nothing_is_reported() -> None:
     assert told(ROUTE, pools(everybody=[])) == {}
-    assert told(replace(ROUTE, targets=(NodesTarget("other"),)), pools(everybody=[Endpoint("a", slots=2)])) == {}
+    assert (
+        told(replace(ROUTE, targets=(NodesTarget("other"),)), pools(everybody=[PoolEndpoint("a", slots=2)])) == {}
+    )

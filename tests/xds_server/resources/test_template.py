@@ -10,7 +10,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 from hypothesis import given, settings, strategies as st
 
 from xds_server.model import NodesTarget, Provider, ProviderTarget, Route, Timeouts
-from xds_server.pool import Endpoint, Health
+from xds_server.pool import Health, PoolEndpoint
 from xds_server.resources import route_table
 from xds_server.resources.names import route_key
 from xds_server.resources.pool_cluster import encoded_pool_cluster, pool_cluster
@@ -62,8 +62,8 @@ def test_a_hole_without_a_value_is_refused() -> None:
 directs = st.none() | st.tuples(names, st.integers(1, 65_535))
 
 
-@given(names, st.builds(Endpoint, names, directs, healths, weights, st.booleans(), weights))
-def test_endpoints(model: str, endpoint: Endpoint) -> None:
+@given(names, st.builds(PoolEndpoint, names, directs, healths, weights, st.booleans(), weights))
+def test_endpoints(model: str, endpoint: PoolEndpoint) -> None:
     assert lb_endpoint(model, endpoint) == bytes(lb_endpoint_message(endpoint_entry(model, endpoint)))
 
 
