@@ -30,7 +30,7 @@ from xds_server.routing.slots import RouteCredential, RouteTarget, Slot
 from xds_server.settings import parse
 from xds_server.store import DatabaseUrl, Store, codec, tables
 from xds_server.store.columns import Columns
-from xds_server.store.writing.transaction import Event
+from xds_server.store.writing.transaction import AuditEvent
 
 __all__ = ["postgres_url"]
 
@@ -58,7 +58,7 @@ class Stored:
 
     before: State
     after: State
-    events: list[Event]
+    events: list[AuditEvent]
 
 
 @pytest.fixture(scope="module")

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
         sessions,
         users,
     )
-    from xds_server.store.writing.transaction import Event, Transaction
+    from xds_server.store.writing.transaction import AuditEvent, Transaction
 
 __all__ = [
     "MODULES",
-    "Event",
+    "AuditEvent",
     "Transaction",
     "account_links",
     "gateway",
