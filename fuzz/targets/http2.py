@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from fuzz.targets._pieces import headed, pieces
 from node_sidecar.http2.connection import ServerConnection
-from node_sidecar.http2.events import BodyReceived, ConnectionFailed, Event, RequestReceived
+from node_sidecar.http2.events import BodyReceived, ConnectionFailed, Http2Event, RequestReceived
 from node_sidecar.http2.limits import DEFAULT
 
 UNDER_TEST = ("node_sidecar.http2.connection", "node_sidecar.http2.allowance", "h2", "hpack", "hyperframe")
@@ -29,8 +29,8 @@ def check(data: bytes) -> bool:
     return any(isinstance(each, RequestReceived) for each in whole)
 
 
-def _read(parts: Iterable[bytes]) -> tuple[list[Event], bytes]:
-    connection, events, written = ServerConnection(DEFAULT), list[Event](), b""
+def _read(parts: Iterable[bytes]) -> tuple[list[Http2Event], bytes]:
+    connection, events, written = ServerConnection(DEFAULT), list[Http2Event](), b""
     for part in parts:
         events += connection.receive(part, 0.0)
         written += connection.output()

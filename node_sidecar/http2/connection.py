@@ -17,8 +17,8 @@ from node_sidecar.http2.allowance import Allowance
 from node_sidecar.http2.events import (
     BodyReceived,
     ConnectionFailed,
-    Event,
     Header,
+    Http2Event,
     PeerLeaves,
     PingAnswered,
     RequestHead,
@@ -78,7 +78,7 @@ class ServerConnection:
             h2.events.PriorityUpdated: (empty, "PRIORITY"),
             h2.events.UnknownFrameReceived: (empty, "unknown"),
         }
-        self._handlers: dict[type[Any], Callable[[Any], Event | None]] = {
+        self._handlers: dict[type[Any], Callable[[Any], Http2Event | None]] = {
             h2.events.RequestReceived: self._on_request,
             h2.events.DataReceived: self._on_data,
             h2.events.TrailersReceived: self._on_trailers,
@@ -89,13 +89,13 @@ class ServerConnection:
             h2.events.PingAckReceived: lambda event: PingAnswered(event.ping_data),
         }
 
-    def receive(self, data: bytes, now: float) -> list[Event]:
+    def receive(self, data: bytes, now: float) -> list[Http2Event]:
         """Returns the events in `data`, received at `now` (seconds, monotonic)."""
         try:
             incoming = self._h2.receive_data(data)
         except ProtocolError as error:
             return [ConnectionFailed(f"the peer broke HTTP/2: {error}")]
-        events: list[Event] = []
+        events: list[Http2Event] = []
         for one in incoming:
             kind = type(one)
             if self._too_many(kind, one, now):
@@ -176,7 +176,7 @@ class ServerConnection:
         found = self._allowances.get(kind)
         return found is not None and not found[0].spend(now)
 
-    def _on_request(self, event: h2.events.RequestReceived) -> Event | None:
+    def _on_request(self, event: h2.events.RequestReceived) -> Http2Event | None:
         stream_id = event.stream_id
         if self._refuses_above is not None and stream_id > self._refuses_above:
             # Promises that the request was not processed, so that it is sent again elsewhere (section 8.7).
@@ -197,14 +197,14 @@ class ServerConnection:
         )
 
     @staticmethod
-    def _on_data(event: h2.events.DataReceived) -> Event | None:
+    def _on_data(event: h2.events.DataReceived) -> Http2Event | None:
         ended = event.stream_ended is not None
         return BodyReceived(event.stream_id, event.data, event.flow_controlled_length, ended)
 
     @staticmethod
-    def _on_trailers(event: h2.events.TrailersReceived) -> Event | None:
+    def _on_trailers(event: h2.events.TrailersReceived) -> Http2Event | None:
         return BodyReceived(event.stream_id, b"", 0, ended=True)
 
 
-def _on_settings(event: h2.events.RemoteSettingsChanged) -> Event | None:
+def _on_settings(event: h2.events.RemoteSettingsChanged) -> Http2Event | None:
     return WindowOpened(0) if SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings else None

@@ -22,12 +22,12 @@ class RequestHead:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Http2Event:
     """Base of all events."""
 
 
 @dataclass(frozen=True, slots=True)
-class RequestReceived(Event):
+class RequestReceived(Http2Event):
     """A request has arrived. `ended`: it has no body."""
 
     stream_id: int
@@ -36,7 +36,7 @@ class RequestReceived(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class BodyReceived(Event):
+class BodyReceived(Http2Event):
     """A part of a request's body. `size` is to be acknowledged once `data` is used: data and padding."""
 
     stream_id: int
@@ -46,21 +46,21 @@ class BodyReceived(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class StreamReset(Event):
+class StreamReset(Http2Event):
     """The peer has reset this stream."""
 
     stream_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class WindowOpened(Event):
+class WindowOpened(Http2Event):
     """More may be sent on this stream; 0: on any."""
 
     stream_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionFailed(Event):
+class ConnectionFailed(Http2Event):
     """The peer violated the protocol or an allowance. The remaining output says so; then the connection is
     closed.
     """
@@ -69,12 +69,12 @@ class ConnectionFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class PeerLeaves(Event):
+class PeerLeaves(Http2Event):
     """The peer sent GOAWAY: it opens no more streams."""
 
 
 @dataclass(frozen=True, slots=True)
-class PingAnswered(Event):
+class PingAnswered(Http2Event):
     """The peer has processed everything sent before this ping."""
 
     data: bytes

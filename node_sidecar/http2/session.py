@@ -13,8 +13,8 @@ from node_sidecar.http2.connection import ServerConnection
 from node_sidecar.http2.events import (
     BodyReceived,
     ConnectionFailed,
-    Event,
     Header,
+    Http2Event,
     PeerLeaves,
     PingAnswered,
     RequestReceived,
@@ -177,7 +177,7 @@ class Session(asyncio.Protocol):
 
     # The rest
 
-    def _dispatch(self, event: Event) -> None:
+    def _dispatch(self, event: Http2Event) -> None:
         match event:
             case BodyReceived():
                 self._body_arrived(event)

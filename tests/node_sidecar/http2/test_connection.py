@@ -24,7 +24,7 @@ from node_sidecar.http2.connection import ServerConnection
 from node_sidecar.http2.events import (
     BodyReceived,
     ConnectionFailed,
-    Event,
+    Http2Event,
     PeerLeaves,
     PingAnswered,
     RequestReceived,
@@ -46,11 +46,11 @@ class Pair:
         self.now = 0.0
         assert self.turn() == [WindowOpened(0)], "the preface has the settings"
 
-    def turn(self) -> list[Event]:
+    def turn(self) -> list[Http2Event]:
         """Passes the client's bytes to the connection. Returns its events."""
         return self.raw(self.client.data_to_send())
 
-    def raw(self, data: bytes) -> list[Event]:
+    def raw(self, data: bytes) -> list[Http2Event]:
         return self.server.receive(data, self.now)
 
     def back(self) -> list[h2.events.Event]:
