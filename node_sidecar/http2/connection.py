@@ -26,7 +26,7 @@ from node_sidecar.http2.events import (
     StreamReset,
     WindowOpened,
 )
-from node_sidecar.http2.limits import Limits
+from node_sidecar.http2.limits import Http2Limits
 
 _INITIAL_WINDOW = 65_535  # RFC 9113 section 6.9.2
 
@@ -51,7 +51,7 @@ class ServerConnection:
     ConnectionFailed only `output` may be called.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Http2Limits) -> None:
         self._h2 = PatientConnection(H2Configuration(client_side=False, header_encoding=None))
         self._h2.local_settings = Settings(
             client=False,

@@ -9,7 +9,7 @@ MIB = 1024 * KIB
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Http2Limits:
     """Windows in bytes, allowances in frames per `allowance_period` seconds, times in seconds.
 
     A connection that exceeds an allowance ends with ENHANCE_YOUR_CALM: every frame of these kinds costs its
@@ -39,4 +39,4 @@ class Limits:
     dead_after: float = 8.0
 
 
-DEFAULT = Limits()
+DEFAULT = Http2Limits()

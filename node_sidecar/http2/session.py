@@ -22,7 +22,7 @@ from node_sidecar.http2.events import (
     WindowOpened,
 )
 from node_sidecar.http2.exchange import Exchange
-from node_sidecar.http2.limits import DEFAULT, KIB, Limits
+from node_sidecar.http2.limits import DEFAULT, KIB, Http2Limits
 
 Handler = Callable[[Exchange], Awaitable[None]]
 
@@ -43,7 +43,7 @@ _LAST_PING = b"goodbye!"
 class Session(asyncio.Protocol):
     """Serves one connection. `leaving` is done when it will bring no more requests, `closed` when it has ended."""
 
-    def __init__(self, handler: Handler, limits: Limits = DEFAULT) -> None:
+    def __init__(self, handler: Handler, limits: Http2Limits = DEFAULT) -> None:
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self._limits = limits

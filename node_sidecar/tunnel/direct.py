@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from node_sidecar.errors import TunnelError
-from node_sidecar.http2.limits import DEFAULT, Limits
+from node_sidecar.http2.limits import DEFAULT, Http2Limits
 from node_sidecar.http2.session import Handler, Session
 from node_sidecar.tunnel.tls import (
     HANDSHAKE_TIMEOUT,
@@ -28,7 +28,7 @@ class DirectListener:
     """Serves peers with the gateway's certificate, until `run` is cancelled."""
 
     def __init__(
-        self, address: tuple[str, int], tls: ContextFactory, handler: Handler, *, limits: Limits = DEFAULT
+        self, address: tuple[str, int], tls: ContextFactory, handler: Handler, *, limits: Http2Limits = DEFAULT
     ) -> None:
         self._address = address
         self._tls = tls

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from node_sidecar.http2.limits import DEFAULT, Limits
+from node_sidecar.http2.limits import DEFAULT, Http2Limits
 from node_sidecar.http2.session import Handler, Session
 from node_sidecar.tunnel.backoff import Backoff
 from node_sidecar.tunnel.connection import IDLE_TIMEOUT, TunnelConnection
@@ -44,7 +44,7 @@ class Tunnels:
         *,
         node_id: str,
         count: int = 1,
-        limits: Limits = DEFAULT,
+        limits: Http2Limits = DEFAULT,
         idle_timeout: float = IDLE_TIMEOUT,
     ) -> None:
         self._address = address

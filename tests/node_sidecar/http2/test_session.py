@@ -14,7 +14,7 @@ from h2.errors import ErrorCodes
 
 from node_sidecar.errors import StreamClosedError
 from node_sidecar.http2.exchange import Exchange
-from node_sidecar.http2.limits import DEFAULT, Limits
+from node_sidecar.http2.limits import DEFAULT, Http2Limits
 from node_sidecar.http2.session import Session
 from tests.node_sidecar.support.node import HASTY
 from tests.node_sidecar.support.peer import Peer
@@ -26,7 +26,7 @@ Handler = Callable[[Exchange], Awaitable[None]]
 async def connected(
     handler: Handler,
     *,
-    limits: Limits = DEFAULT,
+    limits: Http2Limits = DEFAULT,
     window: int = 65_535,
     acknowledges: bool = True,
     reads: bool = True,

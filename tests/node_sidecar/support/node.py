@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from node_sidecar.http2.limits import DEFAULT, Limits
+from node_sidecar.http2.limits import DEFAULT, Http2Limits
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving.service import MAX_BODY, Service
 from node_sidecar.tunnel.tunnels import Tunnels
@@ -19,7 +19,7 @@ from tests.node_sidecar.support.pki import NODE, Authority
 from tests.node_sidecar.support.upstreams import Local, Models
 
 #: Finds dead peers in under a second.
-HASTY: Limits = replace(DEFAULT, ping_after=0.1, dead_after=0.5)
+HASTY: Http2Limits = replace(DEFAULT, ping_after=0.1, dead_after=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ async def serving(
     window: int = 1 << 20,
     acknowledges: bool = True,
     reads: bool = True,
-    limits: Limits = DEFAULT,
+    limits: Http2Limits = DEFAULT,
     max_body: int = MAX_BODY,
 ) -> AsyncIterator[Node]:
     """Runs a node with one tunnel in use. The peer's behaviour is as in `Tunnel.use`."""
