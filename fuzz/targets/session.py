@@ -8,7 +8,7 @@ from typing import Any, cast
 from fuzz.targets._pieces import headed, pieces
 from fuzz.targets.http2 import PREFACE
 from node_sidecar.http2.exchange import Exchange
-from node_sidecar.http2.session import Session
+from node_sidecar.http2.session import Http2Session
 
 UNDER_TEST = ("node_sidecar.http2.session", "node_sidecar.http2.exchange", "node_sidecar.http2.connection")
 #: Bytes that a connection writes before it has read anything; an answer has more.
@@ -26,7 +26,7 @@ class _Transport(asyncio.Transport):
         self.closing = False
         self.reading = True
         self.high = 1 << 30
-        self.protocol: Session | None = None
+        self.protocol: Http2Session | None = None
 
     def write(self, data: Any) -> None:
         assert not self.closing, "written after the end"
@@ -65,7 +65,7 @@ async def _check(data: bytes) -> bool:
     unhandled: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
     seed, text = headed(data)
-    session, transport = Session(_echo), _Transport()
+    session, transport = Http2Session(_echo), _Transport()
     transport.protocol = session
     session.connection_made(transport)
     for piece in pieces(seed or 255, PREFACE + text):

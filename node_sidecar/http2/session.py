@@ -40,7 +40,7 @@ _ALIVE_PING = b"are you?"
 _LAST_PING = b"goodbye!"
 
 
-class Session(asyncio.Protocol):
+class Http2Session(asyncio.Protocol):
     """Serves one connection. `leaving` is done when it will bring no more requests, `closed` when it has ended."""
 
     def __init__(self, handler: Handler, limits: Http2Limits = DEFAULT) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 
 from node_sidecar.errors import TunnelError
-from node_sidecar.http2.session import Session
+from node_sidecar.http2.session import Http2Session
 from node_sidecar.tunnel.handshake import Idle, UpgradeAnswer
 
 #: Seconds without a ping after which an idle tunnel counts as dead; Envoy sends one every 2 s.
@@ -20,7 +20,7 @@ class TunnelConnection(asyncio.Protocol):
     bring no more requests, `closed` when the connection has ended.
     """
 
-    def __init__(self, request: bytes, session: Session, *, idle_timeout: float = IDLE_TIMEOUT) -> None:
+    def __init__(self, request: bytes, session: Http2Session, *, idle_timeout: float = IDLE_TIMEOUT) -> None:
         self._request = request
         self._session = session
         self._idle_timeout = idle_timeout

@@ -9,7 +9,7 @@ import structlog
 
 from node_sidecar.errors import TunnelError
 from node_sidecar.http2.limits import DEFAULT, Http2Limits
-from node_sidecar.http2.session import Handler, Session
+from node_sidecar.http2.session import Handler, Http2Session
 from node_sidecar.tunnel.tls import (
     HANDSHAKE_TIMEOUT,
     SHUTDOWN_TIMEOUT,
@@ -38,7 +38,7 @@ class DirectListener:
         self._draining = False
         self._changed = asyncio.Event()
         self._arriving: set[asyncio.Task[None]] = set()
-        self._sessions: set[Session] = set()
+        self._sessions: set[Http2Session] = set()
 
     @property
     def connected(self) -> int:
@@ -126,7 +126,7 @@ class DirectListener:
             secured.abort()
             _log.warning("direct_connection_refused", reason=str(error))
             return
-        session = Session(self._handler, self._limits)
+        session = Http2Session(self._handler, self._limits)
         self._sessions.add(session)
         session.closed.add_done_callback(lambda _: self._sessions.discard(session))
         secured.set_protocol(session)

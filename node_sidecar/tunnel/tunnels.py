@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from node_sidecar.http2.limits import DEFAULT, Http2Limits
-from node_sidecar.http2.session import Handler, Session
+from node_sidecar.http2.session import Handler, Http2Session
 from node_sidecar.tunnel.backoff import Backoff
 from node_sidecar.tunnel.connection import IDLE_TIMEOUT, TunnelConnection
 from node_sidecar.tunnel.handshake import upgrade_request
@@ -158,7 +158,7 @@ class Tunnels:
 
         def tunnel() -> TunnelConnection:
             return TunnelConnection(
-                self._request, Session(self._handler, self._limits), idle_timeout=self._idle_timeout
+                self._request, Http2Session(self._handler, self._limits), idle_timeout=self._idle_timeout
             )
 
         async with asyncio.timeout(_CONNECT_TIMEOUT):

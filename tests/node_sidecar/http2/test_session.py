@@ -15,7 +15,7 @@ from h2.errors import ErrorCodes
 from node_sidecar.errors import StreamClosedError
 from node_sidecar.http2.exchange import Exchange
 from node_sidecar.http2.limits import DEFAULT, Http2Limits
-from node_sidecar.http2.session import Session
+from node_sidecar.http2.session import Http2Session
 from tests.node_sidecar.support.node import HASTY
 from tests.node_sidecar.support.peer import Peer
 
@@ -30,12 +30,12 @@ async def connected(
     window: int = 65_535,
     acknowledges: bool = True,
     reads: bool = True,
-) -> AsyncIterator[tuple[Peer, Session]]:
+) -> AsyncIterator[tuple[Peer, Http2Session]]:
     """Connects without TLS, which the tunnels' tests cover."""
-    sessions: asyncio.Queue[Session] = asyncio.Queue()
+    sessions: asyncio.Queue[Http2Session] = asyncio.Queue()
 
-    def session() -> Session:
-        made = Session(handler, limits)
+    def session() -> Http2Session:
+        made = Http2Session(handler, limits)
         sessions.put_nowait(made)
         return made
 
