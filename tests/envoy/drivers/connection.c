@@ -28,7 +28,7 @@ static struct pending_check *ask(struct connection *connection, struct fake *fak
   return connection_send_check(connection, CALLBACK(http_filter_scheduler_new)(fake), ANSWERED, QUEUED, check);
 }
 
-static const struct span HEAD = SPAN("GET\n/\n\n\n\n\n\n\n\n\n");
+static const struct span HEAD = SPAN("GET\n/\n\n\n\n\n\n\n\n\n\n\n");
 
 struct worker {
   struct connection *connection;
