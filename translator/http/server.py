@@ -16,7 +16,7 @@ from translator.message import Request, Response
 _BACKLOG = 4096
 
 
-class Session(Protocol):
+class UpgradedConnection(Protocol):
     """The protocol of a connection after its upgrade: bytes in, bytes out."""
 
     def receive(self, data: bytes) -> bytes:
@@ -28,7 +28,7 @@ class Session(Protocol):
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
 #: Makes the session of a connection, given the function that writes to it.
-Upgrades = Mapping[bytes, Callable[[Callable[[bytes], None]], Session]]
+Upgrades = Mapping[bytes, Callable[[Callable[[bytes], None]], UpgradedConnection]]
 
 
 class Server:
@@ -78,7 +78,7 @@ class _Connection(asyncio.Protocol):
         self._handler = handler
         self._reader = reader
         self._upgrades = upgrades
-        self._session: Session | None = None
+        self._session: UpgradedConnection | None = None
         self._connections = connections
         self._last = False
         self._answering: asyncio.Task[None] | None = None
@@ -149,7 +149,7 @@ class _Connection(asyncio.Protocol):
         )
         self._converse(self._session, self._reader.rest)
 
-    def _converse(self, session: Session, data: bytes) -> None:
+    def _converse(self, session: UpgradedConnection, data: bytes) -> None:
         try:
             answer = session.receive(data)
         except MalformedFrameError:
