@@ -38,7 +38,7 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     """Like an operator; also decides who is a member."""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
-    """What a member of an organisation may do in it."""
+    """The rights of a member in an organisation."""
 
 ROLE_UNSPECIFIED: Role.ValueType  # 0
 ROLE_VIEWER: Role.ValueType  # 1
@@ -512,7 +512,7 @@ class InviteUserRequest(_message.Message):
     role: Global___Role.ValueType
     """Default: ROLE_MEMBER."""
     admin: _builtins.bool
-    """As an admin of the installation."""
+    """Invites an admin of the installation."""
     ttl_seconds: _builtins.int
     """0: 604,800. At most 30 days."""
     def __init__(
@@ -562,7 +562,7 @@ class ListInvitationsRequest(_message.Message):
 
     ORGANISATION_FIELD_NUMBER: _builtins.int
     organisation: _builtins.str
-    """As in ListUsersRequest."""
+    """Same as in ListUsersRequest."""
     def __init__(
         self,
         *,
@@ -993,7 +993,7 @@ class PersonalToken(_message.Message):
     """Unix seconds."""
     expires_at: _builtins.int
     used_at: _builtins.int
-    """Of the last call, to the minute; 0: never."""
+    """Unix seconds of the last call, to the minute; 0: never."""
     def __init__(
         self,
         *,
@@ -1319,14 +1319,15 @@ Global___DecideDeviceLoginResponse: _TypeAlias = DecideDeviceLoginResponse  # no
 
 @_typing.final
 class Accounts(_message.Message):
-    """How people sign in. There is one, a part of the gateway."""
+    """Settings for how people sign in. A part of the gateway, which has only one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CONSOLE_URL_FIELD_NUMBER: _builtins.int
     SSO_ONLY_FIELD_NUMBER: _builtins.int
     console_url: _builtins.str
-    """Where people reach the console, `https://console.example.org`: for links, the cookie and identity providers.
+    """The URL at which people reach the console, such as `https://console.example.org`; used in links, the cookie and
+    by identity providers.
     Empty: the admin listener's own address.
     """
     sso_only: _builtins.bool
@@ -1364,7 +1365,7 @@ class IdentityProvider(_message.Message):
     name: _builtins.str
     """1 to 63 of a-z, 0-9, `-`, `_`, `.`; a part of the redirect URI, `<console>/admin/v1/oidc/<name>:callback`."""
     issuer: _builtins.str
-    """Exactly as the provider's own metadata have it."""
+    """The exact issuer in the provider's own metadata."""
     client_id: _builtins.str
     title: _builtins.str
     """The text on the button; empty: the name."""
@@ -1425,7 +1426,7 @@ class GroupRole(_message.Message):
     """An organisation's name, with `role`."""
     role: Global___Role.ValueType
     admin: _builtins.bool
-    """Of the installation."""
+    """Makes the group's members admins of the installation."""
     def __init__(
         self,
         *,
@@ -1444,7 +1445,7 @@ Global___GroupRole: _TypeAlias = GroupRole  # noqa: Y015
 
 @_typing.final
 class SignUp(_message.Message):
-    """Who may sign up without an invitation."""
+    """People who may sign up without an invitation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1456,7 +1457,7 @@ class SignUp(_message.Message):
     role: Global___Role.ValueType
     @_builtins.property
     def domains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Of e-mail addresses that the provider has verified."""
+        """Domains of e-mail addresses that the provider has verified."""
 
     def __init__(
         self,
@@ -1481,7 +1482,7 @@ class BeginOidcRequest(_message.Message):
     NEXT_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     next: _builtins.str
-    """Where the browser goes afterwards: a path of the console, such as `/#keys`; empty: `/`."""
+    """The page to open afterwards: a path of the console, such as `/#keys`; empty: `/`."""
     def __init__(
         self,
         *,
@@ -1502,7 +1503,7 @@ class BeginOidcResponse(_message.Message):
 
     URL_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Where the browser goes now."""
+    """The URL to open now."""
     def __init__(
         self,
         *,
@@ -1528,7 +1529,7 @@ class FinishOidcRequest(_message.Message):
     state: _builtins.str
     code: _builtins.str
     iss: _builtins.str
-    """As the provider sent it (RFC 9207)."""
+    """The provider's `iss` parameter (RFC 9207)."""
     def __init__(
         self,
         *,

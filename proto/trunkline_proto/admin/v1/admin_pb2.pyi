@@ -159,7 +159,7 @@ class _StrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Strategy.Val
     STRATEGY_PRIORITY: _Strategy.ValueType  # 2
     """In the order written; the first healthy one serves."""
     STRATEGY_CHEAPEST: _Strategy.ValueType  # 3
-    """By effective price, cheapest first: what the route's typical request costs, with the cache hits that it gets."""
+    """By effective price, cheapest first: the cost of the route's typical request, with its actual cache hits."""
     STRATEGY_FASTEST: _Strategy.ValueType  # 4
     """By the expected time of the route's typical answer, fastest first."""
     STRATEGY_OWN_FIRST: _Strategy.ValueType  # 5
@@ -170,7 +170,7 @@ class _StrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Strategy.Val
     """Only own nodes."""
 
 class Strategy(_Strategy, metaclass=_StrategyEnumTypeWrapper):
-    """How tiers and weights are computed from a route's targets."""
+    """The rule that computes tiers and weights from a route's targets."""
 
 STRATEGY_UNSPECIFIED: Strategy.ValueType  # 0
 STRATEGY_WEIGHTED: Strategy.ValueType  # 1
@@ -178,7 +178,7 @@ STRATEGY_WEIGHTED: Strategy.ValueType  # 1
 STRATEGY_PRIORITY: Strategy.ValueType  # 2
 """In the order written; the first healthy one serves."""
 STRATEGY_CHEAPEST: Strategy.ValueType  # 3
-"""By effective price, cheapest first: what the route's typical request costs, with the cache hits that it gets."""
+"""By effective price, cheapest first: the cost of the route's typical request, with its actual cache hits."""
 STRATEGY_FASTEST: Strategy.ValueType  # 4
 """By the expected time of the route's typical answer, fastest first."""
 STRATEGY_OWN_FIRST: Strategy.ValueType  # 5
@@ -201,7 +201,7 @@ class _PrivacyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Privacy.Value
     """Own machines only, even if they all fail."""
 
 class Privacy(_Privacy, metaclass=_PrivacyEnumTypeWrapper):
-    """Where a route's requests may go at all."""
+    """Restricts where a route's requests may go."""
 
 PRIVACY_UNSPECIFIED: Privacy.ValueType  # 0
 PRIVACY_ANY: Privacy.ValueType  # 1
@@ -227,7 +227,7 @@ class _DimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dimension.V
     DIMENSION_DAY: _Dimension.ValueType  # 9
 
 class Dimension(_Dimension, metaclass=_DimensionEnumTypeWrapper):
-    """What usage can be summed by."""
+    """The dimensions that usage can be summed by."""
 
 DIMENSION_UNSPECIFIED: Dimension.ValueType  # 0
 DIMENSION_MODEL: Dimension.ValueType  # 1
@@ -255,7 +255,7 @@ class _VisibilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Visibility
     """Every organisation of this gateway."""
 
 class Visibility(_Visibility, metaclass=_VisibilityEnumTypeWrapper):
-    """Who may use a node."""
+    """The callers that may use a node."""
 
 VISIBILITY_UNSPECIFIED: Visibility.ValueType  # 0
 VISIBILITY_PRIVATE: Visibility.ValueType  # 1
@@ -294,7 +294,7 @@ class Provider(_message.Message):
     base_url: _builtins.str
     """http(s)://host[:port][/path], the part before `/chat/completions`."""
     credential_count: _builtins.int
-    """How many credentials are stored. Output only."""
+    """The number of stored credentials. Output only."""
     ca_file: _builtins.str
     """PEM file with the CAs to trust for an https base URL, as Envoy sees the path; empty: the system's."""
     stream_usage: _builtins.bool
@@ -324,7 +324,7 @@ class Provider(_message.Message):
 
     @_builtins.property
     def quota(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.Quota]:
-        """What each credential may be used for, at most one quota for a metric and window. A credential whose quota is used
+        """The permitted use of each credential, at most one quota for a metric and window. A credential whose quota is used
         up rests until there is room again.
         """
 
@@ -391,7 +391,7 @@ class RouteTarget(_message.Message):
     context: _builtins.int
     """Tokens that a prompt and its answer may have there together; 0: unknown. Requests that do not fit go elsewhere."""
     paused: _builtins.bool
-    """Whether the target keeps its place without being tried: requests go to the route's other targets."""
+    """The target stays in the route but is not tried: requests go to the route's other targets."""
     @_builtins.property
     def price(self) -> _policy_pb2.Price:
         """The price in force, or, with a `valid_from` to come, the next one. Another price than the stored one is added
@@ -436,7 +436,7 @@ class Timeouts(_message.Message):
     CONNECT_MS_FIELD_NUMBER: _builtins.int
     first_byte_ms: _builtins.int
     """To the first byte of the answer, per attempt (default 30 s for streams, 300 s for plain answers, whose first
-    byte comes when they are complete; a value given holds for both).
+    byte comes when they are complete; a configured value applies to both).
     """
     idle_ms: _builtins.int
     """Silence between bytes of a running answer (default 60 s)."""
@@ -484,7 +484,7 @@ class Route(_message.Message):
     id: _builtins.str
     """Stable id, `rt_…`. Output only."""
     model: _builtins.str
-    """What clients ask for."""
+    """The model name that clients request."""
     organisation: _builtins.str
     """An organisation's name, or empty for a route everybody sees."""
     strategy: Global___Strategy.ValueType
@@ -495,23 +495,23 @@ class Route(_message.Message):
     reserved_output_tokens: _builtins.int
     """Completion tokens reserved for a request that states no maximum; 0: the default of 1,024."""
     managed_by: _builtins.str
-    """As Provider.managed_by."""
+    """Same as Provider.managed_by."""
     balance: _builtins.int
     """For the strategy `balanced`: the weight of time against money, 1 to 99 percent; 0: the default of 50. Use
     `cheapest` for money alone, and `fastest` for time alone.
     """
     cache_scope: _policy_pb2.CacheScope.ValueType
-    """Who shares a cached answer."""
+    """The callers that share a cached answer."""
     cache_most_bytes: _builtins.int
-    """Bytes that the route's cached answers may take of the cache's memory; 0: as much as all."""
+    """Most bytes of the cache's memory for the route's answers; 0: up to the bound for all routes."""
     affinity: _policy_pb2.Affinity.ValueType
     """AFFINITY_UNSPECIFIED: AFFINITY_POOL."""
     queue_longest_ms: _builtins.int
-    """How long a request waits for a place if a concurrency limit is full; 0: not at all."""
+    """The longest wait for a place while a concurrency limit is full; 0: requests do not wait."""
     queue_size: _builtins.int
-    """How many requests wait at once; 0: the default of 200."""
+    """The most requests that wait at once; 0: the default of 200."""
     prompt_cache_key: _policy_pb2.PromptCacheKey.ValueType
-    """As in trunkline.policy.v1.Route. UNSPECIFIED: NONE."""
+    """Same as in trunkline.policy.v1.Route. UNSPECIFIED: NONE."""
     prompt_cache_stable_order: _builtins.bool
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteTarget]: ...
@@ -519,7 +519,7 @@ class Route(_message.Message):
     def timeouts(self) -> Global___Timeouts: ...
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.Limit]:
-        """Of everything that goes through the route."""
+        """Limits on everything that goes through the route."""
 
     def __init__(
         self,
@@ -571,12 +571,12 @@ class Gateway(_message.Message):
     MANAGERS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     managed_by: _builtins.str
-    """The manager of all its sections that have one; empty where they have several."""
+    """The manager of all its sections that have one; empty if they have several."""
     @_builtins.property
     def cors(self) -> Global___Cors: ...
     @_builtins.property
     def defaults(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.DefaultModel]:
-        """For endpoints where a request need not name a model; each endpoint at most once."""
+        """Models for requests that name none; each endpoint at most once."""
 
     @_builtins.property
     def cache(self) -> Global___SharedCache: ...
@@ -590,11 +590,11 @@ class Gateway(_message.Message):
 
     @_builtins.property
     def jwt(self) -> _containers.RepeatedCompositeFieldContainer[_jwt_pb2.JwtIssuer]:
-        """Whose access tokens clients may send instead of an API key."""
+        """Issuers of access tokens that clients may send instead of an API key."""
 
     @_builtins.property
     def managers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SectionManager]:
-        """Of each section that has one."""
+        """The manager of each section that has one."""
 
     def __init__(
         self,
@@ -620,7 +620,7 @@ Global___Gateway: _TypeAlias = Gateway  # noqa: Y015
 
 @_typing.final
 class SectionManager(_message.Message):
-    """Who manages a section of the gateway."""
+    """The manager of a section of the gateway."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -629,7 +629,7 @@ class SectionManager(_message.Message):
     section: _builtins.str
     """`cors`, `defaults`, `cache`, `alerts`, `accounts`, `oidc` or `jwt`."""
     managed_by: _builtins.str
-    """As Provider.managed_by."""
+    """Same as Provider.managed_by."""
     def __init__(
         self,
         *,
@@ -646,7 +646,7 @@ Global___SectionManager: _TypeAlias = SectionManager  # noqa: Y015
 
 @_typing.final
 class SharedCache(_message.Message):
-    """Where the answers of all caching routes are stored."""
+    """The store of all routes' cached answers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -671,7 +671,7 @@ class SharedCache(_message.Message):
     clear_password: _builtins.bool
     """Removes the stored password."""
     has_password: _builtins.bool
-    """Whether a password is stored."""
+    """A password is stored."""
     ca_file: _builtins.str
     """PEM file with the CAs to trust for `rediss://`, as translators see the path. Empty: the system's."""
     def __init__(
@@ -737,7 +737,7 @@ class Organisation(_message.Message):
     """1 to 63 of a-z, 0-9, `-`, `_`, `.`; unique and final."""
     version: _builtins.int
     managed_by: _builtins.str
-    """As Provider.managed_by. The organisation's keys, own routes and limits each have a manager of their own."""
+    """Same as Provider.managed_by. The organisation's keys, own routes and limits each have a manager of their own."""
     weight: _builtins.int
     """Its share of places when requests of several organisations wait, 1 to 100; 0: the default of 1."""
     @_builtins.property
@@ -794,7 +794,7 @@ class Key(_message.Message):
     former_until: _builtins.int
     """Unix seconds until which the secret before the last rotation also works; 0: only one secret works. Output only."""
     managed_by: _builtins.str
-    """As Provider.managed_by."""
+    """Same as Provider.managed_by."""
     max_price: _builtins.int
     """Micro-USD that one request may cost by its estimate; 0: any amount."""
     priority: _policy_pb2.Priority.ValueType
@@ -803,7 +803,7 @@ class Key(_message.Message):
     """The e-mail address of the member who owns the key; empty: the organisation's. In listings and at its creation."""
     pins_targets: _builtins.bool
     """Its requests may name one target of a route, by the model `<model>@<target id>`, as the playground does to compare
-    targets. Only admins create such a key; it expires within a day, and keeps this property to its end.
+    targets. Only admins can create such a key. It expires within a day, and this cannot be changed later.
     """
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -952,8 +952,8 @@ class ApplyRequest(_message.Message):
     @_builtins.property
     def sections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The sections that the document has in full, of `providers`, `routes` and `organisations`; only these are pruned.
-        Empty: those with entries. Of the gateway's (`cors`, `defaults`, `cache`, `alerts`, `accounts`, `oidc`, `jwt`), those
-        that are named here or are not empty are made as the document says; the others stay as they are stored.
+        Empty: those with entries. Of the gateway's (`cors`, `defaults`, `cache`, `alerts`, `accounts`, `oidc`, `jwt`),
+        those that are named here or are not empty are made as the document says; the others stay as they are stored.
         """
 
     def __init__(
@@ -1013,7 +1013,7 @@ Global___ApplyResponse: _TypeAlias = ApplyResponse  # noqa: Y015
 
 @_typing.final
 class Conflict(_message.Message):
-    """An object, or a part of it, that stays as it is stored although the document differs."""
+    """An object, or a part of one, that keeps its stored form although the document differs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1025,7 +1025,7 @@ class Conflict(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         REASON_UNSPECIFIED: Conflict._Reason.ValueType  # 0
         REASON_MANAGED_ELSEWHERE: Conflict._Reason.ValueType  # 1
-        """Another manager has it, and it differs: `fields` are from what is stored to what the document says."""
+        """Another manager owns it, and it differs: `fields` have the stored values and those of the document."""
         REASON_REMOVED: Conflict._Reason.ValueType  # 2
         """It was removed or revoked through the API."""
         REASON_NOT_PRUNED: Conflict._Reason.ValueType  # 3
@@ -1038,7 +1038,7 @@ class Conflict(_message.Message):
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
     REASON_UNSPECIFIED: Conflict.Reason.ValueType  # 0
     REASON_MANAGED_ELSEWHERE: Conflict.Reason.ValueType  # 1
-    """Another manager has it, and it differs: `fields` are from what is stored to what the document says."""
+    """Another manager owns it, and it differs: `fields` have the stored values and those of the document."""
     REASON_REMOVED: Conflict.Reason.ValueType  # 2
     """It was removed or revoked through the API."""
     REASON_NOT_PRUNED: Conflict.Reason.ValueType  # 3
@@ -1057,14 +1057,14 @@ class Conflict(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     reason: Global___Conflict.Reason.ValueType
     object_type: _builtins.str
-    """As in Change."""
+    """Same as in Change."""
     object_name: _builtins.str
     managed_by: _builtins.str
     """Its manager."""
     detail: _builtins.str
     @_builtins.property
     def limit(self) -> _policy_pb2.Limit:
-        """The part in question, if it is not the object as a whole: a limit, as stored, or as wanted if none is stored."""
+        """The part concerned, if it is not the whole object: a limit as stored, or as in the document if none is stored."""
 
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldChange]: ...
@@ -1170,7 +1170,7 @@ Global___FieldChange: _TypeAlias = FieldChange  # noqa: Y015
 
 @_typing.final
 class Propagation(_message.Message):
-    """How far a change got among the connected clients."""
+    """The progress of a change among the connected clients."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1377,7 +1377,7 @@ class DeleteProviderRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.int
-    """As last read; 0 deletes whatever is there."""
+    """The version last read; 0 deletes any version."""
     def __init__(
         self,
         *,
@@ -1505,7 +1505,7 @@ class DeleteRouteRequest(_message.Message):
     model: _builtins.str
     organisation: _builtins.str
     version: _builtins.int
-    """As last read; 0 deletes whatever is there."""
+    """The version last read; 0 deletes any version."""
     def __init__(
         self,
         *,
@@ -1711,7 +1711,7 @@ class DeleteOrganisationRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.int
-    """As last read; 0 deletes whatever is there."""
+    """The version last read; 0 deletes any version."""
     def __init__(
         self,
         *,
@@ -1862,7 +1862,7 @@ class UpdateKeyRequest(_message.Message):
     id: _builtins.str
     """Id, organisation/name, or name if it is unique."""
     version: _builtins.int
-    """As last read; 0: whatever it is."""
+    """The version last read; 0: any version."""
     name: _builtins.str
     clear_limits: _builtins.bool
     """Removes the stored limits."""
@@ -1970,9 +1970,9 @@ class RotateKeyRequest(_message.Message):
     ENDS_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """As in UpdateKeyRequest."""
+    """Same as in UpdateKeyRequest."""
     version: _builtins.int
-    """As last read; 0: whatever it is."""
+    """The version last read; 0: any version."""
     grace_seconds: _builtins.int
     """How long the previous secret works; 0: it ends at once. Absent: 86,400. At most 366 days."""
     ends: Global___RotateKeyRequest.Ends.ValueType
@@ -2036,7 +2036,7 @@ class RevokeKeyRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """As in UpdateKeyRequest."""
+    """Same as in UpdateKeyRequest."""
     def __init__(
         self,
         *,
@@ -2091,8 +2091,8 @@ class ListAuditEventsRequest(_message.Message):
     """As AuditEvent.object_type; empty: all."""
     object_name: _builtins.str
     organisation: _builtins.str
-    """Only of this organisation: itself, its keys, nodes, members, invitations and join tokens, and its requests that were
-    cancelled. Empty: an admin's are all events, an owner's those of the organisations that they own.
+    """Only of this organisation: itself, its keys, nodes, members, invitations and join tokens, and its requests that
+    were cancelled. Empty: an admin's are all events, an owner's those of the organisations that they own.
     """
     def __init__(
         self,
@@ -2379,7 +2379,7 @@ class UsageRow(_message.Message):
     saved_nano_usd: _builtins.int
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """One value per dimension asked for. Hours and days are ISO 8601 in UTC; organisations and keys by name."""
+        """One value per requested dimension. Hours and days are ISO 8601 in UTC; organisations and keys by name."""
 
     def __init__(
         self,
@@ -2545,7 +2545,7 @@ class TargetComparison(_message.Message):
     target_id: _builtins.str
     requests: _builtins.int
     cost_per_million: _builtins.int
-    """What was really paid, micro-USD per million tokens of either kind."""
+    """The price really paid, micro-USD per million tokens of either kind."""
     first_byte_p50_us: _builtins.int
     """Microseconds to the first byte."""
     first_byte_p95_us: _builtins.int
@@ -2643,7 +2643,7 @@ class ListRefusedUsageResponse(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     total: _builtins.int
-    """How many there are in all."""
+    """The total number."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedUsage]: ...
     def __init__(
@@ -2680,7 +2680,7 @@ class RefusedUsage(_message.Message):
     reason: _builtins.str
     @_builtins.property
     def record(self) -> _ledger_pb2.UsageRecord:
-        """As it arrived."""
+        """The record as it arrived."""
 
     def __init__(
         self,
@@ -2730,7 +2730,7 @@ class GetStatusResponse(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     LEDGER_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """Of the control plane's own state."""
+    """The revision of the control plane's own state."""
     refused_records: _builtins.int
     """Usage records that could not be stored, see ListRefusedUsage."""
     @_builtins.property
@@ -2749,8 +2749,8 @@ class GetStatusResponse(_message.Message):
 
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the control plane cannot do, and what an operator has to do about it: a database file that was replaced, an
-        object that cannot be built. Empty: nothing. `revision` is 0 if the database cannot be read.
+        """Problems of the control plane, and what an operator can do about them: a database file that was replaced, an
+        object that cannot be built. Empty: none. `revision` is 0 if the database cannot be read.
         """
 
     @_builtins.property
@@ -2759,7 +2759,7 @@ class GetStatusResponse(_message.Message):
 
     @_builtins.property
     def rests(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.RestAlert]:
-        """What rests at connected gateways, and why; the longest known first."""
+        """Resting targets and credentials at connected gateways, with reasons; the longest known first."""
 
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackgroundTask]:
@@ -2805,7 +2805,7 @@ class BackgroundTask(_message.Message):
     done: _builtins.int
     total: _builtins.int
     unit: _builtins.str
-    """What `done` and `total` count, such as `days`."""
+    """The unit of `done` and `total`, such as `days`."""
     @_builtins.property
     def description_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(
@@ -2827,7 +2827,7 @@ Global___BackgroundTask: _TypeAlias = BackgroundTask  # noqa: Y015
 
 @_typing.final
 class LedgerSource(_message.Message):
-    """Where usage records come from."""
+    """A source of usage records."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2836,9 +2836,9 @@ class LedgerSource(_message.Message):
     LAG_MS_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     last_at: _builtins.int
-    """Unix seconds at which the last records came."""
+    """Unix seconds at which the last records arrived."""
     lag_ms: _builtins.int
-    """How old the newest of them was when it came, milliseconds after its request had ended."""
+    """The age of the newest of them at its arrival, milliseconds after the end of its request."""
     def __init__(
         self,
         *,
@@ -2866,10 +2866,10 @@ class ListenerCertificate(_message.Message):
     expires_at: _builtins.int
     """Unix seconds."""
     problem: _builtins.str
-    """What an operator has to fix: files that are not accepted, an expiry that is near. Empty: nothing."""
+    """A problem that an operator has to fix: invalid files, or an imminent expiry. Empty: none."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """DNS names and addresses that it is for."""
+        """The DNS names and addresses in it."""
 
     def __init__(
         self,
@@ -2941,7 +2941,7 @@ class ClientStatus(_message.Message):
     since: _builtins.int
     """Unix seconds of the last connect or disconnect."""
     problem: _builtins.str
-    """What the client does wrong, such as not reading its responses; empty if nothing."""
+    """The client's misbehaviour, such as not reading its responses; empty if there is none."""
     peer: _builtins.str
     """Its address as gRPC names it, such as `ipv4:10.0.0.5:51734`; empty if it is not connected. If several clients
     have one id, each is listed.
@@ -3109,13 +3109,13 @@ class Node(_message.Message):
     visibility: Global___Visibility.ValueType
     approved: _builtins.bool
     drained: _builtins.bool
-    """By an operator."""
+    """Drained by an operator."""
     boost_percent: _builtins.int
-    """Weight beside others, percent; 100 is neutral, 10 to 1,000."""
+    """Weight relative to other nodes, percent; 100 is neutral, 10 to 1,000."""
     created_at: _builtins.int
     version: _builtins.int
     state: _builtins.str
-    """Of `pending`, `online`, `owner-only`, `closed`, `draining`, `drained`, `unhealthy` (lease lost or no healthy
+    """One of `pending`, `online`, `owner-only`, `closed`, `draining`, `drained`, `unhealthy` (lease lost or no healthy
     offer), `offline` (for longer), `refused` (its report, or its direct address).
     """
     state_reason: _builtins.str
@@ -3211,7 +3211,7 @@ class UpdateNodeRequest(_message.Message):
     node_id: _builtins.str
     """Id, name if it is unique, or organisation/name."""
     version: _builtins.int
-    """As last read; 0: any version."""
+    """The version last read; 0: any version."""
     name: _builtins.str
     visibility: Global___Visibility.ValueType
     approved: _builtins.bool
@@ -3336,7 +3336,7 @@ class ReportContributionsRequest(_message.Message):
     organisation: _builtins.str
     @_builtins.property
     def by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Of `node`, `owner`, `model`, `day`; default: node."""
+        """Any of `node`, `owner`, `model`, `day`; default: node."""
 
     def __init__(
         self,
@@ -3442,7 +3442,7 @@ class SimulateRoutesRequest(_message.Message):
     model: _builtins.str
     """Only the route for this model; empty: every route of the document."""
     organisation: _builtins.str
-    """As this organisation's keys see it: with its own routes, and only its requests; empty: as everybody's."""
+    """Simulates for this organisation: with its own routes, and only its requests; empty: for everybody."""
     since: _builtins.int
     """Unix seconds, inclusive and exclusive: the requests that are replayed. 0: the last 24 hours, up to now."""
     until: _builtins.int
@@ -3474,7 +3474,7 @@ class ExplainRouteRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     ORGANISATION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """What clients ask for."""
+    """The model name that clients request."""
     organisation: _builtins.str
     """The organisation's own route if it has one, otherwise everybody's; empty: everybody's."""
     def __init__(

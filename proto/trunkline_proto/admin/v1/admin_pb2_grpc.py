@@ -397,8 +397,8 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListQuotas(self, request, context):
-        """What is left of the quotas of providers' credentials, both configured ones and those that providers report, and
-        which credentials rest. Covers all gateways whose translators are connected to this control plane.
+        """The remaining quotas of providers' credentials, both configured ones and those that providers report, and the
+        resting credentials. Covers all gateways whose translators are connected to this control plane.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -579,14 +579,14 @@ class AdminServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportContributions(self, request, context):
-        """What nodes contributed: by node, owner, model and period.
+        """Contributions of nodes: by node, owner, model and period.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRoute(self, request, context):
-        """Which of a route's targets would be chosen now, and why, in numbers.
+        """The targets of a route that would be chosen now, and why, in numbers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -170,8 +170,8 @@ class AdminStub:
     DeleteProvider: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteProviderRequest, _admin_pb2.DeleteProviderResponse]
     """Refused with FAILED_PRECONDITION while a route uses it."""
     ListQuotas: _grpc.UnaryUnaryMultiCallable[_quota_pb2.ListQuotasRequest, _quota_pb2.ListQuotasResponse]
-    """What is left of the quotas of providers' credentials, both configured ones and those that providers report, and
-    which credentials rest. Covers all gateways whose translators are connected to this control plane.
+    """The remaining quotas of providers' credentials, both configured ones and those that providers report, and the
+    resting credentials. Covers all gateways whose translators are connected to this control plane.
     """
     ListRoutes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListRoutesRequest, _admin_pb2.ListRoutesResponse]
     PutRoute: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutRouteRequest, _admin_pb2.PutRouteResponse]
@@ -226,9 +226,9 @@ class AdminStub:
     RemoveNode: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveNodeRequest, _admin_pb2.RemoveNodeResponse]
     """Removes a node; its certificate is no longer accepted."""
     ReportContributions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReportContributionsRequest, _admin_pb2.ReportContributionsResponse]
-    """What nodes contributed: by node, owner, model and period."""
+    """Contributions of nodes: by node, owner, model and period."""
     ExplainRoute: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainRouteRequest, _admin_pb2.ExplainRouteResponse]
-    """Which of a route's targets would be chosen now, and why, in numbers."""
+    """The targets of a route that would be chosen now, and why, in numbers."""
     ListRequests: _grpc.UnaryUnaryMultiCallable[_requests_pb2.ListRequestsRequest, _requests_pb2.ListRequestsResponse]
     """Running and waiting requests of all translators that are connected to this control plane."""
     SearchRequests: _grpc.UnaryUnaryMultiCallable[_requests_pb2.SearchRequestsRequest, _requests_pb2.SearchRequestsResponse]
@@ -322,8 +322,8 @@ class AdminAsyncStub(AdminStub):
     DeleteProvider: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteProviderRequest, _admin_pb2.DeleteProviderResponse]  # type: ignore[assignment]
     """Refused with FAILED_PRECONDITION while a route uses it."""
     ListQuotas: _aio.UnaryUnaryMultiCallable[_quota_pb2.ListQuotasRequest, _quota_pb2.ListQuotasResponse]  # type: ignore[assignment]
-    """What is left of the quotas of providers' credentials, both configured ones and those that providers report, and
-    which credentials rest. Covers all gateways whose translators are connected to this control plane.
+    """The remaining quotas of providers' credentials, both configured ones and those that providers report, and the
+    resting credentials. Covers all gateways whose translators are connected to this control plane.
     """
     ListRoutes: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListRoutesRequest, _admin_pb2.ListRoutesResponse]  # type: ignore[assignment]
     PutRoute: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutRouteRequest, _admin_pb2.PutRouteResponse]  # type: ignore[assignment]
@@ -378,9 +378,9 @@ class AdminAsyncStub(AdminStub):
     RemoveNode: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveNodeRequest, _admin_pb2.RemoveNodeResponse]  # type: ignore[assignment]
     """Removes a node; its certificate is no longer accepted."""
     ReportContributions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReportContributionsRequest, _admin_pb2.ReportContributionsResponse]  # type: ignore[assignment]
-    """What nodes contributed: by node, owner, model and period."""
+    """Contributions of nodes: by node, owner, model and period."""
     ExplainRoute: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainRouteRequest, _admin_pb2.ExplainRouteResponse]  # type: ignore[assignment]
-    """Which of a route's targets would be chosen now, and why, in numbers."""
+    """The targets of a route that would be chosen now, and why, in numbers."""
     ListRequests: _aio.UnaryUnaryMultiCallable[_requests_pb2.ListRequestsRequest, _requests_pb2.ListRequestsResponse]  # type: ignore[assignment]
     """Running and waiting requests of all translators that are connected to this control plane."""
     SearchRequests: _aio.UnaryUnaryMultiCallable[_requests_pb2.SearchRequestsRequest, _requests_pb2.SearchRequestsResponse]  # type: ignore[assignment]
@@ -507,8 +507,8 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _quota_pb2.ListQuotasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_quota_pb2.ListQuotasResponse, _abc.Awaitable[_quota_pb2.ListQuotasResponse]]:
-        """What is left of the quotas of providers' credentials, both configured ones and those that providers report, and
-        which credentials rest. Covers all gateways whose translators are connected to this control plane.
+        """The remaining quotas of providers' credentials, both configured ones and those that providers report, and the
+        resting credentials. Covers all gateways whose translators are connected to this control plane.
         """
 
     @_abc_1.abstractmethod
@@ -719,7 +719,7 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ReportContributionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ReportContributionsResponse, _abc.Awaitable[_admin_pb2.ReportContributionsResponse]]:
-        """What nodes contributed: by node, owner, model and period."""
+        """Contributions of nodes: by node, owner, model and period."""
 
     @_abc_1.abstractmethod
     def ExplainRoute(
@@ -727,7 +727,7 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ExplainRouteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ExplainRouteResponse, _abc.Awaitable[_admin_pb2.ExplainRouteResponse]]:
-        """Which of a route's targets would be chosen now, and why, in numbers."""
+        """The targets of a route that would be chosen now, and why, in numbers."""
 
     @_abc_1.abstractmethod
     def ListRequests(

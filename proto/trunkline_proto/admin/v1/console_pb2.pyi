@@ -67,7 +67,9 @@ Global___GetDoorResponse: _TypeAlias = GetDoorResponse  # noqa: Y015
 
 @_typing.final
 class ClientsAddress(_message.Message):
-    """Where clients reach the gateway, as it listens: a host such as `0.0.0.0` stands for every address of the machine."""
+    """The address at which clients reach the gateway, as it listens: a host such as `0.0.0.0` stands for every address of
+    the machine.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -147,11 +149,11 @@ class GetOverviewResponse(_message.Message):
 
     @_builtins.property
     def days(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.UsageRow]:
-        """By day, the last fourteen of them; days without requests are left out."""
+        """Usage of the last fourteen days, by day; days without requests are left out."""
 
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """As in GetStatusResponse."""
+        """Same as in GetStatusResponse."""
 
     def __init__(
         self,
@@ -216,7 +218,7 @@ class GetKeysViewResponse(_message.Message):
 
     @_builtins.property
     def usage(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.UsageRow]:
-        """By key, of the last thirty days."""
+        """Usage of the last thirty days, by key."""
 
     @_builtins.property
     def clients(self) -> Global___ClientsAddress: ...
@@ -264,7 +266,7 @@ class GetModelsViewResponse(_message.Message):
     RESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.ExplainRouteResponse]:
-        """By model, then by organisation."""
+        """Ordered by model, then by organisation."""
 
     @_builtins.property
     def providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -280,7 +282,7 @@ class GetModelsViewResponse(_message.Message):
     def clients(self) -> Global___ClientsAddress: ...
     @_builtins.property
     def rests(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.RestAlert]:
-        """What rests at the moment; only for admins."""
+        """Resting targets and credentials; only for admins."""
 
     def __init__(
         self,
@@ -327,7 +329,7 @@ class GetProvidersViewResponse(_message.Message):
     def providers(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.Provider]: ...
     @_builtins.property
     def usage(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.UsageRow]:
-        """By provider, of the last 24 hours."""
+        """Usage of the last 24 hours, by provider."""
 
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.Route]:
@@ -335,7 +337,7 @@ class GetProvidersViewResponse(_message.Message):
 
     @_builtins.property
     def headroom(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.CredentialHeadroom]:
-        """What is left of the credentials' quotas, and which of them rest."""
+        """The remaining quotas of the credentials, and which of them rest."""
 
     def __init__(
         self,
@@ -386,7 +388,7 @@ class GetNodesViewResponse(_message.Message):
 
     @_builtins.property
     def contributions(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.Contribution]:
-        """By node, of the last thirty days."""
+        """Contributions of the last thirty days, by node."""
 
     def __init__(
         self,
@@ -508,11 +510,11 @@ class GetUsageViewRequest(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def filter(self) -> _admin_pb2.UsageFilter:
-        """Its `since` is required; without `until`, up to now."""
+        """`since` is required; without `until`, the range ends now."""
 
     @_builtins.property
     def by(self) -> _containers.RepeatedScalarFieldContainer[_admin_pb2.Dimension.ValueType]:
-        """One or two."""
+        """One or two dimensions."""
 
     def __init__(
         self,
@@ -546,9 +548,9 @@ class GetUsageViewResponse(_message.Message):
     UNTIL_FIELD_NUMBER: _builtins.int
     HEAVIEST_SINCE_FIELD_NUMBER: _builtins.int
     groups: _builtins.int
-    """How many groups there are."""
+    """The total number of groups."""
     refused_records: _builtins.int
-    """As in ReportUsageResponse."""
+    """Same as in ReportUsageResponse."""
     since: _builtins.int
     """Unix seconds."""
     until: _builtins.int
@@ -556,29 +558,29 @@ class GetUsageViewResponse(_message.Message):
     """Unix seconds; not all requests that began earlier were searched. 0: all were."""
     @_builtins.property
     def total(self) -> _admin_pb2.UsageRow:
-        """One row of totals each."""
+        """A row of totals for each period."""
 
     @_builtins.property
     def total_before(self) -> _admin_pb2.UsageRow: ...
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.UsageRow]:
-        """By `by`, the most expensive first, at most 200; `rows_before` has those of the same values."""
+        """Sums by the dimensions `by`, the most expensive first, at most 200; `rows_before` has the same groups."""
 
     @_builtins.property
     def rows_before(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.UsageRow]: ...
     @_builtins.property
     def times(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.UsageRow]:
-        """By hour for at most three days, else by day."""
+        """Sums by hour for ranges of at most three days, otherwise by day."""
 
     @_builtins.property
     def times_before(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.UsageRow]: ...
     @_builtins.property
     def heaviest(self) -> _containers.RepeatedCompositeFieldContainer[_ledger_pb2.UsageRecord]:
-        """The ten most expensive requests, of those since `heaviest_since`."""
+        """The ten most expensive requests since `heaviest_since`."""
 
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[_admin_pb2.TargetComparison]:
-        """Of at most the last thirty days of the time range, from the beginning of a day on."""
+        """Comparison over at most the last thirty days of the time range, from the beginning of a day on."""
 
     def __init__(
         self,

@@ -72,7 +72,7 @@ class ConsoleServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetOverview(self, request, context):
-        """Where the gateway is, what it has, and what it has done recently.
+        """The gateway's address, objects, and recent activity.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

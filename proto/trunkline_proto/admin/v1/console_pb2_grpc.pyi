@@ -36,7 +36,7 @@ class ConsoleStub:
     GetDoor: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetDoorRequest, _console_pb2.GetDoorResponse]
     """The signed-in user, if there is one, and the ways to sign in. Needs no token."""
     GetOverview: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetOverviewRequest, _console_pb2.GetOverviewResponse]
-    """Where the gateway is, what it has, and what it has done recently."""
+    """The gateway's address, objects, and recent activity."""
     GetKeysView: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetKeysViewRequest, _console_pb2.GetKeysViewResponse]
     GetModelsView: _grpc.UnaryUnaryMultiCallable[_console_pb2.GetModelsViewRequest, _console_pb2.GetModelsViewResponse]
     """Routes with the targets that would be chosen now, for the catalogue and for the routes' own pages."""
@@ -55,7 +55,7 @@ class ConsoleAsyncStub(ConsoleStub):
     GetDoor: _aio.UnaryUnaryMultiCallable[_console_pb2.GetDoorRequest, _console_pb2.GetDoorResponse]  # type: ignore[assignment]
     """The signed-in user, if there is one, and the ways to sign in. Needs no token."""
     GetOverview: _aio.UnaryUnaryMultiCallable[_console_pb2.GetOverviewRequest, _console_pb2.GetOverviewResponse]  # type: ignore[assignment]
-    """Where the gateway is, what it has, and what it has done recently."""
+    """The gateway's address, objects, and recent activity."""
     GetKeysView: _aio.UnaryUnaryMultiCallable[_console_pb2.GetKeysViewRequest, _console_pb2.GetKeysViewResponse]  # type: ignore[assignment]
     GetModelsView: _aio.UnaryUnaryMultiCallable[_console_pb2.GetModelsViewRequest, _console_pb2.GetModelsViewResponse]  # type: ignore[assignment]
     """Routes with the targets that would be chosen now, for the catalogue and for the routes' own pages."""
@@ -83,7 +83,7 @@ class ConsoleServicer(metaclass=_abc_1.ABCMeta):
         request: _console_pb2.GetOverviewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_console_pb2.GetOverviewResponse, _abc.Awaitable[_console_pb2.GetOverviewResponse]]:
-        """Where the gateway is, what it has, and what it has done recently."""
+        """The gateway's address, objects, and recent activity."""
 
     @_abc_1.abstractmethod
     def GetKeysView(

@@ -36,18 +36,20 @@ class JwtIssuer(_message.Message):
     name: _builtins.str
     """1 to 63 of a-z, 0-9, `-`, `_`, `.`; usage shows it before the token's user: `corp:alice`."""
     issuer: _builtins.str
-    """The tokens' `iss`, to the letter."""
+    """The exact `iss` of the tokens."""
     jwks_url: _builtins.str
-    """Where the issuer publishes its keys (a JWK set); empty: where its discovery document says."""
+    """The URL at which the issuer publishes its keys (a JWK set); empty: the one in its discovery document."""
     user_claim: _builtins.str
-    """The claim that says who sends the request; empty: `sub`."""
+    """The claim that identifies who sends the request; empty: `sub`."""
     @_builtins.property
     def audiences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """A token's `aud` has to have one of them. Never the client id of a sign-in page: its ID tokens are no access tokens."""
+        """A token's `aud` must contain one of them. The client id of a sign-in page is refused, because ID tokens are not
+        access tokens.
+        """
 
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___JwtGrant]:
-        """The first that fits a token decides; a token that none fits is refused."""
+        """The first one that matches a token decides; a token that matches none is refused."""
 
     @_builtins.property
     def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -74,7 +76,7 @@ Global___JwtIssuer: _TypeAlias = JwtIssuer  # noqa: Y015
 
 @_typing.final
 class JwtGrant(_message.Message):
-    """Which API key a token acts as."""
+    """Maps tokens to the API key that they act as."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -83,13 +85,13 @@ class JwtGrant(_message.Message):
     ORGANISATION_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     claim: _builtins.str
-    """A claim, or its path, as `realm_access.roles`; empty: every token."""
+    """A claim, or its path, such as `realm_access.roles`; empty: every token."""
     value: _builtins.str
-    """What the claim is, or has among its items or words."""
+    """The value that the claim equals, or has among its items or words."""
     organisation: _builtins.str
     key: _builtins.str
-    """The name of an API key of the organisation. One that a document names without a value is made with a value that
-    nobody knows.
+    """The name of an API key of the organisation. A key that a document names without a value is created with a
+    random value that is never shown.
     """
     def __init__(
         self,

@@ -36,7 +36,7 @@ class _RestAlertKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RestAle
     """A target failed or is limited, and others are used instead."""
 
 class RestAlertKind(_RestAlertKind, metaclass=_RestAlertKindEnumTypeWrapper):
-    """What an operator should look at."""
+    """The kinds of alerts."""
 
 REST_ALERT_KIND_UNSPECIFIED: RestAlertKind.ValueType  # 0
 REST_ALERT_KIND_CREDENTIAL_REFUSED: RestAlertKind.ValueType  # 1
@@ -150,7 +150,7 @@ Global___ListQuotasResponse: _TypeAlias = ListQuotasResponse  # noqa: Y015
 
 @_typing.final
 class CredentialHeadroom(_message.Message):
-    """What is left of one quota of a credential, at one gateway."""
+    """The remainder of one quota of a credential, at one gateway."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -170,11 +170,11 @@ class CredentialHeadroom(_message.Message):
     REASON_CODE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     credential: _builtins.int
-    """Its position among its provider's, from 1; also 1 if the provider has none."""
+    """The credential's position at its provider, from 1; also 1 if the provider has no credential."""
     digest: _builtins.str
     """Stands for the credential and reveals nothing about it; another credential has another digest."""
     target_id: _builtins.str
-    """As in `x-trunkline-target`, for a quota of one model; empty: all models of the provider."""
+    """The target as in `x-trunkline-target`, for a quota of one model; empty: all models of the provider."""
     source: _builtins.str
     """`quota`: configured; `headers`: reported by the provider's answers; `rest`: the credential rests, and no quota is
     known.
@@ -182,7 +182,7 @@ class CredentialHeadroom(_message.Message):
     metric: _builtins.str
     """Such as `requests`, `tokens` or `requests-day`."""
     per_seconds: _builtins.int
-    """Of a configured quota."""
+    """The window of a configured quota."""
     limit: _builtins.int
     """0: not known."""
     remaining: _builtins.int
@@ -191,7 +191,7 @@ class CredentialHeadroom(_message.Message):
     rests_until: _builtins.int
     """Unix seconds until which no request goes there; 0: it does not rest."""
     reason: _builtins.str
-    """Why it rests; empty: it does not."""
+    """The reason of the rest; empty: it does not rest."""
     translator: _builtins.str
     """The translator whose Envoy counts this."""
     @_builtins.property

@@ -187,7 +187,7 @@ class RunningRequest(_message.Message):
     target_id: _builtins.str
     """The current target; empty while no target is chosen, or if its Envoy did not report it."""
     attempt: _builtins.int
-    """From 1; 0 while no target was asked."""
+    """The number of the attempt, from 1; 0 before the first one."""
     events: _builtins.int
     """For a stream: its events so far, which are about as many as its tokens, and their bytes."""
     event_bytes: _builtins.int
@@ -195,11 +195,11 @@ class RunningRequest(_message.Message):
     """For a waiting request: its position, 1 for the next in turn, and microseconds until its turn; 0 while unknown."""
     expected_wait_us: _builtins.int
     reserved_prompt_tokens: _builtins.int
-    """What the request may use, as reserved: prompt and completion tokens, nano-USD."""
+    """The reserved maximum usage of the request: prompt and completion tokens, nano-USD."""
     reserved_completion_tokens: _builtins.int
     reserved_cost_nano_usd: _builtins.int
     translator: _builtins.str
-    """The translator that let it through, such as `translator-edge-1`."""
+    """The translator that admitted it, such as `translator-edge-1`."""
     def __init__(
         self,
         *,
@@ -254,7 +254,7 @@ class SearchRequestsRequest(_message.Message):
     page_size: _builtins.int
     """0: 100; at most 1,000."""
     page_token: _builtins.str
-    """As the previous page gave it."""
+    """`next_page_token` of the previous page."""
     @_builtins.property
     def filter(self) -> Global___RequestFilter: ...
     def __init__(
@@ -283,7 +283,7 @@ class SearchRequestsResponse(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty if there is none. A page with few matches may be short and still have one."""
+    """The token of the next page; empty if there is none. A page may be short and still have a next one."""
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___FinishedRequest]:
         """Newest first."""
@@ -361,19 +361,18 @@ class GetRequestResponse(_message.Message):
     COSTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def running(self) -> Global___RunningRequest:
-        """One of the two is set."""
+        """Exactly one of the two is set."""
 
     @_builtins.property
     def finished(self) -> Global___FinishedRequest: ...
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RequestAttempt]:
-        """In the order in which they were made, including the last one. For a running request, what is known so far."""
+        """All attempts in order, including the last one. For a running request, those known so far."""
 
     @_builtins.property
     def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RequestCost]:
-        """For a finished request that used something: what it was billed, and what it would have cost at each other target
-        of its route, as the route is now, at the prices that were in force then. Nothing of its prompt is assumed to be
-        in another target's cache.
+        """For a finished request with usage: the billed cost, and the cost at each other target of its current route, at the
+        prices that were in force then. No part of its prompt is assumed to be in another target's cache.
         """
 
     def __init__(
@@ -410,7 +409,7 @@ class RequestAttempt(_message.Message):
     status: _builtins.int
     """HTTP status of the target's answer; 0: there was none."""
     outcome: _builtins.str
-    """Why it was not the last attempt, or how the last one ended, in a sentence."""
+    """A sentence: why it was not the last attempt, or how the last one ended."""
     duration_us: _builtins.int
     """Microseconds; 0: not known."""
     @_builtins.property
@@ -435,7 +434,7 @@ Global___RequestAttempt: _TypeAlias = RequestAttempt  # noqa: Y015
 
 @_typing.final
 class RequestCost(_message.Message):
-    """What a request costs at one target."""
+    """The cost of a request at one target."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -99,7 +99,7 @@ Global___SimulateRoutesResponse: _TypeAlias = SimulateRoutesResponse  # noqa: Y0
 
 @_typing.final
 class SimulatedRoute(_message.Message):
-    """What would have become of a route's requests. Sums are scaled to all requests if a sample was read."""
+    """The simulated outcome of a route's requests. Sums are scaled to all requests if a sample was read."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -124,7 +124,9 @@ class SimulatedRoute(_message.Message):
     cached_requests: _builtins.int
     @_builtins.property
     def recorded(self) -> Global___SimulatedOutcome:
-        """As recorded; as replayed with the current route, absent if there is none; as replayed with the proposed one."""
+        """The outcomes as recorded, as replayed with the current route (absent if there is none), and as replayed with the
+        proposed one.
+        """
 
     @_builtins.property
     def now(self) -> Global___SimulatedOutcome: ...
@@ -134,11 +136,11 @@ class SimulatedRoute(_message.Message):
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimulatedTarget]: ...
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the figures leave out, a sentence each."""
+        """Sentences about what the figures leave out."""
 
     @_builtins.property
     def note_codes(self) -> _containers.RepeatedCompositeFieldContainer[_reasons_pb2.ReasonCode]:
-        """Of each note, in the same order."""
+        """The codes of the notes, in the same order."""
 
     def __init__(
         self,
@@ -178,11 +180,11 @@ class SimulatedOutcome(_message.Message):
     share_permille: _builtins.int
     """Share of all requests of the route that are served here."""
     cost_nano_usd: _builtins.int
-    """At the prices in force now; as billed if it is recorded."""
+    """Cost at the current prices; for `recorded`, the billed cost."""
     duration_us: _builtins.int
-    """From beginning to end, microseconds: the mean if it is recorded, otherwise the expected time; 0: not known."""
+    """Total time in microseconds: for `recorded` the mean, otherwise the expected time; 0: unknown."""
     first_byte_p50_us: _builtins.int
-    """To the first byte of streams, microseconds, which half and 95 % of them do not exceed; 0: unknown."""
+    """Median and 95th percentile of the time to the first byte of streams, in microseconds; 0: unknown."""
     first_byte_p95_us: _builtins.int
     unmeasured_permille: _builtins.int
     """Share of these requests at targets without measurements, which the times leave out."""
@@ -225,7 +227,7 @@ class SimulatedTarget(_message.Message):
     error_permille: _builtins.int
     limit_permille: _builtins.int
     cached_permille: _builtins.int
-    """Share of its prompt tokens that it read from its cache."""
+    """Share of the prompt tokens that the target read from its cache."""
     millitokens_per_second: _builtins.int
     """Median speed of its streams, thousandths of a token per second; 0: not measured."""
     @_builtins.property

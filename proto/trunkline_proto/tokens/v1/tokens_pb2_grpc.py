@@ -6,7 +6,7 @@ from trunkline_proto.tokens.v1 import tokens_pb2 as trunkline__proto_dot_tokens_
 
 
 class TokensStub(object):
-    """Kept by the control plane; called by translators.
+    """Served by the control plane; called by translators.
     """
 
     def __init__(self, channel):
@@ -23,7 +23,7 @@ class TokensStub(object):
 
 
 class TokensServicer(object):
-    """Kept by the control plane; called by translators.
+    """Served by the control plane; called by translators.
     """
 
     def RefreshKeys(self, request, context):
@@ -51,7 +51,7 @@ def add_TokensServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Tokens(object):
-    """Kept by the control plane; called by translators.
+    """Served by the control plane; called by translators.
     """
 
     @staticmethod

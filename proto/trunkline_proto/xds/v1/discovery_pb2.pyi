@@ -87,7 +87,7 @@ Global___BuildVersion: _TypeAlias = BuildVersion  # noqa: Y015
 
 @_typing.final
 class SemanticVersion(_message.Message):
-    """As `envoy.type.v3.SemanticVersion`."""
+    """Same as `envoy.type.v3.SemanticVersion`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -151,7 +151,7 @@ class DiscoveryRequest(_message.Message):
     RESPONSE_NONCE_FIELD_NUMBER: _builtins.int
     ERROR_DETAIL_FIELD_NUMBER: _builtins.int
     version_info: _builtins.str
-    """The version the client last accepted; empty on a first request of a client that holds nothing."""
+    """The version the client last accepted; empty on the first request of a client that has nothing."""
     type_url: _builtins.str
     response_nonce: _builtins.str
     """The nonce of the response this answers; empty on the first request for the type."""
@@ -260,7 +260,7 @@ class DeltaDiscoveryRequest(_message.Message):
     def resource_names_unsubscribe(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def initial_resource_versions(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What a reconnecting client already holds: name → version. First request of a type only."""
+        """The resources that a reconnecting client already has: name → version. First request of a type only."""
 
     @_builtins.property
     def error_detail(self) -> Global___Status: ...
