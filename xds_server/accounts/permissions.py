@@ -43,7 +43,7 @@ _ROLES: Mapping[RequiredRole, frozenset[Role]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CallRule:
     """The rule for a call. `organisation`, `key` and `node` are paths of the request's fields that identify its
     object.
 
@@ -57,53 +57,53 @@ class Rule:
     members: frozenset[str] | None = None
 
 
-def _own(*, members: str, organisation: str = "", key: str = "", node: str = "") -> Rule:
-    return Rule(RequiredRole.OWN, organisation, key, node, frozenset(members.split()))
+def _own(*, members: str, organisation: str = "", key: str = "", node: str = "") -> CallRule:
+    return CallRule(RequiredRole.OWN, organisation, key, node, frozenset(members.split()))
 
 
-_USAGE = Rule(RequiredRole.READ, organisation="filter.organisation")
+_USAGE = CallRule(RequiredRole.READ, organisation="filter.organisation")
 
 #: Rules by the method's name.
-RULES: Mapping[str, Rule] = {
-    "GetSignInOptions": Rule(RequiredRole.ANYBODY),
-    "RedeemSetupLink": Rule(RequiredRole.ANYBODY),
-    "SignIn": Rule(RequiredRole.ANYBODY),
-    "BeginOidc": Rule(RequiredRole.ANYBODY),
-    "FinishOidc": Rule(RequiredRole.ANYBODY),
-    "SignOut": Rule(RequiredRole.SIGNED_IN),
-    "GetMe": Rule(RequiredRole.SIGNED_IN),
-    "ChangePassword": Rule(RequiredRole.SIGNED_IN),
-    "ListTokens": Rule(RequiredRole.SIGNED_IN),
-    "CreateToken": Rule(RequiredRole.SIGNED_IN),
-    "RevokeToken": Rule(RequiredRole.SIGNED_IN),
-    "ShowDeviceLogin": Rule(RequiredRole.SIGNED_IN),
-    "DecideDeviceLogin": Rule(RequiredRole.SIGNED_IN),
+RULES: Mapping[str, CallRule] = {
+    "GetSignInOptions": CallRule(RequiredRole.ANYBODY),
+    "RedeemSetupLink": CallRule(RequiredRole.ANYBODY),
+    "SignIn": CallRule(RequiredRole.ANYBODY),
+    "BeginOidc": CallRule(RequiredRole.ANYBODY),
+    "FinishOidc": CallRule(RequiredRole.ANYBODY),
+    "SignOut": CallRule(RequiredRole.SIGNED_IN),
+    "GetMe": CallRule(RequiredRole.SIGNED_IN),
+    "ChangePassword": CallRule(RequiredRole.SIGNED_IN),
+    "ListTokens": CallRule(RequiredRole.SIGNED_IN),
+    "CreateToken": CallRule(RequiredRole.SIGNED_IN),
+    "RevokeToken": CallRule(RequiredRole.SIGNED_IN),
+    "ShowDeviceLogin": CallRule(RequiredRole.SIGNED_IN),
+    "DecideDeviceLogin": CallRule(RequiredRole.SIGNED_IN),
     # Shows what the caller's own link or code opens.
-    "ShowLink": Rule(RequiredRole.ANYBODY),
-    "AcceptInvitation": Rule(RequiredRole.ANYBODY),
-    "RedeemReset": Rule(RequiredRole.ANYBODY),
-    "BeginDeviceLogin": Rule(RequiredRole.ANYBODY),
-    "PollDeviceLogin": Rule(RequiredRole.ANYBODY),
+    "ShowLink": CallRule(RequiredRole.ANYBODY),
+    "AcceptInvitation": CallRule(RequiredRole.ANYBODY),
+    "RedeemReset": CallRule(RequiredRole.ANYBODY),
+    "BeginDeviceLogin": CallRule(RequiredRole.ANYBODY),
+    "PollDeviceLogin": CallRule(RequiredRole.ANYBODY),
     # Memberships.
-    "ListUsers": Rule(RequiredRole.MANAGE, organisation="organisation"),
-    "InviteUser": Rule(RequiredRole.MANAGE, organisation="organisation"),
-    "ListInvitations": Rule(RequiredRole.MANAGE, organisation="organisation"),
-    "RevokeInvitation": Rule(RequiredRole.MANAGE),
-    "ListAuditEvents": Rule(RequiredRole.MANAGE, organisation="organisation"),
-    "PutMember": Rule(RequiredRole.MANAGE, organisation="organisation"),
-    "RemoveMember": Rule(RequiredRole.MANAGE, organisation="organisation"),
+    "ListUsers": CallRule(RequiredRole.MANAGE, organisation="organisation"),
+    "InviteUser": CallRule(RequiredRole.MANAGE, organisation="organisation"),
+    "ListInvitations": CallRule(RequiredRole.MANAGE, organisation="organisation"),
+    "RevokeInvitation": CallRule(RequiredRole.MANAGE),
+    "ListAuditEvents": CallRule(RequiredRole.MANAGE, organisation="organisation"),
+    "PutMember": CallRule(RequiredRole.MANAGE, organisation="organisation"),
+    "RemoveMember": CallRule(RequiredRole.MANAGE, organisation="organisation"),
     # Objects of an organisation.
-    "ListOrganisations": Rule(RequiredRole.READ),
-    "ListRoutes": Rule(RequiredRole.READ),
-    "ExplainRoute": Rule(RequiredRole.READ, organisation="organisation"),
-    "ListKeys": Rule(RequiredRole.READ, organisation="organisation"),
+    "ListOrganisations": CallRule(RequiredRole.READ),
+    "ListRoutes": CallRule(RequiredRole.READ),
+    "ExplainRoute": CallRule(RequiredRole.READ, organisation="organisation"),
+    "ListKeys": CallRule(RequiredRole.READ, organisation="organisation"),
     "CreateKey": _own(
         organisation="key.organisation", members="key.organisation key.name key.models key.expires_at"
     ),
     "UpdateKey": _own(key="id", members="id version name expires_at end_grace"),
     "RotateKey": _own(key="id", members="id version grace_seconds ends"),
     "RevokeKey": _own(key="id", members="id"),
-    "ListNodes": Rule(RequiredRole.READ, organisation="organisation"),
+    "ListNodes": CallRule(RequiredRole.READ, organisation="organisation"),
     "InviteNode": _own(
         organisation="organisation",
         key="owner_key",
@@ -111,23 +111,23 @@ RULES: Mapping[str, Rule] = {
     ),
     "UpdateNode": _own(node="node_id", members="node_id version name visibility drained"),
     "RemoveNode": _own(node="node_id", members="node_id version"),
-    "ReportContributions": Rule(RequiredRole.READ, organisation="organisation"),
+    "ReportContributions": CallRule(RequiredRole.READ, organisation="organisation"),
     "ReportUsage": _USAGE,
     "TopRequests": _USAGE,
     "CompareTargets": _USAGE,
     "ExportUsage": _USAGE,
     # Views of the console: each consists of the calls above, whose rules apply inside it as well.
-    "GetDoor": Rule(RequiredRole.ANYBODY),
-    "GetOverview": Rule(RequiredRole.READ),
-    "GetKeysView": Rule(RequiredRole.READ),
-    "GetModelsView": Rule(RequiredRole.READ),
-    "GetNodesView": Rule(RequiredRole.READ),
+    "GetDoor": CallRule(RequiredRole.ANYBODY),
+    "GetOverview": CallRule(RequiredRole.READ),
+    "GetKeysView": CallRule(RequiredRole.READ),
+    "GetModelsView": CallRule(RequiredRole.READ),
+    "GetNodesView": CallRule(RequiredRole.READ),
     "GetUsageView": _USAGE,
-    "GetMembersView": Rule(RequiredRole.MANAGE),
+    "GetMembersView": CallRule(RequiredRole.MANAGE),
     "SearchRequests": _USAGE,
     "ListRequests": _USAGE,
-    "GetRequest": Rule(RequiredRole.READ),
-    "CancelRequest": Rule(RequiredRole.OWN),
+    "GetRequest": CallRule(RequiredRole.READ),
+    "CancelRequest": CallRule(RequiredRole.OWN),
     # Objects of the installation. These include an organisation's own routes: their targets spend the
     # installation's credentials, and their prices decide what its limits count.
     **dict.fromkeys(
@@ -140,18 +140,18 @@ RULES: Mapping[str, Rule] = {
             *("VerifyAudit", "ListRefusedUsage"),
             *("CreateSetupLink", "UpdateUser", "RemoveUser", "ResetUser"),
         ),
-        Rule(RequiredRole.ADMIN),
+        CallRule(RequiredRole.ADMIN),
     ),
 }
-_DEFAULT = Rule(RequiredRole.ADMIN)
+_DEFAULT = CallRule(RequiredRole.ADMIN)
 
 
-def rule_of(method: str) -> Rule:
+def rule_of(method: str) -> CallRule:
     """Returns the rule for a method by its name, or by its full name."""
     return RULES.get(method.rpartition("/")[2], _DEFAULT)
 
 
-def require(rule: Rule, caller: Caller, request: Message) -> None:
+def require(rule: CallRule, caller: Caller, request: Message) -> None:
     """Checks the caller's role, in the organisation that the request names, if it names one.
 
     Raises:
@@ -180,7 +180,7 @@ def require(rule: Rule, caller: Caller, request: Message) -> None:
         require_own_fields(rule, request)
 
 
-def require_own_fields(rule: Rule, request: Message) -> None:
+def require_own_fields(rule: CallRule, request: Message) -> None:
     """Checks that a request sets only fields that a member may decide. Raises ForbiddenError."""
     forbidden = sorted(set(_given(request)) - (rule.members or frozenset()))
     if forbidden:

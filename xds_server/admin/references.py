@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from xds_server.accounts.caller import Caller
 from xds_server.accounts.errors import ForbiddenError
 from xds_server.accounts.model import Role
-from xds_server.accounts.permissions import Rule, require_own_fields
+from xds_server.accounts.permissions import CallRule, require_own_fields
 from xds_server.errors import InvalidFieldError, NotFoundError
 from xds_server.model import State
 from xds_server.quoting import quoted
@@ -36,7 +36,7 @@ class Resolver:
     def __init__(self, store: AsyncStore | None) -> None:
         self._store = store
 
-    async def resolve(self, rule: Rule, caller: Caller, request: Message) -> None:
+    async def resolve(self, rule: CallRule, caller: Caller, request: Message) -> None:
         """Resolves the request's references. Raises NotFoundError, InvalidFieldError, ForbiddenError."""
         if self._store is None or caller.is_admin or not (rule.key or rule.node):
             return
@@ -52,7 +52,7 @@ class Resolver:
             setattr(request, rule.key, key.id)
             _check_fields(rule, caller, key.organisation, request)
 
-    def _check_owner_key(self, rule: Rule, caller: Caller, request: Message, state: State) -> None:
+    def _check_owner_key(self, rule: CallRule, caller: Caller, request: Message, state: State) -> None:
         """Checks that a member's node belongs to a key of their own."""
         organisation, name = getattr(request, rule.organisation), getattr(request, rule.key)
         if caller.role_in(organisation) in _OPERATING:
@@ -84,7 +84,7 @@ def _may_change(caller: Caller, of: _Object) -> bool:
     return role in _OPERATING or (role is Role.MEMBER and of.key in caller.own_keys)
 
 
-def _check_fields(rule: Rule, caller: Caller, organisation: str, request: Message) -> None:
+def _check_fields(rule: CallRule, caller: Caller, organisation: str, request: Message) -> None:
     if caller.role_in(organisation) is Role.MEMBER:
         require_own_fields(rule, request)
 
