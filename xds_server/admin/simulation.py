@@ -22,7 +22,7 @@ from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.sampling import Coverage
 from xds_server.model import Route, State
 from xds_server.routing.outcome import Outcome, TargetOutcome, total
-from xds_server.routing.replay import Scope
+from xds_server.routing.replay import ReplayScope
 from xds_server.routing.simulation import Proposal, Simulation, SimulationResult
 from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore
@@ -104,7 +104,7 @@ def _asked_for(request: pb.SimulateRoutesRequest, current: State, proposed: Stat
         # An organisation that gets its own route has used everybody's until now.
         current_route = before.get((owner or asked, model)) or before.get(("", model))
         others = {ids[name] for name, named in (*before, *after) if name and named == model and name in ids}
-        scope = Scope(
+        scope = ReplayScope(
             model,
             organisation_id=ids[owner or asked] if owner or asked else "",
             but=frozenset() if owner or asked else frozenset(others),

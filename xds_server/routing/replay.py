@@ -28,7 +28,7 @@ _USED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ReplayScope:
     """Selects the requests for a model to replay: those of one organisation, or of all `but` some."""
 
     model: str
@@ -87,7 +87,7 @@ class Replay:
     `at`.
     """
 
-    def __init__(self, scope: Scope, variants: Sequence[Route], times_us: range, at: float) -> None:
+    def __init__(self, scope: ReplayScope, variants: Sequence[Route], times_us: range, at: float) -> None:
         self._scope = scope
         self._times = times_us
         self._length = max(_MIN_PERIOD_US, -(-len(times_us) // MAX_PERIODS))

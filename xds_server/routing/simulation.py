@@ -10,7 +10,7 @@ from xds_server.prices import price_in_force
 from xds_server.reasons import Reason
 from xds_server.routing.measured import Measured
 from xds_server.routing.outcome import TargetOutcome, measured_of, recorded, replayed
-from xds_server.routing.replay import AllRoutes, Replay, Scope
+from xds_server.routing.replay import AllRoutes, Replay, ReplayScope
 from xds_server.routing.slots import Slot
 from xds_server.routing.strategies import MEASURED
 from xds_server.usage.records import Columns
@@ -25,7 +25,7 @@ class Proposal:
 
     proposed: Route
     current: Route | None
-    scope: Scope
+    scope: ReplayScope
 
 
 @dataclass(frozen=True, slots=True)

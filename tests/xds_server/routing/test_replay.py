@@ -13,14 +13,14 @@ from tests.xds_server.ledger.usage import HOUR, MONDAY_10, usage
 from xds_server.model import ProviderTarget, Route, Strategy
 from xds_server.prices import TargetPrice
 from xds_server.routing.outcome import divide, total
-from xds_server.routing.replay import Scope
+from xds_server.routing.replay import ReplayScope
 from xds_server.routing.simulation import Proposal, Simulation, SimulationResult
 from xds_server.routing.tiers import Weighted
 from xds_server.usage.records import columns
 
 NOW = MONDAY_10 + HOUR
 TIMES = range(MONDAY_10 * 1_000_000, NOW * 1_000_000)
-EVERYBODY = Scope("gpt-4.1")
+EVERYBODY = ReplayScope("gpt-4.1")
 CHEAP, DEAR = TargetPrice(input=1_000_000, output=2_000_000), TargetPrice(input=4_000_000, output=8_000_000)
 
 
@@ -47,7 +47,7 @@ def requests(number: int, target: str, **fields: Any) -> list[pb.UsageRecord]:
 
 
 def simulated(
-    proposed: Route, current: Route | None, records: list[pb.UsageRecord], scope: Scope = EVERYBODY
+    proposed: Route, current: Route | None, records: list[pb.UsageRecord], scope: ReplayScope = EVERYBODY
 ) -> SimulationResult:
     simulation = Simulation([Proposal(proposed, current, scope)], TIMES, NOW)
     for start in range(0, len(records), 100):
@@ -161,9 +161,9 @@ def test_what_no_target_answered_is_not_replayed() -> None:
         *requests(6, "a/m", organisation_id="org_b"), usage(MONDAY_10 - 1, target_id="a/m"),
         usage(NOW, target_id="a/m"),
     ]  # fmt: skip
-    found = simulated(route(a()), None, records, Scope("gpt-4.1", but=frozenset({"org_b"})))
+    found = simulated(route(a()), None, records, ReplayScope("gpt-4.1", but=frozenset({"org_b"})))
     assert (found.requests, found.failed, found.cached) == (10, 6, 4)
-    only = simulated(route(a()), None, records, Scope("gpt-4.1", "org_b"))
+    only = simulated(route(a()), None, records, ReplayScope("gpt-4.1", "org_b"))
     assert only.requests == 6
 
 
