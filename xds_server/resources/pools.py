@@ -38,7 +38,7 @@ HEALTH: dict[Health, HealthStatus] = {
 
 
 class EndpointEntry(NamedTuple):
-    """The content of an encoded endpoint: `words` are its metadata, `direct` is as in pool.Endpoint."""
+    """The content of an encoded endpoint: `words` are its metadata, `direct` is as in pool.PoolEndpoint."""
 
     node: str
     direct: tuple[str, int] | None
