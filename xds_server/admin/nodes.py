@@ -24,7 +24,7 @@ from xds_server.ledger.reader import LedgerReader
 from xds_server.model import Node, Visibility
 from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore, node_names, writing
-from xds_server.store.records import JoinToken
+from xds_server.store.records import JoinTokenRecord
 from xds_server.store.settings import Invitation, NodeChange
 from xds_server.usage import records
 
@@ -66,7 +66,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
         )
         tunnel = self._tunnel
 
-        def work(transaction: Transaction) -> tuple[JoinToken, str]:
+        def work(transaction: Transaction) -> tuple[JoinTokenRecord, str]:
             with checking() as problems:
                 if request.organisation not in transaction.organisation_ids:
                     problems.at("organisation").note(

@@ -12,7 +12,7 @@ from xds_server.model import Gateway, Key, Node, NodesTarget, Organisation, Prov
 from xds_server.prices import TargetPrice
 from xds_server.store.columns import Coding, Columns
 from xds_server.store.crypto import Cipher
-from xds_server.store.records import AuditEvent, JoinToken
+from xds_server.store.records import AuditEvent, JoinTokenRecord
 
 #: The context to which the sealed password of the cache's store is bound.
 _CACHE = b"cache"
@@ -22,7 +22,7 @@ _NULLABLE_ID = Coding(lambda id_: id_ or None, lambda id_: id_ or "")
 ORGANISATION = Columns(Organisation)
 KEY = Columns(Key)
 NODE = Columns(Node)
-JOIN_TOKEN = Columns(JoinToken)
+JOIN_TOKEN = Columns(JoinTokenRecord)
 AUDIT_EVENT = Columns(AuditEvent)
 #: `cache_password` is sealed: see `seal_cache_password`.
 GATEWAY = Columns(Gateway, apart=["cache_password"])

@@ -54,7 +54,7 @@ class KeyRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class JoinToken:
+class JoinTokenRecord:
     """An invitation: what the node that joins with it becomes. Times are Unix seconds. Only a hash of its value is
     stored, and the hash never leaves the store.
 

@@ -23,7 +23,7 @@ from xds_server.model import (
     Route,
     Target,
 )
-from xds_server.store.records import JoinToken
+from xds_server.store.records import JoinTokenRecord
 
 MASK = "***"
 
@@ -53,7 +53,7 @@ def node(value: Node) -> View:
     return {**_fields(value, without=_OF_THE_EVENT), "name": value.name}
 
 
-def join_token(value: JoinToken) -> View:
+def join_token(value: JoinTokenRecord) -> View:
     """Views an invitation of a node. `id` is the public part of the token's value."""
     return {**_fields(value, without=_OF_THE_EVENT), "name": value.name, "value": MASK}
 

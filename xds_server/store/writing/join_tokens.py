@@ -10,7 +10,7 @@ from sqlmodel import col, delete as delete_rows, or_, select
 from xds_server.errors import AlreadyExistsError, JoinTokenError, NotFoundError
 from xds_server.store import codec, join_token_values, views
 from xds_server.store.api_keys import hash_of, new_id
-from xds_server.store.records import Action, JoinToken, ObjectType
+from xds_server.store.records import Action, JoinTokenRecord, ObjectType
 from xds_server.store.settings import Invitation
 from xds_server.store.tables import JoinTokenRow, KeyRow, NodeRow
 from xds_server.store.writing.transaction import Transaction
@@ -25,7 +25,7 @@ _ANOTHER = "ask the gateway's operator for another (`trunkline nodes invite`)"
 
 def invite(
     transaction: Transaction, organisation: str, invitation: Invitation, *, fingerprint: str
-) -> tuple[JoinToken, str]:
+) -> tuple[JoinTokenRecord, str]:
     """Creates a token. Returns it, and its value, which is stored nowhere. `fingerprint` is the CA's, in hex.
 
     Raises NotFoundError for the organisation or the owner's key, AlreadyExistsError for the node's name.
@@ -39,7 +39,7 @@ def invite(
     _forget(transaction)
     public_id = new_id()
     value = join_token_values.new_value(public_id, fingerprint)
-    token = JoinToken(
+    token = JoinTokenRecord(
         id=public_id,
         organisation_id=organisation_id,
         owner_key_id=owner_key_id,
@@ -56,7 +56,7 @@ def invite(
     return token, value
 
 
-def redeem(transaction: Transaction, value: str, node_id: str, key_hash: bytes) -> tuple[JoinToken, str]:
+def redeem(transaction: Transaction, value: str, node_id: str, key_hash: bytes) -> tuple[JoinTokenRecord, str]:
     """Uses up the token for a node of this id, whose public key has this SHA-256.
 
     Transactions run one after the other on all replicas: of two, the second finds the token used. If this same key
@@ -134,7 +134,7 @@ def _is_taken(transaction: Transaction, organisation_id: str, name: str) -> bool
     return transaction.session.exec(statement).first() is not None
 
 
-def _record(transaction: Transaction, action: Action, organisation: str, token: JoinToken) -> None:
+def _record(transaction: Transaction, action: Action, organisation: str, token: JoinTokenRecord) -> None:
     view = views.join_token(token)
     before, after = (None, view) if action is Action.CREATE else (view, None)
     transaction.record(action, ObjectType.JOIN_TOKEN, f"{organisation}/{token.id}", before, after)
