@@ -25,7 +25,7 @@ _TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Invitation:
+class JoinCommands:
     """`url` is `https://host:port`; `expires` is ISO 8601."""
 
     token: str = field(repr=False)

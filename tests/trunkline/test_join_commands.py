@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.join_commands import IMAGE_STATE, Invitation
+from trunkline.join_commands import IMAGE_STATE, JoinCommands
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "node"
-COMMANDS = Invitation("tlj_token", "https://gateway.example.org:8443", "2027-01-01T00:00:00Z").commands()
+COMMANDS = JoinCommands("tlj_token", "https://gateway.example.org:8443", "2027-01-01T00:00:00Z").commands()
 
 
 def options(command: str) -> set[str]:

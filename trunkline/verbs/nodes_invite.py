@@ -12,7 +12,7 @@ from trunkline_proto.admin.words import VISIBILITIES
 from trunkline import completion, names
 from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
-from trunkline.join_commands import IMAGE, TUNNEL_URL, Invitation
+from trunkline.join_commands import IMAGE, TUNNEL_URL, JoinCommands
 from trunkline.output import output_option, render, when
 from trunkline.parameters import Seconds
 from trunkline.text import as_json, say
@@ -75,7 +75,7 @@ def invite(
     )
     with control.connect() as api, names.suggesting(api, "organisation", org):
         answer = api.InviteNode(request)
-    invitation = Invitation(answer.token, url or answer.join_url, when(answer.expires_at) or "", image)
+    invitation = JoinCommands(answer.token, url or answer.join_url, when(answer.expires_at) or "", image)
     if _is_loopback(invitation.url):
         say(
             f"warning: {invitation.url} is this machine alone; for others run the gateway with --tunnel-listen on "
