@@ -18,7 +18,7 @@ from node_sidecar.files import private_directory
 from node_sidecar.holder import Holder
 from node_sidecar.identity import IdentityStore
 from node_sidecar.machine import Machine
-from node_sidecar.node import Node
+from node_sidecar.node import RunningNode
 from node_sidecar.preferences.store import PreferenceStore
 from node_sidecar.probes.watch import Watch
 from node_sidecar.renewal import Renewal
@@ -47,7 +47,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
     upstreams = Upstreams(watch.servers, preferences)
     serving = build(holder, upstreams, preferences)
     direct_address = DirectAddress(preferences.direct, log)
-    node = Node(
+    node = RunningNode(
         preferences=preferences,
         watch=watch,
         upstreams=upstreams,
@@ -130,7 +130,7 @@ async def _report(watch: Watch, direct_address: DirectAddress, reporter: Reporte
 
 
 async def _supervise(
-    parts: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event, node: Node, grace: float
+    parts: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event, node: RunningNode, grace: float
 ) -> None:
     """Runs until one part fails or the node is drained: without a limit if by its owner, within `grace` if by a
     signal.
@@ -157,7 +157,7 @@ async def _supervise(
         await asyncio.gather(stopping, draining, *tasks, return_exceptions=True)
 
 
-async def _drained(node: Node) -> None:
+async def _drained(node: RunningNode) -> None:
     await node.draining.wait()
     await node.drain()
 

@@ -33,7 +33,7 @@ _TICK = 2.0
 _FIXED = ("concurrency", "queue", "share", "own_first", "direct")
 
 
-class Node:
+class RunningNode:
     """`changed` is called when anything except the load changes; `draining` is set once and stays set."""
 
     def __init__(

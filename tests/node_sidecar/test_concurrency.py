@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from node_sidecar.concurrency import UNKNOWN, concurrency_limits
 from node_sidecar.direct_address import DirectAddress
 from node_sidecar.machine import Machine
-from node_sidecar.node import Node
+from node_sidecar.node import RunningNode
 from node_sidecar.preferences.model import Preferences, UpstreamPreference
 from node_sidecar.preferences.schedule import Hours, Schedule
 from node_sidecar.probes.kind import Model, Observation
@@ -73,13 +73,13 @@ def test_the_source_fits_a_report() -> None:
     assert len(concurrency_limits(many, Preferences()).source.encode()) <= 256
 
 
-def _node(preferences: Preferences) -> tuple[Node, Watch, Gate]:
+def _node(preferences: Preferences) -> tuple[RunningNode, Watch, Gate]:
     log = structlog.get_logger()
     watch, gate = (
         Watch(preferences.upstreams, log),
         Gate(UNKNOWN if preferences.concurrency is None else preferences.concurrency, 4),
     )
-    node = Node(
+    node = RunningNode(
         preferences=preferences,
         watch=watch,
         upstreams=Upstreams(watch.servers, preferences),

@@ -13,7 +13,7 @@ from trunkline_proto.node.v1 import registry_pb2 as wire
 from node_sidecar import node as nodes
 from node_sidecar.direct_address import DirectAddress
 from node_sidecar.machine import Machine
-from node_sidecar.node import Node
+from node_sidecar.node import RunningNode
 from node_sidecar.preferences import idle
 from node_sidecar.preferences.availability import Serves
 from node_sidecar.preferences.idle import IdleRule
@@ -65,10 +65,10 @@ class _Reader:
         return self.use
 
 
-def _node(preferences: Preferences, reader: _Reader | None = None) -> tuple[Node, Watch, Gate, _Tunnels]:
+def _node(preferences: Preferences, reader: _Reader | None = None) -> tuple[RunningNode, Watch, Gate, _Tunnels]:
     log = structlog.get_logger()
     watch, gate, tunnels = Watch(preferences.upstreams, log), Gate(4, 4), _Tunnels()
-    node = Node(
+    node = RunningNode(
         preferences=preferences,
         watch=watch,
         upstreams=Upstreams(watch.servers, preferences),
@@ -163,7 +163,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "_TICK", 0.01)
 
 
-async def _until(node: Node, *, serves: Serves, reason: str) -> None:
+async def _until(node: RunningNode, *, serves: Serves, reason: str) -> None:
     """Waits until the node would report this."""
     told = asyncio.Event()
     node.changed = told.set
@@ -245,7 +245,7 @@ async def test_gpus_are_reported_also_those_that_are_found_later() -> None:
 
 
 @asynccontextmanager
-async def _looking(node: Node) -> AsyncIterator[None]:
+async def _looking(node: RunningNode) -> AsyncIterator[None]:
     clock = asyncio.create_task(node.follow_clock())
     try:
         yield
