@@ -24,7 +24,7 @@ from node_sidecar.preferences.schedule import Schedule
 from node_sidecar.preferences.store import PreferenceStore
 from node_sidecar.probes.watch import Watch
 from node_sidecar.serving_parts import Serving
-from node_sidecar.state import UNKNOWN_CACHE, NodeState
+from node_sidecar.state import UNKNOWN_CACHE, LocalNodeState
 from node_sidecar.upstreams import Upstreams
 
 #: Seconds between two samples of the clock and of the machine's use.
@@ -70,7 +70,7 @@ class RunningNode:
         self._update_limits()
         self.changed()
 
-    def state(self) -> NodeState:
+    def state(self) -> LocalNodeState:
         made, left_out = offers(self._watch.servers, self._effective_preferences)
         if left_out != self._left_out:
             self._left_out = left_out
@@ -81,7 +81,7 @@ class RunningNode:
         facts_now = _facts(
             self._machine, self._direct_address.address, self._limits.source, self._preferences.schedule
         )
-        return NodeState(
+        return LocalNodeState(
             facts_now,
             made,
             self._shown_availability(),

@@ -19,7 +19,7 @@ from node_sidecar import channel
 from node_sidecar.errors import RemovedError
 from node_sidecar.holder import Holder
 from node_sidecar.identity import utc_now
-from node_sidecar.state import NodeState, Reports
+from node_sidecar.state import LocalNodeState, Reports
 
 Stream = grpc.aio.StreamStreamCall[wire.NodeReport, wire.NodeInstruction]
 _CODE = grpc.StatusCode
@@ -59,7 +59,7 @@ class Reporter:
     def __init__(
         self,
         holder: Holder,
-        state: Callable[[], NodeState],
+        state: Callable[[], LocalNodeState],
         on_instruction: Callable[[wire.NodeInstruction], None],
         log: FilteringBoundLogger,
         timing: Timing | None = None,

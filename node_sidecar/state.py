@@ -18,7 +18,7 @@ _AVAILABILITY = {
 
 
 @dataclass(frozen=True, slots=True)
-class NodeState:
+class LocalNodeState:
     facts: wire.NodeFacts
     offers: tuple[wire.Offer, ...]
     availability: Availability
@@ -32,9 +32,9 @@ class Reports:
 
     def __init__(self) -> None:
         self._sequence = 0
-        self._last: NodeState | None = None
+        self._last: LocalNodeState | None = None
 
-    def next(self, state: NodeState) -> wire.NodeReport:
+    def next(self, state: LocalNodeState) -> wire.NodeReport:
         """Returns the next report, which counts as sent. Without a change it is only a heartbeat."""
         before, self._last = self._last, state
         self._sequence += 1

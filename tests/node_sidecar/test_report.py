@@ -19,12 +19,12 @@ from node_sidecar.holder import Holder
 from node_sidecar.identity import utc_now
 from node_sidecar.preferences.availability import Availability, Serves
 from node_sidecar.report import Reporter, Timing
-from node_sidecar.state import NodeState
+from node_sidecar.state import LocalNodeState
 from tests.node_sidecar.support.joined import joined
 from tests.node_sidecar.support.pki import NODE
 from tests.node_sidecar.support.registry import Gateway
 
-STATE = NodeState(
+STATE = LocalNodeState(
     wire.NodeFacts(sidecar_version="1", protocol=1),
     (wire.Offer(model="m", healthy=True),),
     Availability(Serves.OPEN),

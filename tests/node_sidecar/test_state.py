@@ -7,16 +7,16 @@ from hypothesis import given, strategies as st
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
 from node_sidecar.preferences.availability import Availability, Serves
-from node_sidecar.state import NodeState, Reports
+from node_sidecar.state import LocalNodeState, Reports
 
-STATE = NodeState(
+STATE = LocalNodeState(
     wire.NodeFacts(sidecar_version="1", protocol=1),
     (wire.Offer(model="m", healthy=True),),
     Availability(Serves.OPEN),
     load=wire.Load(in_flight=1),
 )
 STATES = st.builds(
-    NodeState,
+    LocalNodeState,
     st.builds(wire.NodeFacts, cpus=st.integers(0, 2)),
     st.lists(st.sampled_from(["a", "b"]).map(lambda name: wire.Offer(model=name)), max_size=2).map(tuple),
     st.builds(Availability, st.sampled_from(Serves), st.sampled_from(["", "why"])),
@@ -49,7 +49,7 @@ def test_no_offers_withdraw_all() -> None:
 
 @pytest.mark.slow
 @given(st.lists(STATES, min_size=1))
-def test_whoever_adds_up_the_reports_has_the_state(states: list[NodeState]) -> None:
+def test_whoever_adds_up_the_reports_has_the_state(states: list[LocalNodeState]) -> None:
     """Adds up the reports by the rules of registry.proto: an absent field is unchanged."""
     reports, held = Reports(), wire.NodeReport()
     for number, state in enumerate(states, 1):
