@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
 from node_sidecar import facts
-from node_sidecar.preferences.idle import IdleRule, IdleWatch, State
+from node_sidecar.preferences.idle import IdleRule, IdleState, IdleWatch
 from node_sidecar.use.gpu import Gpu
 from node_sidecar.use.owner import OwnerUse
 from node_sidecar.use.reading import UseReader
@@ -44,14 +44,14 @@ class Machine:
         self._sampled_at = float("-inf")
 
     @property
-    def state(self) -> State | None:
+    def state(self) -> IdleState | None:
         """The state of the idle rule; None if the owner has none."""
         return None if self._idle is None else self._idle.state
 
     @property
     def wants_measurement(self) -> bool:
         """True if a measurement without new requests is needed or under way; see `IdleWatch`."""
-        return self._idle is not None and (self._idle.wants_measurement or self._idle.state is State.MEASURING)
+        return self._idle is not None and (self._idle.wants_measurement or self._idle.state is IdleState.MEASURING)
 
     @property
     def unreadable(self) -> str:
@@ -59,7 +59,7 @@ class Machine:
         none.
         """
         rule, use = self._rule, self._use
-        if rule is None or self.state is not State.UNREADABLE:
+        if rule is None or self.state is not IdleState.UNREADABLE:
             return ""
         needs = {
             "cpu": (rule.cpu, use.cpu),
@@ -95,7 +95,7 @@ class Machine:
         return _hardware(before) != _hardware(self.gpus)
 
     def _log_state(self) -> None:
-        if self.state is State.UNREADABLE:
+        if self.state is IdleState.UNREADABLE:
             self._log.error("the rule `idle` cannot be kept, so others are not served", unreadable=self.unreadable)
 
     def gpu_facts(self) -> list[wire.Gpu]:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from node_sidecar.preferences.idle import State
+from node_sidecar.preferences.idle import IdleState
 from node_sidecar.preferences.model import Preferences
 
 _REASON_LIMIT = 256
-_NOT_IDLE: dict[State | None, str] = {
-    State.BUSY: "its owner is using the machine",
-    State.MEASURING: "measuring how much its owner uses the machine",
-    State.UNREADABLE: "cannot see whether its owner uses the machine",
+_NOT_IDLE: dict[IdleState | None, str] = {
+    IdleState.BUSY: "its owner is using the machine",
+    IdleState.MEASURING: "measuring how much its owner uses the machine",
+    IdleState.UNREADABLE: "cannot see whether its owner uses the machine",
 }
 
 
@@ -36,7 +36,7 @@ class Availability:
     turns_away: bool = True
 
 
-def decide(preferences: Preferences, moment: datetime, idle: State | None) -> Availability:
+def decide(preferences: Preferences, moment: datetime, idle: IdleState | None) -> Availability:
     """Decides by the strictest preference, which gives the reason. `idle` is None if there is no idle rule."""
     if preferences.paused:
         return Availability(Serves.CLOSED, "paused by its owner")
@@ -46,7 +46,7 @@ def decide(preferences: Preferences, moment: datetime, idle: State | None) -> Av
     if idle in _NOT_IDLE:
         # During a measurement the gateway sends no more; requests that still arrive are served.
         return Availability(
-            limited, _NOT_IDLE[idle], turns_away=idle is not State.MEASURING or preferences.maintenance
+            limited, _NOT_IDLE[idle], turns_away=idle is not IdleState.MEASURING or preferences.maintenance
         )
     if preferences.maintenance:
         return Availability(Serves.OWNER_ONLY, "maintenance")

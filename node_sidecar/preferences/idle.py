@@ -46,7 +46,7 @@ class IdleRule:
     recheck: float = 600.0
 
 
-class State(Enum):
+class IdleState(Enum):
     """`UNREADABLE`: a value that the rule needs cannot be read. `MEASURING`: idle so far, and being measured."""
 
     IDLE = "idle"
@@ -70,7 +70,7 @@ class IdleWatch:
 
     def __init__(self, rule: IdleRule, now: float) -> None:
         self._rule = rule
-        self.state = State.BUSY
+        self.state = IdleState.BUSY
         self._averages = {name: _Average() for name in ("cpu", "gpu", "gpu_memory_free")}
         self._at = now
         self._low_since: float | None = None
@@ -85,18 +85,18 @@ class IdleWatch:
         """True if the owner's use of a GPU has not been measured for `recheck` seconds, because requests ran all
         the time.
         """
-        return self.state is State.IDLE and not self._separate and self._at >= self._due_at
+        return self.state is IdleState.IDLE and not self._separate and self._at >= self._due_at
 
     def measure(self, now: float) -> None:
         """Begins a measurement, which the gateway has granted: it sends no new requests until there is a
         result.
         """
         if self.wants_measurement:
-            self.state = State.MEASURING
+            self.state = IdleState.MEASURING
             self._measuring = _Measurement(now + MEASURE_AT_MOST)
             self._averages["gpu"].value = 0.0
 
-    def sample(self, now: float, use: OwnerUse) -> State:
+    def sample(self, now: float, use: OwnerUse) -> IdleState:
         """Takes a sample at `now` (seconds, monotonic) and returns the new state."""
         seconds, self._at = min(max(0.0, now - self._at), 2 * AVERAGED), now
         # A sample is an average since the last one. It excludes requests only if none runs now and none ran then.
@@ -129,30 +129,30 @@ class IdleWatch:
         )
         return all(limit is None or value is not None for limit, value in pairs)
 
-    def _next(self, now: float, alone_for: float) -> State:
+    def _next(self, now: float, alone_for: float) -> IdleState:
         highest = self._highest
         self._low_since = (now if self._low_since is None else self._low_since) if highest <= _FALL else None
         if now - self._readable_at >= UNREADABLE_AFTER:
             self._low_since = None
-            return State.UNREADABLE
-        if self.state is State.MEASURING and self._measuring is not None:
+            return IdleState.UNREADABLE
+        if self.state is IdleState.MEASURING and self._measuring is not None:
             return self._measured(self._measuring, now, alone_for)
-        if self.state is State.IDLE:
-            return State.BUSY if highest > 1 else State.IDLE
+        if self.state is IdleState.IDLE:
+            return IdleState.BUSY if highest > 1 else IdleState.IDLE
         idle = self._low_since is not None and now - self._low_since >= self._rule.after
-        return State.IDLE if idle else State.BUSY
+        return IdleState.IDLE if idle else IdleState.BUSY
 
-    def _measured(self, measuring: _Measurement, now: float, alone_for: float) -> State:
+    def _measured(self, measuring: _Measurement, now: float, alone_for: float) -> IdleState:
         measuring.alone += alone_for
         if measuring.alone >= _MEASURE:
             self._averages["gpu"].value /= 1 - exp(-measuring.alone / AVERAGED)  # it began at 0
-            return State.BUSY if self._highest > 1 else State.IDLE
+            return IdleState.BUSY if self._highest > 1 else IdleState.IDLE
         if now >= measuring.until:
             # Requests kept running: the node asks again after another `recheck`, and continues as before until
             # then.
             self._due_at = now + self._rule.recheck
-            return State.IDLE
-        return State.MEASURING
+            return IdleState.IDLE
+        return IdleState.MEASURING
 
     @property
     def _highest(self) -> float:

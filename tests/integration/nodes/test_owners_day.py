@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
-from node_sidecar.preferences.idle import MEASURE_AT_MOST, IdleRule, IdleWatch, State
+from node_sidecar.preferences.idle import MEASURE_AT_MOST, IdleRule, IdleState, IdleWatch
 from node_sidecar.use.owner import OwnerUse
 from tests.xds_server.nodes.reporting import Scene, first, heartbeat, node, node_id
 from xds_server.nodes.measuring import GRANT
@@ -38,7 +38,7 @@ class Machine:
 
     @property
     def open(self) -> bool:
-        return self.watch.state is State.IDLE
+        return self.watch.state is IdleState.IDLE
 
     def sample(self, now: float) -> None:
         gpu = self.owner if self.separate else min(100.0, self.owner + 90 * bool(self.running))
@@ -48,7 +48,7 @@ class Machine:
         state = self.watch.state
         return heartbeat(
             availability=pb.AVAILABILITY_OPEN if self.open else pb.AVAILABILITY_CLOSED,
-            measurement_wanted=self.watch.wants_measurement or state is State.MEASURING,
+            measurement_wanted=self.watch.wants_measurement or state is IdleState.MEASURING,
         )
 
 
@@ -85,7 +85,7 @@ class Day:
     def _note(self) -> None:
         for machine in self.machines:
             machine.using_since = None if not machine.owner else (machine.using_since or self.now)
-            measuring = machine.watch.state is State.MEASURING
+            measuring = machine.watch.state is IdleState.MEASURING
             machine.measuring_since = None if not measuring else (machine.measuring_since or self.now)
             if machine.measuring_since is not None:
                 assert self.now - machine.measuring_since <= MEASURE_AT_MOST + TICK
@@ -131,7 +131,7 @@ def test_of_idle_machines_one_serves_at_any_time(number: int, separate: bool) ->
         serving = [machine for machine in pool.machines if machine.open]
         assert len(serving) >= number - 1
         measured += sum(
-            was is State.MEASURING and machine.watch.state is State.IDLE
+            was is IdleState.MEASURING and machine.watch.state is IdleState.IDLE
             for was, machine in zip(before, pool.machines, strict=True)
         )
     assert measured == 0 if separate else measured > 10
@@ -153,12 +153,12 @@ def test_an_owner_who_uses_the_gpu_alone_is_noticed_by_measuring() -> None:
 
     busy.sample = gaming  # type: ignore[method-assign]
     began = pool.now
-    while busy.open or busy.watch.state is State.MEASURING:
+    while busy.open or busy.watch.state is IdleState.MEASURING:
         pool.step()
         assert pool.now - began <= RULE.recheck + 3 * GRANT
     for _ in range(500):
         pool.step()
-        assert busy.watch.state is State.BUSY
+        assert busy.watch.state is IdleState.BUSY
     busy.sample = original  # type: ignore[method-assign]
     began = pool.now
     while not busy.open:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from node_sidecar.preferences.availability import Availability, Serves, decide
-from node_sidecar.preferences.idle import State
+from node_sidecar.preferences.idle import IdleState
 from node_sidecar.preferences.model import Preferences
 from node_sidecar.preferences.schedule import Hours, Schedule
 
@@ -27,17 +27,17 @@ DAY = Schedule(UTC, "UTC", (Hours(frozenset(range(7)), 6 * 60, 22 * 60),))
         ),
         (Preferences(maintenance=True), None, Availability(Serves.OWNER_ONLY, "maintenance")),
         (Preferences(paused=True, maintenance=True), None, Availability(Serves.CLOSED, "paused by its owner")),
-        (Preferences(), State.IDLE, Availability(Serves.OPEN)),
-        (Preferences(), State.BUSY, Availability(Serves.CLOSED, "its owner is using the machine")),
+        (Preferences(), IdleState.IDLE, Availability(Serves.OPEN)),
+        (Preferences(), IdleState.BUSY, Availability(Serves.CLOSED, "its owner is using the machine")),
         (
             Preferences(owner_always=True),
-            State.BUSY,
+            IdleState.BUSY,
             Availability(Serves.OWNER_ONLY, "its owner is using the machine"),
         ),
     ],
 )
 def test_the_strictest_preference_counts(
-    preferences: Preferences, idle: State | None, expected: Availability
+    preferences: Preferences, idle: IdleState | None, expected: Availability
 ) -> None:
     assert decide(preferences, NOON, idle) == expected
 
