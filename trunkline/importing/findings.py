@@ -23,7 +23,7 @@ class Grade(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ImportFinding:
     """`path` is the setting's path, as `model_list[0].litellm_params.rpm`. Never its value."""
 
     path: str
@@ -35,19 +35,19 @@ class Finding:
 class Findings:
     """The findings in the order of the file."""
 
-    found: list[Finding] = field(default_factory=list)
+    found: list[ImportFinding] = field(default_factory=list)
 
     def exact(self, path: str, detail: str) -> None:
-        self.found.append(Finding(path, Grade.EXACT, detail))
+        self.found.append(ImportFinding(path, Grade.EXACT, detail))
 
     def approximate(self, path: str, detail: str) -> None:
-        self.found.append(Finding(path, Grade.APPROXIMATE, detail))
+        self.found.append(ImportFinding(path, Grade.APPROXIMATE, detail))
 
     def manual(self, path: str, detail: str) -> None:
-        self.found.append(Finding(path, Grade.MANUAL, detail))
+        self.found.append(ImportFinding(path, Grade.MANUAL, detail))
 
     def unsupported(self, path: str, detail: str) -> None:
-        self.found.append(Finding(path, Grade.UNSUPPORTED, detail))
+        self.found.append(ImportFinding(path, Grade.UNSUPPORTED, detail))
 
     @property
     def counts(self) -> Counter[str]:
