@@ -32,7 +32,7 @@ class ImportFinding:
 
 
 @dataclass(slots=True)
-class Findings:
+class ImportFindings:
     """The findings in the order of the file."""
 
     found: list[ImportFinding] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Findings:
 class Section:
     """A mapping of the file. Settings are taken from it one by one; the rest was not understood."""
 
-    def __init__(self, path: str, settings: Any, findings: Findings) -> None:
+    def __init__(self, path: str, settings: Any, findings: ImportFindings) -> None:
         self.path = path
         self._left: dict[str, Any] = dict(settings) if isinstance(settings, dict) else {}
         self._findings = findings

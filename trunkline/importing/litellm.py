@@ -11,7 +11,7 @@ import yaml
 from trunkline.config import positions
 from trunkline.config.loader import read_text
 from trunkline.errors import ConfigError
-from trunkline.importing.findings import Findings
+from trunkline.importing.findings import ImportFindings
 from trunkline.importing.litellm_models import Models
 from trunkline.importing.litellm_settings import Settings
 
@@ -21,7 +21,7 @@ class Imported:
     """`text` is a trunkline.yaml. Its secrets are references, even if the other file contained them."""
 
     text: str
-    findings: Findings
+    findings: ImportFindings
 
 
 def convert(path: Path, organisation: str) -> Imported:
@@ -33,13 +33,13 @@ def convert(path: Path, organisation: str) -> Imported:
     config = positions.load(read_text(path), str(path)).value
     if not isinstance(config, dict) or not isinstance(config.get("model_list"), list):
         raise ConfigError(f"{path}: expected LiteLLM's configuration, a mapping with a `model_list`")
-    findings = Findings()
+    findings = ImportFindings()
     document = _document(dict(config), organisation, findings)
     head = "# Made from LiteLLM's configuration by `trunkline import litellm`.\n"
     return Imported(head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=115), findings)
 
 
-def _document(config: dict[str, Any], organisation: str, findings: Findings) -> dict[str, Any]:
+def _document(config: dict[str, Any], organisation: str, findings: ImportFindings) -> dict[str, Any]:
     models = Models(findings)
     for number, entry in enumerate(config.pop("model_list")):
         models.add(f"model_list[{number}]", entry)

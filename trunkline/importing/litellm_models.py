@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from trunkline.importing.findings import Findings, Section
+from trunkline.importing.findings import ImportFindings, Section
 from trunkline.importing.litellm_providers import PROVIDER_PREFIXES, WITHOUT_OPENAI, base_url, split_model
 from trunkline.importing.numbers import decimal_of, milliseconds, written
 
@@ -36,7 +36,7 @@ _REASONS = {
 class Models:
     """Collects providers and routes in the notation of trunkline.yaml."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: ImportFindings) -> None:
         self._findings = findings
         self.providers: dict[str, dict[str, Any]] = {}
         self.routes: dict[str, dict[str, Any]] = {}

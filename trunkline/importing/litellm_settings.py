@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from trunkline.importing.findings import Findings, Section
+from trunkline.importing.findings import ImportFindings, Section
 from trunkline.importing.numbers import decimal_of, milliseconds, written
 
 _ENVIRON = "os.environ/"
@@ -65,7 +65,7 @@ _DURATION = re.compile(r"(\d+)(s|m|h|d|mo)")
 class Settings:
     """Applies settings to `document`, which already has the routes."""
 
-    def __init__(self, document: dict[str, Any], organisation: str, findings: Findings) -> None:
+    def __init__(self, document: dict[str, Any], organisation: str, findings: ImportFindings) -> None:
         self._findings = findings
         self._document = document
         self._routes: dict[str, dict[str, Any]] = {each["model"]: each for each in document["routes"]}
