@@ -155,6 +155,7 @@ static void scheduled(struct filter *filter, uint64_t event) {
     if (event == LOOK) check_head(authorise);
     if (event == QUEUED) queued(authorise);
     if (event == CANCELLED) cancelled(authorise);
+    if (event == FLUSH) connection_flush();
     return;
   }
   struct pending_check *check = authorise->check;

@@ -36,7 +36,7 @@ enum phase {
 };
 
 // Events of the stream's scheduler.
-enum event { LOOK, ANSWERED, QUEUED, CANCELLED };
+enum event { LOOK, ANSWERED, QUEUED, CANCELLED, FLUSH };
 
 struct authorise {
   struct filter filter;

@@ -13,6 +13,8 @@ enum {
   SMALL_PIECE = 4 * 1024,
 };
 
+static const struct check_events EVENTS = {.answered = ANSWERED, .queued = QUEUED, .flush = FLUSH};
+
 // The headers of a check, in the order of its lines; method and path come first.
 static const struct span ASKED[] = {
     SPAN(":method"),         SPAN(":path"),         SPAN("authorization"),         SPAN("x-api-key"),
@@ -66,7 +68,7 @@ static void ask(struct authorise *authorise, enum frame_kind kind, bool with_rec
   authorise->phase = whole ? WHOLE_CHECK : HEAD_CHECK;
   envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(envoy);
   authorise->connection = authorise->settings->lanes[body > SMALL_BODY ? LANE_LONG : LANE_SHORT];
-  authorise->check = connection_send_check(authorise->connection, scheduler, ANSWERED, QUEUED, frame);
+  authorise->check = connection_send_check(authorise->connection, scheduler, EVENTS, frame);
   if (whole) authorise->number = pending_check_number(authorise->check);
 }
 

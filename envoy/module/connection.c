@@ -5,18 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "commands.h"
-#include "complaints.h"
-#include "pending_checks.h"
-#include "table.h"
+#include "connection_state.h"
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0  // Envoy ignores SIGPIPE
@@ -27,7 +23,6 @@ enum {
   // peer that closes every connection.
   RECONNECT_MS = 50,
   EXPIRY_MS = 1000,
-  MAX_CHECKS = 100000,
   // Most connections on which a check is sent: a check that kills its reader must not do so for ever.
   MAX_TIMES_ASKED = 3,
   QUEUED = 102,  // the status of an answer that says that the request waits
@@ -37,101 +32,39 @@ enum {
 static const char UPGRADE[] =
     "GET /authorise HTTP/1.1\r\nhost: translator\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n";
 
-struct connection {
-  struct connection *next;  // in the list of all connections
-  unsigned users;
-  char path[LONGEST_PATH];
-  unsigned timeout_ms;
-  enum lane lane;
-  pthread_t thread;
-  int wake[2];  // a byte written here ends the thread's wait
-  struct complaints complaints;  // used by the thread only
-
-  pthread_mutex_t lock;  // guards everything below
-  bool stopping;
-  int socket;            // -1 while there is none
-  struct list asked;      // without an answer, in the order sent, which is that of their deadlines
-  struct list queued;     // whose requests wait, so that their answers take longer
-  struct pending_check *unsent;  // the first one that is not completely written
-  size_t sent;            // bytes of it that are written
-  size_t count;
-  int64_t next_look;      // the next look at the deadlines of queued checks
-  uint64_t numbers;
-  struct table waiting;   // by number
-};
-
 // Configurations are created on Envoy's main thread and destroyed by their last user, which may be a worker.
 static pthread_mutex_t connections_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct connection *connections;
 
-static int64_t now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static void wake(struct connection *connection) {
+void connection_wake(struct connection *connection) {
   ssize_t done = write(connection->wake[1], "", 1);  // a full pipe wakes the thread too
   (void)done;
 }
 
 // Runs on the thread.
 static void report(struct connection *connection, enum complaint cause, const char *detail) {
-  complain(&connection->complaints, cause, (struct span){detail, strlen(detail)}, now_ms());
-}
-
-static void take_out(struct connection *connection, struct pending_check *check) {
-  if (connection->unsent == check) connection->unsent = check->newer;
-  list_remove(check->queued ? &connection->queued : &connection->asked, check);
-  if (!check->notice) table_remove(&connection->waiting, check->number);
-  connection->count--;
-}
-
-// Marks a check, which has left the lists, as answered; its owner drops it.
-static void answer(struct pending_check *check) {
-  check->answered = true;
-  envoy_scheduler scheduler = check->scheduler;
-  if (scheduler) CALLBACK(http_filter_scheduler_commit)(scheduler, check->event);
-}
-
-// Writes what the socket accepts. Returns false if the connection is broken.
-static bool send_checks(struct connection *connection) {
-  while (connection->unsent && connection->socket >= 0) {
-    struct pending_check *check = connection->unsent;
-    struct span rest = span_from(buffer_span(&check->frame), connection->sent);
-    ssize_t sent = send(connection->socket, rest.data, rest.size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-    if (!connection->sent) check->asked++;
-    connection->sent += (size_t)sent;
-    if (connection->sent < check->frame.size) return true;
-    connection->sent = 0;
-    connection->unsent = check->newer;
-    if (!check->scheduler) {  // a notice, or a check that was dropped while half written
-      take_out(connection, check);
-      pending_check_free(check);
-    }
-  }
-  return true;
+  complain(&connection->complaints, cause, (struct span){detail, strlen(detail)}, monotonic_ms());
 }
 
 static void disconnect(struct connection *connection) {
   if (connection->socket >= 0) close(connection->socket);
   connection->socket = -1;
   connection->sent = 0;
+  connection->full = false;
   // The queue in which they waited is gone: they are sent again and join the queue anew.
   for (struct pending_check *check; (check = connection->queued.oldest);) {
     list_remove(&connection->queued, check);
     check->queued = false;
     check->asked = 1;  // the reader survived it
-    check->deadline = now_ms() + connection->timeout_ms;
+    check->deadline = monotonic_ms() + connection->timeout_ms;
     list_append(&connection->asked, check);
   }
   for (struct pending_check *check = connection->asked.oldest, *newer; check; check = newer) {
     newer = check->newer;
     if ((check->scheduler || check->notice) && check->asked < MAX_TIMES_ASKED) continue;
-    take_out(connection, check);
+    connection_take_out(connection, check);
     if (check->scheduler) {
-      answer(check);
+      pending_check_answer(check);
     } else {
       pending_check_free(check);
     }
@@ -158,7 +91,7 @@ static void connect_now(struct connection *connection) {
   }
   pthread_mutex_lock(&connection->lock);
   connection->socket = made;
-  if (!send_checks(connection)) disconnect(connection);
+  if (!connection_write(connection)) disconnect(connection);
   pthread_mutex_unlock(&connection->lock);
 }
 
@@ -171,27 +104,12 @@ static bool take_queued(struct connection *connection, struct pending_check *che
   list_remove(check->queued ? &connection->queued : &connection->asked, check);
   list_append(&connection->queued, check);
   check->queued = true;
-  check->deadline = now_ms() + (int64_t)longest_ms + connection->timeout_ms;
+  check->deadline = monotonic_ms() + (int64_t)longest_ms + connection->timeout_ms;
   check->key.size = 0;
   buffer_add(&check->key, key);
   envoy_scheduler scheduler = check->scheduler;
-  if (scheduler) CALLBACK(http_filter_scheduler_commit)(scheduler, check->queued_event);
+  if (scheduler) CALLBACK(http_filter_scheduler_commit)(scheduler, check->events.queued);
   return true;
-}
-
-static bool enqueue(struct connection *connection, struct pending_check *check);
-
-// Appends a frame without an answer. The caller has the lock, as for enqueue.
-static bool enqueue_notice(struct connection *connection, uint64_t number, struct buffer frame) {
-  if (connection->count >= MAX_CHECKS) {
-    buffer_free(&frame);
-    return false;
-  }
-  struct pending_check *check = allocate(sizeof *check);
-  *check = (struct pending_check){
-      .connection = connection, .notice = true, .deadline = now_ms() + connection->timeout_ms, .frame = frame};
-  frame_end(&check->frame, number);
-  return enqueue(connection, check);
 }
 
 static void take_answer(struct connection *connection, struct span frame) {
@@ -199,16 +117,16 @@ static void take_answer(struct connection *connection, struct span frame) {
   if (!number) {
     struct buffer result = {0};
     command_obey(frame_reply(frame), connection->lane == LANE_SHORT, &result);
-    enqueue_notice(connection, 0, result);  // this is the thread itself, which sees what is left to write
+    connection_put_notice(connection, 0, result);  // this is the thread itself, which sees what is left to write
     return;
   }
   struct pending_check *check = table_find(&connection->waiting, number);
   if (!check) return;                 // the client has left
   if (check == connection->unsent) return;  // an answer to half a check is ignored
   if (take_queued(connection, check, frame_reply(frame))) return;
-  take_out(connection, check);
+  connection_take_out(connection, check);
   buffer_add(&check->answer, frame);
-  answer(check);
+  pending_check_answer(check);
 }
 
 // Takes the complete answers out of `received`. Returns false if the peer does not speak our protocol.
@@ -252,15 +170,15 @@ static bool receive(struct connection *connection, struct buffer *received, bool
 }
 
 static void give_up(struct connection *connection, struct pending_check *check) {
-  take_out(connection, check);
+  connection_take_out(connection, check);
   // Without a connection, that is the reason, and was logged.
   if (connection->socket >= 0) report(connection, TRANSLATOR_SILENT, "");
-  answer(check);
+  pending_check_answer(check);
 }
 
 // Ends the checks that are too old. Returns how long the thread may wait until the next one.
 static int expire(struct connection *connection) {
-  int64_t now = now_ms();
+  int64_t now = monotonic_ms();
   if (now >= connection->next_look) {  // each has a deadline of its own
     connection->next_look = now + EXPIRY_MS;
     for (struct pending_check *check = connection->queued.oldest, *newer; check; check = newer) {
@@ -275,7 +193,7 @@ static int expire(struct connection *connection) {
       continue;
     }
     if (check->notice) {
-      take_out(connection, check);
+      connection_take_out(connection, check);
       pending_check_free(check);
     } else {
       give_up(connection, check);
@@ -290,20 +208,20 @@ static void *run(void *argument) {
   struct connection *connection = argument;
   struct buffer received = {0};
   bool upgraded = false;
-  int64_t next_attempt = now_ms();
+  int64_t next_attempt = monotonic_ms();
   for (;;) {
     pthread_mutex_lock(&connection->lock);
     bool stopping = connection->stopping;
     int wait = expire(connection);
-    short wanted = (short)(connection->unsent ? POLLIN | POLLOUT : POLLIN);
+    short wanted = (short)(connection->full ? POLLIN | POLLOUT : POLLIN);
     pthread_mutex_unlock(&connection->lock);
     if (stopping) break;
     // Only this thread connects and disconnects, so it may read the socket without the lock.
-    if (connection->socket < 0 && now_ms() >= next_attempt) {
+    if (connection->socket < 0 && monotonic_ms() >= next_attempt) {
       received.size = 0;
       upgraded = false;
       connect_now(connection);
-      next_attempt = now_ms() + RECONNECT_MS;
+      next_attempt = monotonic_ms() + RECONNECT_MS;
     }
     bool connected = connection->socket >= 0;
     if (!connected && wait > RECONNECT_MS) wait = RECONNECT_MS;
@@ -317,7 +235,7 @@ static void *run(void *argument) {
     if (!connected || !polled[1].revents) continue;
     bool whole = !(polled[1].revents & (POLLIN | POLLHUP | POLLERR)) || receive(connection, &received, &upgraded);
     pthread_mutex_lock(&connection->lock);
-    if (!whole || !send_checks(connection)) disconnect(connection);
+    if (!whole || (connection->full && !connection_write(connection))) disconnect(connection);
     pthread_mutex_unlock(&connection->lock);
   }
   buffer_free(&received);
@@ -381,108 +299,16 @@ void connection_close(struct connection *connection) {
   pthread_mutex_lock(&connection->lock);
   connection->stopping = true;
   pthread_mutex_unlock(&connection->lock);
-  wake(connection);
+  connection_wake(connection);
   pthread_join(connection->thread, NULL);
   disconnect(connection);
   while (connection->asked.oldest) {  // only notices are left: each check was dropped by its stream
     struct pending_check *notice = connection->asked.oldest;
-    take_out(connection, notice);
+    connection_take_out(connection, notice);
     pending_check_free(notice);
   }
   table_free(&connection->waiting);
   close(connection->wake[0]), close(connection->wake[1]);
   pthread_mutex_destroy(&connection->lock);
   free(connection);
-}
-
-// Appends a check, and writes what the socket accepts. The caller has the lock. Returns whether the thread has to wait
-// for room in the socket. The thread notices a broken connection by itself.
-static bool enqueue(struct connection *connection, struct pending_check *check) {
-  list_append(&connection->asked, check);
-  if (!check->notice) table_put(&connection->waiting, check->number, check);
-  connection->count++;
-  bool first = !connection->unsent;
-  if (first) {
-    connection->unsent = check;
-    send_checks(connection);
-  }
-  return first && connection->unsent;
-}
-
-struct pending_check *connection_send_check(struct connection *connection, envoy_scheduler scheduler, uint64_t event,
-                                            uint64_t queued_event, struct buffer frame) {
-  struct pending_check *check = allocate(sizeof *check);
-  *check = (struct pending_check){
-      .connection = connection,
-      .scheduler = scheduler,
-      .event = event,
-      .queued_event = queued_event,
-      .deadline = now_ms() + connection->timeout_ms,
-      .frame = frame,
-  };
-  pthread_mutex_lock(&connection->lock);
-  check->number = ++connection->numbers;
-  frame_end(&check->frame, check->number);
-  bool left = false;
-  if (connection->count < MAX_CHECKS) {
-    left = enqueue(connection, check);
-  } else {
-    answer(check);
-  }
-  pthread_mutex_unlock(&connection->lock);
-  if (left) wake(connection);
-  return check;
-}
-
-void connection_end(struct connection *connection, uint64_t number, struct span request_id) {
-  struct buffer frame = {0};
-  frame_begin(&frame, FRAME_END_NOTICE, request_id, 0);
-  connection_send_notice(connection, number, frame);
-}
-
-void connection_send_notice(struct connection *connection, uint64_t number, struct buffer frame) {
-  pthread_mutex_lock(&connection->lock);
-  bool left = enqueue_notice(connection, number, frame);
-  pthread_mutex_unlock(&connection->lock);
-  if (left) wake(connection);
-}
-
-uint64_t pending_check_number(const struct pending_check *check) { return check->number; }
-
-bool pending_check_queued(struct pending_check *check, struct buffer *key) {
-  struct connection *connection = check->connection;
-  pthread_mutex_lock(&connection->lock);
-  bool queued = check->queued;
-  if (queued) buffer_add(key, buffer_span(&check->key));
-  pthread_mutex_unlock(&connection->lock);
-  return queued;
-}
-
-struct reply pending_check_reply(const struct pending_check *check) {
-  return check->answer.size ? frame_reply(buffer_span(&check->answer)) : (struct reply){0};
-}
-
-uint64_t pending_check_asked_ms(const struct pending_check *check) {
-  return check->queued ? 0 : (uint64_t)(check->deadline - check->connection->timeout_ms);
-}
-
-envoy_scheduler pending_check_keep_scheduler(struct pending_check *check) {
-  envoy_scheduler scheduler = check->scheduler;
-  check->scheduler = NULL;
-  return scheduler;
-}
-
-bool pending_check_drop(struct pending_check *check) {
-  struct connection *connection = check->connection;
-  pthread_mutex_lock(&connection->lock);
-  envoy_scheduler scheduler = check->scheduler;
-  check->scheduler = NULL;
-  bool half_written = !check->answered && check == connection->unsent && connection->sent;
-  // A frame without its last byte is not a check, but the rest must still be written.
-  bool asked = check->asked > 0;
-  if (!check->answered && !half_written) take_out(connection, check);
-  pthread_mutex_unlock(&connection->lock);
-  if (!half_written) pending_check_free(check);
-  if (scheduler) CALLBACK(http_filter_scheduler_delete)(scheduler);
-  return asked;
 }

@@ -1,5 +1,6 @@
 // A connection to the translator over its Unix socket, shared by all workers. A thread of its own reads the answers and
-// hands each to its stream's worker. The workers write checks themselves if the socket accepts them at once.
+// hands each to its stream's worker. The workers write checks themselves if the socket accepts them at once: those of
+// one turn of a worker together, at its end.
 //
 // A broken connection is reopened, and every check without an answer is sent again: authorising has no effect that
 // would count twice. A check that gets no answer in time, or during which three connections broke, is answered with
@@ -38,10 +39,17 @@ enum lane { LANE_SHORT, LANE_LONG };
 struct connection *connection_open(const char *path, unsigned timeout_ms, enum lane lane);
 void connection_close(struct connection *connection);
 
-// Takes over the check with its body, and the scheduler. `event` is committed to the scheduler when there is an answer,
-// and `queued_event` before that if the request waits for a place.
-struct pending_check *connection_send_check(struct connection *connection, envoy_scheduler scheduler, uint64_t event,
-                                            uint64_t queued_event, struct buffer frame);
+// What is committed to a check's scheduler: `answered` when there is an answer, `queued` before that if the request
+// waits for a place, and `flush` at the end of the worker's turn, upon which the stream calls connection_flush.
+struct check_events {
+  uint64_t answered, queued, flush;
+};
+
+// Takes over the check with its body, and the scheduler.
+struct pending_check *connection_send_check(struct connection *connection, envoy_scheduler scheduler,
+                                            struct check_events events, struct buffer frame);
+// Writes the checks that this worker has sent in its turn: what Envoy has it do between two waits for sockets.
+void connection_flush(void);
 uint64_t pending_check_number(const struct pending_check *check);
 // Returns whether the request waits for a place; adds the id of the API key on whose account it waits.
 bool pending_check_queued(struct pending_check *check, struct buffer *key);

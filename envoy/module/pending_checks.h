@@ -13,9 +13,9 @@ struct pending_check {
   unsigned asked;          // the number of connections on which it was sent
   int64_t deadline;        // monotonic milliseconds
   envoy_scheduler scheduler;  // NULL once the stream no longer waits for the answer
-  uint64_t event;             // committed when there is an answer
-  uint64_t queued_event;      // committed when the request waits for a place
+  struct check_events events;
   bool queued;                // the request waits for a place
+  bool flushes;               // its stream has the event that writes the checks of this turn
   bool notice;                // a notice has no answer and no number of its own
   struct buffer frame;
   struct buffer answer;    // the frame without its length

@@ -49,10 +49,18 @@ class Client:
     def close(self, number: int = 0) -> None:
         self.driver.ask("close", number)
 
-    def ask(self, *checks: int, body: int = 0) -> None:
+    def ask(self, *checks: int, body: int = 0, connection: int = 0) -> None:
         """Sends checks, which their methods distinguish."""
         for check in checks:
-            self.driver.ask("ask", check, 0, f"Q{check}{HEAD}", body)
+            self.driver.ask("ask", check, connection, f"Q{check}{HEAD}", body)
+
+    def hold(self, holding: bool = True) -> None:
+        """Makes the worker's turn go on after checks, or end after each."""
+        self.driver.ask("hold", int(holding))
+
+    def flush(self, check: int) -> bool:
+        """Ends the worker's turn, if this check has the event for it. Returns whether it has."""
+        return self.driver.ask("flush", check) == [b"1"]
 
     def answer(self, check: int) -> tuple[int, bytes, bytes]:
         status, head, body = self.driver.ask("await", check)

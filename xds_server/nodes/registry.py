@@ -30,6 +30,8 @@ from xds_server.pool import Pool
 
 #: Seconds between two checks of the leases, and how late the end of one may be noticed.
 _TICK = 0.1
+#: Seconds between two looks while there are no nodes.
+_IDLE_TICK = 0.5
 #: Seconds after which a silent stream is ended. Its lease ended long before.
 _SILENCE = 60.0
 #: Seconds that pools wait for further changes, so that many nodes' changes cost one snapshot.
@@ -144,7 +146,7 @@ class NodeRegistry:
             tasks.create_task(self._stored.run(), name="stored-reports")
             tasks.create_task(self._uptime.run(), name="nodes-uptime")
             while True:
-                await asyncio.sleep(_TICK)
+                await asyncio.sleep(_TICK if self.live.nodes else _IDLE_TICK)
                 self.look(self._clock())
 
     async def flush(self) -> None:

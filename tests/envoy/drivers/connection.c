@@ -11,7 +11,11 @@
 
 enum { MOST = 32768, CONNECTIONS = 16, AWAIT_MS = 20000 };
 
-enum { ANSWERED, QUEUED };
+enum { ANSWERED, QUEUED, FLUSH };
+
+static const struct check_events EVENTS = {ANSWERED, QUEUED, FLUSH};
+
+static bool holding;  // the turn goes on after a command
 
 static struct connection *connections[CONNECTIONS];
 
@@ -25,7 +29,10 @@ static struct pending_check *ask(struct connection *connection, struct fake *fak
   frame_begin(&check, FRAME_WHOLE_CHECK, head, body);
   memset(check.data + check.size, 'x', body);
   check.size += body;
-  return connection_send_check(connection, CALLBACK(http_filter_scheduler_new)(fake), ANSWERED, QUEUED, check);
+  envoy_scheduler scheduler = CALLBACK(http_filter_scheduler_new)(fake);
+  struct pending_check *sent = connection_send_check(connection, scheduler, EVENTS, check);
+  if (!holding && fake_take(fake, FLUSH)) connection_flush();
+  return sent;
 }
 
 static const struct span HEAD = SPAN("GET\n/\n\n\n\n\n\n\n\n\n\n\n");
@@ -100,6 +107,7 @@ static void openings(const char *path, unsigned threads, unsigned rounds) {
 // ask <check> <connection> <head> <bytes of the body> | await <check> → status, head, body
 // queued <check> → whether it has to wait, on whose account
 // drop <check> → whether there was another event, whether it may have been read | end <connection> <number> <request id>
+// hold <whether the turn goes on after asking> | flush <check> → whether it had the event that ends the turn
 // complain <cause> <detail> <milliseconds> | logged → the lines
 // storm <connection> <threads> <rounds> → wrong answers | openings <path> <threads> <rounds>
 void connection_driver(struct span command, struct buffer *answer) {
@@ -133,6 +141,7 @@ void connection_driver(struct span command, struct buffer *answer) {
     checks[at].fake = fake_new(NULL);
     checks[at].check = ask(connection, checks[at].fake, head, next_number(&command));
   } else if (span_is(what, SPAN("await"))) {
+    fake_take(checks[at].fake, FLUSH);
     if (!fake_await(checks[at].fake, AWAIT_MS, &event) || event != ANSWERED) return;
     struct reply reply = pending_check_reply(checks[at].check);
     put_number(answer, reply.status);
@@ -147,6 +156,7 @@ void connection_driver(struct span command, struct buffer *answer) {
   } else if (span_is(what, SPAN("drop"))) {
     bool asked = pending_check_drop(checks[at].check);
     checks[at].check = NULL;  // so that a leak is seen
+    fake_take(checks[at].fake, FLUSH);
     // An event more than the one that was awaited would have been one too many.
     put_number(answer, fake_await(checks[at].fake, 0, &event));
     put_number(answer, asked);
@@ -154,6 +164,12 @@ void connection_driver(struct span command, struct buffer *answer) {
   } else if (span_is(what, SPAN("end"))) {
     uint64_t number = next_number(&command);
     connection_end(connections[at], number, next_text(&command));
+  } else if (span_is(what, SPAN("hold"))) {
+    holding = at;
+  } else if (span_is(what, SPAN("flush"))) {
+    bool came = fake_take(checks[at].fake, FLUSH);
+    if (came) connection_flush();
+    put_number(answer, came);
   } else if (span_is(what, SPAN("complain"))) {
     static struct complaints complaints;
     struct span detail = next_text(&command);

@@ -190,6 +190,16 @@ bool fake_await(struct fake *fake, unsigned timeout_ms, uint64_t *event) {
   return !failed;
 }
 
+bool fake_take(struct fake *fake, uint64_t event) {
+  pthread_mutex_lock(&lock);
+  unsigned at = 0;
+  while (at < fake->events && fake->committed[at] != event) at++;
+  bool found = at < fake->events;
+  if (found) memmove(fake->committed + at, fake->committed + at + 1, (--fake->events - at) * sizeof event);
+  pthread_mutex_unlock(&lock);
+  return found;
+}
+
 void CALLBACK(log)(int level, struct span message) {
   (void)level;
   fprintf(stderr, "%.*s\n", (int)message.size, message.data);

@@ -30,6 +30,8 @@ void fake_take_logged(struct buffer *answer);
 uint64_t fake_limit(const struct fake *fake);
 // Waits for the next event; false if none comes in time.
 bool fake_await(struct fake *fake, unsigned timeout_ms, uint64_t *event);
+// Takes an event that was committed, before those that came earlier. Returns false if it was not.
+bool fake_take(struct fake *fake, uint64_t event);
 
 // Has the specifier choose for a request: lines of `<cluster>=<living hosts>`; `connected`: the last attempt was.
 struct span fake_choose(struct fake *fake, const void *plan, uint64_t random, bool connected, struct span clusters);

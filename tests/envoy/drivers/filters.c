@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "authorise.h"
 #include "driver.h"
 #include "fake.h"
 
@@ -94,6 +95,7 @@ static void ingress(struct span command, struct buffer *answer) {
 static void destroy(size_t slot) {
   HOOK(http_filter_destroy)(filters[slot].filter);
   fake_free(filters[slot].fake);
+  filters[slot].fake = NULL;
 }
 
 // <what> <slot of a configuration or filter> <more>
@@ -173,5 +175,9 @@ void filters_driver(struct span command, struct buffer *answer) {
   } else {
     fprintf(stderr, "no such command: %.*s\n", (int)what.size, what.data);
     exit(2);
+  }
+  // Each command is a turn of the worker.
+  if (filters[slot].fake && fake_take(filters[slot].fake, FLUSH)) {
+    HOOK(http_filter_scheduled)(filters[slot].fake, filters[slot].filter, FLUSH);
   }
 }
