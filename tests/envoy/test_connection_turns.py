@@ -9,7 +9,7 @@ import pytest
 
 from tests.envoy.connecting import LONG, Client, client, path, peer
 from tests.envoy.peer import Connection, Peer, allowed, serving
-from translator.checks.frames import Kind
+from translator.checks.frames import FrameKind
 
 __all__ = ["client", "path", "peer"]
 
@@ -76,7 +76,7 @@ def test_an_end_notice_waits_for_the_turn_too(client: Client, connection: Connec
     client.ask(2)
     assert client.flush(1)
     first, _ = connection.check()
-    assert connection.next() == (77, Kind.END, "request")
+    assert connection.next() == (77, FrameKind.END, "request")
     second, _ = connection.check()
     connection.sock.sendall(allowed(first) + allowed(second))
     client.expect(1, 2)
