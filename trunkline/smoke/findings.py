@@ -15,7 +15,7 @@ IMPORTANT = ("outcome", "check", "subject", "detail", "cost_usd", "ms")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SmokeFinding:
     """One check of one subject. `ms` is the client's time to the complete answer; tokens and cost are as
     billed.
     """
@@ -48,21 +48,21 @@ class Finding:
 class Findings:
     """All findings so far. `on_finding` is called with each one as it comes."""
 
-    on_finding: Callable[[Finding], None]
-    found: list[Finding] = field(default_factory=list)
+    on_finding: Callable[[SmokeFinding], None]
+    found: list[SmokeFinding] = field(default_factory=list)
 
-    def add(self, finding: Finding) -> None:
+    def add(self, finding: SmokeFinding) -> None:
         self.found.append(finding)
         self.on_finding(finding)
 
     def skip(self, check: str, subject: str, why: str) -> None:
-        self.add(Finding(check, subject, "skipped", why))
+        self.add(SmokeFinding(check, subject, "skipped", why))
 
     def check(self, check: str, subject: str, problem: str, detail: str, **measured: int | None) -> None:
         """Adds a finding. `problem` says what is wrong; if it is empty, the check passed and `detail` says what
         was seen.
         """
-        self.add(Finding(check, subject, "FAILED" if problem else "ok", problem or detail, **measured))
+        self.add(SmokeFinding(check, subject, "FAILED" if problem else "ok", problem or detail, **measured))
 
     @property
     def failed(self) -> int:

@@ -16,7 +16,7 @@ from trunkline.output import output_option, render
 from trunkline.smoke.checklist import Checklist
 from trunkline.smoke.client import Client
 from trunkline.smoke.demo import demonstration
-from trunkline.smoke.findings import COLUMNS, IMPORTANT, NUMBERS, Finding, Findings
+from trunkline.smoke.findings import COLUMNS, IMPORTANT, NUMBERS, Findings, SmokeFinding
 from trunkline.smoke.sandbox import PREFIX, Sandbox, default_organisation
 from trunkline.text import say
 
@@ -126,6 +126,6 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-def _said(finding: Finding) -> None:
+def _said(finding: SmokeFinding) -> None:
     """Prints progress, one line for each check."""
     say(f"{finding.outcome:<8}{finding.check}: {finding.subject}", err=True)
