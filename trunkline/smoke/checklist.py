@@ -13,7 +13,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from trunkline.smoke.client import Client, Response
 from trunkline.smoke.demo_provider import DemoProvider
-from trunkline.smoke.findings import Findings
+from trunkline.smoke.findings import SmokeFindings
 from trunkline.smoke.sandbox import Sandbox
 
 #: Statuses of a target whose model does not chat, or that refuses the request itself.
@@ -39,7 +39,7 @@ class Checklist:
     """
 
     def __init__(
-        self, client: Client, sandbox: Sandbox, findings: Findings, routes: Sequence[admin.Route]
+        self, client: Client, sandbox: Sandbox, findings: SmokeFindings, routes: Sequence[admin.Route]
     ) -> None:
         self._client = client
         self._sandbox = sandbox

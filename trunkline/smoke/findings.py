@@ -45,7 +45,7 @@ class SmokeFinding:
 
 
 @dataclass(slots=True)
-class Findings:
+class SmokeFindings:
     """All findings so far. `on_finding` is called with each one as it comes."""
 
     on_finding: Callable[[SmokeFinding], None]
