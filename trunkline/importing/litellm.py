@@ -12,7 +12,7 @@ from trunkline.config import positions
 from trunkline.config.loader import read_text
 from trunkline.errors import ConfigError
 from trunkline.importing.findings import ImportFindings
-from trunkline.importing.litellm_models import Models
+from trunkline.importing.litellm_models import LitellmModels
 from trunkline.importing.litellm_settings import Settings
 
 
@@ -40,7 +40,7 @@ def convert(path: Path, organisation: str) -> Imported:
 
 
 def _document(config: dict[str, Any], organisation: str, findings: ImportFindings) -> dict[str, Any]:
-    models = Models(findings)
+    models = LitellmModels(findings)
     for number, entry in enumerate(config.pop("model_list")):
         models.add(f"model_list[{number}]", entry)
     document: dict[str, Any] = {

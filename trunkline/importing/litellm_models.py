@@ -33,7 +33,7 @@ _REASONS = {
 }
 
 
-class Models:
+class LitellmModels:
     """Collects providers and routes in the notation of trunkline.yaml."""
 
     def __init__(self, findings: ImportFindings) -> None:
