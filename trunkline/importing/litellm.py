@@ -13,7 +13,7 @@ from trunkline.config.loader import read_text
 from trunkline.errors import ConfigError
 from trunkline.importing.findings import ImportFindings
 from trunkline.importing.litellm_models import LitellmModels
-from trunkline.importing.litellm_settings import Settings
+from trunkline.importing.litellm_settings import LitellmSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def _document(config: dict[str, Any], organisation: str, findings: ImportFinding
     if isinstance(variables, dict) and variables:
         names = ", ".join(map(str, variables))
         findings.manual("environment_variables", f"set them where the gateway runs: {names}")
-    Settings(document, organisation, findings).apply(config)
+    LitellmSettings(document, organisation, findings).apply(config)
     for name, value in config.items():
         if value:
             findings.unsupported(str(name), "not known here; it is left out")

@@ -62,7 +62,7 @@ _CACHE_SECONDS = 600
 _DURATION = re.compile(r"(\d+)(s|m|h|d|mo)")
 
 
-class Settings:
+class LitellmSettings:
     """Applies settings to `document`, which already has the routes."""
 
     def __init__(self, document: dict[str, Any], organisation: str, findings: ImportFindings) -> None:
