@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from trunkline.config import limit_syntax, model, units
 
 
-class Seconds(click.ParamType[int]):
+class SecondsFlag(click.ParamType[int]):
     """Parses `30s`, `2m`, `1h` or `30d` into whole seconds."""
 
     name = "duration"

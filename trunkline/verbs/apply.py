@@ -12,7 +12,7 @@ from trunkline.client import Control, control_options
 from trunkline.config import document, loader
 from trunkline.config.located import located
 from trunkline.errors import ControlError
-from trunkline.parameters import Seconds
+from trunkline.parameters import SecondsFlag
 from trunkline.text import say
 
 
@@ -31,7 +31,7 @@ Examples:
 @click.option("--prune", is_flag=True, help="Remove objects that the file manages but no longer names.")
 @click.option(
     "--wait",
-    type=Seconds(),
+    type=SecondsFlag(),
     default="10s",
     show_default=True,
     help="How long to wait for a control plane that is starting or being restarted after a crash.",

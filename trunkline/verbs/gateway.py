@@ -14,7 +14,7 @@ from trunkline.config import document, export
 from trunkline.config.secrets import Secrets
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
-from trunkline.parameters import Seconds
+from trunkline.parameters import SecondsFlag
 from trunkline.text import say
 
 
@@ -57,7 +57,7 @@ Examples:
 )
 @click.option("--cors-origin", "origins", multiple=True, help="An origin of pages; they replace the present ones.")
 @click.option(
-    "--cors-max-age", "max_age", type=Seconds(), help="How long browsers may cache a preflight's answer."
+    "--cors-max-age", "max_age", type=SecondsFlag(), help="How long browsers may cache a preflight's answer."
 )
 @click.option("--no-cors", is_flag=True, help="Forbid pages of other origins to call the gateway.")
 @click.option("--default", "defaults", multiple=True, help="ENDPOINT=MODEL for requests that name no model.")

@@ -17,7 +17,7 @@ from trunkline.config.secrets import Secrets
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render, when
-from trunkline.parameters import Expiry, LimitFlag, Seconds, Usd
+from trunkline.parameters import Expiry, LimitFlag, SecondsFlag, Usd
 from trunkline.text import say
 
 _COLUMNS = (
@@ -227,7 +227,7 @@ Examples:
 )
 @click.argument("key", metavar="KEY", shell_complete=completion.KEYS)
 @click.option(
-    "--grace", type=Seconds(), default=None, help="How long the previous secret keeps working.  [default: 24h]"
+    "--grace", type=SecondsFlag(), default=None, help="How long the previous secret keeps working.  [default: 24h]"
 )
 @click.option(
     "--ends",

@@ -14,7 +14,7 @@ from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
 from trunkline.join_commands import IMAGE, TUNNEL_URL, JoinCommands
 from trunkline.output import output_option, render, when
-from trunkline.parameters import Seconds
+from trunkline.parameters import SecondsFlag
 from trunkline.text import as_json, say
 
 
@@ -34,7 +34,9 @@ Examples:
     help="The organisation that the machine belongs to.",
 )
 @click.option("--owner-key", default="", help="Name of the owner's API key.  [default: the organisation]")
-@click.option("--ttl", type=Seconds(), default="1h", show_default=True, help="Validity of the token; at most 30d.")
+@click.option(
+    "--ttl", type=SecondsFlag(), default="1h", show_default=True, help="Validity of the token; at most 30d."
+)
 @click.option(
     "--visibility", type=click.Choice(list(VISIBILITIES)), default="organisation", show_default=True,
     help="Who may use the node: its owner's key, its organisation, or everybody.",

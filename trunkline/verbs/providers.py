@@ -18,7 +18,7 @@ from trunkline.environment import candidates
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
-from trunkline.parameters import Seconds
+from trunkline.parameters import SecondsFlag
 from trunkline.text import say
 from trunkline.verbs.providers_flags import ProviderFlags, quota_options, quota_words
 from trunkline.verbs.providers_quota import quota
@@ -196,7 +196,9 @@ Examples:
   OPENAI_API_KEY=… trunkline providers discover
 """
 )
-@click.option("--wait", type=Seconds(), default=0, help="How long to wait for a control plane that is starting.")
+@click.option(
+    "--wait", type=SecondsFlag(), default=0, help="How long to wait for a control plane that is starting."
+)
 @control_options
 def discover(*, control: Control, wait: int) -> None:
     """Add the providers in the environment, and a local Ollama or vLLM, with a route for every model.

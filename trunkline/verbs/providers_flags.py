@@ -11,7 +11,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin, quota_pb2
 
 from trunkline.config import model, objects
 from trunkline.errors import UsageError
-from trunkline.parameters import CredentialQuotaFlag, QuotaFlag, Seconds
+from trunkline.parameters import CredentialQuotaFlag, QuotaFlag, SecondsFlag
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +36,7 @@ _OPTIONS = (
         default=None,
         help='A path that Envoy asks to see whether the server lives; it must cost nothing. "": none.',
     ),
-    click.option("--health-every", type=Seconds(), default=None, help="Interval of the checks; 0s: 10s."),
+    click.option("--health-every", type=SecondsFlag(), default=None, help="Interval of the checks; 0s: 10s."),
     click.option(
         "--health-status",
         "health_statuses",

@@ -17,7 +17,7 @@ from trunkline.config.export import route_text, route_values
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render
-from trunkline.parameters import LimitFlag, Milliseconds, Seconds, TargetFlag
+from trunkline.parameters import LimitFlag, Milliseconds, SecondsFlag, TargetFlag
 from trunkline.text import as_json, say
 from trunkline.verbs.routes_simulate import simulate
 
@@ -116,7 +116,7 @@ Examples:
 @click.option("--first-byte", type=Milliseconds(), default=None, help="Time limit to the first byte, per attempt.")
 @click.option("--idle", type=Milliseconds(), default=None, help="Time limit of silence in a running answer.")
 @click.option("--connect", type=Milliseconds(), default=None, help="Time limit for connecting to a target.")
-@click.option("--cache-ttl", type=Seconds(), default=None, help="Lifetime of a cached answer; 0s: no cache.")
+@click.option("--cache-ttl", type=SecondsFlag(), default=None, help="Lifetime of a cached answer; 0s: no cache.")
 @click.option("--cache-scope", type=click.Choice(list(CACHE_SCOPES)), default=None, help="Who shares an answer.")
 @click.option(
     "--cache-most-bytes",

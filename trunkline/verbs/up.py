@@ -15,7 +15,7 @@ from trunkline.errors import UsageError
 from trunkline.gateway import run
 from trunkline.join_commands import TUNNEL_URL
 from trunkline.layout import Layout
-from trunkline.parameters import Seconds
+from trunkline.parameters import SecondsFlag
 from trunkline.services import Settings, Tls
 
 _DEFAULT_CONFIG = Path("trunkline.yaml")
@@ -128,25 +128,25 @@ Examples:
 )
 @click.option(
     "--usage-retention",
-    type=Seconds(),
+    type=SecondsFlag(),
     metavar="DURATION",
     help="How long records of single requests are kept; 0s: for ever.  [default: 30d]",
 )
 @click.option(
     "--rollup-retention",
-    type=Seconds(),
+    type=SecondsFlag(),
     metavar="DURATION",
     help="How long hourly sums of usage are kept; 0s: for ever.  [default: 400d]",
 )
 @click.option(
     "--session-idle",
-    type=Seconds(),
+    type=SecondsFlag(),
     metavar="DURATION",
     help="A person's session ends so long after its last call, 5m to 366d.  [default: 12h]",
 )
 @click.option(
     "--session-lifetime",
-    type=Seconds(),
+    type=SecondsFlag(),
     metavar="DURATION",
     help="A person's session ends so long after the sign-in, 5m to 366d.  [default: 7d]",
 )

@@ -13,7 +13,7 @@ from trunkline.client import Control, control_options
 from trunkline.errors import UsageError
 from trunkline.groups import SuggestingGroup
 from trunkline.output import output_option, render, when
-from trunkline.parameters import Seconds
+from trunkline.parameters import SecondsFlag
 from trunkline.text import say
 
 _COLUMNS = ("id", "email", "name", "memberships", "admin", "disabled", "created_at")
@@ -34,7 +34,9 @@ Examples:
   trunkline users setup-link --expires 1h
 """,
 )
-@click.option("--expires", type=Seconds(), default=None, help="Validity of the link.  [default: 1d; at most 7d]")
+@click.option(
+    "--expires", type=SecondsFlag(), default=None, help="Validity of the link.  [default: 1d; at most 7d]"
+)
 @control_options
 def setup_link(*, control: Control, expires: int | None) -> None:
     """Print a link with which one person becomes the installation's admin. Earlier links become invalid."""
@@ -77,7 +79,9 @@ Examples:
 @click.option("--org", default="", shell_complete=completion.ORGS, help="The organisation that they join.")
 @_role_option
 @click.option("--admin", "as_admin", is_flag=True, help="Make them an admin of the installation.")
-@click.option("--expires", type=Seconds(), default=None, help="Validity of the link.  [default: 7d; at most 30d]")
+@click.option(
+    "--expires", type=SecondsFlag(), default=None, help="Validity of the link.  [default: 7d; at most 30d]"
+)
 @control_options
 def invite(
     *, control: Control, email: str, org: str, role: str | None, as_admin: bool, expires: int | None
@@ -194,7 +198,9 @@ Examples:
 """
 )
 @click.argument("user", shell_complete=completion.USERS)
-@click.option("--expires", type=Seconds(), default=None, help="Validity of the link.  [default: 1d; at most 7d]")
+@click.option(
+    "--expires", type=SecondsFlag(), default=None, help="Validity of the link.  [default: 1d; at most 7d]"
+)
 @control_options
 def reset(*, control: Control, user: str, expires: int | None) -> None:
     """Print a link with which USER sets another password, which ends their sessions."""
