@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
-from trunkline.environment import Candidate
+from trunkline.environment import ProviderCandidate
 
 _LIMIT_SECONDS = 2.0
 
@@ -41,13 +41,13 @@ class Discovery:
     Both are empty for a local server that does not exist.
     """
 
-    candidate: Candidate
+    candidate: ProviderCandidate
     credential: str = field(repr=False)
     models: tuple[str, ...] = ()
     problem: str = ""
 
 
-def ask(candidates: Iterable[Candidate], environment: Mapping[str, str]) -> list[Discovery]:
+def ask(candidates: Iterable[ProviderCandidate], environment: Mapping[str, str]) -> list[Discovery]:
     """Queries all candidates for at most 2 s; the results are in the given order. Never raises for their
     answers.
     """
@@ -91,7 +91,7 @@ def missing(stored: admin.Document, found: Sequence[Discovery]) -> admin.Documen
     return document
 
 
-async def _ask(session: aiohttp.ClientSession, candidate: Candidate, credential: str) -> Discovery:
+async def _ask(session: aiohttp.ClientSession, candidate: ProviderCandidate, credential: str) -> Discovery:
     url = f"{candidate.base_url}/models"
     headers = {"authorization": f"Bearer {credential}"} if credential else {}
     try:
@@ -120,14 +120,14 @@ def _models(answer: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.removeprefix("models/") for each in ids if isinstance(each, str) and each))
 
 
-def _without_models(candidate: Candidate) -> str:
+def _without_models(candidate: ProviderCandidate) -> str:
     return (
         f"{candidate.name}: {candidate.base_url}/models lists no models, so there is nothing to serve. When it "
         "has some, run `trunkline providers discover`"
     )
 
 
-def _problem(candidate: Candidate, what: str) -> str:
+def _problem(candidate: ProviderCandidate, what: str) -> str:
     if candidate.local:
         return ""
     return (

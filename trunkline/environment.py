@@ -35,7 +35,7 @@ KNOWN_PROVIDERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ProviderCandidate:
     """A provider to query for its models. A `local` one that does not answer is not reported."""
 
     name: str
@@ -49,10 +49,10 @@ class Candidate:
 
 def candidates(
     environment: Mapping[str, str], known: tuple[KnownProvider, ...] = KNOWN_PROVIDERS
-) -> tuple[Candidate, ...]:
+) -> tuple[ProviderCandidate, ...]:
     """Returns the known providers whose key is set, and the local ones. An empty variable counts as unset."""
     return tuple(
-        Candidate(
+        ProviderCandidate(
             each.name,
             (environment.get(each.base_url_variable) or each.base_url).rstrip("/"),
             each.key_variable,

@@ -12,7 +12,7 @@ import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as admin
 
 from trunkline import discovery
-from trunkline.environment import Candidate, KnownProvider, candidates
+from trunkline.environment import KnownProvider, ProviderCandidate, candidates
 
 MODELS = {"/a/v1/models": ["shared", "models/only-a", "shared"], "/b/v1/models": ["shared", "only-b"]}
 
@@ -49,9 +49,9 @@ class _Server(ThreadingHTTPServer):
         self.asked: list[tuple[str, str]] = []
         self.release = threading.Event()
 
-    def candidate(self, name: str, *, local: bool = False) -> Candidate:
+    def candidate(self, name: str, *, local: bool = False) -> ProviderCandidate:
         base_url = f"http://127.0.0.1:{self.server_port}/{name}/v1"
-        return Candidate(name, base_url, "" if local else f"{name.upper()}_KEY")
+        return ProviderCandidate(name, base_url, "" if local else f"{name.upper()}_KEY")
 
 
 @pytest.fixture
@@ -85,14 +85,14 @@ def test_models_come_from_every_provider_that_answers(providers: _Server) -> Non
 
 def test_a_local_server_that_is_not_there_is_not_worth_a_word(providers: _Server) -> None:
     found = discovery.ask(
-        [Candidate("ollama", "http://127.0.0.1:9/v1", ""), providers.candidate("a", local=True)], {}
+        [ProviderCandidate("ollama", "http://127.0.0.1:9/v1", ""), providers.candidate("a", local=True)], {}
     )
     assert [(each.models, each.problem) for each in found] == [((), ""), (("shared", "only-a"), "")]
     assert ("/a/v1/models", "") in providers.asked
 
 
 def test_what_is_stored_is_left_alone() -> None:
-    a, b = Candidate("a", "http://a/v1", "A"), Candidate("b", "http://b/v1", "")
+    a, b = ProviderCandidate("a", "http://a/v1", "A"), ProviderCandidate("b", "http://b/v1", "")
     stored = admin.Document(
         providers=[admin.Provider(name="a", base_url="http://mine")],
         routes=[admin.Route(model="mine", targets=[admin.RouteTarget(provider="a", model="other")])],
@@ -120,7 +120,7 @@ def test_providers_are_chosen_by_their_variables() -> None:
 
 
 def test_what_is_said_where_no_provider_is_usable_is_true() -> None:
-    openai = Candidate("openai", "http://a/v1", "OPENAI_API_KEY")
+    openai = ProviderCandidate("openai", "http://a/v1", "OPENAI_API_KEY")
     assert "no key of a known provider is in the environment" in discovery.nothing_found([])
     unreachable = discovery.nothing_found([discovery.Discovery(openai, "sk", problem="openai: did not answer")])
     assert "No provider yet: none of openai could be used (see above)." in unreachable
