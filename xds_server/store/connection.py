@@ -45,7 +45,7 @@ class DatabaseSnapshot:
         return rows
 
 
-class Reader(Protocol):
+class DatabaseReader(Protocol):
     """Opens consistent views; thread-safe."""
 
     def snapshot(self) -> AbstractContextManager[DatabaseSnapshot]:
@@ -113,7 +113,7 @@ def postgresql_parameters(conninfo: str) -> dict[str, Any]:
     }
 
 
-def open_reader(url: DatabaseUrl) -> Reader:
+def open_reader(url: DatabaseUrl) -> DatabaseReader:
     return PostgresqlReader(url.conninfo) if url.path is None else SqliteReader(url.path)
 
 

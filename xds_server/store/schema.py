@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xds_server.errors import SchemaError
-from xds_server.store.connection import DatabaseSnapshot, Reader
+from xds_server.store.connection import DatabaseReader, DatabaseSnapshot
 from xds_server.store.migration_report import MigrationStep, Report
 from xds_server.store.url import DatabaseUrl
 
@@ -18,7 +18,7 @@ HEAD = max(path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v*.py"))
 _ADVISORY_LOCK = 0x7472756E6B
 
 
-def bring_to_head(reader: Reader, url: DatabaseUrl, report: Report) -> None:
+def bring_to_head(reader: DatabaseReader, url: DatabaseUrl, report: Report) -> None:
     """Migrates if needed; `report` gets the progress. Raises SchemaError for a schema of a newer version."""
     with reader.snapshot() as snapshot:
         version = current(snapshot)

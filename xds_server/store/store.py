@@ -13,7 +13,7 @@ from xds_server.accounts.links import LIFETIMES, Link, Purpose
 from xds_server.accounts.settings import IdentityProvider
 from xds_server.model import Alerting, State
 from xds_server.store import audit_chain, codec, reading, schema, writing
-from xds_server.store.connection import DatabaseSnapshot, Reader, open_reader
+from xds_server.store.connection import DatabaseReader, DatabaseSnapshot, open_reader
 from xds_server.store.crypto import Cipher
 from xds_server.store.migration_report import MigrationReport, Report
 from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
@@ -52,7 +52,7 @@ class Store:
     other.
     """
 
-    def __init__(self, url: DatabaseUrl, reader: Reader, cipher: Cipher) -> None:
+    def __init__(self, url: DatabaseUrl, reader: DatabaseReader, cipher: Cipher) -> None:
         """Use `open`."""
         self.url = url
         self._reader = reader
