@@ -52,7 +52,7 @@ class Expiry(click.ParamType[int]):
 
 
 class Milliseconds(click.ParamType[int]):
-    """Like Seconds, also accepting `500ms`, in milliseconds."""
+    """Like SecondsFlag, also accepting `500ms`, in milliseconds."""
 
     name = "duration"
 
