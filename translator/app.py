@@ -30,7 +30,7 @@ from translator.metering import Meter
 from translator.metrics import Metrics
 from translator.policy import snapshot
 from translator.policy.store import PolicyStore
-from translator.policy.subscription import Subscription
+from translator.policy.subscription import PolicySubscription
 from translator.reading.pool import ReadingPool
 from translator.responses import Responses
 from translator.running.commander import Commander
@@ -208,7 +208,7 @@ async def _follow(policy: PolicyStore, settings: Settings, log: FilteringBoundLo
         user_agent_version=version("trunkline"),
     )
     control = ControlPlaneAddress(settings.control, settings.control_token)
-    await ads.follow(control, lambda: Subscription(policy, node), log)
+    await ads.follow(control, lambda: PolicySubscription(policy, node), log)
 
 
 async def _attend(

@@ -15,7 +15,7 @@ from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 from translator.control_plane import ControlPlaneAddress
 from translator.policy import ads
 from translator.policy.store import PolicyStore
-from translator.policy.subscription import Subscription
+from translator.policy.subscription import PolicySubscription
 from xds_server.clients import ClientRegistry
 from xds_server.model import Key, Organisation, State
 from xds_server.resources.builder import Builder
@@ -52,7 +52,9 @@ async def test_50_000_keys_arrive_and_one_less_after_a_restart_of_the_control_pl
     store.on_change = changed.set
     node = discovery.Node(id="t1", cluster="translator")
     following = asyncio.create_task(
-        ads.follow(ControlPlaneAddress(address, ""), lambda: Subscription(store, node), structlog.get_logger())
+        ads.follow(
+            ControlPlaneAddress(address, ""), lambda: PolicySubscription(store, node), structlog.get_logger()
+        )
     )
     server = await serve(xds, address)
     try:

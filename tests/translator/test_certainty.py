@@ -12,7 +12,7 @@ from tests.translator.policies import KEY, ORGANISATION, OTHER_VALUE, ROUTE
 from tests.translator.test_authorise import ask, refusal
 from translator import health
 from translator.policy.store import PolicyStore
-from translator.policy.subscription import Subscription
+from translator.policy.subscription import PolicySubscription
 
 NODE = discovery.Node(id="t1", cluster="translator")
 
@@ -34,7 +34,7 @@ def test_a_policy_of_last_time_serves_and_says_no_to_nobody() -> None:
 
 def test_the_last_of_a_stream_s_types_makes_it_certain_even_if_nothing_has_changed() -> None:
     store = restored()
-    stream = Subscription(store, NODE)
+    stream = PolicySubscription(store, NODE)
     stream.receive(policies.response(KEY, policies.key("key_new", value=OTHER_VALUE)))
     assert not store.certain
     assert ask(store=store, value=OTHER_VALUE)
@@ -46,7 +46,7 @@ def test_the_last_of_a_stream_s_types_makes_it_certain_even_if_nothing_has_chang
 
 def test_a_first_start_is_certain_when_every_type_has_come() -> None:
     store = PolicyStore()
-    stream = Subscription(store, NODE)
+    stream = PolicySubscription(store, NODE)
     for url in (ORGANISATION, KEY):
         stream.receive(policies.response(url))
         assert refusal(store=store).status == 503
@@ -56,9 +56,9 @@ def test_a_first_start_is_certain_when_every_type_has_come() -> None:
 
 def test_a_control_plane_that_comes_back_may_have_another_database() -> None:
     store = restored()
-    Subscription(store, NODE).receive(policies.response(ROUTE))
+    PolicySubscription(store, NODE).receive(policies.response(ROUTE))
     assert refusal(store=store, value=OTHER_VALUE).status == 401
-    again = Subscription(store, NODE)
+    again = PolicySubscription(store, NODE)
     assert (
         refusal(store=store, value=OTHER_VALUE).status == 401
     )  # no control plane: the known policy stays in force
@@ -69,7 +69,7 @@ def test_a_control_plane_that_comes_back_may_have_another_database() -> None:
 @pytest.mark.parametrize("starting", [True, False])
 def test_until_trunkline_yaml_is_applied_nothing_is_certain(starting: bool) -> None:
     store = restored()
-    Subscription(store, NODE).receive(policies.response(ROUTE))
+    PolicySubscription(store, NODE).receive(policies.response(ROUTE))
     store.starting = lambda: starting
     assert refusal(store=store, value=OTHER_VALUE).status == (503 if starting else 401)
     answer = health.readyz(store, {}, starting=store.starting())

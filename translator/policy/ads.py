@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
 from translator.control_plane import CHANNEL_OPTIONS, ControlPlaneAddress
-from translator.policy.subscription import Subscription
+from translator.policy.subscription import PolicySubscription
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 _FIRST_DELAY = 0.1
@@ -23,7 +23,7 @@ Stream = grpc.aio.StreamStreamCall[discovery.DeltaDiscoveryRequest, discovery.De
 
 
 async def follow(
-    control: ControlPlaneAddress, subscribe: Callable[[], Subscription], log: FilteringBoundLogger
+    control: ControlPlaneAddress, subscribe: Callable[[], PolicySubscription], log: FilteringBoundLogger
 ) -> None:
     """Keeps the policy up to date until it is cancelled. `subscribe` creates the state of a new stream."""
     metadata = (("authorization", f"Bearer {control.token}"),) if control.token else ()
@@ -59,7 +59,7 @@ async def _drain(
 async def _exchange(
     stream: Stream,
     requests: asyncio.Queue[discovery.DeltaDiscoveryRequest],
-    subscription: Subscription,
+    subscription: PolicySubscription,
     log: FilteringBoundLogger,
 ) -> tuple[bool, str]:
     """Runs one stream to its end. Returns whether the control plane sent anything, and why the stream ended."""

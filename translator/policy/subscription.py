@@ -24,7 +24,7 @@ class Answer:
     refused: str
 
 
-class Subscription:
+class PolicySubscription:
     """The state of one stream; a reconnect creates a new one over the same store."""
 
     def __init__(self, store: PolicyStore, node: discovery.Node) -> None:

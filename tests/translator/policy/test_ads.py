@@ -16,7 +16,7 @@ from tests.translator.policies import JWT_ISSUER, KEY, ORGANISATION, ROUTE
 from translator import control_plane
 from translator.policy import ads
 from translator.policy.store import PolicyStore
-from translator.policy.subscription import Subscription
+from translator.policy.subscription import PolicySubscription
 
 NODE = discovery.Node(id="t1", cluster="translator")
 
@@ -27,7 +27,9 @@ async def following(address: str, store: PolicyStore, token: str = "") -> AsyncI
     changed = asyncio.Event()
     store.on_change = changed.set
     control = control_plane.ControlPlaneAddress(address, token)
-    task = asyncio.create_task(ads.follow(control, lambda: Subscription(store, NODE), structlog.get_logger()))
+    task = asyncio.create_task(
+        ads.follow(control, lambda: PolicySubscription(store, NODE), structlog.get_logger())
+    )
     try:
         yield changed
     finally:

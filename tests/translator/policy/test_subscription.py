@@ -7,13 +7,13 @@ from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 from tests.translator import policies
 from tests.translator.policies import JWT_ISSUER, KEY, ORGANISATION, ROUTE
 from translator.policy.store import PolicyStore
-from translator.policy.subscription import Subscription
+from translator.policy.subscription import PolicySubscription
 
 NODE = discovery.Node(id="t1", cluster="translator")
 
 
 def test_the_opening_asks_for_everything_as_a_difference_to_what_is_held() -> None:
-    requests = Subscription(policies.default_store(), NODE).opening()
+    requests = PolicySubscription(policies.default_store(), NODE).opening()
     assert [request.type_url for request in requests] == [ORGANISATION, KEY, JWT_ISSUER, ROUTE]
     assert [request.node.id for request in requests] == ["t1", "", "", ""]
     assert all(list(request.resource_names_subscribe) == ["*"] for request in requests)
@@ -26,7 +26,7 @@ def test_the_opening_asks_for_everything_as_a_difference_to_what_is_held() -> No
 
 
 def test_ack() -> None:
-    subscription = Subscription(PolicyStore(), NODE)
+    subscription = PolicySubscription(PolicyStore(), NODE)
     answer = subscription.receive(policies.response(KEY, policies.key(), nonce="n7"))
     assert answer.refused == ""
     assert answer.request == discovery.DeltaDiscoveryRequest(type_url=KEY, response_nonce="n7")
@@ -35,7 +35,7 @@ def test_ack() -> None:
 def test_nack() -> None:
     response = policies.response(KEY, policies.key(), nonce="n8")
     response.resources[0].name = "key_other"
-    answer = Subscription(PolicyStore(), NODE).receive(response)
+    answer = PolicySubscription(PolicyStore(), NODE).receive(response)
     assert (answer.request.type_url, answer.request.response_nonce) == (KEY, "n8")
     assert answer.request.error_detail.code == 3
     assert (
