@@ -15,7 +15,7 @@ from translator.cache.answers import CachedAnswer
 from translator.cache.flights import Flight, FlightResult, Flights
 from translator.cache.key import CacheRule, Requester, Wanted, wanted as wanted_by
 from translator.cache.memory import MemoryStore
-from translator.cache.stores import Store, Stores
+from translator.cache.stores import AnswerStore, Stores
 from translator.checks.frames import Allowed, Answered, Copied, Passed, Queued
 from translator.checks.waits import Waits
 from translator.endpoints import Endpoint
@@ -297,7 +297,7 @@ class CacheGate:
             self._flights.landed(flight, FlightResult.CUT)
 
 
-def _find(store: Store, wanted: Wanted) -> CachedAnswer | Awaitable[CachedAnswer | None] | None:
+def _find(store: AnswerStore, wanted: Wanted) -> CachedAnswer | Awaitable[CachedAnswer | None] | None:
     """Returns the cached answer in the wanted form, or in the other form if that can be converted."""
     found = store.get(wanted.key)
     if found is None and wanted.convertible:
@@ -307,7 +307,9 @@ def _find(store: Store, wanted: Wanted) -> CachedAnswer | Awaitable[CachedAnswer
     return _find_later(found, store, wanted)
 
 
-async def _find_later(first: Awaitable[CachedAnswer | None], store: Store, wanted: Wanted) -> CachedAnswer | None:
+async def _find_later(
+    first: Awaitable[CachedAnswer | None], store: AnswerStore, wanted: Wanted
+) -> CachedAnswer | None:
     found = await first
     if found is None and wanted.convertible:
         other = store.get(wanted.other)

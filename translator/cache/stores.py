@@ -15,7 +15,7 @@ from translator.cache.remote import RemoteStore
 from translator.metrics import Sample
 
 
-class Store(Protocol):
+class AnswerStore(Protocol):
     """Stores answers. No method raises: an answer that cannot be read counts as missing."""
 
     def get(self, key: bytes) -> CachedAnswer | Awaitable[CachedAnswer | None] | None: ...
@@ -36,7 +36,7 @@ class Stores:
         self._leaving: set[asyncio.Task[None]] = set()
         self._failures = 0
 
-    def of(self, rule: CacheRule) -> Store:
+    def of(self, rule: CacheRule) -> AnswerStore:
         """Returns the store that a route's rule names."""
         if rule.store:
             if self._remote is None or self._address != rule.store:
