@@ -15,7 +15,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=5.0, sock_connect=2.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class ProbeResponse:
     status: int
     body: bytes
 
@@ -39,7 +39,7 @@ class LocalClient:
         self._session = session
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
 
-    async def ask(self, path: str, body: Any = None) -> Response:
+    async def ask(self, path: str, body: Any = None) -> ProbeResponse:
         """Sends a GET, or a POST if there is a body. Returns the response whatever its status.
 
         Raises:
@@ -60,7 +60,7 @@ class LocalClient:
                     content += chunk
                     if len(content) > _LIMIT:
                         raise ProbeError(f"{path} answers with more than {_LIMIT} bytes")
-                return Response(response.status, bytes(content))
+                return ProbeResponse(response.status, bytes(content))
         except TimeoutError as error:
             raise ProbeError(f"{path} does not answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
