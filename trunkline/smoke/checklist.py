@@ -11,7 +11,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from trunkline.smoke.client import Client, Response
+from trunkline.smoke.client import Client, SmokeResponse
 from trunkline.smoke.demo_provider import DemoProvider
 from trunkline.smoke.findings import SmokeFindings
 from trunkline.smoke.sandbox import Sandbox
@@ -153,7 +153,7 @@ class Checklist:
         model = self._sandbox.route(f"{number}-cache", served.route, [served.target], cache_seconds=_CACHE_SECONDS)
         text = f"Answer with the single word: ready ({secrets.token_hex(8)})"
 
-        def ask() -> Response:
+        def ask() -> SmokeResponse:
             if not served.chat:
                 return self._client.post("/embeddings", self._key, {"model": model, "input": text})
             return self._client.chat(self._key, model, text=text)
@@ -207,11 +207,11 @@ class Checklist:
         problem = "" if reported >= self._billed else f"{reported} nano-USD reported, {self._billed} recorded"
         self._findings.check("usage report", self._sandbox.organisation, problem, shown, cost_nano_usd=reported)
 
-    def _request(self, served: Served, model: str, key: str = "") -> Response:
+    def _request(self, served: Served, model: str, key: str = "") -> SmokeResponse:
         key = key or self._key
         return self._client.chat(key, model) if served.chat else self._client.embed(key, model)
 
-    def _report(self, check: str, subject: str, answer: Response, problem: str, detail: str = "") -> int:
+    def _report(self, check: str, subject: str, answer: SmokeResponse, problem: str, detail: str = "") -> int:
         """Adds a finding with the tokens and the cost of the request's usage record. Returns the cost."""
         record = self._bill(answer) if not problem else None
         if record is None:
@@ -229,7 +229,7 @@ class Checklist:
         )
         return record.cost_nano_usd
 
-    def _bill(self, answer: Response) -> ledger.UsageRecord | None:
+    def _bill(self, answer: SmokeResponse) -> ledger.UsageRecord | None:
         """Returns the usage record of the request once it is stored; its cost is in `usage`."""
         record = self._sandbox.record(answer)
         if record is not None:
@@ -255,12 +255,12 @@ def _copies(targets: Iterable[admin.RouteTarget]) -> list[admin.RouteTarget]:
     return made
 
 
-def _unless(answer: Response, status: int, code: str) -> str:
+def _unless(answer: SmokeResponse, status: int, code: str) -> str:
     """Returns a problem unless the answer is this refusal."""
     if (answer.status, answer.error_code) == (status, code):
         return ""
     return f"expected {status} {code}, got {answer.problem or f'{answer.status} from {answer.target}'}"
 
 
-def _unless_at(answer: Response, target: admin.RouteTarget) -> str:
+def _unless_at(answer: SmokeResponse, target: admin.RouteTarget) -> str:
     return "" if answer.target == place_of(target) else f"answered by {answer.target or 'nobody'}"

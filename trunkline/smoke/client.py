@@ -20,7 +20,7 @@ _MOST_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class SmokeResponse:
     """A complete answer. `ms` is the time to its last byte."""
 
     status: int
@@ -73,7 +73,7 @@ class Client:
     def host(self) -> str:
         return self._url.hostname or ""
 
-    def chat(self, key: str, model: str, *, stream: bool = False, text: str = _PROMPT) -> Response:
+    def chat(self, key: str, model: str, *, stream: bool = False, text: str = _PROMPT) -> SmokeResponse:
         """Raises ControlError if there is no answer."""
         body: dict[str, Any] = {
             "model": model,
@@ -84,11 +84,11 @@ class Client:
             body["stream"] = True
         return self.post("/chat/completions", key, body)
 
-    def embed(self, key: str, model: str) -> Response:
+    def embed(self, key: str, model: str) -> SmokeResponse:
         """Raises ControlError if there is no answer."""
         return self.post("/embeddings", key, {"model": model, "input": "ready"})
 
-    def post(self, path: str, key: str, body: Mapping[str, Any]) -> Response:
+    def post(self, path: str, key: str, body: Mapping[str, Any]) -> SmokeResponse:
         host, port = self._url.hostname or "", self._url.port
         connection = (
             http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=self._tls)
@@ -109,4 +109,4 @@ class Client:
             connection.close()
         taken = round((time.monotonic() - start) * 1000)
         received = {name.lower(): value for name, value in response.getheaders()}
-        return Response(response.status, received, content, taken)
+        return SmokeResponse(response.status, received, content, taken)

@@ -20,7 +20,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from trunkline.errors import ControlError
-from trunkline.smoke.client import Response
+from trunkline.smoke.client import SmokeResponse
 
 PREFIX = "smoke-"
 #: A change reaches every Envoy and translator within a second; a busy machine takes longer.
@@ -88,7 +88,7 @@ class Sandbox:
         self._routes[route.model] = stored.version
         return route.model
 
-    def arrived(self, ask: Callable[[], Response], on_its_way: Collection[int] = (401, 404)) -> Response:
+    def arrived(self, ask: Callable[[], SmokeResponse], on_its_way: Collection[int] = (401, 404)) -> SmokeResponse:
         """Repeats a request while the gateway itself refuses it with a status of `on_its_way`, for a limited time.
 
         New objects may not have reached every Envoy and translator yet. Such a refusal costs nothing.
@@ -101,7 +101,7 @@ class Sandbox:
                 return answer
             time.sleep(_POLL_SECONDS)
 
-    def record(self, answer: Response) -> ledger.UsageRecord | None:
+    def record(self, answer: SmokeResponse) -> ledger.UsageRecord | None:
         """Returns the usage record of the request; None if it does not arrive in time."""
         deadline = time.monotonic() + _ARRIVAL_SECONDS
         while time.monotonic() < deadline:
