@@ -11,7 +11,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
-from trunkline.smoke.client import Client, SmokeResponse
+from trunkline.smoke.client import SmokeClient, SmokeResponse
 from trunkline.smoke.demo_provider import DemoProvider
 from trunkline.smoke.findings import SmokeFindings
 from trunkline.smoke.sandbox import Sandbox
@@ -39,7 +39,7 @@ class Checklist:
     """
 
     def __init__(
-        self, client: Client, sandbox: Sandbox, findings: SmokeFindings, routes: Sequence[admin.Route]
+        self, client: SmokeClient, sandbox: Sandbox, findings: SmokeFindings, routes: Sequence[admin.Route]
     ) -> None:
         self._client = client
         self._sandbox = sandbox

@@ -60,7 +60,7 @@ class SmokeResponse:
         return f"{self.status} {self.error_code}: {said}"[:300]
 
 
-class Client:
+class SmokeClient:
     """Sends requests to `base_url`, such as `https://host/v1`. `ca_file` replaces the system's CAs."""
 
     def __init__(self, base_url: str, ca_file: str | None = None) -> None:

@@ -14,7 +14,7 @@ from trunkline.client import Control, control_options
 from trunkline.errors import ControlError, UsageError
 from trunkline.output import output_option, render
 from trunkline.smoke.checklist import Checklist
-from trunkline.smoke.client import Client
+from trunkline.smoke.client import SmokeClient
 from trunkline.smoke.demo import demonstration
 from trunkline.smoke.findings import COLUMNS, IMPORTANT, NUMBERS, SmokeFinding, SmokeFindings
 from trunkline.smoke.sandbox import PREFIX, Sandbox, default_organisation
@@ -70,7 +70,7 @@ def smoke(
     url = base_url or control.base_url
     if not url:
         raise UsageError("where clients call the gateway is not known: give it with --base-url https://HOST/v1")
-    client = Client(url, base_url_ca_file)
+    client = SmokeClient(url, base_url_ca_file)
     findings = SmokeFindings(_said if output == "table" else lambda finding: None)
     with control.connect() as api:
         if demo:
@@ -88,7 +88,7 @@ def smoke(
         raise click.exceptions.Exit(1)
 
 
-def _try(api: AdminStub, client: Client, findings: SmokeFindings, models: Sequence[str], org: str) -> None:
+def _try(api: AdminStub, client: SmokeClient, findings: SmokeFindings, models: Sequence[str], org: str) -> None:
     organisation = default_organisation(api, org)
     routes = [
         each
@@ -107,7 +107,7 @@ def _try(api: AdminStub, client: Client, findings: SmokeFindings, models: Sequen
         Checklist(client, sandbox, findings, chosen).run()
 
 
-def _try_demo(api: AdminStub, client: Client, findings: SmokeFindings) -> None:
+def _try_demo(api: AdminStub, client: SmokeClient, findings: SmokeFindings) -> None:
     if not _is_this_machine(client.host):
         raise UsageError(
             f"--demo runs its providers on this machine, which the gateway at {client.host} cannot reach"
