@@ -84,7 +84,7 @@ class CsrError(XdsServerError):
     """A certificate signing request is refused. The text says what is wrong with it."""
 
 
-class TunnelError(XdsServerError):
+class NoTunnelListenError(XdsServerError):
     """No node can join, because this control plane was started without `--tunnel-listen`."""
 
 

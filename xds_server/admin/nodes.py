@@ -17,7 +17,7 @@ from xds_server.admin import enums, render, values
 from xds_server.admin.calls import Changes, actor_of
 from xds_server.admin.ports import LiveNodes, Tunnel
 from xds_server.admin.problems import Problems, checking, known
-from xds_server.errors import NotFoundError, TunnelError
+from xds_server.errors import NotFoundError, NoTunnelListenError
 from xds_server.ledger.contributions import SUMS, Contribution, ContributionDimension
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
@@ -74,7 +74,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
                         f"{known(transaction.organisation_ids)}"
                     )
             if tunnel is None:
-                raise TunnelError(
+                raise NoTunnelListenError(
                     "no node can join: this control plane has no tunnel listener; start it with --tunnel-listen"
                 )
             return writing.join_tokens.invite(

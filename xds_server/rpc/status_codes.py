@@ -13,7 +13,7 @@ _CODES: tuple[tuple[type[errors.XdsServerError], grpc.StatusCode], ...] = (
     (errors.JoinTokenError, grpc.StatusCode.UNAUTHENTICATED),
     (errors.InvalidFieldError, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.CsrError, grpc.StatusCode.INVALID_ARGUMENT),
-    (errors.TunnelError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.NoTunnelListenError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.NotFoundError, grpc.StatusCode.NOT_FOUND),
     (errors.AlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
     (errors.StaleWriteError, grpc.StatusCode.ABORTED),
