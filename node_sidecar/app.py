@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from node_sidecar.control import ControlClient, ControlServer
 from node_sidecar.direct_address import DirectAddress
-from node_sidecar.errors import ControlError
+from node_sidecar.errors import SidecarControlError
 from node_sidecar.files import private_directory
 from node_sidecar.holder import Holder
 from node_sidecar.identity import IdentityStore
@@ -166,9 +166,9 @@ async def _refuse_a_second(state_dir: Path) -> None:
     """Refuses to run twice with one identity: the two would keep interrupting each other's stream."""
     try:
         running = await ControlClient(state_dir).ask("status")
-    except ControlError:
+    except SidecarControlError:
         return
-    raise ControlError(f"the sidecar of this state directory runs already (process {running.get('pid')})")
+    raise SidecarControlError(f"the sidecar of this state directory runs already (process {running.get('pid')})")
 
 
 def _on_signal(stop: asyncio.Event) -> None:

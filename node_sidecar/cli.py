@@ -16,7 +16,7 @@ import click
 
 from node_sidecar import address, join as joining, join_token, logs, status
 from node_sidecar.control import ControlClient
-from node_sidecar.errors import ControlError, SettingsError, SidecarError
+from node_sidecar.errors import SettingsError, SidecarControlError, SidecarError
 from node_sidecar.files import private_directory
 from node_sidecar.identity import IdentityStore
 from node_sidecar.leave import leave as leaving
@@ -240,7 +240,7 @@ async def _drain(client: ControlClient, *, wait: bool) -> None:
         await asyncio.sleep(0.2)
         try:
             found = await client.ask("status")
-        except ControlError:
+        except SidecarControlError:
             break
     say("drained" if wait else "draining")
 
@@ -273,7 +273,7 @@ def _command(state_dir: Path, name: str, without: Callable[[PreferenceStore], No
     """Sends a command to the running sidecar, or applies it to the state directory for the next run."""
     try:
         found = asyncio.run(ControlClient(state_dir).ask(name))
-    except ControlError:
+    except SidecarControlError:
         IdentityStore(state_dir).load()
         without(PreferenceStore(state_dir, os.environ, {}))
         say(f"{done}; the sidecar is not running")

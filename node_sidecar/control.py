@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from node_sidecar.errors import ControlError
+from node_sidecar.errors import SidecarControlError
 from node_sidecar.files import write_private
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0, sock_connect=2.0)
@@ -90,13 +90,15 @@ class ControlClient:
             url = f"http://127.0.0.1:{int(found['port'])}/{command}"
             headers = {"authorization": f"Bearer {found['token']}"}
         except FileNotFoundError as error:
-            raise ControlError(f"the sidecar is not running (state directory {self._file.parent})") from error
+            raise SidecarControlError(
+                f"the sidecar is not running (state directory {self._file.parent})"
+            ) from error
         except PermissionError as error:
-            raise ControlError(
+            raise SidecarControlError(
                 f"{self._file} belongs to another user: run this as root (sudo) or as the sidecar's user"
             ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ControlError(f"{self._file} cannot be used ({type(error).__name__})") from error
+            raise SidecarControlError(f"{self._file} cannot be used ({type(error).__name__})") from error
         method = "GET" if command == "status" else "POST"
         try:
             async with (
@@ -104,10 +106,10 @@ class ControlClient:
                 session.request(method, url, headers=headers) as response,
             ):
                 if response.status != 200:
-                    raise ControlError(f"the sidecar refuses {command} (status {response.status})")
+                    raise SidecarControlError(f"the sidecar refuses {command} (status {response.status})")
                 answer: dict[str, Any] = await response.json()
                 return answer
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as error:
-            raise ControlError("the sidecar is not running (it was ended without warning)") from error
+            raise SidecarControlError("the sidecar is not running (it was ended without warning)") from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise ControlError(f"the sidecar does not answer ({type(error).__name__})") from error
+            raise SidecarControlError(f"the sidecar does not answer ({type(error).__name__})") from error

@@ -68,7 +68,7 @@ class ProbeError(SidecarError):
     """The local server does not answer, or not as its kind does."""
 
 
-class ControlError(SidecarError):
+class SidecarControlError(SidecarError):
     """A command cannot reach the running sidecar, or was refused."""
 
 

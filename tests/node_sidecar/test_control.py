@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from node_sidecar.control import ControlClient, ControlServer
-from node_sidecar.errors import ControlError
+from node_sidecar.errors import SidecarControlError
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ async def test_commands_reach_the_sidecar(tmp_path: Path, done: list[str]) -> No
     assert await client.ask("status") == {"node": "nd-1"}
     assert await client.ask("pause") == {"serves": "nobody"}
     assert done == ["pause"]
-    with pytest.raises(ControlError, match="refuses format"):
+    with pytest.raises(SidecarControlError, match="refuses format"):
         await client.ask("format")
     await server.stop()
-    with pytest.raises(ControlError, match="is not running"):
+    with pytest.raises(SidecarControlError, match="is not running"):
         await client.ask("status")
 
 
@@ -56,8 +56,8 @@ async def test_nobody_commands_it_without_the_token(tmp_path: Path, done: list[s
 
 async def test_a_sidecar_that_was_killed_is_not_running(tmp_path: Path) -> None:
     (tmp_path / "control.json").write_text('{"port": 9, "token": "t", "pid": 1}')
-    with pytest.raises(ControlError, match="is not running"):
+    with pytest.raises(SidecarControlError, match="is not running"):
         await ControlClient(tmp_path).ask("status")
     (tmp_path / "control.json").write_text("{")
-    with pytest.raises(ControlError, match="cannot be used"):
+    with pytest.raises(SidecarControlError, match="cannot be used"):
         await ControlClient(tmp_path).ask("status")

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from node_sidecar import logs, status
 from node_sidecar.cli import main
 from node_sidecar.control import ControlClient
-from node_sidecar.errors import ControlError
+from node_sidecar.errors import SidecarControlError
 from node_sidecar.text import make_visible, visible
 from tests.trunkline.hostile import HOSTILE, assert_harmless
 
@@ -38,7 +38,7 @@ def test_logs_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_errors_and_status(monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask(self: ControlClient, command: str) -> None:
-        raise ControlError(f"refused: {HOSTILE}")
+        raise SidecarControlError(f"refused: {HOSTILE}")
 
     monkeypatch.setattr(ControlClient, "ask", ask)
     done = CliRunner().invoke(main, ["status"])
