@@ -27,7 +27,7 @@ _FIXED_BYTES = {WireType.I64: 8, WireType.I32: 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class WireField:
     """One field as read: `value` without tag and length, `encoded` with both."""
 
     number: int
@@ -64,7 +64,7 @@ def text(field: int, value: str) -> bytes:
     return length_delimited(field, value.encode()) if value else b""
 
 
-def fields(message: bytes) -> Iterator[Field]:
+def fields(message: bytes) -> Iterator[WireField]:
     """Yields the fields of an encoded message in their order. Raises ValueError if `message` is not one."""
     at = 0
     while at < len(message):
@@ -83,7 +83,7 @@ def fields(message: bytes) -> Iterator[Field]:
             at += _FIXED_BYTES[wire_type]
         if at > len(message):
             raise ValueError(f"not a protobuf message: it ends within the field at byte {start}")
-        yield Field(key >> 3, wire_type, message[begin:at], message[start:at])
+        yield WireField(key >> 3, wire_type, message[begin:at], message[start:at])
 
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:

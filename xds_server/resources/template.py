@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from zlib import crc32
 
-from xds_server.protocol.wire import Field, WireType, fields, length_delimited, tag, varint
+from xds_server.protocol.wire import WireField, WireType, fields, length_delimited, tag, varint
 
 #: NUL is in no name, address or header that the prototypes are made of.
 _TEXT = re.compile(rb"\x00hole:(\w+)\x00")
@@ -88,7 +88,7 @@ class Template:
             parts.append(literal)
         return tuple(parts)
 
-    def _part(self, field: Field) -> _Part:
+    def _part(self, field: WireField) -> _Part:
         if field.wire_type is WireType.VARINT and field.value in self._numbers:
             return _Placeholder(field.number, self._numbers[field.value], field.wire_type)
         if field.wire_type is not WireType.LENGTH_DELIMITED or not self._has_placeholder(field.value):
