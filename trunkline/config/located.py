@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trunkline.config import objects, units
-from trunkline.config.mapping import Field, Mapping
+from trunkline.config.mapping import FieldPair, Mapping
 from trunkline.config.positions import Document, Path
 
 _STEP = re.compile(r"([a-z_0-9]+)(?:\[(\d+)\])?")
@@ -83,7 +83,7 @@ def _field(mapping: Any, name: str) -> tuple[tuple[str, ...], Any]:
     """Returns a message field's path in the file, and the mapping of its content."""
     if name == "rates":  # of a tier: in the file its fields are beside the others
         return (), None
-    fields: list[Field] = mapping.fields if isinstance(mapping, Mapping) else []
+    fields: list[FieldPair] = mapping.fields if isinstance(mapping, Mapping) else []
     for field in fields:
         if field.name == name:
             return field.path, mapping.part(field)

@@ -54,7 +54,7 @@ class Part(Protocol):
         """Returns the object of the file, without defaults."""
 
 
-class Field(NamedTuple):
+class FieldPair(NamedTuple):
     """A field of the file and its field in the message."""
 
     path: tuple[str, ...]
@@ -106,7 +106,7 @@ class Mapping(Generic[G, M]):
                 of = message_factory.GetMessageClass(descriptors[field.name].message_type)
                 self._parts[inner] = Mapping(inner, of)
 
-    def part(self, field: Field) -> Part | None:
+    def part(self, field: FieldPair) -> Part | None:
         """Maps the objects in a field; None for a field without objects."""
         inner = _model_of(field.kind)
         return self._parts.get(inner) if inner is not None else None
@@ -144,7 +144,7 @@ class Mapping(Generic[G, M]):
         words = _metadata(kind, Words)
         return words[value] if words is not None else value
 
-    def _shown(self, field: Field, stored: M) -> Any:
+    def _shown(self, field: FieldPair, stored: M) -> Any:
         """Returns the value, or None if it is the default."""
         value = getattr(stored, field.name)
         inner, words = _model_of(field.kind), _metadata(field.kind, Words)
@@ -164,7 +164,7 @@ class Mapping(Generic[G, M]):
         return _with_unit(field.kind, value) if value or field.name in self._always else None
 
 
-def _fields(model: type[BaseModel], descriptors: MappingOf[str, Any]) -> Iterator[Field]:
+def _fields(model: type[BaseModel], descriptors: MappingOf[str, Any]) -> Iterator[FieldPair]:
     hints = get_type_hints(model, include_extras=True)
     for name, info in model.model_fields.items():
         kind = hints[name]
@@ -172,9 +172,9 @@ def _fields(model: type[BaseModel], descriptors: MappingOf[str, Any]) -> Iterato
         unit = _metadata(kind, Unit)
         if inner is not None and name not in descriptors and not _is_list(kind):
             for field in _fields(inner, {}):
-                yield Field((name, *field.path), f"{name}_{field.name}", field.kind, field.default)
+                yield FieldPair((name, *field.path), f"{name}_{field.name}", field.kind, field.default)
         else:
-            yield Field((name,), name + (unit.suffix if unit is not None else ""), kind, info.default)
+            yield FieldPair((name,), name + (unit.suffix if unit is not None else ""), kind, info.default)
 
 
 def _with_unit(kind: Any, value: Any) -> Any:
