@@ -44,7 +44,7 @@ class Unit:
     written: Callable[[int], Any] = int
 
 
-class Part(Protocol):
+class Converter(Protocol):
     """Converts one kind of object in both directions."""
 
     def message(self, given: Any, /) -> Message:
@@ -83,12 +83,12 @@ class Mapping(Generic[G, M]):
         beside: Collection[str] = (),
         always: Collection[str] = (),
         quiet: Collection[str] = (),
-        parts: MappingOf[type[BaseModel], Part] | None = None,
+        parts: MappingOf[type[BaseModel], Converter] | None = None,
     ) -> None:
         self._message = message
         self._always = always
         self._quiet = quiet
-        self._parts: dict[type[BaseModel], Part] = dict(parts or {})
+        self._parts: dict[type[BaseModel], Converter] = dict(parts or {})
         descriptors: MappingOf[str, Any] = message.DESCRIPTOR.fields_by_name
         self.fields = [each for each in _fields(model, descriptors) if each.path[0] not in apart]
         where = f"{model.__name__} of trunkline.yaml ↔ {message.DESCRIPTOR.full_name}"
@@ -106,7 +106,7 @@ class Mapping(Generic[G, M]):
                 of = message_factory.GetMessageClass(descriptors[field.name].message_type)
                 self._parts[inner] = Mapping(inner, of)
 
-    def part(self, field: FieldPair) -> Part | None:
+    def part(self, field: FieldPair) -> Converter | None:
         """Maps the objects in a field; None for a field without objects."""
         inner = _model_of(field.kind)
         return self._parts.get(inner) if inner is not None else None
