@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 
-class Backoff:
+class ReconnectBackoff:
     """Delays that double from `first` to `longest` seconds, each shortened at random by up to half.
 
     Without jitter, all nodes would reconnect to a returning gateway at the same moments.

@@ -10,7 +10,7 @@ import structlog
 
 from node_sidecar.http2.limits import DEFAULT, Http2Limits
 from node_sidecar.http2.session import Handler, Http2Session
-from node_sidecar.tunnel.backoff import Backoff
+from node_sidecar.tunnel.backoff import ReconnectBackoff
 from node_sidecar.tunnel.connection import IDLE_TIMEOUT, TunnelConnection
 from node_sidecar.tunnel.handshake import upgrade_request
 from node_sidecar.tunnel.tls import (
@@ -132,7 +132,7 @@ class Tunnels:
     async def _keep(self) -> None:
         """Keeps one tunnel open, replacing it when it ends. On cancellation the open tunnel drains."""
         loop = asyncio.get_running_loop()
-        backoff = Backoff(longest=_LONGEST_BACKOFF)
+        backoff = ReconnectBackoff(longest=_LONGEST_BACKOFF)
         while True:
             try:
                 connection = await self._open()
