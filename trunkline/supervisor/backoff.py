@@ -7,7 +7,7 @@ _LONGEST_SECONDS = 10.0
 _HEALTHY_SECONDS = 60.0
 
 
-class Backoff:
+class RestartBackoff:
     """Computes the delay before a restart: none after the first crash, then 0.5 s doubling to 10 s. A minute of
     health resets it.
     """

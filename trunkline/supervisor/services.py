@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.errors import StartError
-from trunkline.supervisor.backoff import Backoff
+from trunkline.supervisor.backoff import RestartBackoff
 from trunkline.supervisor.process import Nursery, Process, describe
 from trunkline.supervisor.spawn import ChildCommand
 
@@ -113,7 +113,7 @@ class Services:
                 await _end(process, hurry)
 
     async def _keep(self, command: ChildCommand) -> None:
-        backoff = Backoff()
+        backoff = RestartBackoff()
         if command.after is not None and command.name not in self._running:
             await _listens(command.after)
             self._running[command.name] = self._nursery.start(command)
