@@ -35,7 +35,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
     """Returns after a signal or a drain.
 
     Raises:
-        NotJoinedError, IdentityError, SettingsError, ControlError: it cannot start.
+        NotJoinedError, IdentityError, SettingsError, SidecarControlError: it cannot start.
         RemovedError: the gateway has removed the node.
     """
     state_dir = private_directory(settings.state_dir)

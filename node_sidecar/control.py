@@ -83,7 +83,7 @@ class ControlClient:
         """Sends `status` or another command, and returns the answer.
 
         Raises:
-            ControlError: no sidecar runs on this state directory, or it may not be asked by this user.
+            SidecarControlError: no sidecar runs on this state directory, or it may not be asked by this user.
         """
         try:
             found = json.loads(self._file.read_text())

@@ -11,7 +11,7 @@ SidecarError                 1
 ├── TunnelError              1   a tunnel could not be opened or was lost; the text says what to do
 ├── StreamClosedError        1   the gateway took back the stream that is being answered
 ├── ProbeError               1   a local server does not answer a probe as its kind should
-└── ControlError             1   the running sidecar cannot be reached, or refuses a command
+└── SidecarControlError      1   the running sidecar cannot be reached, or refuses a command
 """
 
 from __future__ import annotations

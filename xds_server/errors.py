@@ -11,7 +11,7 @@ XdsServerError
 ├── ListenError                an address cannot be listened on
 ├── TlsFilesError              the files of the listeners' certificate cannot be used
 ├── CsrError                   a certificate signing request is refused
-├── TunnelError                no node can join: the control plane has no tunnel listener
+├── NoTunnelListenError        no node can join: the control plane has no tunnel listener
 └── StoreError
     ├── NotFoundError          the object does not exist
     ├── AlreadyExistsError     an object of this name exists
