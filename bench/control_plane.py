@@ -30,7 +30,7 @@ from bench.control_plane_report import table
 from bench.errors import BenchError
 from bench.lock import exclusive
 from xds_server.clients import ClientRegistry
-from xds_server.model import NodesTarget, Provider, ProviderTarget, Route, State
+from xds_server.model import DesiredState, NodesTarget, Provider, ProviderTarget, Route
 from xds_server.pool import Pool, PoolEndpoint, pool_name
 from xds_server.protocol.changes import changes_between
 from xds_server.protocol.encoding import ResponseEncoder
@@ -64,7 +64,9 @@ class Gateway:
         )
         self._live = {pool.name: pool for pool in every}
         providers = {name: Provider(name, f"https://{name}.example/v1") for name in ("alpha", "beta", "gamma")}
-        self._state = State(1, providers, {each.id: each for each in _routes(routes, pools, tuple(providers))})
+        self._state = DesiredState(
+            1, providers, {each.id: each for each in _routes(routes, pools, tuple(providers))}
+        )
 
     def first(self) -> ResourceSnapshot:
         return self._builder.build(self._revision, self._state, self._live)

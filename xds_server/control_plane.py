@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from xds_server.errors import DatabaseUnavailableError
-from xds_server.model import Gateway, Route, State
+from xds_server.model import DesiredState, Gateway, Route
 from xds_server.pool import Pool
 from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.resources.builder import Builder
@@ -27,11 +27,11 @@ _log = structlog.get_logger(__name__)
 class StateSource(Protocol):
     """Loads the desired state."""
 
-    async def load(self) -> State: ...
+    async def load(self) -> DesiredState: ...
 
 
 #: Receives every state that is loaded; returns the live pools that this state changes.
-LivePools = Callable[[State], Mapping[str, Pool]]
+LivePools = Callable[[DesiredState], Mapping[str, Pool]]
 
 
 class SnapshotSink(Protocol):
@@ -53,9 +53,9 @@ class ControlPlane:
         self._troubles = troubles if troubles is not None else Troubles()
         self._rankings: Rankings = NO_RANKINGS
         self._has_new_rankings = False
-        self._state: State | None = None
+        self._state: DesiredState | None = None
         #: The last state that could be built: all of `_state` except the objects in trouble.
-        self._built = State(0)
+        self._built = DesiredState(0)
         self._stale = True
         self._changed = asyncio.Event()
 
@@ -146,7 +146,7 @@ class ControlPlane:
             )
         return self._builder.build(state.revision, self._built, self._pools, self._rankings)
 
-    def _build(self, state: State, pools: Mapping[str, Pool]) -> ResourceSnapshot:
+    def _build(self, state: DesiredState, pools: Mapping[str, Pool]) -> ResourceSnapshot:
         """Builds the snapshot of `state`, without the objects that cannot be built, if there are any."""
         try:
             snapshot = self._builder.build(state.revision, state, pools, self._rankings)
@@ -157,7 +157,7 @@ class ControlPlane:
             self._troubles.set("builder", "")
             return snapshot
 
-        def error_of(tried: State) -> Exception | None:
+        def error_of(tried: DesiredState) -> Exception | None:
             try:
                 self._builder.build(tried.revision, tried, pools, self._rankings)
             except Exception as error:  # noqa: BLE001

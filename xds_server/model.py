@@ -426,7 +426,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class DesiredState:
     """Everything desired at one revision. Mappings are by name (providers) or id.
 
     `unreadable` says, for each stored object that could not be read, which object it is, why, and what is served

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from xds_server.model import State
+from xds_server.model import DesiredState
 
 Kind = Literal["organisations", "providers", "keys", "nodes", "routes"]
 #: An object is added after the objects that it refers to, and removed before them.
@@ -39,8 +39,8 @@ class _Change:
 
 
 def salvage(
-    good: State, wanted: State, build: Callable[[State], Exception | None]
-) -> tuple[State, tuple[Broken, ...]]:
+    good: DesiredState, wanted: DesiredState, build: Callable[[DesiredState], Exception | None]
+) -> tuple[DesiredState, tuple[Broken, ...]]:
     """Returns the state nearest to `wanted` that `build` accepts, and the objects that are missing in it."""
     search = _Search(build, wanted.revision)
     result = search.put(good, _changes(good, wanted))
@@ -48,13 +48,13 @@ def salvage(
 
 
 class _Search:
-    def __init__(self, build: Callable[[State], Exception | None], revision: int) -> None:
+    def __init__(self, build: Callable[[DesiredState], Exception | None], revision: int) -> None:
         self._build = build
         self._revision = revision
         self._builds = 0
         self.broken: list[Broken] = []
 
-    def put(self, base: State, changes: Sequence[_Change]) -> State:
+    def put(self, base: DesiredState, changes: Sequence[_Change]) -> DesiredState:
         """Returns `base` with all of `changes` except the broken ones."""
         if not changes:
             return base
@@ -70,7 +70,7 @@ class _Search:
         return self.put(self.put(base, changes[:half]), changes[half:])
 
 
-def _changes(good: State, wanted: State) -> list[_Change]:
+def _changes(good: DesiredState, wanted: DesiredState) -> list[_Change]:
     put: list[_Change] = []
     removed: list[_Change] = []
     for kind in _ORDER:
@@ -84,7 +84,7 @@ def _changes(good: State, wanted: State) -> list[_Change]:
     return put + removed[::-1]
 
 
-def _with(base: State, changes: Sequence[_Change]) -> State:
+def _with(base: DesiredState, changes: Sequence[_Change]) -> DesiredState:
     kinds: dict[str, dict[str, Any]] = {}
     for each in changes:
         if each.kind == "gateway":
@@ -98,7 +98,7 @@ def _with(base: State, changes: Sequence[_Change]) -> State:
     return replace(base, **kinds)  # type: ignore[arg-type]  # by the kinds' own names
 
 
-def _named(base: State, change: _Change) -> str:
+def _named(base: DesiredState, change: _Change) -> str:
     if change.kind == "gateway":
         return "the gateway"
     value = change.value if change.value is not None else getattr(base, change.kind).get(change.name)

@@ -26,7 +26,7 @@ from trunkline.config import document, loader
 from trunkline.config.model import FileSpec
 from trunkline.config.secrets import Secrets
 from xds_server.admin.apply import Mode, apply
-from xds_server.model import State, Visibility
+from xds_server.model import DesiredState, Visibility
 from xds_server.nodes.authority import Authority
 from xds_server.nodes.direct import DirectAddresses
 from xds_server.nodes.live import LiveNodes
@@ -103,7 +103,7 @@ class Result:
     """
 
     snapshot: ResourceSnapshot
-    state: State
+    state: DesiredState
     edge: EdgeSettings
     names: Mapping[str, str]
 
@@ -206,7 +206,7 @@ def _joined(member: Member, store: Store) -> str:
     return node.id
 
 
-def _names(case: Case, state: State, edge: EdgeSettings) -> dict[str, str]:
+def _names(case: Case, state: DesiredState, edge: EdgeSettings) -> dict[str, str]:
     organisations = {each.id: each.name for each in state.organisations.values()}
     names = {each.id: f"org_{each.name}" for each in state.organisations.values()}
     for route in state.routes.values():

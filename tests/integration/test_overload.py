@@ -15,7 +15,7 @@ from trunkline.address import Address, claimed
 from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
 from xds_server.clients import ClientRegistry
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
@@ -35,7 +35,7 @@ async def test_clients_are_told_to_come_back_later(tmp_path: Path) -> None:
         claimed(Address("127.0.0.1", 0), flag="--admin-listen") as admin,
     ):
         edge = EdgeSettings(openai_listen=(clients.host, clients.port), admin_listen=(admin.host, admin.port))
-    xds = AdsServer(Builder(edge).build(1, State(1), {}), ClientRegistry(), quiet=0)
+    xds = AdsServer(Builder(edge).build(1, DesiredState(1), {}), ClientRegistry(), quiet=0)
     server = grpc.aio.server(options=SERVER_OPTIONS)
     server.add_generic_rpc_handlers((xds.handler(),))
     server.add_insecure_port(f"unix:{layout.xds_socket}")

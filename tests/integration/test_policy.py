@@ -17,7 +17,7 @@ from translator.policy import ads
 from translator.policy.store import PolicyStore
 from translator.policy.subscription import PolicySubscription
 from xds_server.clients import ClientRegistry
-from xds_server.model import Key, Organisation, State
+from xds_server.model import DesiredState, Key, Organisation
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
@@ -26,10 +26,10 @@ KEYS = 50_000
 ACME = Organisation("org_0123456789abcdef", "acme")
 
 
-def state() -> State:
+def state() -> DesiredState:
     ids = (f"{number:016}" for number in range(KEYS))
     keys = {each: Key(each, ACME.id, f"key-{each}", sha256(each.encode()).digest()) for each in ids}
-    return State(1, organisations={ACME.id: ACME}, keys=keys)
+    return DesiredState(1, organisations={ACME.id: ACME}, keys=keys)
 
 
 @pytest.mark.slow

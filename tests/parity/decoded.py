@@ -16,14 +16,14 @@ from translator.policy.index import PolicyIndex
 from translator.policy.pricing import Ceiling
 from translator.tokens import AccessTokens
 from xds_server.accounts.settings import JwtIssuer
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.resources import policy as resources
 
 _NOW = 2_000_000_000
 Messages = tuple[list[policy.Organisation], list[policy.Key], list[policy.JwtIssuer], list[policy.Route]]
 
 
-def of_state(state: State) -> Any:
+def of_state(state: DesiredState) -> Any:
     """Returns the values that translators have for this state."""
     return of_messages(
         [
@@ -42,7 +42,7 @@ def of_state(state: State) -> Any:
     )
 
 
-def _granted(state: State, issuer: JwtIssuer) -> list[str]:
+def _granted(state: DesiredState, issuer: JwtIssuer) -> list[str]:
     found = resources.granted_keys(state)
     return [found.get((each.organisation, each.key), "") for each in issuer.grants]
 

@@ -21,7 +21,7 @@ from trunkline.config import document, export, loader, mapping, model
 from trunkline.config.secrets import Secrets
 from xds_server.admin import render
 from xds_server.admin.apply import Mode, apply
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import EdgeSettings
 from xds_server.routing.measured import Measurements
@@ -56,8 +56,8 @@ each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 class Stored:
     """The store's contents after each of a case's two documents, and the events between them."""
 
-    before: State
-    after: State
+    before: DesiredState
+    after: DesiredState
     events: list[AuditEvent]
 
 
@@ -192,7 +192,7 @@ def test_somebody_acts_upon_a_field(case: Case, store: Store, edge: EdgeSettings
         )
 
 
-def _envoy(builder: Builder, state: State) -> dict[str, Any]:
+def _envoy(builder: Builder, state: DesiredState) -> dict[str, Any]:
     """Returns Envoy's resources, without clusters that only linger."""
     built = builder.build(state.revision, state, {}, rankings(state.routes.values(), _measured(state), {}, 0.0))
     wanted = builder._wanted
@@ -203,7 +203,7 @@ def _envoy(builder: Builder, state: State) -> dict[str, Any]:
     }
 
 
-def _measured(state: State) -> Measurements:
+def _measured(state: DesiredState) -> Measurements:
     """Returns measurements in which every target was slower than the one written after it."""
     measurements = Measurements()
     for route in state.routes.values():

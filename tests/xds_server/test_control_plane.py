@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from xds_server.control_plane import ControlPlane
-from xds_server.model import Route, State
+from xds_server.model import DesiredState, Route
 from xds_server.pool import Pool, PoolEndpoint
 from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.routing.tiers import NO_RANKINGS, Rankings
@@ -17,9 +17,9 @@ from xds_server.troubles import Troubles
 
 class Source:
     def __init__(self) -> None:
-        self.state = State(1)
+        self.state = DesiredState(1)
 
-    async def load(self) -> State:
+    async def load(self) -> DesiredState:
         return self.state
 
 
@@ -32,7 +32,7 @@ class Builder:
         self.built: list[tuple[int, set[str]]] = []
 
     def build(
-        self, revision: int, state: State, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
+        self, revision: int, state: DesiredState, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
     ) -> ResourceSnapshot:
         self.built.append((revision, set(live)))
         return ResourceSnapshot(revision)
@@ -55,7 +55,7 @@ async def test_a_snapshot_has_the_pools_of_its_own_state() -> None:
     control_plane = ControlPlane(source, builder)  # type: ignore[arg-type]
     asked: list[int] = []
 
-    def live(state: State) -> Mapping[str, Pool]:
+    def live(state: DesiredState) -> Mapping[str, Pool]:
         asked.append(state.revision)
         one, other = pool("m", "a"), pool("n", "a") if state.revision == 1 else pool("n")
         return {one.name: one, other.name: other}
@@ -66,7 +66,7 @@ async def test_a_snapshot_has_the_pools_of_its_own_state() -> None:
     changed = pool("x", "b")
     control_plane.pools_changed({changed.name: changed})
     await asyncio.wait_for(sink.published.get(), 30)
-    source.state = State(2)
+    source.state = DesiredState(2)
     await control_plane.state_changed(2)
     await asyncio.wait_for(sink.published.get(), 30)
     assert builder.built == [
@@ -82,7 +82,7 @@ class PickyBuilder(Builder):
     """Fails for a route of the model `broken`."""
 
     def build(
-        self, revision: int, state: State, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
+        self, revision: int, state: DesiredState, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
     ) -> ResourceSnapshot:
         if any(route.model == "broken" for route in state.routes.values()):
             raise ValueError("cannot encode this")
@@ -91,7 +91,7 @@ class PickyBuilder(Builder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.states: list[State] = []
+        self.states: list[DesiredState] = []
 
 
 async def test_an_object_that_cannot_be_built_is_named_and_keeps_nobody_waiting() -> None:
@@ -100,7 +100,7 @@ async def test_an_object_that_cannot_be_built_is_named_and_keeps_nobody_waiting(
     await control_plane.snapshot()
     running = asyncio.create_task(control_plane.run(sink))
     fine, broken = Route("rt_fine", "fine", ()), Route("rt_broken", "broken", ())
-    source.state = State(2, routes={"rt_fine": fine, "rt_broken": broken})
+    source.state = DesiredState(2, routes={"rt_fine": fine, "rt_broken": broken})
     await control_plane.state_changed(2)
     published = await asyncio.wait_for(sink.published.get(), 30)
     assert published.revision == 2
@@ -109,7 +109,7 @@ async def test_an_object_that_cannot_be_built_is_named_and_keeps_nobody_waiting(
     changed = pool("x", "b")
     control_plane.pools_changed({changed.name: changed})
     await asyncio.wait_for(sink.published.get(), 30)
-    source.state = State(3, routes={"rt_fine": fine})
+    source.state = DesiredState(3, routes={"rt_fine": fine})
     await control_plane.state_changed(3)
     await asyncio.wait_for(sink.published.get(), 30)
     assert troubles.texts == ()
@@ -124,7 +124,7 @@ async def test_a_state_that_cannot_be_read_leaves_what_is_published() -> None:
     running = asyncio.create_task(control_plane.run(sink))
     read = source.load
 
-    async def unreadable() -> State:
+    async def unreadable() -> DesiredState:
         raise ValueError("a block of another shape")
 
     source.load = unreadable  # type: ignore[method-assign]
@@ -132,7 +132,7 @@ async def test_a_state_that_cannot_be_read_leaves_what_is_published() -> None:
     while not troubles.texts:
         await asyncio.sleep(0)
     assert "a block of another shape" in troubles.texts[0]
-    source.load, source.state = read, State(3)  # type: ignore[method-assign]
+    source.load, source.state = read, DesiredState(3)  # type: ignore[method-assign]
     await control_plane.state_changed(3)
     assert (await asyncio.wait_for(sink.published.get(), 30)).revision == 3
     assert not running.done()

@@ -13,7 +13,7 @@ from xds_server.admin.document import ParsedDocument, ParsedKey, ParsedOrganisat
 from xds_server.admin.problems import Problems
 from xds_server.admin.prune import SECTIONS
 from xds_server.errors import StaleWriteError
-from xds_server.model import GATEWAY_SECTIONS, Gateway, Key, State
+from xds_server.model import GATEWAY_SECTIONS, DesiredState, Gateway, Key
 from xds_server.store import writing
 from xds_server.store.api_keys import hash_of
 from xds_server.store.managers import DEFAULT_FILE, Conflict, ConflictReason, Management
@@ -101,7 +101,7 @@ def _grants_without_key(transaction: Transaction, gateway: Gateway) -> Iterator[
                 yield f'jwt[{index}].grants[{position}]: there is no key "{name}": tokens that it fits are refused'
 
 
-def _of_left_routes(message: pb.Document, state: State, management: Management) -> set[str]:
+def _of_left_routes(message: pb.Document, state: DesiredState, management: Management) -> set[str]:
     """Returns the providers of routes that stay as they are because another manager has them.
 
     That manager may have removed a provider that the document still names there; this is no mistake in the
@@ -268,7 +268,7 @@ def _check_kept_keys(
                 )
 
 
-def _keys_by_name(state: State) -> dict[str, dict[str, Key]]:
+def _keys_by_name(state: DesiredState) -> dict[str, dict[str, Key]]:
     """Maps an organisation's name → a key's name → the key."""
     found: dict[str, dict[str, Key]] = {each.name: {} for each in state.organisations.values()}
     for key in state.keys.values():

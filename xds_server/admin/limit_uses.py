@@ -18,7 +18,7 @@ from xds_server.alerts.limit_counts import LimitCounts
 from xds_server.alerts.table import Delivery, StoredAlert
 from xds_server.ledger.reader import LedgerReader
 from xds_server.messages import Encoder
-from xds_server.model import Limit, State
+from xds_server.model import DesiredState, Limit
 from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore
 
@@ -47,7 +47,7 @@ class LimitMethods(admin_pb2_grpc.AdminServicer):
         return pb.ListLimitUsesResponse(uses=_uses(state, self._limit_counts))
 
 
-async def alerts(ledger: LedgerReader, state: State) -> list[pb.LimitAlert]:
+async def alerts(ledger: LedgerReader, state: DesiredState) -> list[pb.LimitAlert]:
     """Returns the alerts of windows that have not ended, newest first. Raises DatabaseUnavailableError."""
     now = int(time.time())
     found: Sequence[StoredAlert] = await ledger.read(lambda snapshot: table.current(snapshot, now, _SHOWN))
@@ -62,7 +62,7 @@ async def alerts(ledger: LedgerReader, state: State) -> list[pb.LimitAlert]:
     ]
 
 
-def _uses(state: State, counts: LimitCounts) -> Iterator[pb.LimitUse]:
+def _uses(state: DesiredState, counts: LimitCounts) -> Iterator[pb.LimitUse]:
     for kind, objects in (
         (limits_pb2.HOLDER_ORGANISATION, state.organisations),
         (limits_pb2.HOLDER_KEY, state.keys),

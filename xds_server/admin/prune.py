@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from xds_server.admin.document import ParsedDocument
 from xds_server.admin.problems import some
 from xds_server.errors import InUseError
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.store import DEFAULT_ORGANISATION, writing
 from xds_server.store.api_keys import hash_of
 from xds_server.store.managers import Conflict, ConflictReason
@@ -32,7 +32,7 @@ class Leaving:
     keys: tuple[tuple[str, str, str], ...]
 
 
-def leaving(document: ParsedDocument, state: State, manager: str, sections: frozenset[str]) -> Leaving:
+def leaving(document: ParsedDocument, state: DesiredState, manager: str, sections: frozenset[str]) -> Leaving:
     """Returns what `manager` has of `sections` and the document does not name. The first start's organisation
     stays.
     """
@@ -63,7 +63,9 @@ def leaving(document: ParsedDocument, state: State, manager: str, sections: froz
     )
 
 
-def without_moved(transaction: Transaction, found: Leaving, document: ParsedDocument, state: State) -> Leaving:
+def without_moved(
+    transaction: Transaction, found: Leaving, document: ParsedDocument, state: DesiredState
+) -> Leaving:
     """Revokes keys whose value the document gives to another name: the value lives on under that name."""
     given = {hash_of(key.value) for owner in document.organisations for key in owner.keys if key.value}
     moved = {id_ for _, _, id_ in found.keys if state.keys[id_].hash in given}
@@ -90,7 +92,7 @@ def dependents(transaction: Transaction, found: Leaving) -> None:
         writing.routes.delete(transaction, model, organisation=owner)
     for _, _, key_id in found.keys:
         writing.keys.revoke(transaction, key_id)
-    state = transaction.state() if found.organisations else State(0)
+    state = transaction.state() if found.organisations else DesiredState(0)
     for name in found.organisations:
         if holds := _held(state, transaction.organisation_ids[name], transaction.management.manager):
             _in_use(transaction, ObjectType.ORGANISATION, name, f"it has {holds}")
@@ -109,7 +111,7 @@ def providers(transaction: Transaction, found: Leaving) -> None:
             _in_use(transaction, ObjectType.PROVIDER, name, str(error))
 
 
-def _held(state: State, organisation_id: str, manager: str) -> str:
+def _held(state: DesiredState, organisation_id: str, manager: str) -> str:
     """Describes what an organisation has that `manager` does not manage; empty if nothing."""
     parts = (
         ("nodes", [each.name for each in state.nodes.values() if each.organisation_id == organisation_id]),

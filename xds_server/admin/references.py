@@ -15,7 +15,7 @@ from xds_server.accounts.errors import ForbiddenError
 from xds_server.accounts.model import Role
 from xds_server.accounts.permissions import CallRule, require_own_fields
 from xds_server.errors import InvalidFieldError, NotFoundError
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.quoting import quoted
 from xds_server.store import AsyncStore
 
@@ -52,7 +52,7 @@ class Resolver:
             setattr(request, rule.key, key.id)
             _check_fields(rule, caller, key.organisation, request)
 
-    def _check_owner_key(self, rule: CallRule, caller: Caller, request: Message, state: State) -> None:
+    def _check_owner_key(self, rule: CallRule, caller: Caller, request: Message, state: DesiredState) -> None:
         """Checks that a member's node belongs to a key of their own."""
         organisation, name = getattr(request, rule.organisation), getattr(request, rule.key)
         if caller.role_in(organisation) in _OPERATING:
@@ -89,12 +89,12 @@ def _check_fields(rule: CallRule, caller: Caller, organisation: str, request: Me
         require_own_fields(rule, request)
 
 
-def _keys(state: State) -> Iterable[_Object]:
+def _keys(state: DesiredState) -> Iterable[_Object]:
     names = state.owners
     return (_Object(each.id, each.name, names[each.organisation_id], each.id) for each in state.keys.values())
 
 
-def _nodes(state: State) -> Iterable[_Object]:
+def _nodes(state: DesiredState) -> Iterable[_Object]:
     names = state.owners
     return (
         _Object(each.id, each.name, names[each.organisation_id], each.owner_key_id)

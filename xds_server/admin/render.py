@@ -12,6 +12,7 @@ from xds_server.admin.ports import LiveNode, LiveNodes
 from xds_server.messages import Encoder
 from xds_server.model import (
     Alerting,
+    DesiredState,
     Gateway,
     Key,
     Node,
@@ -21,7 +22,6 @@ from xds_server.model import (
     ProviderTarget,
     Route,
     SharedCache,
-    State,
     Target,
 )
 from xds_server.prices import TargetPrice
@@ -129,7 +129,7 @@ def node(value: Node, organisation: str, owner_key: str, live: LiveNode | None) 
     )
 
 
-def nodes(state: State, live: LiveNodes, organisation: str = "") -> list[pb.Node]:
+def nodes(state: DesiredState, live: LiveNodes, organisation: str = "") -> list[pb.Node]:
     """Renders nodes by organisation and name; `organisation` is a name, empty for all."""
     owners = state.owners
     keys = {each.id: each.name for each in state.keys.values()}
@@ -145,14 +145,14 @@ def audit_event(value: AuditEvent) -> pb.AuditEvent:
     return _AUDIT_EVENT(value)
 
 
-def routes(state: State) -> list[pb.Route]:
+def routes(state: DesiredState) -> list[pb.Route]:
     """Renders routes by organisation and model, those that everybody sees first."""
     names = state.owners
     named = [(names[each.organisation_id], each.model, each) for each in state.routes.values()]
     return [route(each, name) for name, _, each in sorted(named, key=lambda item: item[:2])]
 
 
-def document(state: State, managed_by: str = "") -> pb.Document:
+def document(state: DesiredState, managed_by: str = "") -> pb.Document:
     """Renders the state as a document that `Apply` accepts without changing anything. It has no versions and no
     past prices: a document says what is wanted, not what was.
 

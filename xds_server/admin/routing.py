@@ -13,7 +13,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc, routing_pb
 
 from xds_server.admin import render
 from xds_server.errors import NotFoundError
-from xds_server.model import ProviderTarget, Route, State
+from xds_server.model import DesiredState, ProviderTarget, Route
 from xds_server.routing.explain import TargetExplanation, explain
 from xds_server.routing.measured import Measured, Measurements, RequestMix
 from xds_server.routing.tiers import NO_RANKINGS
@@ -61,7 +61,7 @@ class RoutingMethods(admin_pb2_grpc.AdminServicer):
         )
 
 
-def _find(state: State, model: str, organisation: str) -> Route:
+def _find(state: DesiredState, model: str, organisation: str) -> Route:
     """Returns the organisation's own route, or everybody's. Raises NotFoundError."""
     owners = state.owners
     if organisation not in owners.values():

@@ -20,7 +20,7 @@ from xds_server.errors import NotFoundError
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.sampling import Coverage
-from xds_server.model import Route, State
+from xds_server.model import DesiredState, Route
 from xds_server.routing.outcome import Outcome, TargetOutcome, total
 from xds_server.routing.replay import ReplayScope
 from xds_server.routing.simulation import Proposal, Simulation, SimulationResult
@@ -56,7 +56,7 @@ class SimulationMethods(admin_pb2_grpc.AdminServicer):
                 problems.at("until").note("not after `since`; accepted: a later time, or 0 = up to now")
         current = await self._store.load()
 
-        def propose(transaction: Transaction) -> State:
+        def propose(transaction: Transaction) -> DesiredState:
             apply(transaction, request.document, Mode(take_over=True))
             return transaction.state()
 
@@ -77,7 +77,7 @@ class SimulationMethods(admin_pb2_grpc.AdminServicer):
         )
 
 
-def _proposals(request: pb.SimulateRoutesRequest, current: State, proposed: State) -> list[Proposal]:
+def _proposals(request: pb.SimulateRoutesRequest, current: DesiredState, proposed: DesiredState) -> list[Proposal]:
     """Returns the document's routes that the request selects. Raises NotFoundError."""
     names = set(proposed.owners.values())
     if request.organisation not in names:
@@ -92,7 +92,9 @@ def _proposals(request: pb.SimulateRoutesRequest, current: State, proposed: Stat
     return found
 
 
-def _asked_for(request: pb.SimulateRoutesRequest, current: State, proposed: State) -> Iterator[Proposal]:
+def _asked_for(
+    request: pb.SimulateRoutesRequest, current: DesiredState, proposed: DesiredState
+) -> Iterator[Proposal]:
     before, after = _by_owner(current), _by_owner(proposed)
     ids = {name: id_ for id_, name in proposed.owners.items()}
     asked = request.organisation
@@ -112,7 +114,7 @@ def _asked_for(request: pb.SimulateRoutesRequest, current: State, proposed: Stat
         yield Proposal(after[owner, model], current_route, scope)
 
 
-def _by_owner(state: State) -> Mapping[tuple[str, str], Route]:
+def _by_owner(state: DesiredState) -> Mapping[tuple[str, str], Route]:
     """Maps the owner's name (empty for everybody's) and the model to a route."""
     owners = state.owners
     return {(owners[each.organisation_id], each.model): each for each in state.routes.values()}

@@ -10,13 +10,13 @@ from trunkline_proto.limits.v1 import limits_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from xds_server.messages import member
-from xds_server.model import Calendar, Each, Limit, Metric, State
+from xds_server.model import Calendar, DesiredState, Each, Limit, Metric
 
 _FIELDS = policy.Limit.DESCRIPTOR.fields_by_name
 _MICRO = 1_000_000
 
 
-def holder(state: State, kind: int, holder_id: str) -> str:
+def holder(state: DesiredState, kind: int, holder_id: str) -> str:
     """Names a holder; by its id if the object no longer exists."""
     owners = state.owners
     if kind == pb.HOLDER_ORGANISATION:

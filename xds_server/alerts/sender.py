@@ -20,7 +20,7 @@ from xds_server.alerts.table import Delivery, StoredAlert
 from xds_server.alerts.webhook import body
 from xds_server.errors import DatabaseUnavailableError, SecretKeyError
 from xds_server.ledger.ledger import Ledger
-from xds_server.model import Alerting, State
+from xds_server.model import Alerting, DesiredState
 
 #: Alerts of one POST; seconds for which they belong to this replica, of the longest pause between two attempts,
 #: and between two checks.
@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 class Configuration(Protocol):
     """The desired state, and the secret of its webhook."""
 
-    async def load(self) -> State: ...
+    async def load(self) -> DesiredState: ...
     async def webhook_secret(self, alerts: Alerting) -> bytes:
         """Returns the webhook's secret. Raises SecretKeyError."""
 

@@ -18,14 +18,14 @@ from trunkline_proto.limits.v1 import limits_pb2 as pb
 
 from xds_server.alerts import addresses, naming
 from xds_server.alerts.table import StoredAlert
-from xds_server.model import State
+from xds_server.model import DesiredState
 
 SIGNATURE = "x-trunkline-signature"
 _TIMEOUT = 10.0
 _OVERFLOW = "%"
 
 
-def body(alerts: Sequence[StoredAlert], state: State) -> bytes:
+def body(alerts: Sequence[StoredAlert], state: DesiredState) -> bytes:
     """Returns the body; see docs/limits.md. It has no secret and no prompt; end users' names are as clients sent
     them.
     """
@@ -85,7 +85,7 @@ class Webhook:
         return ssl.create_default_context(cafile=self._ca_file or None)
 
 
-def _shown(kept: StoredAlert, state: State) -> dict[str, Any]:
+def _shown(kept: StoredAlert, state: DesiredState) -> dict[str, Any]:
     alert, limit = kept.alert, kept.alert.limit
     shown: dict[str, Any] = {
         "id": f"{kept.id}-{alert.reached_at}",

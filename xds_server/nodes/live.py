@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from xds_server.errors import InvalidFieldError
-from xds_server.model import Node, NodesTarget, State, Visibility
+from xds_server.model import DesiredState, Node, NodesTarget, Visibility
 from xds_server.nodes import direct, pools, weights
 from xds_server.nodes.direct import DirectAddresses
 from xds_server.nodes.leases import Leases
@@ -183,7 +183,7 @@ class LiveNodes:
         """Shows why the node's last report was refused, until one is accepted."""
         self._refused[node_id] = reason[:_MAX_REASON]
 
-    def desired(self, state: State) -> list[str]:
+    def desired(self, state: DesiredState) -> list[str]:
         """Takes another desired state. Returns the known nodes that are not part of it, which may be forgotten."""
         nodes = state.nodes
         self.revision = state.revision

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from xds_server.model import NodesTarget, Privacy, State
+from xds_server.model import DesiredState, NodesTarget, Privacy
 from xds_server.pool import Pool
 
 #: Seconds for which a grant holds: the sidecar gives up after 30 s, and its reports take a moment.
@@ -66,7 +66,7 @@ def _has_another(pool: Pool, node_id: str) -> bool:
     return any(each.health == "healthy" for each in pool.endpoints if each.node_id != node_id)
 
 
-def backed_models(state: State) -> frozenset[str]:
+def backed_models(state: DesiredState) -> frozenset[str]:
     """Returns the nodes' models whose every route has a provider that serves when no node does."""
     backed: dict[str, bool] = {}
     for route in state.routes.values():

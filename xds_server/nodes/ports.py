@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from xds_server.ledger.connection import LedgerTransaction
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.pool import Pool
 from xds_server.store import Committed
 
@@ -34,7 +34,7 @@ class Issuer(Protocol):
 class NodeStore(Protocol):
     """The desired state, to which nodes are added and from which they are removed."""
 
-    async def load(self) -> State:
+    async def load(self) -> DesiredState:
         """Returns the current state. Raises DatabaseUnavailableError."""
         ...
 

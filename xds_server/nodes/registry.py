@@ -18,7 +18,7 @@ from xds_server.errors import (
     SilentError,
     SupersededError,
 )
-from xds_server.model import Node, State
+from xds_server.model import DesiredState, Node
 from xds_server.nodes.clock import system_clock
 from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.moment import Clock, Moment
@@ -84,7 +84,7 @@ class NodeRegistry:
         if rows:
             _log.info("nodes restored", nodes=len(rows), leases=self.live.leased)
 
-    def desired(self, state: State) -> Mapping[str, Pool]:
+    def desired(self, state: DesiredState) -> Mapping[str, Pool]:
         """Takes another desired state. Returns the pools that change with it, for the snapshot of that state."""
         for node_id in self.live.desired(state):
             stream = self._streams.get(node_id)

@@ -11,7 +11,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.policy.words import QUOTA_METRICS
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.reasons import Reason
 from xds_server.requests.hosts import Host, credentials
 
@@ -84,7 +84,7 @@ def rows(
             yield report.row(hosts[number], _REST, rest)
 
 
-def unused(state: State) -> Iterator[admin.CredentialHeadroom]:
+def unused(state: DesiredState) -> Iterator[admin.CredentialHeadroom]:
     """Yields the configured quotas as they are while nobody uses their credentials."""
     for host in credentials(state):
         for quota in state.providers[host.provider].quota_of(host.credential - 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from xds_server.model import ProviderTarget, State
+from xds_server.model import DesiredState, ProviderTarget
 from xds_server.resources.names import target_cluster
 from xds_server.resources.strategy import mark
 
@@ -29,19 +29,19 @@ class Host:
         return (self.target_id or self.provider) + (f"#{self.credential}" if self.credential > 1 else "")
 
 
-def hosts(state: State) -> dict[int, Host]:
+def hosts(state: DesiredState) -> dict[int, Host]:
     """Returns every credential, and every target of a route at a provider."""
     return {**{_of_credential(each.digest): each for each in credentials(state)}, **dict(_targets(state))}
 
 
-def credentials(state: State) -> Iterator[Host]:
+def credentials(state: DesiredState) -> Iterator[Host]:
     """Yields the credentials of all providers; a provider without credentials has one host."""
     for provider in state.providers.values():
         for index, credential in enumerate(provider.credentials or ("",)):
             yield Host(provider.name, index + 1, mark(provider, credential))
 
 
-def _targets(state: State) -> Iterator[tuple[int, Host]]:
+def _targets(state: DesiredState) -> Iterator[tuple[int, Host]]:
     targets = {
         each.id: each
         for route in state.routes.values()

@@ -12,7 +12,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
 from xds_server.errors import StoreError
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.requests import headroom
 from xds_server.requests.attending import InquiryAnswers, Translators
 from xds_server.requests.hosts import Host, hosts
@@ -38,7 +38,7 @@ class RestingTargets:
         self._store = store
         self._translators = translators
         self._clock = clock
-        self._state: State | None = None
+        self._state: DesiredState | None = None
         self._hosts_by_number: Mapping[int, Host] = {}
         #: The number of alerts of each kind at the last check.
         self.counts: Mapping[str, int] = dict.fromkeys(_WORDS.values(), 0)
@@ -85,7 +85,7 @@ class RestingTargets:
             known = {(alert.kind, alert.subject, alert.translator) for alert in alerts}
             await asyncio.sleep(_EVERY)
 
-    def _hosts(self, state: State) -> Mapping[int, Host]:
+    def _hosts(self, state: DesiredState) -> Mapping[int, Host]:
         if state is not self._state:
             self._state, self._hosts_by_number = state, hosts(state)
         return self._hosts_by_number

@@ -9,7 +9,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
 from xds_server.errors import InvalidFieldError, NotFoundError
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.requests.attending import InquiryAnswers, Translators
 from xds_server.store import AsyncStore
 from xds_server.usage.scope import Within
@@ -82,7 +82,7 @@ def _oldest(answers: InquiryAnswers, limit: int) -> list[admin.RunningRequest]:
     return heapq.nsmallest(limit, found, key=lambda each: each.started_at_us)
 
 
-def _named(known: State, requests: Iterable[admin.RunningRequest]) -> list[admin.RunningRequest]:
+def _named(known: DesiredState, requests: Iterable[admin.RunningRequest]) -> list[admin.RunningRequest]:
     """Returns the requests with the names of organisations and keys in place of their ids."""
     named = list(requests)
     for each in named:
@@ -93,7 +93,7 @@ def _named(known: State, requests: Iterable[admin.RunningRequest]) -> list[admin
     return named
 
 
-def _organisation_id(known: State, name: str) -> str:
+def _organisation_id(known: DesiredState, name: str) -> str:
     for id_, organisation in known.organisations.items():
         if organisation.name == name:
             return id_

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from xds_server.model import Key, Node, NodesTarget, Privacy, Route, State
+from xds_server.model import DesiredState, Key, Node, NodesTarget, Privacy, Route
 from xds_server.pool import Pool
 
 
@@ -54,7 +54,7 @@ def may_have(route: Route) -> bool:
     return any(isinstance(target, NodesTarget) for target in route.targets)
 
 
-def pools(state: State) -> dict[str, Pool]:
+def pools(state: DesiredState) -> dict[str, Pool]:
     """Returns every pool that a route may lead to, by name and empty; live state fills them."""
     audiences = Audiences.of(state.nodes.values(), state.keys)
     result: dict[str, Pool] = {}

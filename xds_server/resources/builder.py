@@ -18,13 +18,13 @@ from xds_server.accounts.settings import JwtIssuer
 from xds_server.model import (
     Cors,
     DefaultModel,
+    DesiredState,
     NodesTarget,
     Organisation,
     Provider,
     ProviderTarget,
     Route,
     SharedCache,
-    State,
 )
 from xds_server.pool import Pool
 from xds_server.protocol import snapshot as types
@@ -94,7 +94,7 @@ class Builder:
         #: The routes whose requests wait for machines, by id, and their last encoding.
         self._waiting: dict[str, _RoutePolicy] = {}
         self._slotted: dict[str, tuple[_RoutePolicy, tuple[PoolSlots, ...], Resource]] = {}
-        self._state: State | None = None
+        self._state: DesiredState | None = None
         self._rankings: Rankings = NO_RANKINGS
         self._clock = clock
         self._wanted: Mapping[str, Resource] = {}
@@ -128,7 +128,7 @@ class Builder:
         self._assignments = Assignments(direct=self._direct)
 
     def build(
-        self, revision: int, state: State, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
+        self, revision: int, state: DesiredState, live: Mapping[str, Pool], rankings: Rankings = NO_RANKINGS
     ) -> ResourceSnapshot:
         """Returns the snapshot of `state` with the `live` pools (by name); shares with the last one what did not
         change.
@@ -196,7 +196,7 @@ class Builder:
         kept = {name: before[name] for name in self._lingering if name in before and name not in wanted}
         return {**wanted, **kept} if kept else wanted
 
-    def _desired(self, state: State, rankings: Rankings) -> dict[str, Mapping[str, Resource]]:
+    def _desired(self, state: DesiredState, rankings: Rankings) -> dict[str, Mapping[str, Resource]]:
         """Returns everything that depends on the desired state and on measurements."""
         self._resources.turn()
         self._route_entries.turn()
@@ -222,13 +222,13 @@ class Builder:
         previous = self._last.of_type(type_url)
         return previous if previous == mapping else mapping
 
-    def _clusters(self, state: State, every_variant: Iterable[RouteVariant]) -> dict[str, Resource]:
+    def _clusters(self, state: DesiredState, every_variant: Iterable[RouteVariant]) -> dict[str, Resource]:
         result = dict(self._of_edge[types.CLUSTER])
         for hop, connect_ms in hops(every_variant).items():
             result[hop.cluster] = self._target(state, hop, connect_ms)
         return result
 
-    def _target(self, state: State, hop: Hop, connect_ms: int) -> Resource:
+    def _target(self, state: DesiredState, hop: Hop, connect_ms: int) -> Resource:
         if isinstance(hop.target, NodesTarget):
             key = ("pool", hop.cluster, connect_ms, self._direct)
             return self._resources.get(key, _pool, hop.cluster, connect_ms, direct=self._direct)
@@ -287,7 +287,7 @@ class Builder:
             found[name] = self._resources.get((route, there, kept), _route_policy, route, now, there, kept)
         return found
 
-    def _jwt_issuers(self, state: State) -> dict[str, Resource]:
+    def _jwt_issuers(self, state: DesiredState) -> dict[str, Resource]:
         granted = policy.granted_keys(state)
         found = {}
         for issuer in state.gateway.jwt:

@@ -15,6 +15,7 @@ from xds_server.model import (
     MEMORY,
     Affinity,
     DefaultModel,
+    DesiredState,
     Gateway,
     Key,
     Limit,
@@ -23,7 +24,6 @@ from xds_server.model import (
     PromptCacheKey,
     Route,
     SharedCache,
-    State,
 )
 from xds_server.prices import TargetPrice, price_in_force
 
@@ -116,7 +116,7 @@ def jwt_issuer(value: JwtIssuer, key_ids: Sequence[str]) -> bytes:
     return _encode(_JWT_ISSUER(value, id=value.name, grants=grants))
 
 
-def granted_keys(state: State) -> dict[tuple[str, str], str]:
+def granted_keys(state: DesiredState) -> dict[tuple[str, str], str]:
     """Returns the ids of the keys that grants name, by the names of organisation and key."""
     named = {(each.organisation, each.key) for issuer in state.gateway.jwt for each in issuer.grants}
     if not named:

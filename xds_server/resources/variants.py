@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from xds_server.model import Route, State
+from xds_server.model import DesiredState, Route
 from xds_server.resources.audiences import Audiences
 from xds_server.resources.names import route_key
 from xds_server.resources.strategy import Hop, PlannedHop, plan
@@ -30,7 +30,7 @@ class RouteVariant:
         return "".join(place.line for place in self.plan)
 
 
-def variants(state: State, at: float, rankings: Rankings = NO_RANKINGS) -> list[RouteVariant]:
+def variants(state: DesiredState, at: float, rankings: Rankings = NO_RANKINGS) -> list[RouteVariant]:
     """Returns the variants of all routes; `at` (Unix seconds) determines which prices are in force."""
     audiences = Audiences.of(state.nodes.values(), state.keys)
     return [

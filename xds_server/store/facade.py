@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from xds_server.accounts.settings import IdentityProvider
-from xds_server.model import Alerting, State
+from xds_server.model import Alerting, DesiredState
 from xds_server.store.audit_chain import ChainVerdict
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.store.records import Actor, AuditEvent, AuditQuery, KeyRecord
@@ -35,7 +35,7 @@ class AsyncStore:
     async def secret(self, name: str, make: Callable[[], bytes]) -> bytes:
         return await asyncio.to_thread(self._store.secret, name, make)
 
-    async def load(self) -> State:
+    async def load(self) -> DesiredState:
         return await asyncio.to_thread(self._store.load)
 
     async def webhook_secret(self, alerts: Alerting) -> bytes:

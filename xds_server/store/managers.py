@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeVar
 
-from xds_server.model import GATEWAY_SECTIONS, Gateway, Key, Limit, Provider, Route, State
+from xds_server.model import GATEWAY_SECTIONS, DesiredState, Gateway, Key, Limit, Provider, Route
 from xds_server.store.records import ObjectType
 from xds_server.store.views import View
 
@@ -41,7 +41,7 @@ def matches(manager: str, wanted: str) -> bool:
     return is_file(manager) if wanted == "file" else (manager or API) == wanted
 
 
-def part_of(state: State, manager: str) -> State:
+def part_of(state: DesiredState, manager: str) -> DesiredState:
     """Returns what `manager` has (see `matches`), and the organisations in which it has a key or a limit."""
 
     def own(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from xds_server.errors import SecretKeyError
-from xds_server.model import Gateway, Key, Node, Organisation, Provider, Route, State
+from xds_server.model import DesiredState, Gateway, Key, Node, Organisation, Provider, Route
 from xds_server.prices import TargetPrice
 from xds_server.store import codec
 from xds_server.store.connection import DatabaseSnapshot
@@ -26,7 +26,7 @@ class LoadedState:
     not be read of each kind.
     """
 
-    state: State
+    state: DesiredState
     revisions: Mapping[str, int]
     unreadable: Mapping[str, tuple[str, ...]]
 
@@ -36,12 +36,12 @@ def load(snapshot: DatabaseSnapshot, cipher: Cipher, last: LoadedState | None = 
     again.
 
     A row that cannot be decoded, because another version wrote it, keeps its form in `last`, or is left out if it
-    has none. `State.unreadable` names it. Raises SecretKeyError.
+    has none. `DesiredState.unreadable` names it. Raises SecretKeyError.
     """
     revisions: dict[str, int] = dict(snapshot.rows("SELECT kind, value FROM revision"))
     if last is not None and revisions == last.revisions:
         return last
-    before = last.state if last is not None else State(0)
+    before = last.state if last is not None else DesiredState(0)
     unreadable = dict(last.unreadable) if last is not None else {}
 
     def read(kind: str, known: Mapping[str, T], rows: Callable[[], _Rows[T]]) -> Mapping[str, T]:
@@ -50,7 +50,7 @@ def load(snapshot: DatabaseSnapshot, cipher: Cipher, last: LoadedState | None = 
         decoded, unreadable[kind] = _salvaged(kind, rows(), known)
         return decoded
 
-    state = State(
+    state = DesiredState(
         revision=revisions["state"],
         providers=read("providers", before.providers, lambda: _providers(snapshot, cipher)),
         routes=read("routes", before.routes, lambda: _routes(snapshot)),

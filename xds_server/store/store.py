@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from xds_server.accounts.links import LIFETIMES, Link, Purpose
 from xds_server.accounts.settings import IdentityProvider
-from xds_server.model import Alerting, State
+from xds_server.model import Alerting, DesiredState
 from xds_server.store import audit_chain, codec, reading, schema, writing
 from xds_server.store.connection import DatabaseReader, DatabaseSnapshot, open_reader
 from xds_server.store.crypto import Cipher
@@ -104,7 +104,7 @@ class Store:
                 self._engine = None
         self._reader.close()
 
-    def load(self) -> State:
+    def load(self) -> DesiredState:
         """Returns the current state; the same object as long as nothing changes. Unchanged mappings are shared."""
         with self._load_lock:
             with self._reader.snapshot() as snapshot:

@@ -30,7 +30,7 @@ from trunkline import envoy, envoy_module
 from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
 from xds_server.clients import ClientRegistry
-from xds_server.model import Key, Organisation, Route, State
+from xds_server.model import DesiredState, Key, Organisation, Route
 from xds_server.pool import Pool, PoolEndpoint
 from xds_server.protocol.snapshot import ROUTE, ResourceSnapshot
 from xds_server.resources.builder import Builder
@@ -99,7 +99,7 @@ class Edge:
         self.builder = Builder(settings)
         owners = {key.organisation_id for key in self.keys.values()}
         organisations = {each: Organisation(each, each) for each in owners}
-        self.state = State(1, organisations=organisations, keys=self.keys)
+        self.state = DesiredState(1, organisations=organisations, keys=self.keys)
         self.live: dict[str, Pool] = {}
         self.clients = ClientRegistry()
 

@@ -12,7 +12,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 from tests.xds_server.admin.conftest import Admin
 from tests.xds_server.admin.documents import CREDENTIAL, KEY_VALUE, SECRETS, document
 from xds_server.admin.prune import SECTIONS
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.store import AuditQuery
 from xds_server.store.api_keys import hash_of
 
@@ -73,7 +73,7 @@ async def test_a_dry_run_shows_the_difference_and_changes_nothing(admin: Admin) 
     response = await apply(admin, document(), dry_run=True)
     assert len(response.changes) == 6
     assert not response.HasField("propagation")
-    assert admin.store.load() == State(0)
+    assert admin.store.load() == DesiredState(0)
     assert admin.clients.published == []
     assert admin.store.audit_events(AuditQuery()) == []
 

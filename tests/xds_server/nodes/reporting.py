@@ -8,7 +8,7 @@ from typing import Any
 
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
-from xds_server.model import Node, NodesTarget, Route, State
+from xds_server.model import DesiredState, Node, NodesTarget, Route
 from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.moment import Moment
 from xds_server.pool import Pool
@@ -26,10 +26,10 @@ def node(number: int = 0, organisation: str = "org_a", **values: Any) -> Node:
     return Node(node_id(number), f"node-{number}", organisation, **values)
 
 
-def state(nodes: Iterable[Node] = (), *models: str, revision: int = 1) -> State:
+def state(nodes: Iterable[Node] = (), *models: str, revision: int = 1) -> DesiredState:
     """Returns a state with these nodes and a route to each of `models` (default: `m`)."""
     routes = {f"rt_{model}": Route(f"rt_{model}", model, (NodesTarget(model),)) for model in models or ("m",)}
-    return State(revision, routes=routes, nodes={each.id: each for each in nodes})
+    return DesiredState(revision, routes=routes, nodes={each.id: each for each in nodes})
 
 
 def offer(model: str = "m", **values: Any) -> pb.Offer:

@@ -16,7 +16,7 @@ from trunkline_proto.node.v1 import registry_pb2 as pb, registry_pb2_grpc
 from tests.xds_server.nodes.reporting import StandingClock, node, state
 from xds_server.admin import TokenInterceptor
 from xds_server.errors import CsrError, JoinTokenError, NotFoundError
-from xds_server.model import Node, State
+from xds_server.model import DesiredState, Node
 from xds_server.nodes.enrolment import Enrolment
 from xds_server.nodes.identity import HEADER
 from xds_server.nodes.live import LiveNodes
@@ -53,13 +53,13 @@ class Desired:
         self.state = state()
         self.tokens: set[str] = set()
         self.joined: dict[tuple[str, bytes], Node] = {}
-        self.follow: Callable[[State], Mapping[str, Pool]] = lambda _: {}
+        self.follow: Callable[[DesiredState], Mapping[str, Pool]] = lambda _: {}
         self.pools: dict[str, Pool] = {}
         self.changed = asyncio.Condition()
         self.writes = 0
         self._changes: asyncio.Queue[None] = asyncio.Queue()
 
-    async def load(self) -> State:
+    async def load(self) -> DesiredState:
         return self.state
 
     async def write(self, actor: str, work: Callable[[Any], Any]) -> Committed[Any]:

@@ -6,7 +6,7 @@ import pytest
 from trunkline_proto.node.v1 import registry_pb2 as pb
 
 from tests.xds_server.nodes.reporting import Scene, first, heartbeat, node, node_id, offer
-from xds_server.model import NodesTarget, Privacy, ProviderTarget, Route, State
+from xds_server.model import DesiredState, NodesTarget, Privacy, ProviderTarget, Route
 from xds_server.nodes.measuring import GRANT, backed_models
 
 WANTS = heartbeat(measurement_wanted=True)
@@ -71,7 +71,7 @@ def test_a_node_alone_measures_where_a_provider_serves_too() -> None:
     scene.report(0, WANTS)
     assert not granted(scene, 0)
     backed = Route("rt_m", "m", (NodesTarget("m"), ProviderTarget("openai", "m")))
-    scene.live.desired(State(2, routes={"rt_m": backed}, nodes=scene.live.nodes))
+    scene.live.desired(DesiredState(2, routes={"rt_m": backed}, nodes=scene.live.nodes))
     assert granted(scene, 0)
 
 
@@ -95,4 +95,4 @@ def test_a_node_alone_measures_where_a_provider_serves_too() -> None:
     ],
 )
 def test_a_model_is_backed_if_each_of_its_routes_has_a_provider(routes: list[Route], backed: set[str]) -> None:
-    assert backed_models(State(1, routes={each.id: each for each in routes})) == backed
+    assert backed_models(DesiredState(1, routes={each.id: each for each in routes})) == backed

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from xds_server.model import Key, Node, NodesTarget, Privacy, ProviderTarget, Route, State, Visibility
+from xds_server.model import DesiredState, Key, Node, NodesTarget, Privacy, ProviderTarget, Route, Visibility
 from xds_server.resources.audiences import Audiences, pools
 
 KEYS = {"k1": Key("k1", "org_1", "k1", b""), "k2": Key("k2", "org_2", "k2", b"")}
@@ -50,7 +50,7 @@ def test_a_route_without_nodes_has_none() -> None:
 
 def test_every_pool_that_has_to_be_filled() -> None:
     private = replace(ROUTE, id="rt_2", privacy=Privacy.OWN_NODES, targets=(NodesTarget("phi"),))
-    state = State(1, routes={"rt_1": ROUTE, "rt_2": private}, keys=KEYS, nodes={"nd-1": MINE})
+    state = DesiredState(1, routes={"rt_1": ROUTE, "rt_2": private}, keys=KEYS, nodes={"nd-1": MINE})
     assert {name: (pool.model, pool.audience) for name, pool in pools(state).items()} == {
         "nodes/llama": ("llama", ""),
         "nodes/llama@k1": ("llama", "k1"),

@@ -8,6 +8,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from trunkline_proto.policy.v1 import policy_pb2
 
 from xds_server.model import (
+    DesiredState,
     Key,
     Node,
     NodesTarget,
@@ -15,7 +16,6 @@ from xds_server.model import (
     Provider,
     ProviderTarget,
     Route,
-    State,
     Visibility,
 )
 from xds_server.pool import Pool, PoolEndpoint
@@ -24,7 +24,7 @@ from xds_server.resources import pools, targets
 from xds_server.resources.builder import LINGER_SECONDS, Builder
 from xds_server.resources.settings import EdgeSettings, GatewayTls
 
-STATE = State(
+STATE = DesiredState(
     revision=1,
     providers={"a": Provider("a", "https://a.example/v1", credentials=("secret-a",))},
     routes={
@@ -91,7 +91,7 @@ def test_one_flip_encodes_one_endpoint(builder: Builder, monkeypatch: pytest.Mon
     assert encoded == ["n2"]
 
 
-def with_nodes(*nodes: Node) -> State:
+def with_nodes(*nodes: Node) -> DesiredState:
     return replace(STATE, revision=2, nodes={each.id: each for each in nodes})
 
 
@@ -154,7 +154,7 @@ def test_resources_of_one_shape_are_encoded_once(builder: Builder, monkeypatch: 
     monkeypatch.setattr(targets, "provider_cluster", counting)
     provider = Provider("b", "https://encoded-once.example/v1")
     routes = [Route(f"rt_{number}", f"m{number}", (ProviderTarget("b", f"m{number}"),)) for number in range(20)]
-    snapshot = builder.build(1, State(1, {"b": provider}, {each.id: each for each in routes}), {})
+    snapshot = builder.build(1, DesiredState(1, {"b": provider}, {each.id: each for each in routes}), {})
     assert len(snapshot.of_type(types.CLUSTER)) == 20 + len({"playground"})
     assert len(encoded) == 1
 

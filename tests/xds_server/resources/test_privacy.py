@@ -14,6 +14,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from hypothesis import given, settings, strategies as st
 
 from xds_server.model import (
+    DesiredState,
     Key,
     Node,
     NodesTarget,
@@ -21,7 +22,6 @@ from xds_server.model import (
     Provider,
     ProviderTarget,
     Route,
-    State,
     Strategy,
     Visibility,
 )
@@ -56,7 +56,7 @@ nodes = st.dictionaries(
 
 
 @st.composite
-def states(draw: st.DrawFn) -> State:
+def states(draw: st.DrawFn) -> DesiredState:
     """Draws a state with the private route, and a route to the same targets without privacy."""
     chosen = tuple(draw(targets))
     private = Route(
@@ -68,7 +68,7 @@ def states(draw: st.DrawFn) -> State:
         for name, (owner, visibility, approved) in draw(nodes).items()
     }
     routes = {"rt_1": private, "rt_12": replace(private, id="rt_12", privacy=Privacy.ANY)}
-    return State(1, PROVIDERS, routes, keys=KEYS, nodes=known)
+    return DesiredState(1, PROVIDERS, routes, keys=KEYS, nodes=known)
 
 
 def entries(matcher: Matcher | None) -> Iterator[tuple[str, EnvoyRoute]]:
@@ -106,7 +106,7 @@ def hosts(snapshot: ResourceSnapshot, cluster: str) -> set[str]:
     return {host.endpoint.hostname for host in every_host if host.endpoint is not None}
 
 
-def owned(state: State, audience: str) -> set[str]:
+def owned(state: DesiredState, audience: str) -> set[str]:
     return {
         node.id
         for node in state.nodes.values()
@@ -119,7 +119,7 @@ def owners(audience: str) -> set[str]:
     return {audience, KEYS[audience].organisation_id} if audience in KEYS else {audience}
 
 
-def check(snapshot: ResourceSnapshot, state: State) -> None:
+def check(snapshot: ResourceSnapshot, state: DesiredState) -> None:
     (table,) = snapshot.of_type(ROUTE).values()
     (virtual_host,) = RouteConfiguration.parse(table.body).virtual_hosts
     of_the_route = [
@@ -141,7 +141,7 @@ def check(snapshot: ResourceSnapshot, state: State) -> None:
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(states(), st.lists(states(), max_size=2), st.sampled_from(["empty", "full"]))
-def test_nothing_else_can_be_reached(first: State, later: list[State], live: str) -> None:
+def test_nothing_else_can_be_reached(first: DesiredState, later: list[DesiredState], live: str) -> None:
     """`full` fills every pool with every node, as a component without knowledge of owners would."""
     builder = Builder(EdgeSettings())
     for revision, state in enumerate((first, *later), 1):
@@ -160,7 +160,7 @@ def test_nothing_else_can_be_reached(first: State, later: list[State], live: str
 @pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(states())
-def test_a_route_that_becomes_private_leaves_nothing_behind(state: State) -> None:
+def test_a_route_that_becomes_private_leaves_nothing_behind(state: DesiredState) -> None:
     """The old clusters stay for a while, but no route leads to them."""
     builder = Builder(EdgeSettings(), clock=lambda: 0.0)
     alone = replace(state, routes={"rt_1": state.routes["rt_1"]})

@@ -14,6 +14,7 @@ from tests.xds_server.store.databases import OpenStore
 from xds_server.errors import AlreadyExistsError, InUseError, InvalidFieldError, NotFoundError, StaleWriteError
 from xds_server.model import (
     Calendar,
+    DesiredState,
     Limit,
     Metric,
     NodesTarget,
@@ -21,7 +22,6 @@ from xds_server.model import (
     Provider,
     ProviderTarget,
     Route,
-    State,
     Strategy,
     Timeouts,
 )
@@ -177,7 +177,7 @@ def test_a_failing_transaction_leaves_nothing(store: Store) -> None:
 
     with pytest.raises(NotFoundError, match='no organisation "nobody"'):
         store.write("admin", work)
-    assert store.load() == State(0)
+    assert store.load() == DesiredState(0)
 
 
 def test_a_write_that_changes_nothing_makes_no_revision(store: Store) -> None:
@@ -190,7 +190,7 @@ def test_a_dry_run_changes_nothing(store: Store) -> None:
     committed = store.write("admin", lambda tx: providers.put(tx, OPENAI, expected=0), dry_run=True)
     assert committed.revision == 0
     assert [event.object_name for event in committed.events] == ["openai"]
-    assert store.load() == State(0)
+    assert store.load() == DesiredState(0)
 
 
 def test_a_provider_in_use_stays(store: Store) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import CursorResult, text
 
 from tests.xds_server.store.databases import OpenStore
-from xds_server.model import Limit, Metric, Provider, ProviderTarget, Route, State
+from xds_server.model import DesiredState, Limit, Metric, Provider, ProviderTarget, Route
 from xds_server.store import Store
 from xds_server.store.settings import KeySettings
 from xds_server.store.writing import keys, organisations, providers, routes
@@ -49,7 +49,7 @@ def execute(store: Store, *statements: str) -> list[Any]:
     return store.write("somebody", work).value
 
 
-def names(state: State, kind: str) -> set[str]:
+def names(state: DesiredState, kind: str) -> set[str]:
     return {getattr(each, "model", "") or each.name for each in getattr(state, kind).values()}
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from xds_server.errors import NotFoundError
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.store import audit_chain, reading
 from xds_server.store.connection import DatabaseSnapshot, snapshot_of
 from xds_server.store.crypto import Cipher
@@ -102,7 +102,7 @@ class Transaction:
             AuditEvent(action, object_type, object_name, before, after, frozenset(changed.union(secrets_changed)))
         )
 
-    def state(self) -> State:
+    def state(self) -> DesiredState:
         """Returns the desired state, including the changes of this transaction."""
         return reading.load(self.snapshot(), self.cipher).state
 
