@@ -15,12 +15,12 @@ from node_sidecar.control import ControlClient, ControlServer
 from node_sidecar.direct_address import DirectAddress
 from node_sidecar.errors import SidecarControlError
 from node_sidecar.files import private_directory
-from node_sidecar.holder import Holder
 from node_sidecar.identity import IdentityStore
 from node_sidecar.machine import Machine
 from node_sidecar.node import RunningNode
 from node_sidecar.preferences.store import PreferenceStore
 from node_sidecar.probes.watch import Watch
+from node_sidecar.renewable_identity import RenewableIdentity
 from node_sidecar.renewal import Renewal
 from node_sidecar.report import Reporter
 from node_sidecar.serving_parts import Build
@@ -39,13 +39,13 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
         RemovedError: the gateway has removed the node.
     """
     state_dir = private_directory(settings.state_dir)
-    holder = Holder(IdentityStore(state_dir))
+    identity = RenewableIdentity(IdentityStore(state_dir))
     store = PreferenceStore(state_dir, settings.environment, settings.options)
     preferences = store.load()
     await _refuse_a_second(state_dir)
     watch = Watch(preferences.upstreams, log, ports=settings.ports)
     upstreams = Upstreams(watch.servers, preferences)
-    serving = build(holder, upstreams, preferences)
+    serving = build(identity, upstreams, preferences)
     direct_address = DirectAddress(preferences.direct, log)
     node = RunningNode(
         preferences=preferences,
@@ -56,7 +56,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
         direct_address=direct_address,
         log=log,
     )
-    reporter = Reporter(holder, node.state, node.on_instruction, log)
+    reporter = Reporter(identity, node.state, node.on_instruction, log)
     node.changed = direct_address.changed = reporter.changed
     watch.changed = node.servers_changed
     stop = asyncio.Event()
@@ -71,7 +71,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
         return done
 
     def status() -> Mapping[str, Any]:
-        return node.status(holder.current, reporter.problem, store)
+        return node.status(identity.current, reporter.problem, store)
 
     def begin_drain() -> Mapping[str, Any]:
         log.info("draining, by its owner's preference")
@@ -84,7 +84,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
         {"drain": begin_drain, "pause": command(store.pause), "resume": command(store.resume)},
     )
     await control.start()
-    record = holder.current.record
+    record = identity.current.record
     log.info("node starts", node=record.node_id, name=record.name, gateway=record.gateway)
     try:
         await _supervise(
@@ -94,7 +94,7 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
                 "preferences": store.follow(node.apply, log),
                 "clock": node.follow_clock(),
                 "ingress": serving.ingress.run(),
-                "renewal": Renewal(holder, log).run(),
+                "renewal": Renewal(identity, log).run(),
                 "direct address": direct_address.follow(),
                 "reports": _report(watch, direct_address, reporter),
             },

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from node_sidecar.concurrency import UNKNOWN
 from node_sidecar.errors import SettingsError
-from node_sidecar.holder import Holder
 from node_sidecar.preferences.model import Preferences
+from node_sidecar.renewable_identity import RenewableIdentity
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving.service import Service
 from node_sidecar.serving_parts import Serving
@@ -16,22 +16,24 @@ from node_sidecar.tunnel.tunnels import Tunnels
 from node_sidecar.upstreams import Upstreams
 
 
-def build(holder: Holder, upstreams: Upstreams, preferences: Preferences) -> Serving:
+def build(identity: RenewableIdentity, upstreams: Upstreams, preferences: Preferences) -> Serving:
     """Builds the parts for the preferences at the start. Must be called in a running event loop."""
     concurrency = UNKNOWN if preferences.concurrency is None else preferences.concurrency
     gate = Gate(concurrency, preferences.queue, preferences.share / 100, own_first=preferences.own_first)
     service = Service(upstreams, gate)
     if preferences.direct:
-        return Serving(gate, Direct(_split(preferences.direct), holder, service), service.outcomes)
-    record = holder.current.record
-    return Serving(gate, Tunneled(_split(record.gateway), holder, service, record.node_id), service.outcomes)
+        return Serving(gate, Direct(_split(preferences.direct), identity, service), service.outcomes)
+    record = identity.current.record
+    return Serving(gate, Tunneled(_split(record.gateway), identity, service, record.node_id), service.outcomes)
 
 
 class Tunneled(Tunnels):
     """Tunnels that close the service when they end."""
 
-    def __init__(self, address: tuple[str, int], holder: Holder, service: Service, node_id: str) -> None:
-        super().__init__(address, holder.client_context, service, node_id=node_id)
+    def __init__(
+        self, address: tuple[str, int], identity: RenewableIdentity, service: Service, node_id: str
+    ) -> None:
+        super().__init__(address, identity.client_context, service, node_id=node_id)
         self._service = service
 
     async def run(self) -> None:
@@ -44,8 +46,8 @@ class Tunneled(Tunnels):
 class Direct(DirectListener):
     """A listener on all addresses, at the port that the gateway connects to. Closes the service when it ends."""
 
-    def __init__(self, address: tuple[str, int], holder: Holder, service: Service) -> None:
-        super().__init__(("", address[1]), holder.server_context, service)
+    def __init__(self, address: tuple[str, int], identity: RenewableIdentity, service: Service) -> None:
+        super().__init__(("", address[1]), identity.server_context, service)
         self._service = service
         self.on_ready: Callable[[], None] = lambda: None
 

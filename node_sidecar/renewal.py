@@ -16,8 +16,8 @@ from trunkline_proto.node.v1 import registry_pb2 as wire, registry_pb2_grpc
 
 from node_sidecar import channel, identity as identities
 from node_sidecar.errors import IdentityError, RemovedError
-from node_sidecar.holder import Holder
 from node_sidecar.identity import utc_now
+from node_sidecar.renewable_identity import RenewableIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class RenewalTiming:
 class Renewal:
     def __init__(
         self,
-        holder: Holder,
+        identity: RenewableIdentity,
         log: FilteringBoundLogger,
         timing: RenewalTiming | None = None,
         *,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._holder = holder
+        self._identity = identity
         self._log = log
         self._timing = timing or RenewalTiming()
         self._now = now
@@ -52,7 +52,7 @@ class Renewal:
         """
         delay = self._timing.first_delay
         while True:
-            due = (self._holder.current.renew_at - self._now()).total_seconds()
+            due = (self._identity.current.renew_at - self._now()).total_seconds()
             if due > 0:
                 await asyncio.sleep(min(due, self._timing.clock_interval))
                 continue
@@ -63,12 +63,12 @@ class Renewal:
                 delay = min(delay * 2, self._timing.max_delay)
             else:
                 delay = self._timing.first_delay
-                self._log.info("certificate renewed", until=self._holder.current.not_after.isoformat())
+                self._log.info("certificate renewed", until=self._identity.current.not_after.isoformat())
 
     async def _renew(self) -> str:
         """Renews the certificate once. Returns why it failed, or an empty string."""
         key_pem, csr_pem = identities.make_request()
-        async with channel.identified(self._holder.current) as opened:
+        async with channel.identified(self._identity.current) as opened:
             stub = registry_pb2_grpc.NodeRegistryStub(opened)
             try:
                 response = await stub.Renew(wire.RenewRequest(csr_pem=csr_pem), timeout=self._timing.answer)
@@ -77,7 +77,7 @@ class Renewal:
                     raise RemovedError(f"the gateway has removed this node: {error.details()}") from error
                 return f"{error.code().name}: {error.details()}"
         try:
-            self._holder.renew(key_pem, response.certificate_chain_pem)
+            self._identity.renew(key_pem, response.certificate_chain_pem)
         except IdentityError as error:
             return str(error)
         except OSError as error:
@@ -85,14 +85,14 @@ class Renewal:
         return ""
 
     def _log_failure(self, failure: str) -> None:
-        identity = self._holder.current
-        if identity.expired(self._now()):
+        current = self._identity.current
+        if current.expired(self._now()):
             self._log.error(
                 "certificate expired",
-                since=identity.not_after.isoformat(),
+                since=current.not_after.isoformat(),
                 reason=failure,
                 do="join again with `trunkline-node join … --replace`",
             )
         else:
-            hours = round(identity.remaining(self._now()).total_seconds() / 3600, 1)
+            hours = round(current.remaining(self._now()).total_seconds() / 3600, 1)
             self._log.warning("certificate not renewed yet", reason=failure, hours_left=hours)

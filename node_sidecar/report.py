@@ -17,8 +17,8 @@ from trunkline_proto.node.v1 import registry_pb2 as wire, registry_pb2_grpc
 
 from node_sidecar import channel
 from node_sidecar.errors import RemovedError
-from node_sidecar.holder import Holder
 from node_sidecar.identity import utc_now
+from node_sidecar.renewable_identity import RenewableIdentity
 from node_sidecar.state import LocalNodeState, Reports
 
 Stream = grpc.aio.StreamStreamCall[wire.NodeReport, wire.NodeInstruction]
@@ -58,7 +58,7 @@ class Reporter:
 
     def __init__(
         self,
-        holder: Holder,
+        identity: RenewableIdentity,
         state: Callable[[], LocalNodeState],
         on_instruction: Callable[[wire.NodeInstruction], None],
         log: FilteringBoundLogger,
@@ -66,7 +66,7 @@ class Reporter:
         *,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._holder = holder
+        self._identity = identity
         self._state = state
         self._on_instruction = on_instruction
         self._log = log
@@ -94,7 +94,7 @@ class Reporter:
                 raise RemovedError(f"the gateway has removed this node: {details}")
             if answered and code not in _LASTING:
                 delay = self._timing.first_delay
-            expired = self._holder.current.expired(self._now())
+            expired = self._identity.current.expired(self._now())
             # Two copies that retried at once would keep the gateway busy for ever. The other causes may end with a
             # restart of the gateway, so the first retries come soon.
             wait = self._timing.slow_delay if expired or code is _CODE.ABORTED else delay
@@ -111,7 +111,7 @@ class Reporter:
 
     async def _session(self) -> tuple[bool, grpc.StatusCode, str]:
         """Runs one stream to its end. Returns whether the gateway sent anything, and the status and details."""
-        async with channel.identified(self._holder.current) as opened:
+        async with channel.identified(self._identity.current) as opened:
             stream: Stream = registry_pb2_grpc.NodeRegistryStub(opened).Report()  # type: ignore[call-arg]
             reading = asyncio.create_task(self._read(stream))
             reading.add_done_callback(lambda _: self._changed.set())
@@ -155,7 +155,7 @@ class Reporter:
             async for instruction in stream:
                 if not answered:
                     answered, self.problem = True, ""
-                    self._log.info("reports open", gateway=self._holder.current.record.gateway)
+                    self._log.info("reports open", gateway=self._identity.current.record.gateway)
                 before, self._heartbeat = self._heartbeat, _seconds(instruction)
                 if self._heartbeat < before:
                     self._changed.set()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from node_sidecar.holder import Holder
 from node_sidecar.preferences.model import Preferences
+from node_sidecar.renewable_identity import RenewableIdentity
 from node_sidecar.upstreams import Upstreams
 
 
@@ -70,4 +70,4 @@ class Serving:
 
 
 #: Builds the parts for the preferences at the process's start.
-Build = Callable[[Holder, Upstreams, Preferences], Serving]
+Build = Callable[[RenewableIdentity, Upstreams, Preferences], Serving]

@@ -28,31 +28,31 @@ async def test_it_is_renewed_at_half_its_life_and_the_next_start_finds_it(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.lifetime = 4.0  # certificates count whole seconds
-    holder = await joined(gateway, tmp_path / "state")
-    first = holder.current
+    identity = await joined(gateway, tmp_path / "state")
+    first = identity.current
     gateway.lifetime = 3600.0
-    running = asyncio.create_task(Renewal(holder, structlog.get_logger(), QUICK).run())
+    running = asyncio.create_task(Renewal(identity, structlog.get_logger(), QUICK).run())
     await _renewed(gateway, 1)
     async with asyncio.timeout(10):
-        while holder.current == first:
+        while identity.current == first:
             await asyncio.sleep(0.02)
     running.cancel()
-    assert holder.current.key_pem != first.key_pem
-    assert holder.current.record == first.record
-    assert IdentityStore(tmp_path / "state").load() == holder.current
+    assert identity.current.key_pem != first.key_pem
+    assert identity.current.record == first.record
+    assert IdentityStore(tmp_path / "state").load() == identity.current
     # Both ends of a TLS connection can be made of it.
-    holder.client_context()
-    holder.server_context()
+    identity.client_context()
+    identity.server_context()
 
 
 @pytest.mark.slow
 async def test_it_goes_on_trying_and_says_how_long_it_has(gateway: Gateway, tmp_path: Path) -> None:
     gateway.lifetime = 2.0
-    holder = await joined(gateway, tmp_path / "state")
+    identity = await joined(gateway, tmp_path / "state")
     gateway.refusals["Renew"] = grpc.StatusCode.UNAVAILABLE, "down"
     gateway.lifetime = 3600.0
     with capture_logs() as logs:
-        running = asyncio.create_task(Renewal(holder, structlog.get_logger(), QUICK).run())
+        running = asyncio.create_task(Renewal(identity, structlog.get_logger(), QUICK).run())
         async with asyncio.timeout(20):
             while not any(entry["event"] == "certificate expired" for entry in logs):
                 await asyncio.sleep(0.02)
@@ -68,10 +68,10 @@ async def test_it_goes_on_trying_and_says_how_long_it_has(gateway: Gateway, tmp_
 @pytest.mark.slow
 async def test_a_removed_node_ends(gateway: Gateway, tmp_path: Path) -> None:
     gateway.lifetime = 2.0
-    holder = await joined(gateway, tmp_path / "state")
+    identity = await joined(gateway, tmp_path / "state")
     gateway.refusals["Renew"] = grpc.StatusCode.NOT_FOUND, "removed"
     with pytest.raises(RemovedError):
-        await asyncio.wait_for(Renewal(holder, structlog.get_logger(), QUICK).run(), 20)
+        await asyncio.wait_for(Renewal(identity, structlog.get_logger(), QUICK).run(), 20)
 
 
 @pytest.mark.slow
@@ -79,14 +79,14 @@ async def test_a_certificate_for_somebody_else_is_not_taken(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.lifetime = 2.0
-    holder = await joined(gateway, tmp_path / "state")
-    first, sign = holder.current, gateway.issuer.sign
+    identity = await joined(gateway, tmp_path / "state")
+    first, sign = identity.current, gateway.issuer.sign
     monkeypatch.setattr(gateway.issuer, "sign", lambda csr, _, life: sign(csr, "nd-somebodyelse0000", life))
     with capture_logs() as logs:
-        running = asyncio.create_task(Renewal(holder, structlog.get_logger(), QUICK).run())
+        running = asyncio.create_task(Renewal(identity, structlog.get_logger(), QUICK).run())
         await _renewed(gateway, 2)
         running.cancel()
-    assert holder.current == first
+    assert identity.current == first
     assert any("is not for" in str(entry.get("reason")) for entry in logs)
 
 

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from trunkline_proto.node.v1 import registry_pb2 as wire
 
 from node_sidecar.errors import RemovedError
-from node_sidecar.holder import Holder
 from node_sidecar.identity import utc_now
 from node_sidecar.preferences.availability import Availability, Serves
+from node_sidecar.renewable_identity import RenewableIdentity
 from node_sidecar.report import Reporter, Timing
 from node_sidecar.state import LocalNodeState
 from tests.node_sidecar.support.joined import joined
@@ -35,11 +35,11 @@ QUICK = Timing(connect=2.0, first_delay=0.01, max_delay=0.05, slow_delay=0.05)
 class Reporting:
     """A running reporter; `state` is the state that it reports."""
 
-    def __init__(self, holder: Holder, timing: Timing, now: Callable[[], datetime]) -> None:
+    def __init__(self, identity: RenewableIdentity, timing: Timing, now: Callable[[], datetime]) -> None:
         self.state = STATE
         self.instructions: asyncio.Queue[wire.NodeInstruction] = asyncio.Queue()
         self.reporter = Reporter(
-            holder,
+            identity,
             lambda: self.state,
             self.instructions.put_nowait,
             structlog.get_logger(),

@@ -9,7 +9,9 @@ import ssl
 from node_sidecar.identity import Identity, IdentityStore
 
 
-class Holder:
+class RenewableIdentity:
+    """The identity in use, which `renew` replaces for new connections."""
+
     def __init__(self, store: IdentityStore) -> None:
         """Raises NotJoinedError, IdentityError."""
         self._store = store
