@@ -30,7 +30,7 @@ from xds_server.routing.slots import RouteCredential, RouteTarget, Slot
 from xds_server.settings import parse
 from xds_server.store import DatabaseUrl, Store, codec, tables
 from xds_server.store.columns import Columns
-from xds_server.store.writing.transaction import AuditEvent
+from xds_server.store.writing.transaction import ObjectChange
 
 __all__ = ["postgres_url"]
 
@@ -58,7 +58,7 @@ class Stored:
 
     before: DesiredState
     after: DesiredState
-    events: list[AuditEvent]
+    events: list[ObjectChange]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from xds_server.store.managers import Conflict, ConflictReason
 from xds_server.store.records import Action, ObjectType
 
 if TYPE_CHECKING:
-    from xds_server.store.writing.transaction import AuditEvent
+    from xds_server.store.writing.transaction import ObjectChange
 
 _KINDS = {
     Action.CREATE: pb.Change.KIND_CREATE,
@@ -36,7 +36,7 @@ _TYPE_ORDER = list(ObjectType)
 _LIMIT = Encoder(Limit, policy_pb2.Limit)
 
 
-def changes(events: Iterable[AuditEvent]) -> list[pb.Change]:
+def changes(events: Iterable[ObjectChange]) -> list[pb.Change]:
     """Returns the changes by kind of object and name; for one name, removals come first."""
     ordered = sorted(
         events,

@@ -23,7 +23,7 @@ from xds_server.store.url import DatabaseUrl
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from xds_server.store.writing.transaction import AuditEvent, Transaction
+    from xds_server.store.writing.transaction import ObjectChange, Transaction
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Committed(Generic[T]):
 
     value: T
     revision: int
-    events: tuple[AuditEvent, ...]
+    events: tuple[ObjectChange, ...]
 
 
 class Store:

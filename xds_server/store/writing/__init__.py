@@ -27,11 +27,11 @@ if TYPE_CHECKING:
         sessions,
         users,
     )
-    from xds_server.store.writing.transaction import AuditEvent, Transaction
+    from xds_server.store.writing.transaction import ObjectChange, Transaction
 
 __all__ = [
     "MODULES",
-    "AuditEvent",
+    "ObjectChange",
     "Transaction",
     "account_links",
     "gateway",

@@ -43,7 +43,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class AuditEvent:
+class ObjectChange:
     """One change of one object. `changed` has the fields that differ, including secrets, whose views look
     alike.
     """
@@ -69,7 +69,7 @@ class Transaction:
         self.actor = actor.name
         self.management = Management(take_over=actor.take_over)
         self.now_us = time.time_ns() // 1000
-        self.events: list[AuditEvent] = []
+        self.events: list[ObjectChange] = []
         locked = session.exec(select(RevisionRow).where(RevisionRow.kind == "state").with_for_update()).one()
         self.base_revision = locked.value
         self.revision = self.base_revision + 1
@@ -99,7 +99,9 @@ class Transaction:
         fields = {**(before or {}), **(after or {})}
         changed = {name for name in fields if (before or {}).get(name) != (after or {}).get(name)}
         self.events.append(
-            AuditEvent(action, object_type, object_name, before, after, frozenset(changed.union(secrets_changed)))
+            ObjectChange(
+                action, object_type, object_name, before, after, frozenset(changed.union(secrets_changed))
+            )
         )
 
     def state(self) -> DesiredState:
