@@ -352,25 +352,25 @@ class Authoriser:
         )
 
     def _of_stored(self, request: Request, response_id: str) -> Allowed:
-        """Sends a request about an existing response to the place that created it.
+        """Sends a request about an existing response to the target that created it.
 
         Fetching, deleting and cancelling count as requests. The usage in the answer is not billed a second time.
         """
         key = self._key(request.headers)
         if self._responses is None:
             raise responses.not_found(response_id)
-        place = self._responses.find(key.organisation_id, response_id)
-        grant = self._policy.grant(key, place.model)
-        if grant is None or grant.route.id != place.route:
+        origin = self._responses.find(key.organisation_id, response_id)
+        grant = self._policy.grant(key, origin.model)
+        if grant is None or grant.route.id != origin.route:
             raise self._if_certain(responses.not_found(response_id))
         facts = BodyFacts(grant.route.model, False, "0:0:j:", "-", key.user, NO_TOKENS)
-        return self._forward(request, key, facts, grant, f"<{place.machine} {place.cluster}")
+        return self._forward(request, key, facts, grant, f"<{origin.machine} {origin.cluster}")
 
     def _forward(
         self, request: Request, key: PolicyKey, facts: BodyFacts, grant: Grant, bound: str = ""
     ) -> Allowed:
-        """Returns where the request goes and what is rewritten in it. `bound` is the only place that may serve it,
-        if any.
+        """Returns where the request goes and what is rewritten in it. `bound` is the only target that may serve
+        it, if any.
         """
         route, request_id = grant.route, _id(request.headers)
         allowed = Allowed(
@@ -392,8 +392,8 @@ class Authoriser:
     def _affinity(self, key: PolicyKey, facts: BodyFacts, route: PolicyRoute) -> str:
         """Returns the affinity of a request, as in `Allowed`."""
         if facts.previous and self._responses is not None:
-            place = self._responses.find(key.organisation_id, facts.previous)
-            return f"={place.machine} {place.cluster}"
+            origin = self._responses.find(key.organisation_id, facts.previous)
+            return f"={origin.machine} {origin.cluster}"
         return affinity.word(key, route, facts) if route.affinity else ""
 
     def _default_model(self, key: PolicyKey, endpoint: Endpoint) -> str:

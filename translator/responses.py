@@ -1,4 +1,4 @@
-"""Remembers which place created a response of the Responses API: requests that refer to it go there and nowhere
+"""Remembers which target created a response of the Responses API: requests that refer to it go there and nowhere
 else.
 
 Envoy's module reports each response before its client can see the id. The origins are kept in memory and in a
@@ -32,8 +32,8 @@ _METHODS = {b"": ("GET", "HEAD", "DELETE"), b"/cancel": ("POST",), b"/input_item
 _SHOWN = 80
 
 
-class Place(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The place where a response was created. `cluster` is Envoy's name of target and credential; `machine` is a
+class ResponseOrigin(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The target that created a response, and when. `cluster` is Envoy's name of target and credential; `machine` is a
     node's id, or `-`; `at` is Unix seconds.
     """
 
@@ -46,7 +46,7 @@ class Place(msgspec.Struct, frozen=True, gc=False, array_like=True):
     at: int
 
 
-_decode = msgspec.json.Decoder(Place).decode
+_decode = msgspec.json.Decoder(ResponseOrigin).decode
 
 
 class Responses:
@@ -58,7 +58,7 @@ class Responses:
         self._clock = clock
         #: By `_key`: a target chooses the ids of its responses, and might choose an id of another organisation's
         #: response.
-        self._places: dict[str, Place] = {}
+        self._origins: dict[str, ResponseOrigin] = {}
         self._lines = 0
         self._load()
         self._file = self._opened()
@@ -70,7 +70,7 @@ class Responses:
         if reservation is None:
             return
         now = int(self._clock())
-        place = Place(
+        origin = ResponseOrigin(
             response_id,
             reservation.organisation,
             reservation.route,
@@ -79,36 +79,36 @@ class Responses:
             machine or "-",
             now,
         )
-        self._remember(place)
-        self._append(place)
+        self._remember(origin)
+        self._append(origin)
 
-    def find(self, organisation: str, response_id: str) -> Place:
+    def find(self, organisation: str, response_id: str) -> ResponseOrigin:
         """Returns where the response was created.
 
         Raises:
             Refusal: 404 if it is unknown here, or belongs to another organisation.
         """
-        place = self._places.get(_key(organisation, response_id))
-        if place is None or self._clock() - place.at > LONGEST:
+        origin = self._origins.get(_key(organisation, response_id))
+        if origin is None or self._clock() - origin.at > LONGEST:
             raise not_found(response_id)
-        return place
+        return origin
 
     def close(self) -> None:
         os.close(self._file)
 
-    def _remember(self, place: Place) -> None:
-        """Remembers a place as the latest one."""
-        key = _key(place.organisation, place.id)
-        self._places.pop(key, None)
-        self._places[key] = place
-        while len(self._places) > MAX:
-            del self._places[next(iter(self._places))]
+    def _remember(self, origin: ResponseOrigin) -> None:
+        """Remembers an origin as the latest one."""
+        key = _key(origin.organisation, origin.id)
+        self._origins.pop(key, None)
+        self._origins[key] = origin
+        while len(self._origins) > MAX:
+            del self._origins[next(iter(self._origins))]
 
-    def _append(self, place: Place) -> None:
+    def _append(self, origin: ResponseOrigin) -> None:
         if self._lines >= 2 * MAX:
             self._rewrite()
         try:
-            os.write(self._file, msgspec.json.encode(place) + b"\n")
+            os.write(self._file, msgspec.json.encode(origin) + b"\n")
             self._lines += 1
         except OSError as error:
             self._log.error("response not written", path=str(self._path), reason=error.strerror)
@@ -125,24 +125,24 @@ class Responses:
         for line in content.splitlines():
             self._lines += 1
             try:
-                place = _decode(line)
+                origin = _decode(line)
             except msgspec.MsgspecError:
                 continue  # an incomplete line: the process was killed
-            if place.at >= oldest:
-                self._remember(place)
+            if origin.at >= oldest:
+                self._remember(origin)
 
     def _rewrite(self) -> None:
         """Drops the forgotten responses from the file."""
         fresh = self._path.with_suffix(".new")
         try:
-            fresh.write_bytes(b"".join(msgspec.json.encode(place) + b"\n" for place in self._places.values()))
+            fresh.write_bytes(b"".join(msgspec.json.encode(origin) + b"\n" for origin in self._origins.values()))
             fresh.replace(self._path)
         except OSError as error:
             self._log.error("responses not rewritten", path=str(self._path), reason=error.strerror)
             return
         os.close(self._file)
         self._file = self._opened()
-        self._lines = len(self._places)
+        self._lines = len(self._origins)
 
     def _opened(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -30,8 +30,8 @@ def test_it_is_found_by_its_organisation_until_it_is_too_old(tmp_path: Path) -> 
     known = opened(tmp_path, clock)
     known.response_created(f"resp_1\nnd_1\nnodes/m\n{LOG_CONTEXT}")
     known.response_created(f"resp_2\n\na/m#2\n{LOG_CONTEXT}")
-    place = known.find("org", "resp_1")
-    assert (place.cluster, place.machine, place.route, place.model) == ("nodes/m", "nd_1", "rt_1", "gpt/x")
+    origin = known.find("org", "resp_1")
+    assert (origin.cluster, origin.machine, origin.route, origin.model) == ("nodes/m", "nd_1", "rt_1", "gpt/x")
     assert known.find("org", "resp_2").machine == "-"
     for organisation, response in (("other", "resp_1"), ("org", "resp_3")):
         with pytest.raises(Refusal) as refused:
