@@ -33,8 +33,8 @@ _SHOWN = 80
 
 
 class ResponseOrigin(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The target that created a response, and when. `cluster` is Envoy's name of target and credential; `machine` is a
-    node's id, or `-`; `at` is Unix seconds.
+    """The target that created a response, and when. `cluster` is Envoy's name of target and credential;
+    `machine` is a node's id, or `-`; `at` is Unix seconds.
     """
 
     id: str
