@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from node_sidecar.preferences.model import Preferences
 from node_sidecar.probes.detect import KINDS
-from node_sidecar.probes.watch import LocalServer
+from node_sidecar.probes.watch import WatchedServer
 
 #: Used until a local server has been seen.
 UNKNOWN = 16
@@ -29,7 +29,7 @@ class ConcurrencyLimits:
     source: str = ""
 
 
-def concurrency_limits(servers: Iterable[LocalServer], preferences: Preferences) -> ConcurrencyLimits:
+def concurrency_limits(servers: Iterable[WatchedServer], preferences: Preferences) -> ConcurrencyLimits:
     """Returns the owner's limit if there is one. Otherwise it is the sum over the healthy servers, and for a model
     the sum over the healthy servers that have it.
 
@@ -48,16 +48,16 @@ def concurrency_limits(servers: Iterable[LocalServer], preferences: Preferences)
     return ConcurrencyLimits(sum(map(parallel, serving)), models, _source(serving))
 
 
-def _offered(server: LocalServer, preferences: Preferences) -> list[str]:
+def _offered(server: WatchedServer, preferences: Preferences) -> list[str]:
     return list(dict.fromkeys(model.name for model in server.health.models if preferences.offers(model.name)))
 
 
-def parallel(server: LocalServer) -> int:
+def parallel(server: WatchedServer) -> int:
     """Returns how many requests a server is assumed to batch."""
     return server.health.last.parallel or KINDS[server.kind_name].default_parallel
 
 
-def _source(servers: Sequence[LocalServer]) -> str:
+def _source(servers: Sequence[WatchedServer]) -> str:
     """`llama.cpp at http://127.0.0.1:8080 tells 4; ollama at http://127.0.0.1:11434 does not tell, 4 assumed`."""
     reported = [
         f"{server.kind_name} at {server.base_url} tells {server.health.last.parallel}"

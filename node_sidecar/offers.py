@@ -9,20 +9,20 @@ from trunkline_proto.node.v1 import registry_pb2 as wire
 from node_sidecar.concurrency import parallel
 from node_sidecar.preferences.model import Preferences
 from node_sidecar.probes.kind import Model, ordered
-from node_sidecar.probes.watch import LocalServer
+from node_sidecar.probes.watch import WatchedServer
 
 #: As registry.proto bounds them.
 MAX_OFFERS = 512
 MAX_NAME = 256
 
 
-def offers(servers: Iterable[LocalServer], preferences: Preferences) -> tuple[tuple[wire.Offer, ...], int]:
+def offers(servers: Iterable[WatchedServer], preferences: Preferences) -> tuple[tuple[wire.Offer, ...], int]:
     """Returns one offer for each model, ordered by name, and the number of models that could not be offered.
 
     A model on several servers has the smallest of their contexts, and the capabilities that all healthy ones
     share.
     """
-    found: dict[str, list[tuple[LocalServer, Model]]] = {}
+    found: dict[str, list[tuple[WatchedServer, Model]]] = {}
     for server in servers:
         for model in server.health.models:
             if preferences.offers(model.name):
@@ -40,7 +40,7 @@ def _fits(name: str) -> bool:
         return False
 
 
-def _offer(name: str, held: list[tuple[LocalServer, Model]], preferences: Preferences) -> wire.Offer:
+def _offer(name: str, held: list[tuple[WatchedServer, Model]], preferences: Preferences) -> wire.Offer:
     serving = [(server, model) for server, model in held if server.health.healthy and not model.loading]
     counted = serving or held
     contexts = [model.context_length for _, model in counted if model.context_length]

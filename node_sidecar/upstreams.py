@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from node_sidecar.preferences.model import Preferences
-from node_sidecar.probes.watch import LocalServer
+from node_sidecar.probes.watch import WatchedServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Upstream:
 
     base_url: str
     api_key: str = field(repr=False)
-    _server: LocalServer = field(repr=False, compare=False)
+    _server: WatchedServer = field(repr=False, compare=False)
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -30,7 +30,7 @@ class Upstream:
 
 
 class Upstreams:
-    def __init__(self, servers: Sequence[LocalServer], preferences: Preferences) -> None:
+    def __init__(self, servers: Sequence[WatchedServer], preferences: Preferences) -> None:
         self._servers = servers
         #: Replaced when the owner changes node.yaml.
         self.preferences = preferences
@@ -52,7 +52,7 @@ class Upstreams:
     def _none_able(self, model: str) -> bool:
         return not any(server.health.healthy for server in self._having(model))
 
-    def _having(self, model: str, *, loading: bool = False) -> Iterator[LocalServer]:
+    def _having(self, model: str, *, loading: bool = False) -> Iterator[WatchedServer]:
         if not self.preferences.offers(model):
             return
         for server in self._servers:
@@ -60,7 +60,7 @@ class Upstreams:
                 yield server
 
 
-def _busy(server: LocalServer) -> int:
+def _busy(server: WatchedServer) -> int:
     """Returns the load of a server: the node's own requests are current, those of other clients as of the last
     probe.
     """

@@ -20,7 +20,7 @@ INTERVAL = 2.0
 SCAN_INTERVAL = 10.0
 
 
-class LocalServer:
+class WatchedServer:
     """One local server, whether or not it answers.
 
     `in_flight` counts this node's running requests at the server, `served` all requests that it has sent there.
@@ -61,8 +61,8 @@ class Watch:
         self._ports = ports
         self._upstreams: tuple[UpstreamPreference, ...] = ()
         self._reconfigured = asyncio.Event()
-        self._tasks: dict[LocalServer, asyncio.Task[None]] = {}
-        self.servers: list[LocalServer] = []
+        self._tasks: dict[WatchedServer, asyncio.Task[None]] = {}
+        self.servers: list[WatchedServer] = []
         self.changed: Callable[[], None] = lambda: None
         #: Set when each server has been probed once.
         self.ready = asyncio.Event()
@@ -80,7 +80,7 @@ class Watch:
         known = {server.preference: server for server in self.servers}
         preferences = upstreams or tuple(UpstreamPreference(f"http://127.0.0.1:{port}") for port in self._ports)
         self.servers[:] = [
-            known.get(preference) or LocalServer(preference) for preference in dict.fromkeys(preferences)
+            known.get(preference) or WatchedServer(preference) for preference in dict.fromkeys(preferences)
         ]
 
     async def run(self) -> None:
@@ -101,7 +101,7 @@ class Watch:
                         self._tasks[server] = group.create_task(self._watch(server, local))
                 await self._reconfigured.wait()
 
-    async def _watch(self, server: LocalServer, local: LocalClient) -> None:
+    async def _watch(self, server: WatchedServer, local: LocalClient) -> None:
         loop = asyncio.get_running_loop()
         while True:
             before = _offered(server)
@@ -118,7 +118,7 @@ class Watch:
             away = server.kind is None and not self._upstreams
             await asyncio.sleep(SCAN_INTERVAL if away else self._interval)
 
-    async def _probe(self, server: LocalServer, local: LocalClient) -> None:
+    async def _probe(self, server: WatchedServer, local: LocalClient) -> None:
         loop = asyncio.get_running_loop()
         if server.kind is None:
             server.kind = await recognise(local, only_known=not self._upstreams)
@@ -127,7 +127,7 @@ class Watch:
             self._log.info("local server found", url=server.base_url, kind=server.kind.name)
         server.health.observed(loop.time(), await server.kind.observe(local))
 
-    def _tell(self, server: LocalServer) -> None:
+    def _tell(self, server: WatchedServer) -> None:
         health = server.health
         if server.kind is not None or self._upstreams:
             reported = {"url": server.base_url, "kind": server.kind_name, "models": len(health.models)}
@@ -138,7 +138,7 @@ class Watch:
         self.changed()
 
 
-def _offered(server: LocalServer) -> tuple[object, ...] | None:
+def _offered(server: WatchedServer) -> tuple[object, ...] | None:
     """Returns the state that others depend on, for comparison; None before the first probe."""
     if server.health.reason is None:
         return None

@@ -14,7 +14,7 @@ from node_sidecar.node import RunningNode
 from node_sidecar.preferences.model import Preferences, UpstreamPreference
 from node_sidecar.preferences.schedule import Hours, Schedule
 from node_sidecar.probes.kind import Model, Observation
-from node_sidecar.probes.watch import LocalServer, Watch
+from node_sidecar.probes.watch import Watch, WatchedServer
 from node_sidecar.serving.gate import Gate
 from node_sidecar.serving_parts import Serving
 from node_sidecar.upstreams import Upstreams
@@ -28,8 +28,8 @@ LLAMA, VLLM = (
 
 def _server(
     preference: UpstreamPreference, *models: str, parallel: int | None = None, healthy: bool = True
-) -> LocalServer:
-    server = LocalServer(preference)
+) -> WatchedServer:
+    server = WatchedServer(preference)
     server.health.observed(0.0, Observation(tuple(map(Model, models)), parallel=parallel))
     if not healthy:
         server.health.failed(1.0, "it is away")
@@ -63,7 +63,7 @@ def test_a_server_that_fails_does_not_count_beside_one_that_works() -> None:
 
 
 def test_nothing_is_known_without_a_server() -> None:
-    assert concurrency_limits([LocalServer(LLAMA)], Preferences()).limit == UNKNOWN
+    assert concurrency_limits([WatchedServer(LLAMA)], Preferences()).limit == UNKNOWN
 
 
 def test_the_source_fits_a_report() -> None:

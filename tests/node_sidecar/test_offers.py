@@ -5,11 +5,11 @@ from trunkline_proto.node.v1 import registry_pb2 as wire
 from node_sidecar.offers import MAX_OFFERS, offers
 from node_sidecar.preferences.model import OfferPrice, Preferences, UpstreamPreference
 from node_sidecar.probes.kind import Model, Observation
-from node_sidecar.probes.watch import LocalServer
+from node_sidecar.probes.watch import WatchedServer
 
 
-def _server(*models: Model, kind: str = "vllm", healthy: bool = True) -> LocalServer:
-    server = LocalServer(UpstreamPreference("http://127.0.0.1:1", kind=kind))
+def _server(*models: Model, kind: str = "vllm", healthy: bool = True) -> WatchedServer:
+    server = WatchedServer(UpstreamPreference("http://127.0.0.1:1", kind=kind))
     server.health.observed(0.0, Observation(models, healthy=healthy))
     return server
 
