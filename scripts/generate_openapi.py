@@ -100,7 +100,7 @@ def _comments() -> dict[str, str]:
     sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "descriptors"
-        command = [python_of(GENERATOR), "-m", "grpc_tools.protoc", f"--proto_path={PROTO}"]
+        command: list[str | Path] = [python_of(GENERATOR), "-m", "grpc_tools.protoc", f"--proto_path={PROTO}"]
         command += [f"--proto_path={google_api}", "--include_source_info", f"--descriptor_set_out={out}", *sources]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.message import Message
 from email.parser import BytesParser
 
 from node_sidecar.serving.endpoints import BodyKind
@@ -64,5 +65,6 @@ def _fields_named_model(body: bytes, content_type: bytes) -> list[object]:
     return [
         part.get_payload(decode=True)
         for part in parts
-        if str(part.get_param("name", header="content-disposition")).lower() == "model"
+        if isinstance(part, Message)
+        and str(part.get_param("name", header="content-disposition")).lower() == "model"
     ]

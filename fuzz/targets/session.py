@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 from fuzz.targets._pieces import headed, pieces
 from fuzz.targets.http2 import PREFACE
@@ -89,5 +89,5 @@ async def _check(data: bytes) -> bool:
 async def _echo(exchange: Exchange) -> None:
     exchange.send_head(200, [(b"content-type", b"text/plain")])
     while piece := await exchange.read():
-        await exchange.send(cast("bytes", piece) * 3)
+        await exchange.send(piece * 3)
     exchange.end()

@@ -16,8 +16,15 @@ UNDER_TEST = tuple(
 )
 MAX = 1 << 53
 _RESERVATION = reservation("r1")
-_LINE = lines.parse(request_line("r1").rstrip())
-assert _LINE is not None
+
+
+def _parsed(text: bytes) -> lines.RequestLine:
+    line = lines.parse(text)
+    assert line is not None
+    return line
+
+
+_LINE = _parsed(request_line("r1").rstrip())
 
 
 def check(data: bytes) -> bool:
