@@ -58,11 +58,13 @@ def parallel(server: WatchedServer) -> int:
 
 
 def _source(servers: Sequence[WatchedServer]) -> str:
-    """`llama.cpp at http://127.0.0.1:8080 tells 4; ollama at http://127.0.0.1:11434 does not tell, 4 assumed`."""
+    """Returns, for example, `llama.cpp at http://127.0.0.1:8080 reports 4; ollama at http://127.0.0.1:11434 does
+    not report it, 4 assumed`.
+    """
     reported = [
-        f"{server.kind_name} at {server.base_url} tells {server.health.last.parallel}"
+        f"{server.kind_name} at {server.base_url} reports {server.health.last.parallel}"
         if server.health.last.parallel
-        else f"{server.kind_name} at {server.base_url} does not tell, {parallel(server)} assumed"
+        else f"{server.kind_name} at {server.base_url} does not report it, {parallel(server)} assumed"
         for server in servers[:_MOST_NAMED]
     ]
     if len(servers) > _MOST_NAMED:

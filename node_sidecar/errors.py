@@ -4,7 +4,7 @@ SidecarError                 1
 ├── SettingsError            2   an option, or node.yaml, asks for something that cannot work
 ├── RemovedError             3   the gateway has removed this node; it must join again
 ├── JoinRefusedError         4   the gateway refuses to let this machine join: the token, or the sidecar's version
-├── WrongGatewayError        5   what answers is not the gateway that the token was made by; nothing was sent to it
+├── WrongGatewayError        5   the server is not the gateway that issued the token; nothing was sent to it
 ├── NotJoinedError           6   there is no identity here yet
 ├── UnreachableError         1   the gateway cannot be reached, or does not answer
 ├── IdentityError            1   the stored identity, or one just issued, cannot be used

@@ -34,7 +34,7 @@ class JoinToken:
             certificate = x509.load_pem_x509_certificate(offered)
         except ValueError as error:
             raise WrongGatewayError(
-                "what answers at this address offers no CA certificate: is it the gateway's tunnel listener? "
+                "the server at this address offers no CA certificate: is it the gateway's tunnel listener? "
                 "The token was not sent."
             ) from error
         digest = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()

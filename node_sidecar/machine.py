@@ -96,7 +96,9 @@ class Machine:
 
     def _log_state(self) -> None:
         if self.state is IdleState.UNREADABLE:
-            self._log.error("the rule `idle` cannot be kept, so others are not served", unreadable=self.unreadable)
+            self._log.error(
+                "the rule `idle` cannot be checked, so others are not served", unreadable=self.unreadable
+            )
 
     def gpu_facts(self) -> list[wire.Gpu]:
         return [wire.Gpu(name=gpu.name, memory_bytes=gpu.memory_bytes) for gpu in self.gpus]

@@ -20,7 +20,9 @@ def preference_options(command: F) -> F:
                 "--upstream", "upstreams", multiple=True, metavar="URL", help="A local server; may be repeated."
             ),
             click.option(
-                "--direct", metavar="HOST:PORT", help="Where the gateway reaches this node (no tunnels)."
+                "--direct",
+                metavar="HOST:PORT",
+                help="Address at which the gateway reaches this node (no tunnels).",
             ),
             click.option(
                 "--concurrency",

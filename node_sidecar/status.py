@@ -65,7 +65,7 @@ def _gpu(gpu: Mapping[str, Any]) -> str:
 def _idle(idle: Mapping[str, Any]) -> str:
     """Formats the idle rule, as `idle: its owner uses 3 % of the CPUs, 0 % of the GPU`."""
     if idle["unreadable"]:
-        return f"cannot be kept: {idle['unreadable']} cannot be read, so others are not served"
+        return f"cannot be checked: {idle['unreadable']} cannot be read, so others are not served"
     whose = "its owner uses" if idle["separate"] else "all together use"
     shares = {"CPUs": idle["owner_cpu_percent"], "GPU": idle["owner_gpu_percent"]}
     reported = ", ".join(f"{percent} % of the {what}" for what, percent in shares.items() if percent is not None)

@@ -128,7 +128,7 @@ def _stopped_by_signals() -> asyncio.Event:
 def _follow_limits(limiter: Limiter, waiting: WaitingRoom, log: FilteringBoundLogger) -> None:
     limiter.on_freed = waiting.freed
     limiter.on_overflow = lambda each: log.warning(
-        "a limit has more values than are counted apart: the others share one amount",
+        "a limit has too many values to count separately: the others share one amount",
         **_named(each),
         counted_apart=values.MAX,
     )

@@ -84,7 +84,7 @@ def _too_long(estimate: Estimate, targets: tuple[PolicyTarget, ...], route: Poli
 def _too_expensive(estimated: int, most: int, *, by_header: bool) -> Refusal:
     whose = "the header x-trunkline-max-price" if by_header else "its API key"
     message = (
-        f"This request may cost {money.usd(estimated)} USD by its estimate, where it costs least, and {whose} "
+        f"This request may cost {money.usd(estimated)} USD by its estimate at the cheapest target, and {whose} "
         f"allows {money.usd(most)} USD. Lower max_tokens, shorten the prompt, or allow more."
     )
     return Refusal(400, "max_price_exceeded", message)

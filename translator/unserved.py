@@ -11,7 +11,7 @@ from translator import endpoints
 from translator.errors import Refusal
 
 _SHOWN = 200
-_DOCS = "docs/endpoints.md lists what is served."
+_DOCS = "docs/endpoints.md lists the served endpoints."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class Unserved:
         return path == self.path or path.startswith(self.path + "/")
 
 
-_PROVIDER = "Ask the provider itself, with a key of its own."
+_PROVIDER = "Call the provider itself, with one of its keys."
 _AGENTS = "Use POST /v1/responses or POST /v1/chat/completions, and keep the state in the client."
 _CONTENT = "Send the content inside the request."
-_ADMINISTRATION = "Use this gateway's own: `trunkline --help` has the verbs."
+_ADMINISTRATION = "Use this gateway's own: `trunkline --help` lists the commands."
 _CHAT = "Use POST /v1/chat/completions."
 
 #: If several apply, the one with the longest path counts.
@@ -46,7 +46,7 @@ UNSERVED = (
     Unserved(
         "/v1/chat/completions/",
         "stored chat completions",
-        "The gateway keeps no answers: keep what POST /v1/chat/completions gave you.",
+        "The gateway stores no answers: keep the answer of POST /v1/chat/completions yourself.",
     ),
     Unserved("/v1/chatkit", "ChatKit API", _AGENTS),
     Unserved("/v1/containers", "Containers API", _PROVIDER),
@@ -61,7 +61,9 @@ UNSERVED = (
     Unserved("/v1/files", "Files API", _CONTENT),
     Unserved("/v1/fine-tunes", "fine-tuning", _PROVIDER),
     Unserved(
-        "/v1/fine_tuning", "fine-tuning", "Tune the model at its provider, and have it made a route's target."
+        "/v1/fine_tuning",
+        "fine-tuning",
+        "Tune the model at its provider, and ask the operator to make it a route's target.",
     ),
     Unserved("/v1/live", "Live API", _PROVIDER),
     Unserved("/v1/messages", "Anthropic's Messages API", _CHAT),
@@ -85,7 +87,7 @@ UNSERVED = (
     Unserved("/v1/uploads", "Uploads API", _CONTENT),
     Unserved("/v1/vaults", "Vaults API", _PROVIDER),
     Unserved(
-        "/v1/vector_stores", "Vector stores API", "Search in the client, and send what it found with the request."
+        "/v1/vector_stores", "Vector stores API", "Search in the client, and send the results with the request."
     ),
     Unserved("/v1/videos", "Videos API", _PROVIDER),
     Unserved("/v1/webhook_endpoints", "webhooks", _PROVIDER),

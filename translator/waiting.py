@@ -176,7 +176,7 @@ class WaitingRoom:
         yield Sample(
             "trunkline_translator_expected_wait_seconds",
             "gauge",
-            "Until all that wait for a place have one, by model.",
+            "Expected seconds until all waiting requests have a place, by model.",
             {model: wait for model, wait in waits.items() if wait is not None},
             "model",
         )
@@ -313,8 +313,8 @@ def cancelled() -> Refusal:
 
 def _full(waiter: Waiter, forecast: Forecast) -> Refusal:
     message = (
-        f"{waiter.queue.size} requests wait for model '{waiter.route.model}' already, which is as many as may: "
-        f"{_expected('another one would wait', forecast)}"
+        f"{waiter.queue.size} requests are already waiting for model '{waiter.route.model}', which is the "
+        f"maximum: {_expected('another one would wait', forecast)}"
     )
     return _refusal(waiter, message, forecast)
 

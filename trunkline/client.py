@@ -88,7 +88,7 @@ class Control:
                 "`trunkline login`"
             )
         if not (token.isascii() and token.isprintable()):
-            raise UsageError("TRUNKLINE_ADMIN_TOKEN holds characters that no token has: copy it again")
+            raise UsageError("TRUNKLINE_ADMIN_TOKEN contains characters that no token has: copy it again")
         base_url = stored.base_url if address == stored.control else ""
         progress = Layout(data_dir).migration if address == stored.control else _beside(address)
         trust = Trust.of(environment, ca_file)
@@ -194,7 +194,7 @@ def _explain(error: grpc.RpcError, control: Control) -> str:
         ),
         grpc.StatusCode.ABORTED: f"{details or 'it was changed meanwhile'}: repeat the command",
         grpc.StatusCode.UNIMPLEMENTED: (
-            f"what answers at {address} is not this version's control plane: TRUNKLINE_CONTROL is the address of "
+            f"the server at {address} is not a control plane of this version: TRUNKLINE_CONTROL is the address of "
             "--control-listen (port 18000) or --admin-listen, not that of --listen"
         ),
     }

@@ -106,7 +106,7 @@ async def _ask(session: aiohttp.ClientSession, candidate: ProviderCandidate, cre
     except TimeoutError:
         problem = f"did not answer within {_LIMIT_SECONDS:g} s"
     except (aiohttp.ClientError, ValueError) as error:
-        problem = f"could not be asked ({type(error).__name__})"
+        problem = f"could not be reached ({type(error).__name__})"
     return Discovery(candidate, credential, problem=_problem(candidate, problem))
 
 

@@ -134,7 +134,7 @@ class _Gateway:
         notice("SIGUSR2: restarting in place")
         check = handover.check(os.environ, self._settings.layout.log("restart"))
         if await nursery.start(check).ended != 0:
-            notice(f"what is installed now does not start, this goes on: {check.log}")
+            notice(f"the installed version does not start, so this one keeps running: see {check.log}")
             return
         replace(self._left, children=nursery.children).become()
 
@@ -196,9 +196,9 @@ class _Gateway:
             status = await nursery.start(admin_verb(settings, known.admin_token, environment, *verb)).ended
             settings.layout.starting.unlink(missing_ok=True)
             if status == 2:
-                notice(f"{settings.config} is in force in part (above); what is stored is served")
+                notice(f"{settings.config} was applied only in part (see above); the stored state is served")
             elif status != 0:
-                raise StartError(f"{settings.config} could not be applied: mend it, or start without it")
+                raise StartError(f"{settings.config} could not be applied: correct it, or start without it")
         elif not known.api_key:
             # Runs in parallel with the start, at lower priority: its result is not needed to be ready.
             discover = ("providers", "discover", *wait)

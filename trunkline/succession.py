@@ -20,7 +20,7 @@ async def succeed_envoy(
     running: Services, path: Path, seconds: float, hurry: asyncio.Event, notice: Callable[[str], None]
 ) -> None:
     """Starts another Envoy, whose admin socket replaces the one at `path`, and drains the old one."""
-    notice("Envoy is replaced: another one is started beside it")
+    notice("Envoy has changed: a new one starts while the old one runs")
     async with EnvoyAdmin(path) as before:
         inode = _inode(path)
         done = await running.succeed(
@@ -29,7 +29,7 @@ async def succeed_envoy(
             lambda: drain(before, seconds, hurry, notice, clients_only=False),
         )
     if not done:
-        notice("the new Envoy ended before it listened, the one before goes on")
+        notice("the new Envoy ended before it listened; the old one keeps running")
 
 
 async def _listening(path: Path, before: int) -> None:

@@ -147,7 +147,7 @@ def refused_row(of: admin.RefusedUsage, *, readable: bool) -> dict[str, Any]:
 
 def set_aside(number: int) -> str:
     """Returns the warning about records that were set aside."""
-    return f"{number:,} usage records could not be stored and are in no sum: see `trunkline usage refused`"
+    return f"{number:,} usage records could not be stored and are not included: see `trunkline usage refused`"
 
 
 def record_row(record: ledger.UsageRecord) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Source:
             (
                 "revision",
                 "gauge",
-                "Of the configuration that clients are brought to.",
+                "Revision of the configuration that is sent to clients.",
                 self._ads.snapshot.revision,
             ),
             ("nodes_leased", "gauge", "Nodes that report.", self._live.leased),
@@ -89,7 +89,7 @@ class Source:
             "outcome",
         )
         yield Sample(f"{_PREFIX}clients", "gauge", "Connected xDS streams, by kind of client.", connected, "kind")
-        rests = "What rests at connected gateways, by the kind of its alert."
+        rests = "Resting targets and credentials at connected gateways, by kind of alert."
         yield Sample(f"{_PREFIX}rests", "gauge", rests, self._resting.counts, "kind")
         for name, kind, text, value in plain:
             yield Sample(_PREFIX + name, kind, text, value)

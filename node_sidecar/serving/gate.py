@@ -175,7 +175,7 @@ class Gate:
             reason = f" ({self._reason})" if self._reason else ""
             return Refusal(503, "node_closed", f"This node serves {whom} at the moment{reason}.")
         if not own and self._share <= 0:
-            return Refusal(503, "node_closed", "This node serves its owner alone.")
+            return Refusal(503, "node_closed", "This node serves only its owner.")
         return None
 
     def _of_others(self, limit: int) -> int:

@@ -65,7 +65,7 @@ def _in_json(body: bytes) -> str | None:
     models = [(name, model) for name, model in value if _is_model(name)]
     if len(models) > 1 or any(name != "model" for name, _ in models):
         # A local server may match names case-insensitively, and serve another model than this one.
-        message = "The request's body must have one member 'model', and none that differs from it by case only."
+        message = "The request's body must have one member 'model', and no other that differs only in case."
         raise Refusal(400, "ambiguous_parameter", message, param="model")
     model = models[0][1] if models else None
     return model if isinstance(model, str) else None

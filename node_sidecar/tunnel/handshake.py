@@ -41,11 +41,11 @@ class UpgradeAnswer:
         head, end, rest = self._buffer.partition(b"\r\n\r\n")
         if not end:
             if len(self._buffer) > _MAX_HEAD:
-                raise TunnelError("what answers at the tunnel's address does not speak HTTP")
+                raise TunnelError("the server at the tunnel's address does not speak HTTP")
             return None
         protocol, _, status = head.partition(b"\r\n")[0].partition(b" ")
         if protocol != b"HTTP/1.1" or not status[:3].isdigit():
-            raise TunnelError("what answers at the tunnel's address does not speak HTTP")
+            raise TunnelError("the server at the tunnel's address does not speak HTTP")
         if (code := int(status[:3])) != 101:
             raise TunnelError(
                 f"the gateway answered {code}: {_ADVICE.get(code, 'look into the logs of the gateway')}"

@@ -75,7 +75,7 @@ def test_from_the_set_up_link_to_a_streamed_answer(window: Window, provider: Pro
     page.get_by_label("Password").fill("not her password")
     window.expected.append("401")
     page.keyboard.press("Enter")
-    page.get_by_text("do not belong together").wait_for()
+    page.get_by_text("address or the password is wrong").wait_for()
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Start", level=1).wait_for()

@@ -39,7 +39,7 @@ def test_each_form_changes_its_own_part(admin: Window) -> None:
     page.get_by_label("Origins").fill("https://app.example.org\nhttp://localhost:*\n")
     save("Browser apps (CORS)")
     page.get_by_label("Memory for answers").fill("64")
-    save("Kept answers")
+    save("Cached answers")
     page.get_by_label("Address of the console").fill("https://console.example.org")
     save("Sign-in")
     stored = _stored(admin)
@@ -101,7 +101,7 @@ def test_tokens_of_a_provider_are_accepted_and_no_longer(admin: Window) -> None:
     dialog.get_by_label("Name of the key").fill("ci")
     dialog.get_by_role("button", name="Save").click()
     dialog.wait_for(state="detached")
-    page.get_by_text("its keys were not read yet").wait_for()
+    page.get_by_text("its keys have not been read yet").wait_for()
     (issuer,) = _stored(admin)["jwt"]
     assert (issuer["name"], issuer["audiences"]) == ("corp", ["trunkline-api"])
     assert issuer["grants"] == [{"claim": "groups", "value": "research", "organisation": "acme", "key": "ci"}]

@@ -23,7 +23,7 @@ def resident(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
-    raise LookupError(f"process {pid} tells nothing")
+    raise LookupError(f"process {pid} reports no memory")
 
 
 @dataclass(frozen=True)

@@ -47,5 +47,5 @@ def test_a_provider_that_cannot_be_reached_is_not_said_to_be_missing(tmp_path: P
     with GatewayProcess(tmp_path / "data", environment=environment) as gateway:
         text = _said(gateway, "No provider yet")
         assert "none of openai could be used (see above)" in text
-        assert "openai: http://127.0.0.1:1/v1/models could not be asked" in text
+        assert "openai: http://127.0.0.1:1/v1/models could not be reached" in text
         assert "no key of a known provider" not in text

@@ -118,7 +118,7 @@ async def test_another_envoy_takes_over_without_refusing_anybody(gateway: Gatewa
     assert not load.problems
     assert not knocking.problems
     assert gateway.service_pid("envoy") != before
-    assert "another one is started beside it" in gateway.errors_file.read_text()
+    assert "a new one starts while the old one runs" in gateway.errors_file.read_text()
     assert gateway.run("restart", "--data-dir", str(gateway.data_dir)).stdout == "restarted\n"
 
 
@@ -139,7 +139,7 @@ def test_what_does_not_start_replaces_nothing(gateway: GatewayProcess) -> None:
     (broken / "__init__.py").write_text("raise ImportError('half of an upgrade')\n")
     before = {name: gateway.service_pid(name) for name in ("envoy", "xds_server", "translator")}
     os.kill(gateway.pid, signal.SIGUSR2)
-    while "this goes on" not in gateway.errors_file.read_text():
+    while "this one keeps running" not in gateway.errors_file.read_text():
         pass
     assert {name: gateway.service_pid(name) for name in before} == before
     shutil.rmtree(broken)

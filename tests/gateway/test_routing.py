@@ -84,7 +84,7 @@ async def test_fastest_goes_to_the_quicker_one_and_follows_when_that_changes(
                 await ask(gateway, session, "fastest")
         assert found["b/m"]["reason"] == "the fastest"
         assert found["a/m"]["expected_s"] > found["b/m"]["expected_s"] > 0
-        assert found["a/m"]["reason"].startswith("asked a little, to be measured")
+        assert found["a/m"]["reason"].startswith("gets a few requests, to be measured")
         await provider_a.abehave("ok")
         await provider_b.abehave("slow", delay_ms=800)
         await until_all_go_to(gateway, session, "fastest", "a/m")

@@ -47,7 +47,8 @@ def test_servers_add_up_by_model() -> None:
     assert found.limit == 260
     assert found.models == {"m": 260, "n": 256}
     assert found.source == (
-        "llama.cpp at http://127.0.0.1:8080 tells 4; vllm at http://127.0.0.1:8000 does not tell, 256 assumed"
+        "llama.cpp at http://127.0.0.1:8080 reports 4; "
+        "vllm at http://127.0.0.1:8000 does not report it, 256 assumed"
     )
 
 
@@ -101,7 +102,7 @@ async def test_the_gate_follows_the_server_and_everybody_is_told() -> None:
     assert [each["limit"] for each in logs if each["event"] == "requests at once"] == [2]
     state = node.state()
     assert state.load.concurrency_limit == 2
-    assert state.facts.concurrency_source == "llama.cpp at http://127.0.0.1:8080 tells 2"
+    assert state.facts.concurrency_source == "llama.cpp at http://127.0.0.1:8080 reports 2"
     # The server was restarted with more slots.
     watch.servers[0].health.observed(2.0, Observation((Model("m"),), parallel=8))
     node.servers_changed()

@@ -201,7 +201,7 @@ async def test_a_rule_about_a_gpu_that_cannot_be_read_closes_the_node_and_says_s
         async with _looking(node):
             await _until(node, serves=Serves.CLOSED, reason="cannot see whether its owner uses the machine")
     assert {
-        "event": "the rule `idle` cannot be kept, so others are not served",
+        "event": "the rule `idle` cannot be checked, so others are not served",
         "unreadable": "gpu",
         "log_level": "error",
     } in logs

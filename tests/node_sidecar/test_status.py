@@ -21,7 +21,7 @@ def _found(**more: Any) -> dict[str, Any]:
     words = ("node", "name", "gateway", "reports", "serves", "certificate_until")
     return dict.fromkeys(words, "x") | {
         "reason": "", "problem": "", "connections": 4, "in_flight": 1, "queued": 0, "concurrency": 256,
-        "concurrency_source": f"vllm at {URL} does not tell, 256 assumed", "approved": True,
+        "concurrency_source": f"vllm at {URL} does not report it, 256 assumed", "approved": True,
         "drained_by_operator": False, "draining": False, "servers": [server], "models": [model], "gpus": [],
         "idle": None, **more,
     }  # fmt: skip
@@ -41,7 +41,7 @@ def test_nothing_is_cut_without_a_terminal() -> None:
 
 
 def test_where_the_number_of_requests_at_once_comes_from() -> None:
-    assert f"concurrency   256: vllm at {URL} does not tell, 256 assumed" in status.table(_found())
+    assert f"concurrency   256: vllm at {URL} does not report it, 256 assumed" in status.table(_found())
     assert "concurrency   no limit: set by the owner" in status.table(
         _found(concurrency=0, concurrency_source="set by the owner")
     )

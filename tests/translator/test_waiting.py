@@ -177,7 +177,9 @@ async def test_a_full_line_refuses_with_the_expected_wait() -> None:
     one = translator(route(size=2))
     one.ask(1, 2, 3, 4)
     headers, error = await one.error(4)
-    assert error["message"].startswith("2 requests wait for model 'gpt-4.1' already, which is as many as may: ")
+    assert error["message"].startswith(
+        "2 requests are already waiting for model 'gpt-4.1', which is the maximum: "
+    )
     assert headers["retry-after"] == str(LONGEST_MS // 1000)
     assert await one.settled() == {1: 200, 2: 102, 3: 102, 4: 429}
     one.end(1)

@@ -145,7 +145,7 @@ def _shown(name: bytes) -> str:
 def _no_background() -> Refusal:
     """Returns a 400: the usage of a background request would not be known."""
     message = (
-        "This gateway does not serve background responses: what they use would not be known. Leave `background` "
+        "This gateway does not serve background responses: their usage would not be known. Leave `background` "
         "out, and use `stream` for answers that take long."
     )
     return Refusal(400, "unsupported_parameter", message, param="background")

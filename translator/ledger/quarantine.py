@@ -34,7 +34,7 @@ class Quarantine:
             self._append(line)
         except OSError as error:
             self.lost += 1
-            self._log.error("what the control plane refused is not kept", reason=error.strerror)
+            self._log.error("refused usage records cannot be kept", reason=error.strerror)
 
     def _append(self, line: bytes) -> None:
         """Appends a line. Raises OSError."""
@@ -42,7 +42,7 @@ class Quarantine:
         try:
             if os.fstat(descriptor).st_size + len(line) > MAX:
                 self.lost += 1
-                self._log.error("what the control plane refused is not kept", reason=f"{NAME} is full")
+                self._log.error("refused usage records cannot be kept", reason=f"{NAME} is full")
                 return
             os.write(descriptor, line)
         finally:

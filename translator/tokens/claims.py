@@ -88,7 +88,7 @@ def user(claims: Mapping[str, Any], name: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value:
-        raise wrong(f"its claim `{name}` does not say whose it is")
+        raise wrong(f"its claim `{name}` does not identify a user")
     return value if len(value) <= _MAX_USER else value[: _MAX_USER - 40] + ending(value)
 
 

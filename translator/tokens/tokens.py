@@ -53,7 +53,7 @@ class _Issuer:
         for claim, value, key_id in self.grants:
             if not claim or claims.has_value(said, claim, value):
                 return key_id
-        raise claims.wrong("nothing is granted to whom it belongs to")
+        raise claims.wrong("no grant matches it")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +138,7 @@ class AccessTokens:
         """
         found = [each for each in self._issuers.values() if each.issuer == token.issuer]
         if not found:
-            raise claims.wrong("its issuer is not one whose tokens this gateway accepts")
+            raise claims.wrong("this gateway does not accept tokens of its issuer")
         for each in found:
             if claims.has_audience(token.claims, each.audiences):
                 return each
@@ -175,4 +175,4 @@ class AccessTokens:
         begun = time.perf_counter()
         if not signature.holds(value, token.algorithm, keys):
             self._wasted.charge(issuer.name, time.perf_counter() - begun, self._clock())
-            raise claims.wrong("its signature does not hold")
+            raise claims.wrong("its signature is invalid")

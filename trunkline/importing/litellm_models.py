@@ -76,7 +76,7 @@ class LitellmModels:
         route = self.routes.setdefault(name, {"model": name, "targets": []})
         self._time_limits(parameters, route)
         if target in route["targets"]:
-            self._findings.exact(path, f"the same target of {name} again: one is enough")
+            self._findings.exact(path, f"a duplicate target of {name}: one is enough")
         else:
             route["targets"].append(target)
             self._findings.exact(path, f"route {name}: target {provider}/{upstream}")
@@ -124,7 +124,7 @@ class LitellmModels:
         if isinstance(key, str) and key and key.lower() not in {"none", "fake-key", "sk-1234", "anything"}:
             name = variable or f"{re.sub(r'[^A-Z0-9]', '_', provider.upper())}_API_KEY"
             self._findings.manual(
-                parameters.at("api_key"), f"stands in the file: put it into the environment variable {name}"
+                parameters.at("api_key"), f"is written in the file: put it into the environment variable {name}"
             )
             return f"env:{name}"
         return f"env:{variable}" if variable and key is None else ""

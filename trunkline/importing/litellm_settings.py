@@ -26,7 +26,7 @@ _REASONS = {
     "store_prompts_in_spend_logs": _LOGS,
     "drop_params": "requests are passed on unchanged; a provider refuses what it does not know",
     "modify_params": "requests are passed on unchanged",
-    "content_policy_fallbacks": "a refusal for its content is an answer, and no reason to ask another provider",
+    "content_policy_fallbacks": "a refusal because of content is a final answer: no other provider is tried",
     "guardrails": "put them in front of the gateway, or behind it as a provider",
     "mcp_servers": "the gateway passes tools on and runs none",
     "mcp_aliases": "the gateway passes tools on and runs none",
@@ -54,7 +54,7 @@ _RESILIENCE = {
             *("allowed_fails", "allowed_fails_policy", "cooldown_time", "disable_cooldowns"),
             *("retry_policy", "retry_after"),
         ),
-        "built in: what fails is passed over, rests as long as it says, and comes back by a trickle",
+        "built in: a failing target is skipped, rests as long as it says, and returns gradually",
     ),
 }
 #: How long answers are cached if the file has no `ttl`; the import's own choice.
@@ -175,7 +175,9 @@ class LitellmSettings:
         ttl = int(decimal_of(parameters.take("ttl")) or _CACHE_SECONDS)
         for route in self._routes.values():
             route["cache"] = {"ttl": f"{ttl}s"}
-        self._findings.approximate(section.at("cache"), "answers are kept per organisation, never across them")
+        self._findings.approximate(
+            section.at("cache"), "answers are cached per organisation, and never shared with another one"
+        )
         host = parameters.take("host")
         if kind == "redis" and isinstance(host, str):
             port = parameters.take("port") or 6379
@@ -201,7 +203,9 @@ class LitellmSettings:
             self._organisation.setdefault("limits", []).append(
                 {"metric": "cost_usd", **window, "amount": written(amount)}
             )
-            self._findings.exact(section.at("max_budget"), "a limit of the organisation, which nothing races past")
+            self._findings.exact(
+                section.at("max_budget"), "a limit of the organisation, exact even for simultaneous requests"
+            )
         for name in ("max_parallel_requests", "global_max_parallel_requests"):
             most = section.take(name)
             if isinstance(most, int) and most > 0:
@@ -218,7 +222,7 @@ class LitellmSettings:
             self._organisation["keys"] = [{"name": "litellm-master", "value": f"env:{variable}"}]
             self._findings.approximate(
                 section.at("master_key"),
-                f"a key for models alone, from the variable {variable}; the admin token is another one",
+                f"a key only for models, from the variable {variable}; the admin token is separate",
             )
         if section.take("database_url") is not None:
             self._findings.manual(

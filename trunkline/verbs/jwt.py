@@ -51,7 +51,12 @@ Examples:
 )
 @click.argument("name")
 @click.option("--issuer", help="The tokens' `iss`, to the letter.")
-@click.option("--audience", "audiences", multiple=True, help="In the tokens' `aud`; all replace those before.")
+@click.option(
+    "--audience",
+    "audiences",
+    multiple=True,
+    help="Accepted value of the tokens' `aud`; they replace the present ones.",
+)
 @click.option("--jwks-url", help="Where the issuer's keys are; empty: where its discovery document says.")
 @click.option("--user-claim", help="The claim that says who sends a request; empty: sub.")
 @click.option(
@@ -59,7 +64,7 @@ Examples:
     "grants",
     multiple=True,
     metavar=_GRANT,
-    help="The API key that tokens act as; the first that fits decides, and all replace those before.",
+    help="The API key that tokens act as; the first match decides. They replace the present ones.",
 )
 @change_options
 def set_issuer(*, control: Control, name: str, **given: Any) -> None:

@@ -193,7 +193,7 @@ def update(
     """
     given_any = name is not None or expires is not None or max_price is not None or priority is not None
     if not (given_any or models or given or no_limits or end_grace):
-        raise UsageError("give what is to change, such as --expires 90d or --model 'gpt-*'")
+        raise UsageError("say what to change, such as --expires 90d or --model 'gpt-*'")
     if given and no_limits:
         raise UsageError("--limit or --no-limits, not both")
     request = admin.UpdateKeyRequest(
@@ -251,7 +251,7 @@ def rotate(*, control: Control, key: str, grace: int | None, ends: str | None, v
     with control.connect() as api, names.suggesting(api, "key", key):
         answer = api.RotateKey(request)
     until = when(answer.key.former_until)
-    former = f"the one before works until {until}" if until else "the one before is refused from now on"
+    former = f"the previous one works until {until}" if until else "the previous one is refused from now on"
     label = f"{answer.key.organisation}/{answer.key.name}"
     say(f"~ key {answer.key.id} ({label}); {former}; the new value is not shown again:", err=True)
     say(answer.value)

@@ -87,7 +87,7 @@ Examples:
 def set_org(*, control: Control, name: str, weight: int | None) -> None:
     """Change the organisation NAME; values that are not given stay. For its limits, use `trunkline limits set`."""
     if weight is None:
-        raise UsageError("give what is to change, such as --weight 2")
+        raise UsageError("say what to change, such as --weight 2")
     with control.connect() as api:
         stored = {
             each.name: each for each in api.ListOrganisations(admin.ListOrganisationsRequest()).organisations

@@ -34,7 +34,7 @@ _OPTIONS = (
         "--health-path",
         metavar="PATH",
         default=None,
-        help='A path that Envoy asks to see whether the server lives; it must cost nothing. "": none.',
+        help='A path that Envoy requests as a health check; it must cost nothing. "": none.',
     ),
     click.option("--health-every", type=SecondsFlag(), default=None, help="Interval of the checks; 0s: 10s."),
     click.option(

@@ -101,7 +101,7 @@ Examples:
 @click.option("--only/--not-only", default=None, help="Refuse sign-in with passwords.")
 @change_options
 def console(*, control: Control, url: str | None, only: bool | None) -> None:
-    """Say at which URL people reach the console ("": the admin listener's address), and how they sign in."""
+    """Set the URL at which people reach the console ("": the admin listener's address), and how they sign in."""
     if url is None and only is None:
         raise UsageError("give the console's URL, --only or --not-only")
     with control.connect() as api:

@@ -142,13 +142,13 @@ Examples:
     "--session-idle",
     type=SecondsFlag(),
     metavar="DURATION",
-    help="A person's session ends so long after its last call, 5m to 366d.  [default: 12h]",
+    help="How long after its last call a person's session ends, 5m to 366d.  [default: 12h]",
 )
 @click.option(
     "--session-lifetime",
     type=SecondsFlag(),
     metavar="DURATION",
-    help="A person's session ends so long after the sign-in, 5m to 366d.  [default: 7d]",
+    help="How long after the sign-in a person's session ends, 5m to 366d.  [default: 7d]",
 )
 def up(
     *,

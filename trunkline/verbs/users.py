@@ -135,7 +135,7 @@ def role(*, control: Control, user: str, org: str, role: str | None, leaves: boo
     if bool(org) != (role is not None or leaves) or (role is not None and leaves):
         raise UsageError("give --org with --role or with --none, such as --org acme --role operator")
     if not org and as_admin is None:
-        raise UsageError("give what is to change, such as --org acme --role operator, or --admin")
+        raise UsageError("say what to change, such as --org acme --role operator, or --admin")
     with control.connect() as api, names.suggesting(api, "user", user):
         if leaves:
             gone = api.RemoveMember(admin.RemoveMemberRequest(organisation=org, user=user))

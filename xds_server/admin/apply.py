@@ -98,7 +98,8 @@ def _grants_without_key(transaction: Transaction, gateway: Gateway) -> Iterator[
         for position, grant in enumerate(issuer.grants):
             if (transaction.organisation_ids.get(grant.organisation, ""), grant.key) not in names:
                 name = writing.keys.display_name(grant.organisation, grant.key)
-                yield f'jwt[{index}].grants[{position}]: there is no key "{name}": tokens that it fits are refused'
+                where = f"jwt[{index}].grants[{position}]"
+                yield f'{where}: there is no key "{name}": tokens that match this grant are refused'
 
 
 def _of_left_routes(message: pb.Document, state: DesiredState, management: Management) -> set[str]:
@@ -205,7 +206,7 @@ def _apply_keys(
             if key.value and hash_of(key.value) != current.hash:
                 if writing.rotation.was_replaced(current, key.value):
                     notes.append(
-                        f'key "{name}": its value in the document was replaced by a rotation, and is not put back'
+                        f'key "{name}": its value in the document was replaced by a rotation, and is not restored'
                     )
                 elif management.claim(current.managed_by, same=False) is None:
                     writing.management.refuse(

@@ -159,7 +159,7 @@ def _rendered(record: KeyRecord, owner: str = "") -> pb.Key:
 
 def _to_come(expires_at: int, problems: Problems) -> None:
     if 0 < expires_at <= time.time():
-        problems.at("expires_at").note("in the past; accepted: a time to come, or 0 = never")
+        problems.at("expires_at").note("in the past; accepted: a future time, or 0 = never")
 
 
 def _notes(key: Key) -> list[str]:

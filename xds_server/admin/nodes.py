@@ -204,7 +204,7 @@ def _by(names: Iterable[str], problems: Problems) -> tuple[ContributionDimension
                 f"{values.quoted(name)} is not known; accepted: {', '.join(ContributionDimension)}"
             )
         elif ContributionDimension(name) in found:
-            problems.at("by", index).note(f"{name} is there twice")
+            problems.at("by", index).note(f"{name} is given twice")
         else:
             found.append(ContributionDimension(name))
     return tuple(found)

@@ -229,7 +229,7 @@ def _target(message: pb.RouteTarget, problems: Problems, providers: Collection[s
     if not message.provider and not message.model:
         problems.note(f"neither a provider nor nodes; {_ONE_PLACE}")
     elif not message.provider:
-        problems.at("provider").note(f"missing beside `model`; {_ONE_PLACE}")
+        problems.at("provider").note(f"missing next to `model`; {_ONE_PLACE}")
     elif message.provider not in providers:
         shown = values.quoted(message.provider)
         problems.at("provider").note(f"no provider {shown}; {known(providers, message.provider)}")

@@ -45,7 +45,7 @@ def price(message: policy_pb2.Price, problems: Problems) -> TargetPrice:
     for given, missing in (("input", "output"), ("output", "input")):
         if message.HasField(given) and not message.HasField(missing):  # type: ignore[arg-type]
             problems.at(missing).note(
-                f"missing beside `{given}`; accepted: a price, or 0 where {missing} tokens are free"
+                f"missing next to `{given}`; accepted: a price, or 0 where {missing} tokens are free"
             )
     values.moment(message.valid_from, problems.at("valid_from"))
     return TargetPrice(
@@ -118,5 +118,5 @@ def _distinct(names: Iterable[str], problems: Problems, field: str) -> None:
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:
-            problems.at(field, index).at("name").note(f"{values.quoted(name)} is there twice; accepted: each once")
+            problems.at(field, index).at("name").note(f"{values.quoted(name)} is given twice; accepted: each once")
         seen.add(name)

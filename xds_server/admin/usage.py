@@ -144,7 +144,7 @@ def _dimensions(by: Iterable[int], problems: Problems) -> tuple[Dimension, ...]:
         if dimension is None:
             problems.at("by", index).note(f"not a known value; accepted: {', '.join(Dimension)}")
         elif dimension in found:
-            problems.at("by", index).note(f"{dimension} is there twice")
+            problems.at("by", index).note(f"{dimension} is given twice")
         else:
             found.append(dimension)
     return tuple(found)

@@ -139,7 +139,7 @@ _BY_STATUS = {
 _OF_ADMIN = {
     404: ("Nothing is served at this path. The Admin API is below /admin/v1/.", "not_found"),
     413: ("The request body is too large.", "request_too_large"),
-    502: ("What is behind this path did not answer in HTTP.", "unavailable"),
+    502: ("The server behind this path did not answer in HTTP.", "unavailable"),
     503: ("The gateway cannot serve the request right now. Send it again later.", "unavailable"),
     504: ("The part of the gateway that answers this takes too long.", "deadline_exceeded"),
 }

@@ -134,7 +134,7 @@ def no_own_nodes(name: str) -> EnvoyRoute:
     """Returns the Envoy route `name` of a model that never leaves its users' own machines, for those who have
     none.
     """
-    message = "This model is served by your organisation's own machines alone, and none has joined this gateway."
+    message = "This model is served only by your organisation's own machines, and none has joined this gateway."
     return _unavailable(name, message, "no_own_nodes", {"x-should-retry": "false"})
 
 

@@ -33,7 +33,7 @@ class RevisionListener:
 
     def __init__(self, url: DatabaseUrl, on_revision: Callable[[int], Awaitable[None]]) -> None:
         if url.is_sqlite:
-            raise ValueError("SQLite has one control plane: nobody else's changes to listen for")
+            raise ValueError("SQLite has one control plane, so there are no changes of others to listen for")
         self._conninfo = url.conninfo
         self._on_revision = on_revision
         self._reported = -1

@@ -98,10 +98,10 @@ def _certificates(pem: bytes, where: str) -> list[x509.Certificate]:
     try:
         found = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
-        raise TlsFilesError(f"{where} holds no PEM certificate, or half of one") from error
+        raise TlsFilesError(f"{where} contains no complete PEM certificate") from error
     # The parser skips a block whose end is missing.
     if len(found) != pem.count(_BEGIN_CERTIFICATE):
-        raise TlsFilesError(f"{where} ends within a certificate: it was not written to its end")
+        raise TlsFilesError(f"{where} ends within a certificate: it was not written completely")
     return found
 
 
@@ -112,7 +112,7 @@ def _check_key(leaf: x509.Certificate, pem: bytes, files: TlsFiles) -> None:
     except TypeError as error:
         raise TlsFilesError(f"{where} is encrypted: give a key without a passphrase, mode 0600") from error
     except ValueError as error:
-        raise TlsFilesError(f"{where} holds no PEM private key, or half of one") from error
+        raise TlsFilesError(f"{where} contains no complete PEM private key") from error
     if _public(leaf) != key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
         raise TlsFilesError(f"{where} is not the key of the first certificate in {files.certificate}")
     if not _accepted(key):

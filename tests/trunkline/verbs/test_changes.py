@@ -240,7 +240,7 @@ def test_a_rotated_key_stands_alone_on_stdout(control: FakeAdmin, trunkline: Tru
     )
     result = trunkline("keys", "rotate", "acme/ci", "--grace", "2h", "--ends", "former")
     assert result.stdout == "sk-tl-k9-new\n"
-    assert "the one before works until 2027-01-15T08:00:00Z" in result.stderr
+    assert "the previous one works until 2027-01-15T08:00:00Z" in result.stderr
     assert control.last(admin.RotateKeyRequest) == admin.RotateKeyRequest(
         id="acme/ci", grace_seconds=7_200, ends=admin.RotateKeyRequest.ENDS_FORMER
     )
@@ -265,7 +265,7 @@ def test_a_key_is_updated(control: FakeAdmin, trunkline: Trunkline) -> None:
         expires_at=0,
         end_grace=True,
     )
-    assert "give what is to change" in trunkline("keys", "update", "acme/ci").output
+    assert "say what to change" in trunkline("keys", "update", "acme/ci").output
     both = trunkline("keys", "update", "acme/ci", "--no-limits", "--limit", "concurrency=2")
     assert "not both" in both.output
 

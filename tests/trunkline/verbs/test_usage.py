@@ -174,7 +174,7 @@ def test_what_could_not_be_stored_is_told(plane: ControlPlane) -> None:
     assert "could not be stored" not in plane.trunkline("usage", "report").output
     bad = usage(id="bad", node_id="n" * 129, tag="nightly")
     plane.append([bad, usage(at=MONDAY_10 - HOUR)])
-    said = "1 usage records could not be stored and are in no sum: see `trunkline usage refused`\n"
+    said = "1 usage records could not be stored and are not included: see `trunkline usage refused`\n"
     assert plane.trunkline("usage", "report", "--output", "json").stderr == said
     assert said in plane.trunkline("status").stdout
     assert json.loads(plane.trunkline("status", "--output", "json").stdout)["refused_records"] == 1

@@ -164,7 +164,7 @@ async def test_a_document_does_not_put_back_what_a_rotation_replaced(admin: Admi
     answer = await apply(admin, document())
     assert kinds(answer) == []
     assert answer.warnings[-1] == (
-        'key "acme/ci": its value in the document was replaced by a rotation, and is not put back'
+        'key "acme/ci": its value in the document was replaced by a rotation, and is not restored'
     )
     assert admin.store.load().keys == {key.id: rotated}
 

@@ -259,7 +259,7 @@ async def test_contributions(admin: Admin, ledger: Ledger) -> None:
         grpc.StatusCode.INVALID_ARGUMENT,
         (
             'by[0]: "colour" is not known; accepted: node, owner, model, day\n'
-            "by[2]: node is there twice\n"
+            "by[2]: node is given twice\n"
             "until: -1 is out of range; accepted: 0 to 253,402,300,799 Unix seconds"
         ),
     )

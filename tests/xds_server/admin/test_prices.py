@@ -139,16 +139,16 @@ def rates(**given: int) -> policy_pb2.Rates:
     [
         (
             {"input": 2},
-            "price.output: missing beside `input`; accepted: a price, or 0 where output tokens are free",
+            "price.output: missing next to `input`; accepted: a price, or 0 where output tokens are free",
         ),
-        ({"output": 2}, "price.input: missing beside `output`; accepted: a price, or 0"),
+        ({"output": 2}, "price.input: missing next to `output`; accepted: a price, or 0"),
         (
             {"images": [policy_pb2.ImagePrice(name="1024x1024/high", price=1)]},
             "price.images: none is called `default`, so other images would be free",
         ),
         (
             {"images": [policy_pb2.ImagePrice(name="default", price=1)] * 2},
-            'price.images[1].name: "default" is there twice',
+            'price.images[1].name: "default" is given twice',
         ),
         (
             {"images": [policy_pb2.ImagePrice(name="a b"), policy_pb2.ImagePrice(name="default")]},
@@ -172,7 +172,7 @@ def rates(**given: int) -> policy_pb2.Rates:
         ),
         (
             {"service_tiers": [policy_pb2.ServiceTier(name="flex", rates=rates(input=1, output=1))] * 2},
-            'price.service_tiers[1].name: "flex" is there twice',
+            'price.service_tiers[1].name: "flex" is given twice',
         ),
         (
             {"service_tiers": [policy_pb2.ServiceTier(name="flex")]},

@@ -118,7 +118,7 @@ async def test_a_request_explained(admin: Admin, ledger: Ledger) -> None:
         (each.target_id, each.credential, each.status, each.outcome, each.duration_us) for each in found.attempts
     ]
     assert attempts == [
-        ("azure/gpt", 2, 429, "limited: it takes no more for a while", 100_000),
+        ("azure/gpt", 2, 429, "limited: it takes no more requests for a while", 100_000),
         ("nodes/llama3", 0, 0, "no answer: not reached, reset, or silent for too long", 2_000_000),
         ("openai/gpt-4.1", 1, 200, "answered", 300_000),
     ]

@@ -213,7 +213,7 @@ async def test_what_is_not_accepted(admin: Admin) -> None:
     for request, said in (
         (
             pb.ReportUsageRequest(by=[1, 99, 1]),  # type: ignore[list-item]
-            f"by[1]: not a known value; accepted: {', '.join(Dimension)}\nby[2]: model is there twice",
+            f"by[1]: not a known value; accepted: {', '.join(Dimension)}\nby[2]: model is given twice",
         ),
         (
             pb.ReportUsageRequest(filter=pb.UsageFilter(since=-1)),

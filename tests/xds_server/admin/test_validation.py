@@ -102,7 +102,7 @@ CASES: list[tuple[Callable[[pb.Document], object], str]] = [
     ),
     (target(2, model="m"), "routes[0].targets[2]: `nodes` and `model` together"),
     (lambda d: d.routes[0].targets.add(), "routes[0].targets[3]: neither a provider nor nodes; accepted: exactly"),
-    (lambda d: d.routes[0].targets.add(model="m"), "routes[0].targets[3].provider: missing beside `model`"),
+    (lambda d: d.routes[0].targets.add(model="m"), "routes[0].targets[3].provider: missing next to `model`"),
     (lambda d: d.routes[0].targets.add(provider="azure"), 'routes[0].targets[3].model: "" is not accepted'),
     (
         lambda d: d.routes[0].targets.append(d.routes[0].targets[0]),
@@ -135,7 +135,7 @@ CASES: list[tuple[Callable[[pb.Document], object], str]] = [
     ),
     (
         limits(policy_pb2.Limit(per_seconds=60, **TOKENS_A_MONTH_FIELDS)),
-        "organisations[0].limits[1].per_seconds: a second window beside `calendar`",
+        "organisations[0].limits[1].per_seconds: a second window besides `calendar`",
     ),
     (
         limits(policy_pb2.Limit(time_zone="Europe/Berlin", per_seconds=60, metric=policy_pb2.METRIC_TOKENS)),

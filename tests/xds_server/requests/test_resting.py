@@ -101,7 +101,7 @@ async def test_what_is_left_of_each_quota(gateway: Gateway) -> None:
             admin.REST_ALERT_KIND_TARGET_RESTS,
             "it failed several times in a row, and others served the same requests",
         ),
-        (1, admin.REST_ALERT_KIND_TARGET_RESTS, "health checks find it dead"),
+        (1, admin.REST_ALERT_KIND_TARGET_RESTS, "its health checks fail"),
     ],
 )
 async def test_alerts_say_what_rests_why_and_since_when(

@@ -198,6 +198,6 @@ def test_of_nothing_nothing_is_replayed() -> None:
     assert (found.requests, total(found.proposed).requests) == (0, 0)
     assert found.notes == [
         "there is no such route now: nothing to compare with",
-        "no request that a target answered is recorded of this time: there is nothing to replay",
+        "no answered request is recorded in this period: there is nothing to replay",
         "a/m: it has no measurements, so its requests are left out of the expected times",
     ]

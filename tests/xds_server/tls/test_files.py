@@ -47,10 +47,10 @@ def test_the_first_of_the_chain_to_end_is_what_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("certificate", "said"),
     [
-        (lambda pem: "", "holds no PEM certificate"),
-        (lambda pem: pem[: len(pem) // 2], "holds no PEM certificate"),
-        (lambda pem: pem + CA.pem[: len(CA.pem) // 2], "was not written to its end"),
-        (lambda pem: pem.replace("A", "!"), "holds no PEM certificate"),
+        (lambda pem: "", "contains no complete PEM certificate"),
+        (lambda pem: pem[: len(pem) // 2], "contains no complete PEM certificate"),
+        (lambda pem: pem + CA.pem[: len(CA.pem) // 2], "was not written completely"),
+        (lambda pem: pem.replace("A", "!"), "contains no complete PEM certificate"),
     ],
     ids=["empty", "half", "half of a chain", "damaged"],
 )

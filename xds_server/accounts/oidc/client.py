@@ -107,7 +107,7 @@ class OidcClient:
                 # The provider may have a new key since.
                 if again or time.monotonic() - self._keys[known.jwks_uri][0] < _LOOK_AGAIN:
                     raise SignInError(
-                        "the identity provider's answer is not accepted: its signature does not hold"
+                        "the identity provider's answer is not accepted: its signature is invalid"
                     ) from error
         raise AssertionError("the second look raises")
 

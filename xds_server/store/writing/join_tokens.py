@@ -68,8 +68,8 @@ def redeem(transaction: Transaction, value: str, node_id: str, key_hash: bytes) 
     # A caller without the whole token learns nothing about it.
     if row is None or not hmac.compare_digest(row.hash, hash_of(value)):
         raise JoinTokenError(
-            "this join token is not known: it was not copied whole, is another gateway's, was withdrawn, or was "
-            f"used or expired long ago; {_ANOTHER}"
+            "this join token is not known: it was not copied completely, is another gateway's, was withdrawn, or "
+            f"was used or expired long ago; {_ANOTHER}"
         )
     if row.used_at and _is_repeat(transaction, row, key_hash):
         return codec.JOIN_TOKEN.decode_row(row), row.node_id

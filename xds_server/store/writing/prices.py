@@ -40,7 +40,7 @@ def continued(
     if wanted.valid_from <= now and history:
         began = datetime.fromtimestamp(wanted.valid_from, UTC).isoformat()
         raise PastPriceError(
-            f"{began} has passed, and what was charged since then is not changed; accepted: a time to come, or "
+            f"{began} has passed, and later charges are not changed; accepted: a future time, or "
             "none for from now on"
         )
     return _with(history, wanted, now)
