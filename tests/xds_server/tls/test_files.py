@@ -71,7 +71,7 @@ def test_a_key_that_does_not_match_is_refused(tmp_path: Path) -> None:
 def test_half_a_key_and_an_encrypted_one_are_refused(tmp_path: Path) -> None:
     identity = CA.issue("a.example")
     files = written(tmp_path, Identity(identity.certificate, identity.key[:80]))
-    with pytest.raises(TlsFilesError, match="no PEM private key"):
+    with pytest.raises(TlsFilesError, match="no complete PEM private key"):
         check(files)
     key = load_pem_private_key(identity.key.encode(), None)
     sealed = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
