@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file
 NODE_LOCKS := tests/node_sidecar/dependencies
 
-# What `make quick` and `make coverage` leave out: tests that start a program, by the markers of pyproject.toml.
+# The markers that `make quick` and `make coverage` leave out: tests that start a program.
 STARTING := envoy or postgres or redis or browser or compiler or packages or network or processes
 
 # The modules of the tests and those that each process of theirs imports are compiled once.

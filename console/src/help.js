@@ -18,5 +18,5 @@ const PAGES = {
   account: "accounts",
 };
 
-/** Where the documentation of a page is; empty where there is none. @param {string} id */
+/** Returns the address of a page's documentation; empty if there is none. @param {string} id */
 export const help = (id) => (id in PAGES ? `/docs/${PAGES[id]}.html` : "");

@@ -43,7 +43,7 @@ export function rich(key, values) {
   return html`${parts.map((part, index) => (index % 2 ? values[part] : part))}`;
 }
 
-/** Whether there is such a text. @param {string} key */
+/** Returns whether this text exists. @param {string} key */
 export const has = (key) => key in texts.value;
 
 /**

@@ -42,5 +42,5 @@ export const GROUPS = [
 
 export const PAGES = GROUPS.flatMap((group) => group.pages);
 
-/** Of who is signed in with an account. @type {PageEntry} */
+/** The page of users who are signed in with an account. @type {PageEntry} */
 export const ACCOUNT = { id: "account", icon: "members", load: () => import("./pages/account.js") };

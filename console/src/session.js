@@ -19,7 +19,7 @@ export const isAdmin = computed(() => isMachine.value || Boolean(user.value?.adm
 
 const RANKS = ["ROLE_VIEWER", "ROLE_MEMBER", "ROLE_OPERATOR", "ROLE_OWNER"];
 
-/** Whether the role is at least this one, in an organisation, or in any. @param {string} role @param {string} [organisation] */
+/** Returns whether the role is at least this one, in an organisation or in any. @param {string} role @param {string} [organisation] */
 export function isAtLeast(role, organisation) {
   if (isAdmin.value) return true;
   const memberships = user.value?.memberships ?? [];
@@ -28,7 +28,7 @@ export function isAtLeast(role, organisation) {
   );
 }
 
-/** Headers that say who calls, and that it is this page. @returns {Record<string, string>} */
+/** Returns headers that identify the caller and this page. @returns {Record<string, string>} */
 export function credentials() {
   if (!token.value) return { "x-trunkline-csrf": "1" };
   return { authorization: `Bearer ${token.value}`, ...(isMachine.value ? { "x-trunkline-actor": "console:admin" } : {}) };

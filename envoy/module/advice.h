@@ -8,7 +8,7 @@ enum { SHORTEST_WAIT_MS = 1000, LONGEST_WAIT_MS = 600000 };
 
 enum { LONGEST_METRIC = 32, MAX_LEFT = 6 };
 
-// What is left of one quota.
+// The remainder of one quota.
 struct left {
   char metric[LONGEST_METRIC];  // such as `tokens` or `requests-day`: letters, digits and `-`
   uint64_t limit;               // 0: not stated
@@ -22,7 +22,7 @@ struct advice {
   struct left quotas[MAX_LEFT];
 };
 
-// What has to be left of a quota; with less, it counts as used up.
+// The required remainder of a quota; with less, the quota counts as used up.
 struct need {
   uint64_t requests;
   uint64_t tokens;  // only if less than a twentieth of the limit is left as well

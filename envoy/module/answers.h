@@ -14,7 +14,7 @@ struct answer {
   enum answer_kind kind;
   struct scanner scanner;
 
-  // For a stream.
+  // Used for streams.
   struct beginning beginning;  // of its events
   enum {
     LINE_EMPTY,

@@ -1,4 +1,4 @@
-// The events of a stream mostly begin alike, up to the text that each of them adds. What such a beginning says is
+// The events of a stream mostly begin alike, up to the text that each of them adds. The facts in such a beginning are
 // remembered, so an identical one is compared instead of read again. No I/O.
 
 #pragma once

@@ -39,8 +39,9 @@ enum lane { LANE_SHORT, LANE_LONG };
 struct connection *connection_open(const char *path, unsigned timeout_ms, enum lane lane);
 void connection_close(struct connection *connection);
 
-// What is committed to a check's scheduler: `answered` when there is an answer, `queued` before that if the request
-// waits for a place, and `flush` at the end of the worker's turn, upon which the stream calls connection_flush.
+// Events that are committed to a check's scheduler: `answered` when there is an answer, `queued` before that if the
+// request waits for a place, and `flush` at the end of the worker's turn, upon which the stream calls
+// connection_flush.
 struct check_events {
   uint64_t answered, queued, flush;
 };

@@ -1,5 +1,5 @@
-// What an answer says about its own cost, as in the access log: usage reports as the target wrote them, and a few words
-// and counts. Bounded, whatever a target sends.
+// The facts in an answer that determine its cost, as in the access log: usage reports as the target wrote them, and a
+// few words and counts. Bounded, whatever a target sends.
 
 #pragma once
 

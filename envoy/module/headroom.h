@@ -1,4 +1,4 @@
-// What each target's last answers said about its quotas, for operators. Bounded, and shared by all workers.
+// The last reports of each target about its quotas, for operators. Bounded, and shared by all workers.
 
 #pragma once
 

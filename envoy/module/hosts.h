@@ -1,4 +1,4 @@
-// Which hosts and credentials rest, and why (rest.h): one table for all workers.
+// The rests of hosts and credentials, with their causes (rest.h): one table for all workers.
 //
 // A failed attempt says little by itself, because the request may be one that fails everywhere. The failure is
 // *confirmed* as the host's fault once another host has served the same request. A host that cannot be connected to has

@@ -1,4 +1,4 @@
-// Which of an answer's headers are for the client, and what they say about the answer.
+// Decides which of an answer's headers reach the client, and reads the facts in them.
 
 #pragma once
 

@@ -16,7 +16,7 @@ struct live {
   uint64_t cancel;            // the event that ends it
   struct span id;
   const struct request *request;
-  // For a stream: its events so far, and their bytes.
+  // A stream's events so far, and their bytes.
   _Atomic uint64_t events, event_bytes;
 };
 

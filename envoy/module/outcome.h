@@ -23,7 +23,7 @@ struct outcome {
   bool gone;  // that place is no longer a target of the route
 };
 
-// What happens to an answer, judged by its head.
+// The treatment of an answer, judged by its head.
 enum fate {
   FATE_SERVED,  // a valid answer
   FATE_CLIENT,  // the request's own fault: passes to the client unchanged

@@ -7,7 +7,7 @@
 #include "running.h"
 
 enum {
-  // For a 429 without advice.
+  // The pause after a 429 without advice.
   LIMITED_MS = 5000,
   LONGEST_LIMITED_MS = 60000,
   REFUSED_MS = 30000,

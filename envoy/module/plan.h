@@ -39,12 +39,12 @@ struct plan {
 struct plan *plan_new(struct span text);
 void plan_free(struct plan *plan);
 
-// What the chooser asks the caller about a target.
+// Questions about a target that the chooser's caller answers.
 struct living {
   void *context;
-  // Returns how many of its hosts live.
+  // Returns the number of the target's healthy hosts.
   size_t (*healthy)(void *context, const struct plan_target *target);
-  // Returns whether it may be asked although none of its hosts lives.
+  // Returns whether the target may be tried although none of its hosts is healthy.
   bool (*askable)(void *context, const struct plan_target *target);
 };
 
@@ -55,7 +55,7 @@ enum verdict {
   CHOICE_GONE,  // likewise: the only target that may be asked is not in the plan
 };
 
-// What one request has tried; zeroed initially.
+// The targets that one request has tried; zeroed initially.
 struct choice {
   uint64_t plan;  // the id of the plan to which the other fields belong
   size_t first;  // the target of the first attempt
@@ -69,7 +69,7 @@ struct choice {
   bool waits;  // the chosen target's machines may be asked again while they are busy
 };
 
-// What the choice of the first attempt's target depends on.
+// The facts that the choice of the first attempt's target depends on.
 struct draw {
   uint64_t random;  // the request's own number
   bool sticky;  // `hash` is used instead

@@ -1,4 +1,4 @@
-// What credentials were used for lately, and whether their quotas have room for more: counts for all workers.
+// The recent use of credentials, and whether their quotas have room for more: counts for all workers.
 //
 // A quota bounds the requests or tokens of every window of its length. A window slides by sixtieths of its length, and
 // its oldest part counts completely, so no window ever has more than the amount. An attempt takes its request and its
@@ -25,7 +25,7 @@ struct quotas {
   struct quota all[MAX_QUOTAS];
 };
 
-// What one attempt has taken.
+// The amount that one attempt has taken.
 struct charge {
   uint64_t account;  // 0: nothing was taken
   uint64_t tokens, at;

@@ -23,7 +23,7 @@ struct edit {
 // The preferred machine of a pool, as a number: a load balancing policy sees neither filter state nor metadata.
 #define AFFINITY_HEADER SPAN("x-trunkline-affinity")
 
-// For a node: the model of a request that names none in its body, as a JSON string.
+// Tells a node the model of a request whose body names none, as a JSON string.
 #define MODEL_HEADER SPAN("x-trunkline-model")
 
 struct request {

@@ -4,10 +4,10 @@
 // afterwards. A *pause*: the host itself said that it takes nothing for a while (429, a refused credential).
 //
 // Anybody can provoke such an answer with a request of their own (too large for the account's quota, say). So a pause
-// holds at first for the caller who met it, and everybody else sends one request at a time to find out. If that is served,
-// the pause is the first caller's alone. If it gets the same answer, the pause extends to all callers of the API key, to
-// the whole organisation if the second caller used another of its keys, or to everybody if the second caller was of another
-// organisation. So a caller with two keys cannot keep others away.
+// holds at first for the caller who met it, and everybody else sends one request at a time to find out. If that is
+// served, the pause is the first caller's alone. If it gets the same answer, the pause extends to all callers of the
+// API key, to the whole organisation if the second caller used another of its keys, or to everybody if the second
+// caller was of another organisation. So a caller with two keys cannot keep others away.
 //
 // When a rest ends, one request at a time is let through until one is served; then the host's share grows back over a
 // few seconds. Times are milliseconds of a monotonic clock.
@@ -22,7 +22,7 @@ enum { RECOVERY_MS = 5000, PROBE_MS = 10000, WHOLE_SHARE = 64 };
 // Returns how much of its share, of WHOLE_SHARE, a host has that is back `since`.
 uint64_t rest_share(uint64_t since, uint64_t now);
 
-// Who must avoid a host that has paused.
+// The callers that must avoid a paused host.
 enum reach {
   REACH_UNKNOWN,  // the caller that was refused; the others are finding out
   REACH_CALLER,  // only that caller: another one has been served since
@@ -34,7 +34,7 @@ struct caller {
   uint64_t organisation, key, user;
 };
 
-// Which of the callers that resemble this one a pause concerns.
+// The group of callers, around the one that met it, that a pause concerns.
 enum breadth { BREADTH_USER, BREADTH_KEY, BREADTH_ORGANISATION };
 
 enum host_state {

@@ -17,7 +17,7 @@ struct scanner {
     SCAN_VALUE,
     SCAN_WORD,     // a string that is kept
     SCAN_LITERAL,  // a number, true, false or null
-    SCAN_OPENED,   // an object or list of which only matters whether it is empty
+    SCAN_OPENED,   // an object or list that only matters by being empty or not
     SCAN_SKIP,     // a value that is skipped, kept as it is, or counted
     SCAN_OVER,
   } state;
@@ -26,11 +26,11 @@ struct scanner {
   unsigned char places[8];        // the enclosing objects and lists that matter
   unsigned levels;
 
-  // For a value that is skipped.
+  // The state within a skipped value.
   size_t depth;
   bool in_string, escaped;
 
-  // For a key, a word or a literal.
+  // The current key, word or literal.
   char word[LONGEST_WORD];
   size_t word_size;
   bool word_lost;                 // the word is too long
@@ -41,7 +41,7 @@ struct scanner {
   uint64_t element, index;        // of a choice
   bool has_choice_report;
 
-  // What the text contains.
+  // Facts about the text.
   bool has_report, has_content, has_image, is_completed;
 };
 

@@ -35,7 +35,7 @@ static size_t living_hosts(const struct look *look, const struct plan_target *ta
   const struct request *request = look->request;
   size_t count = 0;
   if (request && request->excluded.size && !request_fits(request, target->cluster)) return 0;
-  // Not a cluster yet, or no longer one: nothing lives there.
+  // The cluster does not exist yet, or no longer: it has no healthy host.
   if (!CALLBACK(cluster_specifier_get_cluster_host_count)(look->specifier, target->cluster, 0, NULL, &count, NULL))
     return 0;
   if (target->checked) watch(look, target, count > 0);

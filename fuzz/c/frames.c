@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   HOLDS(rest.data + rest.size == all.data + all.size);
 
-  // As much of it as has arrived, in a block of its own.
+  // The part that has arrived, in a block of its own.
   size_t arrived = 0;
   for (struct span left = input; left.size;) {
     arrived += take_piece(&left, &seed).size;

@@ -1,4 +1,4 @@
-// What the fuzz targets of the module share. Each defines LLVMFuzzerTestOneInput; libFuzzer calls it, or standalone.c.
+// Code shared by the module's fuzz targets. Each defines LLVMFuzzerTestOneInput; libFuzzer calls it, or standalone.c.
 
 #pragma once
 
@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-// What must hold whatever the input is.
+// An invariant that must hold for any input.
 #define HOLDS(condition)                                                             \
   do {                                                                               \
     if (!(condition)) {                                                              \

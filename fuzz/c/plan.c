@@ -29,7 +29,7 @@ static void put_number_word(struct buffer *text, uint64_t number) {
 
 static bool is_number_as_written(struct span text) { return text.size == 1 || text.data[0] != '0'; }
 
-// Whether numbers in it have zeros in front, which are not written again.
+// Returns whether numbers in the text have leading zeros, which are not written again.
 static bool has_zeros_in_front(struct span text) {
   while (text.size) {
     struct span line = span_next(&text, '\n');

@@ -11,7 +11,7 @@ import { Notice } from "../ui/feedback.js";
 const VISIBILITIES = ["VISIBILITY_ORGANISATION", "VISIBILITY_PRIVATE", "VISIBILITY_COMMUNITY"];
 const LIFETIMES = ["3600", "86400", "604800"];
 
-/** As `trunkline nodes invite` prints them. @param {string} url @param {string} token */
+/** The same commands as `trunkline nodes invite` prints. @param {string} url @param {string} token */
 const commands = (url, token) => {
   const join = `join ${url} --token ${token}`;
   return {

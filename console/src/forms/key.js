@@ -17,7 +17,7 @@ const expiresAt = (expiry) => (EXPIRIES[expiry] ? Math.floor(Date.now() / 1000) 
 
 /**
  * @param {{organisations?: string[], models?: string[], base: string, onClose: () => void, onDone: () => any}} props
- *   Without `organisations`, they are asked for.
+ *   Without `organisations`, the form requests them.
  */
 export function KeyDialog({ organisations, models = [], base, onClose, onDone }) {
   const [found, setFound] = useState(/** @type {string[]} */ ([]));

@@ -15,7 +15,7 @@ import { InviteDialog } from "../forms/invite.js";
 
 const EVERY = 5;
 const TONES = { online: "ok", "owner-only": "ok", pending: "warn", draining: "warn", drained: "plain", closed: "plain", unhealthy: "bad", offline: "bad", refused: "bad" };
-/** Of kv_cache_permille. */
+/** The value of kv_cache_permille for unknown use. */
 const UNKNOWN = 1001;
 
 export default function Nodes() {

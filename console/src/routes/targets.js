@@ -1,10 +1,10 @@
-// Where a route's requests go: shares, tiers, and the state of each target.
+// The targets of a route: shares, tiers, and the state of each target.
 import { html } from "../html.js";
 import { count, duration, nano, num, percent } from "../format.js";
 import { reason, t } from "../i18n.js";
 import { Badge } from "../ui/feedback.js";
 
-/** As `ExplainedTarget.target_id` names it. @param {import("../generated/types.d.ts").RouteTarget} target */
+/** The target's name in `ExplainedTarget.target_id`. @param {import("../generated/types.d.ts").RouteTarget} target */
 export const targetId = (target) => (target.provider ? `${target.provider}/${target.model}` : `nodes/${target.nodes}`);
 
 /** The first tier at a glance: names with their shares. @param {{explained: any}} props */

@@ -1,4 +1,4 @@
-// Whose access tokens clients may send instead of an API key.
+// Issuers whose access tokens clients may send instead of an API key.
 import { html, useState } from "../html.js";
 import { t } from "../i18n.js";
 import { Button, Field, Form, IconButton, SelectField, TextField } from "../ui/controls.js";

@@ -1,4 +1,4 @@
-// Default models, alerts, kept answers, browsers of other origins.
+// Default models, alerts, cached answers, browsers of other origins.
 import { html, useState } from "../html.js";
 import { num } from "../format.js";
 import { t } from "../i18n.js";
@@ -9,7 +9,7 @@ import { Section } from "./section.js";
 const MIB = 1024 * 1024;
 const HOUR = 3_600;
 
-/** What stands on lines of its own. @param {string} text */
+/** Splits a text into its lines. @param {string} text */
 export const lines = (text) => text.split("\n").map((each) => each.trim()).filter(Boolean);
 
 /** @param {import("./section.js").SectionProps} props */

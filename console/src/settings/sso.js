@@ -1,4 +1,4 @@
-// How people sign in: the console's address, and identity providers.
+// Sign-in of people: the console's address, and identity providers.
 import { html, useState } from "../html.js";
 import { t } from "../i18n.js";
 import { Button, CheckField, Field, Form, IconButton, SelectField, TextField } from "../ui/controls.js";

@@ -1,4 +1,4 @@
-// Charts over time, drawn by uPlot, which is loaded on demand. A table beside them has the same data for screen readers.
+// Charts over time, drawn by uPlot, which is loaded on demand. A table next to them has the same data for screen readers.
 import { html, useEffect, useRef } from "../html.js";
 import { language, t } from "../i18n.js";
 import { colours, theme } from "../theme.js";
@@ -23,7 +23,7 @@ function load() {
 
 /**
  * @param {{label: string, times: number[], series: {name: string, values: (number | null)[]}[], format: (value: number) => string}} props
- *   `times` are Unix seconds; the second series is the time before, drawn faintly.
+ *   `times` are Unix seconds; the second series is the previous period, drawn faintly.
  */
 export function Chart({ label, times, series, format }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));

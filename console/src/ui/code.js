@@ -45,7 +45,7 @@ export const Code = ({ text, label }) => html`
   </div>
 `;
 
-/** A secret that is shown this once. @param {{value: string, label: string}} props */
+/** A secret that is shown only once. @param {{value: string, label: string}} props */
 export const Secret = ({ value, label }) => html`
   <div class="secret">
     <code>${value}</code>

@@ -22,7 +22,7 @@ export const IconButton = ({ icon, label, ...rest }) => html`
 `;
 
 /**
- * A label with what `children(attributes)` makes of the attributes for the control.
+ * A label with a control, which `children(attributes)` creates.
  * @param {{label: string, hint?: any, error?: string, optional?: boolean, children: (attributes: Record<string, any>) => any}} props
  */
 export function Field({ label, hint, error, optional = false, children }) {
@@ -127,7 +127,7 @@ export function Tabs({ label, tabs, value, onValue, children }) {
 }
 
 /**
- * A form that shows errors in place. It awaits `onSend` and shows what it throws, beside the field
+ * A form that shows errors in place. It awaits `onSend` and shows its error, next to the field
  * that `error.param` names if `fields` has it, or below.
  */
 export function Form({ onSend, action, danger = false, children, onCancel, disabled = false }) {

@@ -79,7 +79,7 @@ export const Announcements = () => html`
   </div>
 `;
 
-/** What became of a change at the running Envoys and translators. @param {any} propagation */
+/** Shows the outcome of a change at the running Envoys and translators. @param {any} propagation */
 export function announceChange(text, propagation) {
   const refused = propagation?.rejections?.length ?? 0;
   if (refused) announce(t("change.refused", { reason: propagation.rejections[0].reason }), "bad");

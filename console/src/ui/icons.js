@@ -1,4 +1,4 @@
-// Icons as paths on a grid of 20, drawn in the text's colour. They are decorative: a name is always beside them.
+// Icons as paths on a grid of 20, drawn in the text's colour. They are decorative: a name is always next to them.
 import { html } from "../html.js";
 
 const PATHS = {

@@ -55,7 +55,7 @@ export const Card = ({ title, actions, children, class: classes = "" }) => html`
 /** Characters of a figure from which on it is written smaller. */
 const LONG = 9;
 
-/** A number with what it is, and how it was before. @param {{label: string, value: any, note?: any}} props */
+/** A number with its label, and its previous value. @param {{label: string, value: any, note?: any}} props */
 export const Figure = ({ label, value, note }) => html`
   <div class="figure"><dt>${label}</dt><dd class=${String(value ?? "").length > LONG ? "long" : ""}>${value}</dd>${note && html`<dd class="note">${note}</dd>`}</div>
 `;

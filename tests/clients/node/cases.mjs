@@ -41,7 +41,7 @@ export async function caught(call) {
   return ["nothing", null];
 }
 
-// Runs the functions of an object in order. One that fails does not keep the next ones from running.
+// Runs the functions of an object in order. A failing one does not stop the next ones.
 export async function run(cases) {
   for (const [name, call] of Object.entries(cases)) {
     try {

@@ -52,7 +52,7 @@ function text(made) {
   return message.text;
 }
 
-// The exit code of a turn that fails, and the gateway's status where Codex tells it.
+// The exit code of a failing turn, and the gateway's status if Codex prints it.
 async function failed(options) {
   const once = ["-c", "model_providers.trunkline.stream_max_retries=0"];
   const made = await turn(once, options);
@@ -66,14 +66,14 @@ await run({
     return [text(await turn())];
   },
 
-  // The provider asks for a command, and answers when it gets what the command printed.
+  // The provider requests a command, and answers when it gets the command's output.
   async responses_tools() {
     const made = await turn();
     const [command] = items(made, "command_execution");
     return [command.command.split(" ").at(-1), text(made)];
   },
 
-  // Asks for a WebSocket first.
+  // Tries a WebSocket first.
   async websocket() {
     const made = await turn(["-c", "model_providers.trunkline.supports_websockets=true"]);
     return [text(made), made.events.filter((event) => event.type === "error").length];

@@ -11,7 +11,7 @@ const ask = (path, body, key = API_KEY) =>
     body: JSON.stringify(body),
   });
 
-// The events of a stream as they come, however the bytes are cut.
+// Yields the events of a stream, however the bytes are split.
 async function* eventsOf(response) {
   let rest = "";
   for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
@@ -61,7 +61,7 @@ await run({
     return failed("/chat/completions", { model: "no-such-model", messages });
   },
 
-  // Tries again when Retry-After says so.
+  // Retries after the time in Retry-After.
   async limited() {
     const patient = async () => {
       const response = await ask("/chat/completions", { model, messages }, LIMITED_KEY);

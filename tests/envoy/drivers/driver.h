@@ -1,4 +1,4 @@
-// What the drivers share: each answers commands, which are lists of texts as their answers are.
+// Code shared by the drivers. Each answers commands; commands and answers are lists of texts.
 
 #pragma once
 

@@ -162,7 +162,7 @@ struct span fake_choose(struct fake *fake, const void *plan, uint64_t random, bo
   fake->random = random;
   fake->connected = connected;
   set_clusters(fake, clusters);
-  // As if for the first time: here, streams have the same random value.
+  // Resets the filter state, because streams share a random value here.
   request_routes(fake_request(fake));
   HOOK(cluster_specifier_select)(plan, fake);
   request_routes(NULL);

@@ -1,5 +1,5 @@
-// As much of Envoy as the module sees. What it gives out is freed as soon as Envoy might, so that the sanitizer sees
-// whoever still uses it.
+// The part of Envoy that the module sees. It frees what it provides as soon as Envoy might, so that the sanitizer
+// detects later uses.
 
 #pragma once
 
@@ -7,7 +7,7 @@
 
 struct fake;
 
-// One filter's; with `stream` an attempt of that request, whose headers and filter state it shares.
+// The fake of one filter; with `stream`, of an attempt of that request, whose headers and filter state it shares.
 struct fake *fake_new(struct fake *stream);
 void fake_free(struct fake *fake);
 
@@ -22,7 +22,7 @@ void fake_move_body(struct fake *fake, int from, int to);
 void fake_take_body(struct fake *fake, int type, struct buffer *into);
 
 struct span fake_state(const struct fake *fake, struct span key);
-// What was sent instead of asking on: status, headers in lines, body; nothing if nothing was.
+// The answer sent instead of passing the request on: status, headers in lines, body; empty if there was none.
 void fake_put_response(const struct fake *fake, struct buffer *answer);
 unsigned fake_continued(const struct fake *fake);
 // The lines logged since the last time, by anyone.

@@ -4,7 +4,7 @@
 
 #include "driver.h"
 
-// What lives: a number for each target of the plan in its order, and whether it may be asked although nothing lives.
+// The healthy hosts of each target in the plan's order, and whether it may be tried without any.
 struct world {
   const struct plan *plan;
   uint64_t healthy[64];
