@@ -17,7 +17,7 @@ from xds_server.resources.settings import EdgeSettings
 from xds_server.store import AsyncStore, Store
 
 DAY, HOUR = 86_400, 3_600
-#: What a period is looked at by, after its first paint: (filter, dimensions)
+#: The views of a period after its first paint: (filter, dimensions)
 CHANGES: dict[str, tuple[dict[str, str], tuple[pb.Dimension.ValueType, ...]]] = {
     "first paint, by model": ({}, (pb.DIMENSION_MODEL,)),
     "by key and model": ({}, (pb.DIMENSION_KEY, pb.DIMENSION_MODEL)),

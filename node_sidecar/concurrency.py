@@ -13,7 +13,7 @@ from node_sidecar.probes.watch import WatchedServer
 UNKNOWN = 16
 #: The source of a limit names at most this many servers and counts the others.
 _MOST_NAMED = 4
-#: As registry.proto bounds its texts.
+#: The bound of texts in registry.proto.
 _MOST_BYTES = 256
 
 

@@ -11,7 +11,7 @@ from node_sidecar.preferences.model import Preferences
 from node_sidecar.probes.kind import Model, ordered
 from node_sidecar.probes.watch import WatchedServer
 
-#: As registry.proto bounds them.
+#: The bounds in registry.proto.
 MAX_OFFERS = 512
 MAX_NAME = 256
 

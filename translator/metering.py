@@ -21,7 +21,7 @@ from translator.policy.index import PolicyKey, PolicyRoute
 
 #: The client's own label for a request.
 TAG = b"x-trunkline-tag"
-#: As in `Reservation.saved`.
+#: Same as `Reservation.saved`.
 _NOT_CACHED = -1
 #: Most bytes of a label, percent-encoded.
 _LABEL = 200

@@ -25,7 +25,7 @@ _TIMEOUT = 10.0
 _LONGEST_DELAY = 30.0
 _HOLDERS = {"organisation": pb.HOLDER_ORGANISATION, "key": pb.HOLDER_KEY, "route": pb.HOLDER_ROUTE}
 
-#: What is taken of a limit, and the values of it that are counted separately.
+#: The amount taken of a limit, and its number of separately counted values.
 Taken = tuple[int, int]
 
 
@@ -47,7 +47,7 @@ class LimitReporter:
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._log = log
         self._clock = clock
-        #: What was reported to the control plane of this epoch.
+        #: The counts reported to the control plane of this epoch.
         self._reported: dict[str, Taken] = {}
         self._epoch = ""
         self._called = self._counted = 0.0

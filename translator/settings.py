@@ -82,7 +82,7 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
         SettingsError: an option's value cannot work. A malformed command line exits with argparse's own message.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m translator", description="Trunkline's authorisation service, one beside each Envoy."
+        prog="python -m translator", description="Trunkline's authorisation service, one for each Envoy."
     )
     parser.add_argument(
         "--control", required=True, metavar="unix:PATH|HOST:PORT", help="address of the control plane's ADS"

@@ -136,7 +136,7 @@ class WaitingRoom:
         """
         for line in self._lines.values():
             for waiters in tuple(line.by_key()):
-                # What is refused to one request of a key is hardly ever allowed to the next one.
+                # If one request of a key is refused, the next one is hardly ever allowed.
                 if self._refuse_if_gone(line, waiters[0]):
                     for waiter in waiters[1:]:
                         self._refuse_if_gone(line, waiter)

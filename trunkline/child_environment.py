@@ -26,7 +26,7 @@ _ORDINARY = frozenset(
 )
 _ORDINARY_PREFIXES = ("LC_", "PYTHON")
 
-#: What opens the store; only for the control plane.
+#: Variables that open the store; only for the control plane.
 STORE = frozenset({"TRUNKLINE_DATABASE_URL", "TRUNKLINE_SECRET_KEY"})
 #: Variables of PostgreSQL's library: PGPASSWORD, PGSSLROOTCERT, …
 _POSTGRESQL = ("PG",)

@@ -166,7 +166,7 @@ def _wait_for(channel: grpc.Channel, control: Control) -> None:
 
 
 def _beside(address: str) -> Path | None:
-    """Returns the file with the progress of migrations beside a control plane's socket."""
+    """Returns the file with the progress of migrations, which is next to a control plane's socket."""
     socket = address.removeprefix("unix:")
     return Path(socket).parent / Layout(Path()).migration.name if socket != address else None
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 _POLL_SECONDS = 0.25
-#: Between two lines about one step, where no terminal shows a bar.
+#: Seconds between two lines about one step, if no terminal shows a bar.
 _SAY_EVERY_SECONDS = 5.0
 
 

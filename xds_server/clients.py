@@ -67,7 +67,7 @@ class ClientStatus:
     connected: bool
     since: float
     types: tuple[TypeStatus, ...]
-    #: What the client does wrong: why its last stream was given up, or how many answers it made up. Empty if
+    #: The client's misbehaviour: why its last stream was given up, or how many answers it invented. Empty if
     #: nothing.
     problem: str = ""
     peer: str = ""

@@ -20,7 +20,7 @@ from xds_server.resources.settings import EdgeSettings
 from xds_server.store.url import DatabaseUrl
 from xds_server.tls.files import TlsFiles
 
-#: Where distributions keep the CAs that programs should trust.
+#: The files in which distributions keep the CAs that programs should trust.
 _CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
@@ -52,7 +52,7 @@ class Settings:
     edge: EdgeSettings
     tunnel_url: str = ""
     retention: RetentionPeriods = field(default_factory=RetentionPeriods)
-    #: Of people's sessions in the console.
+    #: The lifetimes of people's sessions in the console.
     sessions: Lifetime = field(default_factory=Lifetime)
     node_tunnels: int = 4
     allow_direct: tuple[Network, ...] = ()

@@ -17,7 +17,7 @@ import h2.exceptions
 from bench.neighbours.scene import PLAIN, Prey
 
 CONNECTIONS, STREAMS = 60, 20
-#: Of each connection, in all; what a body says that it will be, and less than that.
+#: Bytes sent on each connection in total; the stated length of a body, which is more than is sent.
 BYTES = 24 * 1024 * 1024
 _PIECE = 16 * 1024
 #: Seconds after which an answered connection starts again.

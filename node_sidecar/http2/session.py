@@ -65,7 +65,7 @@ class Http2Session(asyncio.Protocol):
         self.leaving: asyncio.Future[None] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
-    # What asyncio calls
+    # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
@@ -111,7 +111,7 @@ class Http2Session(asyncio.Protocol):
         self._leave()
         self.closed.set_result(None)
 
-    # What the owner calls
+    # Called by the owner
 
     @property
     def running(self) -> int:
@@ -137,7 +137,7 @@ class Http2Session(asyncio.Protocol):
         """Aborts the connection."""
         self._transport.abort()
 
-    # What exchanges call
+    # Called by exchanges
 
     def send_head(self, stream_id: int, status: int, headers: Iterable[Header], *, end: bool) -> None:
         self._connection.send_head(stream_id, status, headers, end=end)

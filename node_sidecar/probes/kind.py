@@ -42,9 +42,10 @@ class Observation:
 class ServerKind(Protocol):
     """One kind of server. Each server has its own instance, which may cache what does not change."""
 
-    #: As in `Offer.server`.
+    #: The name in `Offer.server`.
     name: ClassVar[str]
-    #: How many requests such a server works on at once, by its documentation, if neither it nor its owner says so.
+    #: The requests that such a server runs at once by its documentation, if neither it nor its owner states a
+    #: number.
     default_parallel: ClassVar[int]
 
     async def recognise(self, local: LocalClient) -> bool:

@@ -58,7 +58,7 @@ class Vllm:
     async def _sequences(self, local: LocalClient) -> int | None:
         try:
             found = await local.find("/server_info?config_format=json")
-        except ProbeError:  # it is slow to answer, which says nothing about its health
+        except ProbeError:  # a slow answer says nothing about its health
             return None
         for key in ("vllm_config", "scheduler_config"):
             found = found.get(key) if isinstance(found, dict) else None

@@ -153,7 +153,7 @@ class Gate:
         if self.queued >= self._capacity:
             # `check` admits only an owner's request here: the last of the others makes room.
             turn = self._others.pop().turn
-            if not turn.done():  # else its client has just left
+            if not turn.done():  # otherwise its client has just left
                 turn.set_exception(_full())
         queue = self._own if own else self._others
         waiting = _Waiting(next(self._numbers), asyncio.get_running_loop().create_future(), model)
@@ -216,7 +216,7 @@ class Gate:
         while (found := self._next()) is not None:
             queue, waiting = found
             queue.remove(waiting)
-            if not waiting.turn.done():  # else its client has left
+            if not waiting.turn.done():  # otherwise its client has left
                 self._take(queue is self._own, waiting.model)
                 waiting.turn.set_result(None)
 

@@ -52,7 +52,7 @@ _ANY_MAXIMA = frozenset(
         *("max_new_tokens", "n_predict", "num_predict", "min_tokens"),
     }
 )
-#: Where parts with media may occur: a list, and a member of its items.
+#: The places of parts with media: a list, and a member of its items.
 _PLACES: dict[str, tuple[tuple[str, str | None], ...]] = {
     "/v1/chat/completions": (("messages", "content"),),
     "/v1/responses": (("input", None), ("input", "content"), ("input", "output")),

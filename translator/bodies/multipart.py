@@ -28,7 +28,8 @@ _DISPOSITION = re.compile(rb"form-data[ \t]*(?=;|$)", re.IGNORECASE)
 _DISPOSITION_PARAMETER = re.compile(
     rb";[ \t]*(?:(" + _TOKEN + rb")=(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"\\]+))[ \t]*)?", re.DOTALL
 )
-#: Where any reader might see the parameter `name`: also at the end of `filename`, and within a quoted value.
+#: Finds any place where a reader might see the parameter `name`: also at the end of `filename`, and within a
+#: quoted value.
 _NAME_PARAMETER = re.compile(rb"name[ \t]*\*?(?:[0-9]\*?)?[ \t]*=", re.IGNORECASE)
 #: Headers of a part that may not be repeated.
 _SINGLE = frozenset({b"content-disposition", b"content-type", b"content-transfer-encoding"})

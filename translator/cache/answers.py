@@ -147,7 +147,7 @@ def _stream(passed: Passed, wanted: Wanted, path: str) -> CachedAnswer | None:
         if path in _TEXTS and not choices.add(values):
             return None
         kind = str(values.get("type", ""))
-        if path == RESPONSES:  # whose tools have events of their own that end like this one
+        if path == RESPONSES:  # its tools have events that end like this one
             finished = kind == "response.completed"
         elif kind.endswith(".completed"):
             finished = True

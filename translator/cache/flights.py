@@ -56,7 +56,7 @@ class Flight:
     async def wait(self, seconds: float) -> FlightResult:
         """Waits until the flight has landed, for at most `seconds`."""
         if self.how is not None:
-            return self.how  # it landed before the wait began
+            return self.how  # the flight landed before the wait began
         future: asyncio.Future[FlightResult] = asyncio.get_running_loop().create_future()
         self.waiting.append(future)
         try:

@@ -14,7 +14,7 @@ HolderKind = Literal["organisation", "key", "route", "pool"]
 #: The holder of places at machines; its id is the audience that may use them.
 POOL: HolderKind = "pool"
 EVERYBODY = "*"
-#: What a limit holds for separately; empty for everything together.
+#: The values that a limit counts separately; empty for one count of everything.
 Each = Literal["", "user", "tag"]
 
 

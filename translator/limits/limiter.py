@@ -49,7 +49,7 @@ class Limiter:
     def __init__(self, limits_of: LimitsOf, alerts: Alerts | None = None) -> None:
         self._limits_of = limits_of
         self.alerts = alerts if alerts is not None else Alerts()
-        #: Whether some limit has alerts. If so, settled amounts are checked against its shares.
+        #: True if some limit has alerts, so that settled amounts are checked against its shares.
         self._watching = False
         self._counters: dict[str, Counter] = {}
         self._outstanding: dict[str, tuple[Reservation, Places]] = {}
@@ -128,7 +128,7 @@ class Limiter:
         return limit
 
     def _makes_room(self, limit: HolderLimit, at: float) -> bool:
-        """Drops a counter beside that of `limit` that counts nothing any more. Returns whether there was one."""
+        """Drops a counter, not that of `limit`, that counts nothing any more. Returns whether there was one."""
         for name in self._values.oldest(limit, _EXAMINED_AT_MOST):
             old = self._counters[name]
             old.advance(at)

@@ -11,7 +11,7 @@ from typing import Any
 from translator.limits.counters import Bucket, Counter
 from translator.limits.reservation import Reservation
 
-#: Where a reservation counts: the counter and the bucket of each of its limits, tokens and cost last.
+#: The places where a reservation counts: counter and bucket of each of its limits, tokens and cost last.
 Places = tuple[tuple[Counter, Bucket], ...]
 #: The unit of money in a part; the parts of an earlier version have no such mark (see `legacy`).
 NANO_USD = "nano-usd"

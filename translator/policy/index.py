@@ -63,9 +63,9 @@ class PolicyKey:
     _matches: Callable[[str], object] | None = field(repr=False)
     rotated: bool = False
     max_price: int = 0
-    #: It may name one target of a route: `<model>@<target id>`.
+    #: Its requests may name one target of a route: `<model>@<target id>`.
     pins_targets: bool = False
-    #: Who sends the request, where a token acts as the key; empty: the request itself says it.
+    #: The sender of the request if a token acts as the key; empty: the request itself names its user.
     user: str = ""
     #: Its share among the organisation's keys when requests wait.
     weight: int = _WEIGHTS[policy.PRIORITY_NORMAL]
@@ -175,7 +175,7 @@ class PolicyRoute:
     places: Mapping[str, tuple[HolderLimit, ...]] = field(default_factory=dict)
     #: Clusters of the targets that a request with a pinned target must not go to.
     elsewhere: tuple[str, ...] = ()
-    #: Whether its requests have no affinity, never wait and are never answered from the cache, as for most routes.
+    #: True if its requests have no affinity, never wait and are never answered from the cache, as for most routes.
     #: Computed once.
     plain: bool = field(init=False)
 

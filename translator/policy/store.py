@@ -68,7 +68,7 @@ class PolicyStore:
         self._received: set[str] = set()
         self._restored = False
         self._up_to_date = False
-        #: Whether the control plane is still being configured.
+        #: Returns whether the control plane is still being configured.
         self.starting: Callable[[], bool] = lambda: False
         self.key_by_hash = index.key_by_hash
         self.key_by_id = index.key_by_id

@@ -31,7 +31,7 @@ class RefusedWork:
     """Token buckets by key, in seconds of CPU. Times are seconds of one clock."""
 
     def __init__(self) -> None:
-        #: What a key had spent at a moment; full buckets are not stored.
+        #: The amount that a key had spent at a moment; full buckets are not stored.
         self._spent: dict[str, tuple[float, float]] = {}
 
     def check(self, key_id: str, clock: Callable[[], float]) -> None:

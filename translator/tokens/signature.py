@@ -67,7 +67,7 @@ def holds(value: bytes, algorithm: str, keys: list[Any]) -> bool:
     from joserfc.errors import JoseError  # noqa: PLC0415
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of EdDSA, which has another name since RFC 9864
+        warnings.simplefilter("ignore")  # EdDSA has another name since RFC 9864
         for key in keys:
             try:
                 jws.deserialize_compact(value, key, algorithms=[algorithm])

@@ -81,7 +81,7 @@ def _in_file(path: str) -> Path:
 
 def _field(mapping: Any, name: str) -> tuple[tuple[str, ...], Any]:
     """Returns a message field's path in the file, and the mapping of its content."""
-    if name == "rates":  # of a tier: in the file its fields are beside the others
+    if name == "rates":  # a tier's rates are next to its other fields in the file
         return (), None
     fields: list[FieldPair] = mapping.fields if isinstance(mapping, Mapping) else []
     for field in fields:

@@ -33,7 +33,7 @@ class Limits:
             message.calendar = CALENDARS[given.per]
         else:
             message.per_seconds = given.per or 0
-        # As the control plane stores it, so that two names of the same window are not taken for two limits.
+        # The form in which the control plane stores it, so that two names of one window are not two limits.
         message.time_zone = message.time_zone.removeprefix("UTC")
         return message
 

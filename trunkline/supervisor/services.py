@@ -48,7 +48,7 @@ class Services:
                 self._running[command.name] = self._nursery.adopt(command, pid)
             elif command.after is None:
                 self._running[command.name] = self._nursery.start(command)
-        for name, pid in known.items():  # nothing waits for them, but they must be reaped
+        for name, pid in known.items():  # no task waits for them, but they must be reaped
             self._nursery.adopt(ChildCommand(name, (), {}), pid)
         self._keepers = [asyncio.create_task(self._keep(command)) for command in self._commands]
 

@@ -51,7 +51,7 @@ _TIMEOUTS: values.Ranges = {
     "idle_ms": (0, _HOUR_MS, "milliseconds (0 = the default)"),
     "connect_ms": (0, 60_000, "milliseconds (0 = the default)"),
 }
-#: What the names of pools, and of targets at own machines, begin with in place of a provider.
+#: The prefix in the names of pools, and of targets at own machines, in place of a provider.
 _OWN_MACHINES = "nodes"
 _ONE_PLACE = "accepted: exactly one of `provider` with `model`, or `nodes`"
 

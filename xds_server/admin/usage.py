@@ -170,7 +170,7 @@ def _comparison(of: Comparison) -> pb.TargetComparison:
         first_byte_p95_us=of.first_byte_p95_us,
         millitokens_per_second=_ratio(sums["answer_tokens"] * 1_000_000_000, sums["answer_us"]),
         error_permille=_ratio(sums["errors"] * 1_000, sums["requests"]),
-        # Of all attempts at this target, the share that failed there and went on to another.
+        # The share of all attempts at this target that failed and went on to another target.
         retry_permille=_ratio(sums["failed_attempts"] * 1_000, sums["requests"] + sums["failed_attempts"]),
     )
 

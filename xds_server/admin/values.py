@@ -45,7 +45,7 @@ def name(text: str, problems: Problems) -> None:
 
 
 def model(text: str, problems: Problems) -> None:
-    # Of white space, only the plain blank counts as printable.
+    # The plain blank is the only white space that counts as printable.
     if text != text.strip() or not text.isprintable() or not 1 <= len(text) <= 200:
         problems.note(f"{quoted(text)} is not accepted; accepted: {MODEL_RULE}")
 

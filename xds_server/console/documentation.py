@@ -9,7 +9,7 @@ from xds_server.console.files import File, file
 
 PREFIX = "/docs/"
 _ROOT = Path(__file__).parents[2]
-#: Beside this package in a wheel, in the build directory of a checkout.
+#: Next to this package in a wheel, in the build directory of a checkout.
 _SITES = (_ROOT / "trunkline" / "_docs", _ROOT / "build" / "site")
 _TYPES = frozenset({".html", ".css", ".js", ".svg", ".png"})
 #: Requested again on every visit: another version of the gateway has other pages at the same addresses.

@@ -1,6 +1,6 @@
 """Stores raw records in blocks: each batch has one row for every hour in which its requests began.
 
-Beside the blocks there is a row for each record: its start and id, and the block that has the rest. These rows
+Each record also has a row of its own: its start and id, and the block that has the rest. These rows
 show whether a record was stored before, and give records their order. They arrive nearly in the order in which
 they are stored, so a batch touches few pages of the database; with a key of ids alone every record would touch a
 page of its own.

@@ -1,4 +1,4 @@
-"""The ledger's writing connection: short transactions, one after the other, beside those of the Admin API."""
+"""The ledger's writing connection: short transactions, one after the other, between those of the Admin API."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ The sums are complete up to a position, which is a day and a series of that day;
 hour. One transaction makes the next sums and moves the position, so nothing is counted twice if a process dies or
 two run at once. A record that arrives for a day before the position is added to the hour and to the day at once.
 
-Beside each series, its group (an organisation's model) has sums by day: most reports need nothing finer.
+Each series' group (an organisation's model) has sums by day, too: most reports need nothing finer.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _insert(writing: LedgerTransaction, rows: list[tuple[int, int, int, bytes]])
     """Adds rows to those with the same bucket and beginning."""
     joined = "usage_id.hashes || excluded.hashes"
     if writing.is_sqlite:
-        joined = f"CAST({joined} AS BLOB)"  # it would be a text
+        joined = f"CAST({joined} AS BLOB)"  # otherwise a text
     longer = "CASE WHEN excluded.until_us > usage_id.until_us THEN excluded.until_us ELSE usage_id.until_us END"
     added = f"ON CONFLICT (bucket, since_us) DO UPDATE SET hashes = {joined}, until_us = {longer}"
     writing.insert("usage_id", _COLUMNS, rows, added)

@@ -70,7 +70,7 @@ SUMS = (
 )
 _NONE: Mapping[str, int] = {}
 _TAG = Series._fields.index("tag")
-#: What a failed attempt adds at its target: to the sums, but no time to the first byte.
+#: The sums that a failed attempt adds at its target; it has no time to the first byte.
 _FAILED = (*(name == "failed_attempts" for name in SUMS), 0)
 
 

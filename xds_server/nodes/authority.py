@@ -55,7 +55,7 @@ class Authority:
         self._key = key
         self._certificate = certificate
         self._clock = clock
-        #: What nodes pin: the CA as PEM, and the SHA-256 of its DER in hex.
+        #: The CA that nodes pin, as PEM, and the SHA-256 of its DER in hex.
         self.ca_pem = certificate.public_bytes(Encoding.PEM)
         self.fingerprint = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
         self._gateway, self._renew_at = self._issue_gateway()

@@ -25,7 +25,7 @@ T = TypeVar("T")
 #: Refused or repeated tokens per second, and at once, after which nobody joins for a moment. The secret in a token
 #: cannot be guessed; this keeps callers that try from taking the store's write lock.
 _REFUSALS_PER_SECOND, _BURST = 2.0, 50
-#: Enrolments that wait for the store; further ones are asked to come again.
+#: The most enrolments that wait for the store; further ones are asked to retry.
 _MAX_WAITING = 64
 _TOKEN_PREFIX, _MAX_TOKEN = "tlj_", 512
 

@@ -56,7 +56,7 @@ class Publisher(Protocol):
 
 
 class LiveTables(Protocol):
-    """Runs short transactions on the tables of live state, beside those of the desired state."""
+    """Runs short transactions on the tables of live state, between those on the desired state."""
 
     async def write(self, work: Callable[[LedgerTransaction], T]) -> T:
         """Runs `work` in a transaction. Raises DatabaseUnavailableError."""

@@ -53,7 +53,7 @@ class Stream(ABC):
         portions: ResponseBounds | None = None,
     ) -> None:
         self.node: ClientNode | None = None
-        #: Whether the client has answered a push of this stream.
+        #: True once the client has answered a push of this stream.
         self.answers = False
         #: Answers to pushes that were never sent on this stream.
         self.unknown_answers = 0

@@ -145,9 +145,9 @@ def admin_listener(edge: EdgeSettings, tls: ListenerTls | None = None) -> Listen
                     # Separate routes: neither is lost with the other process, and neither is copied through
                     # Python.
                     _to(_reading("/metrics/translator"), names.TRANSLATOR_CLUSTER, rewrite="/metrics"),
-                    # As gRPC, for the command line. No other service: on its socket Envoy may do everything.
+                    # gRPC for the command line. No other service, because Envoy may do everything on that socket.
                     Route(match=_GRPC, route=streams),
-                    # To the clients' listener: of one origin with the console, and with an API key.
+                    # To the clients' listener, with the console's origin and an API key.
                     playground.route(),
                     # The console, /metrics/control, and all other paths: without the token nobody learns which
                     # paths exist.

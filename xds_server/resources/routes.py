@@ -42,7 +42,7 @@ from xds_server.resources.strategy import PlannedHop
 DEFAULT_PLAIN_FIRST_BYTE_MS = 300_000
 DEFAULT_STREAM_FIRST_BYTE_MS = 30_000
 DEFAULT_IDLE_MS = 60_000
-#: Busy machines are asked again when their answers say so.
+#: Busy machines are tried again when their answers say so.
 _RETRY_AFTER = RetryPolicyRateLimitedRetryBackOff(
     reset_headers=[RetryPolicyResetHeader(name="retry-after", format=RetryPolicyResetHeaderFormat.SECONDS)],
     max_interval=timedelta(seconds=2),
@@ -61,7 +61,7 @@ class AttemptLimits:
     retries: int
     first_byte_ms: int
     idle_ms: int
-    #: Whether busy machines are asked again.
+    #: True if busy machines are tried again.
     waits: bool = False
 
     @classmethod

@@ -13,7 +13,7 @@ from xds_server.resources.names import target_cluster
 from xds_server.resources.slots import waits_for_machines
 from xds_server.routing.tiers import NO_RANKINGS, Rankings, tiers
 
-#: As the module reads them (envoy/module/quota.h).
+#: The letters that the module reads (envoy/module/quota.h).
 _METRICS = {Metric.REQUESTS: "r", Metric.TOKENS: "t"}
 #: Marks machines for which requests wait; it takes the place of a credential, which machines do not have.
 _WAITS = "w"

@@ -95,7 +95,8 @@ class Template:
             return field.encoded
         if whole := _TEXT.fullmatch(field.value):
             return _Placeholder(field.number, whole[1].decode(), field.wire_type)
-        # Not a whole placeholder, so a message around one: text around a placeholder does not read as fields.
+        # Not a whole placeholder, so a message that contains one: text with a placeholder does not decode as
+        # fields.
         return _Message(field.number, self._read(field.value))
 
     def _has_placeholder(self, value: bytes) -> bool:

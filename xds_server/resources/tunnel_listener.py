@@ -75,7 +75,7 @@ REGISTRY = "/trunkline.node.v1.NodeRegistry/"
 CA_PATH = "/ca.pem"
 #: The DNS name in a node's certificate, which is its id.
 NODE_ID = r"nd-[a-z2-7]{16}"
-#: As Envoy reads them from a handshake: a caller that names a node there receives the node's traffic.
+#: The headers that Envoy reads from a handshake: a caller that names a node in them receives the node's traffic.
 _IDENTITY = tuple(f"x-envoy-reverse-tunnel-{part}-id" for part in ("node", "cluster", "tenant"))
 #: Shows the handshake's listener that Envoy itself is calling.
 _SECRET = "x-envoy-reverse-tunnel-upstream-cluster-name"  # noqa: S105  # a name
@@ -137,7 +137,7 @@ def _manager(edge: EdgeSettings, tls: GatewayTls) -> HttpConnectionManager:
         merge_slashes=True,
         path_with_escaped_slashes_action=EscapedSlashes.REJECT_REQUEST,
         max_request_headers_kb=16,
-        # Of connections on which nothing runs; a tunnel or a report runs for as long as it likes.
+        # Only for connections without a stream; a tunnel or a report may last for any time.
         common_http_protocol_options=HttpProtocolOptions(idle_timeout=timedelta(seconds=60)),
         http2_protocol_options=Http2ProtocolOptions(
             max_concurrent_streams=64,

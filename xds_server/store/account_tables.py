@@ -1,4 +1,4 @@
-"""The SQL schema of accounts, beside that of the desired state (tables.py).
+"""The SQL schema of accounts; tables.py has that of the desired state.
 
 Times are Unix seconds, 0 = never; a `hash` is the SHA-256 of a value that is stored nowhere.
 """

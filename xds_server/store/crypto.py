@@ -1,4 +1,4 @@
-"""Encrypts credentials at rest: AES-256-GCM under a key from a file beside the data, or a given key."""
+"""Encrypts credentials at rest: AES-256-GCM under a key from a file next to the data, or a given key."""
 
 from __future__ import annotations
 

@@ -77,9 +77,9 @@ class UsageRefusedRow(SQLModel, table=True):
 class UsageSeriesRow(SQLModel, table=True):
     """A series of roll-ups: one combination of all dimensions but time. The sums refer to its number.
 
-    `digest` identifies it; `last_hour` is the newest hour that has a roll-up of it. Beside these series there is
-    one for each organisation and model, which sums the series with its number as `group_id`. It has no group
-    itself, and only sums by day.
+    `digest` identifies it; `last_hour` is the newest hour that has a roll-up of it. In addition to these series
+    there is one for each organisation and model, which sums the series with its number as `group_id`. It has no
+    group itself, and only sums by day.
     """
 
     __tablename__ = "usage_series"

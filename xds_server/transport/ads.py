@@ -70,7 +70,7 @@ class _Connection:
 
     def __init__(self, stream: DeltaStream | SotwStream, peer: str, address: str) -> None:
         self.stream = stream
-        #: What all connections of a machine share, and the address of this one.
+        #: The part that all connections of a machine share, and the address of this one.
         self.peer, self.address = peer, address
         #: Why the client was given up; empty as long as it reads.
         self.stuck = ""

@@ -27,7 +27,7 @@ _APART = frozenset(
         "limits",
         "credentials",
         "credentials_managed_by",
-        # Of keys: a rotation stands, whatever the file says; see rotation.was_replaced.
+        # For keys: a rotation stands, whatever the file says; see rotation.was_replaced.
         "hash",
         "former_hash",
         "former_until",
@@ -107,7 +107,7 @@ def settled_sections(
             continue
         is_free = not managers[name] and _section(before, name) == _section(Gateway(), name)
         if is_free and name not in changed:
-            continue  # it says what holds anyway: nobody has to manage that
+            continue  # it states the default, which needs no manager
         claimed = management.manager if is_free else management.claim(managers[name], same=name not in changed)
         if claimed is None:
             kept.add(name)

@@ -1,4 +1,7 @@
-"""Sums by day, beside those by hour; the control plane fills them in the background (xds_server.ledger.daily)."""
+"""Sums by day, in addition to those by hour.
+
+The control plane fills them in the background (xds_server.ledger.daily).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ _PORTION = 1_000
 
 
 def upgrade() -> None:
-    """Makes the tables, and the series by organisation and model that the daily sums have beside the others."""
+    """Makes the tables, and the series by organisation and model that the daily sums have besides the others."""
     for name, columns in (
         ("usage_day", [sa.Column(each, sa.BigInteger(), nullable=False) for each in _SUMS]),
         ("usage_day_unit", [_key("unit", sa.String()), sa.Column("amount", sa.BigInteger(), nullable=False)]),
