@@ -115,7 +115,7 @@ class Report(NamedTuple):
 
 
 class Facts:
-    """What is known after some documents."""
+    """The facts known after some documents."""
 
     def __init__(self) -> None:
         self.reports: dict[str, Report] = {}
@@ -243,7 +243,7 @@ def plain(text: bytes) -> tuple[bytes, str]:
 
 
 class Stream(NamedTuple):
-    """What the access log gets of a stream, and what its client gets."""
+    """A stream as the access log reports it, and as its client gets it."""
 
     events: int
     event_bytes: int

@@ -101,7 +101,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def validate(library: Path, directory: Path) -> subprocess.CompletedProcess[str]:
-    """Has Envoy load the module of `library` and configure a filter with it."""
+    """Makes Envoy load the module of `library` and configure a filter with it."""
     (directory / LIBRARY).write_bytes(library.read_bytes())
     return subprocess.run(
         [binary(), "--mode", "validate", "--config-yaml", CONFIG],

@@ -130,7 +130,9 @@ def test_of_two_the_later_one(driver: Driver) -> None:
 def test_what_is_left_has_to_suffice(
     driver: Driver, metric: str, limit: str, remaining: str, *, exhausted: bool
 ) -> None:
-    """For eight running requests, and for a request of a thousand tokens if less than a twentieth is left."""
+    """The rest must suffice for eight running requests, and for a thousand tokens if less than a twentieth is
+    left.
+    """
     sent = {"limit": limit, "remaining": remaining, "reset": "12s"}
     for headers in (
         [(f"x-ratelimit-{word}-{metric}", value) for word, value in sent.items()],

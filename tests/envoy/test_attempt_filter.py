@@ -214,7 +214,7 @@ class TestAnswerOfTarget:
         assert request_.state("trunkline.failed") is None
 
     def test_a_report_is_hidden_also_if_its_target_was_not_asked_for_it(self, request_: Filter) -> None:
-        """Some targets always report usage and refuse to be asked for it."""
+        """Some targets always report usage, and refuse requests that ask for it."""
         with attempt(request_, '- - key target "there"') as first:
             first.call("request_headers", 0)
             first.add(RESPONSE, **{":status": "200", "content-type": "text/event-stream"})

@@ -176,7 +176,7 @@ class TestAuthorise:
 
 
 class TestHeadFirst:
-    """When each check is sent, and what is held meanwhile."""
+    """The moment at which each check is sent, and the bytes held meanwhile."""
 
     def test_a_small_body_costs_one_check(
         self, driver: Driver, asked: list[Request], heads: list[Request]
@@ -372,7 +372,7 @@ class TestHeadFirst:
 
 
 class TestEnd:
-    """When the translator gets an end notice."""
+    """The cases in which the translator gets an end notice."""
 
     @pytest.fixture(autouse=True)
     def _decision(self, decisions: dict[bytes, Allowed | Answered | bytes]) -> None:

@@ -300,7 +300,7 @@ class TestPause:
 
 
 def test_busy_machines_go_on_being_asked_where_requests_wait_for_them(request_: Filter) -> None:
-    """They are asked again however often they are busy; other failures count."""
+    """Busy machines are tried again however often they are busy; other failures count."""
     with Attempts(request_, "0 0 1 2 m w nodes/m\n") as attempts:
 
         def shown(status: str) -> str:

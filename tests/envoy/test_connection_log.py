@@ -1,4 +1,4 @@
-"""What Envoy's log says about a translator in trouble."""
+"""Envoy's log about a translator in trouble."""
 
 from __future__ import annotations
 

@@ -77,19 +77,19 @@ class CertificateAuthority:
 
 @dataclass(frozen=True)
 class NodeTls:
-    """What one node trusts and presents; without an identity it presents nothing."""
+    """The certificates that a node trusts and presents; without an identity it presents none."""
 
     ca_pem: str
     identity: Identity | None = field(default=None, repr=False)
 
     def client(self, *protocols: str) -> ssl.SSLContext:
-        """For connections to the gateway, whose name is GATEWAY_NAME."""
+        """Returns a context for connections to the gateway, whose name is GATEWAY_NAME."""
         context = ssl.create_default_context(cadata=self.ca_pem)
         context.set_alpn_protocols(protocols or ("http/1.1",))
         return self._showing(context)
 
     def server(self) -> ssl.SSLContext:
-        """For the gateway's direct connections."""
+        """Returns a context for the gateway's direct connections."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_verify_locations(cadata=self.ca_pem)
         context.verify_mode = ssl.CERT_REQUIRED

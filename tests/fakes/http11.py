@@ -63,7 +63,7 @@ class RequestReader:
 
     @property
     def partial(self) -> bool:
-        """Whether part of a request has been read."""
+        """True if part of a request has been read."""
         return bool(self._buffer) or self._head is not None
 
     def feed(self, data: bytes) -> list[Request]:

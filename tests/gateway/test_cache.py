@@ -193,7 +193,7 @@ async def test_what_failed_is_not_kept(
 async def test_identical_requests_reach_the_target_once(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    """This holds as long as the first one runs, which is longer than Envoy waits for a silent translator."""
+    """The others wait as long as the first one runs, which is longer than Envoy waits for a silent translator."""
     provider_a.behave("ok", events=30, interval_ms=500)
     answers = await asyncio.gather(*(ask(gateway, "once", stream=True) for _ in range(1_000)))
     assert len({answer.body for answer in answers}) == 1

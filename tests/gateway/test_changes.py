@@ -67,8 +67,8 @@ async def test_weights_hold_within_two_points(gateway: GatewayProcess) -> None:
 async def test_a_weight_change_acts_at_once_and_loses_no_request(
     gateway: GatewayProcess, config: dict[str, Any]
 ) -> None:
-    """It acts within 250 ms of being stored: `apply` returns when every client runs it, and prints how long that
-    took.
+    """The change acts within 250 ms of being stored: `apply` returns when every client runs it, and prints how
+    long that took.
     """
     async with Load(gateway.base_url, gateway.api_key, "split", rate=100) as load:
         await load.wait_for(50)

@@ -156,8 +156,8 @@ async def test_many_at_once_with_the_async_client(gateway: GatewayProcess) -> No
 async def test_a_client_that_leaves_a_stream_is_felt_upstream_at_once(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    """It takes less than 100 ms; the best of three attempts counts, because the machine may pause the test at any
-    moment.
+    """The upstream notices in less than 100 ms; the best of three attempts counts, because the machine may pause
+    the test at any moment.
     """
     delays = []
     for _ in range(3):

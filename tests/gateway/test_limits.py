@@ -331,7 +331,7 @@ async def test_a_webhook_gets_an_alert_once(gateway: GatewayProcess) -> None:
 
 
 async def test_a_changed_limit_acts_at_once(gateway: GatewayProcess, config: dict[str, Any]) -> None:
-    """It acts on the next request after `apply` has returned; `make bench` measures from the call."""
+    """The change acts on the next request after `apply` has returned; `make bench` measures from the call."""
     assert (await ask(gateway, "changed"))[0] == 200
     closed = copy.deepcopy(config)
     changed = next(each for each in closed["organisations"] if each["name"] == "changed")

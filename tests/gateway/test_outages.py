@@ -61,7 +61,7 @@ async def test_a_killed_translator_costs_only_what_it_was_deciding(gateway: Gate
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_clients_do_not_notice_a_minute_without_the_control_plane(gateway: GatewayProcess) -> None:
-    """It is killed again after every restart; then its clients are in sync without receiving what they have."""
+    """The control plane is killed after every restart. In the end its clients are in sync without a repeated push."""
     before = await envoy_counters(gateway)
     async with load_on(gateway) as load:
         ends = time.monotonic() + OUTAGE_SECONDS
@@ -99,7 +99,7 @@ async def test_a_restarted_translator_serves_from_its_snapshot_without_a_control
 
 
 async def test_a_killed_envoy_is_back_and_configured(gateway: GatewayProcess) -> None:
-    """Its connections die with it; requests sent afterwards are served."""
+    """Envoy's connections die with it; requests sent afterwards are served."""
     gateway.kill("envoy")
     async with asyncio.timeout(30), aiohttp.ClientSession() as session:
         headers = {"authorization": f"Bearer {gateway.api_key}"}

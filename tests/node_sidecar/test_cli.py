@@ -58,7 +58,7 @@ def test_the_guide_names_every_command_and_exit_code() -> None:
 
 @pytest.mark.processes
 def test_a_node_needs_nothing_of_the_gateway() -> None:
-    """It imports no database, no Envoy and no xDS, not even through another module."""
+    """The command imports no database, no Envoy and no xDS, not even through another module."""
     heavy = ("sqlmodel", "sqlalchemy", "betterproto2", "envoy", "pydantic", "orjson", "alembic", "psycopg")
     code = (
         "import sys, node_sidecar.cli, node_sidecar.app, node_sidecar.front\n"

@@ -56,7 +56,7 @@ def test_what_is_written_is_read(
 
 @given(at=st.floats(min_value=0, max_value=4e9))
 def test_the_start_is_that_of_the_reservation_to_the_microsecond(at: float) -> None:
-    """It identifies the request: the line's record, and the record of the expired reservation."""
+    """The start identifies the request, in the line's record and in that of the expired reservation."""
     reservation = Reservation("id", at, "org_1", "key_1", "rt_1", "m", 1, 2, 3, stream=False, user="", tag="")
     read = log_context.read(noted(reservation, "m"))
     assert read is not None

@@ -43,7 +43,7 @@ class Steps:
 
 @pytest.fixture(autouse=True)
 def _frozen() -> Iterator[None]:
-    """As in the application, the collector does not scan existing objects."""
+    """Keeps the collector from scanning existing objects, as the application does."""
     gc.collect()
     gc.freeze()
     yield

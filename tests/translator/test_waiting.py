@@ -290,7 +290,7 @@ async def test_a_request_whose_answer_got_lost_waits_for_nobody() -> None:
 
 
 async def test_the_limit_of_each_end_user_makes_only_that_one_wait() -> None:
-    """They proceed in order of arrival. One that leaves, or whose limit is lifted, delays no other."""
+    """Waiting requests proceed in order of arrival. One that leaves, or whose limit is lifted, delays no other."""
     limited = policies.key()
     limited.limits.append(policy.Limit(metric=policy.METRIC_CONCURRENCY, amount=1, each=policy.EACH_USER))
     one = Translator(policies.store(policies.organisation(), limited, route(places=3)))

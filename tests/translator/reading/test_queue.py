@@ -1,4 +1,4 @@
-"""Whose body is read next."""
+"""The order in which bodies are read."""
 
 from __future__ import annotations
 
