@@ -103,7 +103,7 @@ async def test_sotw_reconnect_with_an_old_version(server: Server) -> None:
 async def test_sotw_reconnect_asks_again_for_what_it_had_dropped(
     server: Server, type_url: str, asked_again: bool
 ) -> None:
-    """The client's version covers everything that the client names, although it has dropped one of the resources."""
+    """The client's version covers all names that it sends, although it has dropped one of the resources."""
     await server.publish({type_url: {"a": "1", "b": "1"}})
     client = await SotwClient.connect(server)
     await client.subscribe(type_url, "a", "b")

@@ -61,7 +61,7 @@ async def test_a_killed_translator_costs_only_what_it_was_deciding(gateway: Gate
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_clients_do_not_notice_a_minute_without_the_control_plane(gateway: GatewayProcess) -> None:
-    """The control plane is killed after every restart. In the end its clients are in sync without a repeated push."""
+    """The control plane is killed after every restart. Then its clients sync without repeated pushes."""
     before = await envoy_counters(gateway)
     async with load_on(gateway) as load:
         ends = time.monotonic() + OUTAGE_SECONDS

@@ -49,7 +49,7 @@ async def test_overlapping_batches_and_repetitions_within_one(ledger: Ledger, re
 
 
 async def test_a_record_that_another_translator_sent_is_known(ledger: Ledger, reader: LedgerReader) -> None:
-    """Repeated records are recognised across the end of an hour, and in a batch in which only the middle is new."""
+    """Repeated records are recognised across hours, and in a batch in which only the middle is new."""
     sent = [usage(at=MONDAY_10 + index * 700) for index in range(12)]
     await ledger.append(pb.AppendRequest(source="one", records=[*sent[:4], *sent[8:]]))
     again = pb.AppendRequest(source="two", records=[*sent, sent[5]])
