@@ -69,14 +69,14 @@ def _log_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(logs.LEVELS),
         default="info",
         show_default=True,
-        help="The least that is logged.",
+        help="Lowest level that is logged.",
     )
     form = click.option(
         "--log-format",
         type=click.Choice(logs.FORMATS),
         default="console",
         show_default=True,
-        help="For people, or one JSON object a line.",
+        help="Log format: for people, or one JSON object per line.",
     )
     return level(form(command))
 
@@ -101,7 +101,9 @@ def _address(value: str) -> tuple[str, int]:
 
 @main.command("join")
 @click.argument("url")
-@click.option("--token", envvar="TRUNKLINE_JOIN_TOKEN", required=True, help="Or in TRUNKLINE_JOIN_TOKEN.")
+@click.option(
+    "--token", envvar="TRUNKLINE_JOIN_TOKEN", required=True, help="The join token; better in TRUNKLINE_JOIN_TOKEN."
+)
 @click.option(
     "--name", default=joining.default_name, show_default="the machine's name", help="The name of the node."
 )

@@ -35,7 +35,7 @@ def preference_options(command: F) -> F:
                 "--share", metavar="PERCENT", help="Share of the slots that others than the owner may use."
             ),
             click.option("--own-first/--no-own-first", default=None, help="The owner's requests go first."),
-            click.option("--maintenance/--no-maintenance", default=None, help="Serve the owner alone."),
+            click.option("--maintenance/--no-maintenance", default=None, help="Serve only the owner."),
             click.option(
                 "--price",
                 "prices",

@@ -242,7 +242,7 @@ def control_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--control-ca-file",
         type=click.Path(path_type=Path),
-        help=f"CAs (PEM) to trust where TRUNKLINE_CONTROL is https://.  [default: ${CA_VARIABLE}, or public ones]",
+        help=f"CAs (PEM) to trust if TRUNKLINE_CONTROL is https://.  [default: ${CA_VARIABLE}, or public ones]",
     )
     def with_control(*, data_dir: Path, control_ca_file: Path | None, **given: Any) -> Any:
         return verb(control=Control.find(data_dir, ca_file=control_ca_file), **given)

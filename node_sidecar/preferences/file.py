@@ -11,7 +11,7 @@
     queue: 32                       # requests that wait
     share: 50%                      # of concurrency, for others than the owner
     own_first: true                 # the owner's requests go before others
-    maintenance: false              # serve the owner alone
+    maintenance: false              # serve only the owner
     paused: false                   # serve nobody
     direct: ""                      # host:port where the gateway reaches this node, instead of tunnels
     schedule:

@@ -18,7 +18,7 @@ Examples:
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(*, shell: str) -> None:
-    """Print the script with which SHELL completes commands, flags, and names of objects.
+    """Print the script that makes SHELL complete commands, flags, and names of objects.
 
     Names come from the control plane if it answers within a second.
     """

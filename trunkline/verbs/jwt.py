@@ -21,7 +21,7 @@ _GRANT = "[CLAIM=VALUE:]ORG/KEY"
 
 @click.group(cls=SuggestingGroup)
 def jwt() -> None:
-    """Identity providers whose access tokens (JWT) clients may send instead of an API key."""
+    """Manage identity providers whose access tokens (JWT) clients may send instead of an API key."""
 
 
 @jwt.command(
@@ -34,7 +34,7 @@ Examples:
 @output_option
 @control_options
 def list_issuers(*, control: Control, output: str) -> None:
-    """Every issuer, and the ids of the keys by which its tokens are verified."""
+    """List all issuers, with the ids of the keys that verify their tokens."""
     with control.connect() as api:
         found = api.GetGateway(admin.GetGatewayRequest()).gateway
     say(render([_row(each) for each in found.jwt], _COLUMNS, output, important=_IMPORTANT), lines=True)
@@ -50,15 +50,15 @@ Examples:
 """,
 )
 @click.argument("name")
-@click.option("--issuer", help="The tokens' `iss`, to the letter.")
+@click.option("--issuer", help="The exact `iss` of the tokens.")
 @click.option(
     "--audience",
     "audiences",
     multiple=True,
     help="Accepted value of the tokens' `aud`; they replace the present ones.",
 )
-@click.option("--jwks-url", help="Where the issuer's keys are; empty: where its discovery document says.")
-@click.option("--user-claim", help="The claim that says who sends a request; empty: sub.")
+@click.option("--jwks-url", help="URL of the issuer's keys; empty: the one in its discovery document.")
+@click.option("--user-claim", help="The claim that identifies who sends a request; empty: sub.")
 @click.option(
     "--grant",
     "grants",
@@ -68,7 +68,7 @@ Examples:
 )
 @change_options
 def set_issuer(*, control: Control, name: str, **given: Any) -> None:
-    """Add the token issuer NAME, or change what is given of it."""
+    """Add the token issuer NAME, or change the given values."""
     sections.put(control, "jwt", name, lambda entry: _fill(entry, given))
 
 

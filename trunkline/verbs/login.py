@@ -42,7 +42,7 @@ Examples:
 @click.option(
     "--control-ca-file",
     type=click.Path(path_type=Path),
-    help=f"CAs (PEM) to trust where URL is https://.  [default: ${CA_VARIABLE}, or public ones]",
+    help=f"CAs (PEM) to trust if URL is https://.  [default: ${CA_VARIABLE}, or public ones]",
 )
 def login(*, url: str | None, data_dir: Path, control_ca_file: Path | None) -> None:
     """Sign in to the gateway at URL by approval in the console.

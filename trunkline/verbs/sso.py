@@ -27,7 +27,7 @@ _GROUP = "GROUP=ORG:ROLE or GROUP=admin"
 
 @click.group(cls=SuggestingGroup)
 def sso() -> None:
-    """Identity providers through which people sign in, and whether passwords open anything."""
+    """Manage identity providers through which people sign in, and whether passwords are accepted."""
 
 
 @sso.command(
@@ -56,13 +56,19 @@ Examples:
 """,
 )
 @click.argument("name")
-@click.option("--issuer", help="Exactly as in the provider's metadata.")
+@click.option("--issuer", help="The issuer, exactly as in the provider's metadata.")
 @click.option("--client-id", help="The id under which the provider has registered the gateway.")
 @click.option("--client-secret", metavar="env:NAME|file:PATH", help="The client secret, if there is one.")
 @click.option("--title", help="Text of the button; empty: the name.")
 @click.option("--scope", "scopes", multiple=True, help="Scopes besides `openid`; they replace the present ones.")
 @click.option("--groups-claim", help="The claim with the groups; empty: groups.")
-@click.option("--group", "groups", multiple=True, metavar=_GROUP, help="They replace the present ones.")
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar=_GROUP,
+    help="A group and its rights; they replace the present ones.",
+)
 @click.option(
     "--sign-up-domain",
     "domains",

@@ -215,7 +215,7 @@ Examples:
 )
 @click.option(
     "--format", "form", type=click.Choice(["json", "csv", "parquet"]), default="json", show_default=True,
-    help="json is one object a line.",
+    help="json has one object per line.",
 )  # fmt: skip
 @click.option("--file", type=click.Path(path_type=Path, dir_okay=False), default=None, help="[default: stdout]")
 @filter_options
