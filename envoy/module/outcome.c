@@ -14,6 +14,7 @@ enum fate fate_of(unsigned status, bool page, bool empty) {
     case 404:
       return page ? FATE_IMPROPER : FATE_MISSING;
     case 408:
+    case 421:
     case 425:
       return FATE_FAILED;
     case 429:

@@ -66,6 +66,12 @@ static void serve(struct attempt *attempt) {
   request_served_by(attempt->request, attempt->host);
 }
 
+// Returns whether a page refuses the request as too long: a proxy before the target has limits of its own. Targets with
+// others may serve the request, but it does not count against this one.
+static bool is_too_long(const struct head *head) {
+  return head->page && (head->status == 400 || head->status == 413 || head->status == 414 || head->status == 431);
+}
+
 // The answer is not for the client, at least not as it is.
 static void reject(struct attempt *attempt, enum fate fate) {
   struct request *request = attempt->request;
@@ -79,7 +85,7 @@ static void reject(struct attempt *attempt, enum fate fate) {
   attempt->answer.kind = ANSWER_IGNORED;
   attempt->paused = pause_after(attempt, fate);
   bool counts = fate == FATE_REFUSED || fate == FATE_FAILED || fate == FATE_IMPROPER;
-  if (counts && !attempt->paused) request_failed_at(request, attempt->host);
+  if (counts && !attempt->paused && !is_too_long(head)) request_failed_at(request, attempt->host);
   switch (fate) {
     case FATE_REFUSED:
       replace_body(attempt, refused_word(head->status));

@@ -32,7 +32,7 @@ class Behaviour:
 
     `events` is the number of content pieces of an answer (0: the words of the default text), `event_bytes` the
     size of each piece, and `interval_ms` the time between a stream's events. `numbered` pieces are their own
-    numbers. `headers` are additional headers of an answer.
+    numbers. `headers` are additional headers of an answer. `closes`: the connection ends after `raw`.
     """
 
     mode: str = "ok"
@@ -47,6 +47,7 @@ class Behaviour:
     numbered: bool = False
     raw: str = ""
     pieces: int = 1
+    closes: bool = False
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod

@@ -209,6 +209,8 @@ class Connection(asyncio.Protocol):
             self._transport.write(behaviour.raw[start : start + size].encode("latin-1"))
             if start + size < len(behaviour.raw):
                 await asyncio.sleep(behaviour.interval_ms / 1000)
+        if behaviour.closes:
+            self._transport.close()
 
     async def _trickle(self, interval_ms: int) -> None:
         for byte in b"HTTP/1.1 200 OK\r\nx-trickle: ":

@@ -112,7 +112,67 @@ async def test_the_next_target_serves(
     assert "location" not in alone.headers
 
 
-@pytest.mark.parametrize("status", ["408", "425"])
+HEAD = "HTTP/1.1 200 X\r\ncontent-type: application/json\r\n"
+ANSWER = '{"choices":[{"index":0}]}'
+NOT_HTTP = {
+    "long header": f"{HEAD}x-long: {'a' * 100_000}\r\ncontent-length: 25\r\n\r\n{ANSWER}",
+    "many headers": f"{HEAD}{''.join(f'x-{n}: 1{chr(13)}{chr(10)}' for n in range(1_000))}\r\n{ANSWER}",
+    "chunks without a size": f"{HEAD}transfer-encoding: chunked\r\n\r\nzz\r\n{ANSWER}\r\n",
+    "a chunk's negative size": f"{HEAD}transfer-encoding: chunked\r\n\r\n-5\r\n{ANSWER}\r\n",
+    "two ways to tell the length": f"{HEAD}transfer-encoding: chunked\r\ncontent-length: 25\r\n\r\n{ANSWER}",
+    "two lengths": f"{HEAD}content-length: 25\r\ncontent-length: 24\r\n\r\n{ANSWER}",
+    "a negative length": f"{HEAD}content-length: -25\r\n\r\n{ANSWER}",
+    "a length beyond the answer": f'{HEAD}content-length: 1000\r\n\r\n{{"id":"x",',
+    "early hints without end": "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" * 5_000,
+    "another protocol": "HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    "no status": "HTTP/1.1 abc\r\n\r\n",
+    "a zero byte": f"{HEAD}x-zero: a\0b\r\ncontent-length: 25\r\n\r\n{ANSWER}",
+    "no head": ANSWER,
+    "bytes": "\x16\x03\x01\x00\xff" * 20,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_HTTP)
+async def test_the_next_target_serves_where_one_does_not_speak_http(
+    gateway: GatewayProcess, provider_a: ProviderProcess, name: str
+) -> None:
+    await provider_a.abehave("raw", raw=NOT_HTTP[name], closes=True)
+    served = await ask(gateway, "two")
+    assert (served.status, served.headers["x-trunkline-target"]) == (200, "b/m")
+    alone = await ask(gateway, "lone")
+    assert alone.status in {502, 503, 504}
+    assert alone.code
+
+
+async def test_an_answer_in_http_1_0_is_an_answer(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
+    text = f"HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n{ANSWER}"
+    await provider_a.abehave("raw", raw=text, closes=True)
+    given = await ask(gateway, "lone")
+    assert (given.status, given.body.decode()) == (200, ANSWER)
+
+
+@pytest.mark.parametrize("end", ["", "zz\r\n"])
+async def test_an_answer_that_breaks_in_the_middle_ends_visibly(
+    gateway: GatewayProcess, provider_a: ProviderProcess, end: str
+) -> None:
+    text = f"{HEAD}transfer-encoding: chunked\r\n\r\n17\r\n{ANSWER[:-2]}\r\n{end}"
+    await provider_a.abehave("raw", raw=text, closes=True)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await ask(gateway, "lone")
+
+
+@pytest.mark.parametrize("status", ["413", "414", "431", "400"])
+async def test_a_request_that_a_proxy_finds_too_long_counts_against_nobody(
+    gateway: GatewayProcess, provider_a: ProviderProcess, status: str
+) -> None:
+    await provider_a.abehave("raw", raw=raw(status, "text/html", "<html>too large</html>"))
+    for _ in range(5):
+        assert (await ask(gateway, "two")).headers["x-trunkline-target"] == "b/m"
+    await provider_a.abehave("ok")
+    assert (await ask(gateway, "two")).headers["x-trunkline-target"] == "a/m"
+
+
+@pytest.mark.parametrize("status", ["408", "421", "425"])
 async def test_other_trouble_of_the_provider(
     gateway: GatewayProcess, provider_a: ProviderProcess, status: str
 ) -> None:

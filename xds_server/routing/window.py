@@ -61,7 +61,9 @@ def token_share(history: Iterable[TokenCounts]) -> TokenShare | None:
     """Returns the current share of the counted tokens, given each slot's part, newest first; None without
     tokens.
     """
-    slots = [slot for slot in history if slot.tokens]
+    # A record of another version may claim more tokens of a kind than there are.
+    known = (slot for slot in history if slot.requests and slot.tokens)
+    slots = [slot._replace(found=min(slot.found, slot.tokens)) for slot in known]
     current, compared = TokenCounts(0, 0, 0), MIN_SAMPLES
     for at, slot in enumerate(slots):
         if current.requests >= compared:
