@@ -94,6 +94,7 @@ void rest_answered(struct rest *rest, uint64_t now) {
 void rest_served(struct rest *rest, struct caller caller, bool probe, uint64_t now) {
   rest->confirmed = rest->unreachable = 0;
   if (now < rest->paused_until) {
+    if (!was_refused(rest, caller)) rest->serves_others = true;
     // Any request but a probe began before the host paused.
     if (probe && !was_refused(rest, caller) && rest->reach == REACH_UNKNOWN) rest->reach = REACH_CALLER;
     if (probe) rest->probed_until = 0;
@@ -109,19 +110,21 @@ bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now) {
   bool running = now < rest->paused_until, concerned = running && was_refused(rest, pause->caller);
   bool confirms = running && !concerned && rest->reach == REACH_UNKNOWN;
   bool known = rest->paused_until && rest->reach == REACH_ALL;
-  bool begins = !running || (!concerned && rest->reach == REACH_CALLER);
+  int both = common(rest->caller, pause->caller);
+  bool replaces = running && !concerned && rest->reach == REACH_CALLER && rest->serves_others && both != STRANGERS;
+  bool begins = !running || (!concerned && rest->reach == REACH_CALLER && !replaces);
   if (begins) rest->pauses++;
   uint64_t ms = pause->ms;
   for (unsigned at = 1; at < rest->pauses && ms < pause->max_ms; at++) ms *= 2;
   if (ms > pause->max_ms) ms = pause->max_ms;
-  int both = common(rest->caller, pause->caller);
   if (pause->for_all || known || (confirms && both == STRANGERS)) {
     rest->reach = REACH_ALL;
   } else if (!concerned) {
-    rest->reach = REACH_UNKNOWN;
+    rest->reach = replaces ? REACH_CALLER : REACH_UNKNOWN;
     rest->breadth = confirms ? (enum breadth)both : BREADTH_USER;
   }
   if (!rest->paused_until) rest->paused_since = now;
+  rest->serves_others = false;
   rest->cause = pause->cause;
   rest->caller = pause->caller;
   rest->stated = pause->stated || (running && rest->stated);

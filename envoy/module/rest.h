@@ -7,7 +7,9 @@
 // holds at first for the caller who met it, and everybody else sends one request at a time to find out. If that is
 // served, the pause is the first caller's alone. If it gets the same answer, the pause extends to all callers of the
 // API key, to the whole organisation if the second caller used another of its keys, or to everybody if the second
-// caller was of another organisation. So a caller with two keys cannot keep others away.
+// caller was of another organisation. So a caller with two keys cannot keep others away. Once the pause is known to be
+// one caller's alone, and others have been served since, another caller of the same organisation that is refused takes
+// the first one's place: by taking turns they cannot make everybody find out again and again.
 //
 // When a rest ends, one request at a time is let through until one is served; then the host's share grows back over a
 // few seconds. Times are milliseconds of a monotonic clock.
@@ -58,6 +60,7 @@ struct rest {
   unsigned cause;  // the status of its answer
   uint64_t paused_since, rests_since;  // when that first happened since it served
   enum reach reach;
+  bool serves_others;  // somebody whom it does not concern was served since the last refusal
   bool stated;
   // The end of a rest.
   uint64_t probed_until;  // until then, a probe may be running

@@ -37,6 +37,7 @@ class Rest:
     breadth: int = USER
     pauses: int = 0
     reach: str = UNKNOWN
+    serves_others: bool = False
     stated: bool = False
     probed: int = 0
     recovers: int = 0
@@ -73,6 +74,8 @@ class Rest:
     def serve(self, caller: Caller, now: int, *, probe: bool) -> None:
         self.confirmed = self.unreachable = 0
         if now < self.paused:
+            if not self.refused(caller):
+                self.serves_others = True
             if probe:
                 self.probed = 0
                 if not self.refused(caller) and self.reach == UNKNOWN:
@@ -87,13 +90,15 @@ class Rest:
         runs = now < self.paused
         known = runs and self.refused(caller)
         confirms = runs and not known and self.reach == UNKNOWN
-        begins = not runs or (not known and self.reach == CALLER)
-        self.pauses += begins
         both = common(caller, self.caller)
+        replaces = runs and not known and self.reach == CALLER and self.serves_others and both != STRANGERS
+        begins = not runs or (not known and self.reach == CALLER and not replaces)
+        self.pauses += begins
         if for_all or (self.paused and self.reach == ALL) or (confirms and both == STRANGERS):
             self.reach = ALL
         elif not known:
-            self.reach, self.breadth = UNKNOWN, both if confirms else USER
+            self.reach, self.breadth = CALLER if replaces else UNKNOWN, both if confirms else USER
+        self.serves_others = False
         self.caller, self.stated = caller, stated or (runs and self.stated)
         self.paused = max(self.paused if runs else 0, now + min(ms * 2 ** max(0, self.pauses - 1), most))
         self.recovers = self.probed = 0

@@ -174,6 +174,32 @@ class TestPause:
         host("served", 201, 0, 1)
         assert [host.state(key) for key in (202, 301, 105)] == [OPEN, OPEN, PAUSED]
 
+    def test_callers_who_take_turns_keep_nobody_else_away(self, driver: Driver) -> None:
+        host = Host(driver)
+        host.pause(101, 1)
+        host("enter", 201, 0, HALF)
+        host("served", 201, 0, 1)
+        for key, user in ((101, 2), (101, 1), (102, 1), (101, 2)):
+            host.now += 1
+            host.pause(key, user)
+            assert host.state(key, user) == PAUSED
+            assert [host.state(caller, 9) for caller in (101, 103, 201)] == [OPEN] * 3
+            host("served", 201, 0, 0)
+
+    def test_a_limit_that_was_one_callers_alone_may_become_everybodys(self, driver: Driver) -> None:
+        host = Host(driver)
+        host.pause(101)
+        host("enter", 102, 0, HALF)
+        host("served", 102, 0, 1)
+        host.pause(103)
+        assert host.state(104) == OPEN, "others were served just now"
+        host.pause(104)
+        assert host.state(105) == TRICKLES, "but nobody since"
+        host.pause(105)
+        assert [host.state(key) for key in (106, 201)] == [PAUSED, TRICKLES]
+        host.pause(201)
+        assert host.state(301) == PAUSED
+
     def test_a_used_up_quota_holds_for_all_at_once(self, driver: Driver) -> None:
         host = Host(driver)
         host.pause(1, for_all=1)
