@@ -20,6 +20,7 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.hoarding import Hoard, Upload, resident
+from tests.gateway.http2_floods import FLOODS, PATIENCE, flood
 from tests.gateway.process import GatewayProcess
 
 MIB = 1024 * 1024
@@ -143,6 +144,13 @@ async def test_strangers_on_http2_with_many_streams(
     refused = codes(strangers.answers)
     assert refused.keys() == {(401, "invalid_api_key")}
     assert refused.total() >= 100 * connections - waited_for
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_floods_of_frames(gateway: GatewayProcess, name: str) -> None:
+    async with watched(gateway), asyncio.timeout(PATIENCE):
+        await asyncio.gather(*(flood(gateway.address, FLOODS[name](key_of("greedy"))) for _ in range(4)))
+    assert (await ask(gateway, "greedy"))[0] == 200
 
 
 @pytest.mark.parametrize("length", [8 * MIB, None])

@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -72,20 +73,24 @@ class RemoteStore:
         if time.monotonic() < self._resting_until:
             return None
         try:
+            client = self._client if self._client is not None else await self._connect()
             async with asyncio.timeout(self._patience):
-                answer = await command(self._connected())
+                answer = await command(client)
         except Exception as error:  # noqa: BLE001 - any error is a cache miss
             self._failed(error)
             return None
         self._logged = False
         return answer
 
-    def _connected(self) -> redis.asyncio.Redis:
+    async def _connect(self) -> redis.asyncio.Redis:
+        # Imported where it is used, and in a thread, because that takes a tenth of a second.
+        library = await asyncio.to_thread(import_module, "redis.asyncio")
         if self._client is None:
-            # Imported where it is used, because that takes a tenth of a second.
-            from redis.asyncio import Redis  # noqa: PLC0415
-
-            self._client = Redis.from_url(self._address, max_connections=_CONNECTIONS)
+            # Further requests wait for a connection, within their patience.
+            pool = library.BlockingConnectionPool.from_url(
+                self._address, max_connections=_CONNECTIONS, timeout=None
+            )
+            self._client = library.Redis.from_pool(pool)
         return self._client
 
     def _failed(self, error: Exception) -> None:

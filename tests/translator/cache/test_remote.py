@@ -112,6 +112,13 @@ async def test_an_answer_that_no_translator_wrote_is_not_returned(
     assert store.failures == 0
 
 
+async def test_many_at_once_are_all_answered(store: RemoteStore) -> None:
+    await store.put(b"ke", "rt", answer())
+    found = await asyncio.gather(*(store.get(b"ke") for _ in range(500)))
+    assert all(found)
+    assert store.failures == 0
+
+
 async def test_a_store_that_is_away_is_a_miss_and_comes_back(server: RedisServer, store: RemoteStore) -> None:
     await store.put(b"ke", "rt", answer())
     server.stop()
