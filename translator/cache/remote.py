@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 #: Seconds to wait for an answer of the store, and to leave it alone if none came.
 _PATIENCE = 0.1
 _REST = 1.0
-_CONNECTIONS = 64
+#: As many as one process keeps busy.
+_CONNECTIONS = 16
 _PREFIX = b"trunkline:cache:1:"
 _decode = msgspec.msgpack.Decoder(CachedAnswer).decode
 #: Visible ASCII and spaces.
@@ -42,6 +43,7 @@ class RemoteStore:
         self._log = log
         self._patience = patience
         self._client: redis.asyncio.Redis | None = None
+        self._places = asyncio.Semaphore(_CONNECTIONS)
         self._resting_until = 0.0
         self._logged = False
         self.failures = 0
@@ -72,12 +74,15 @@ class RemoteStore:
     async def _ask(self, command: Callable[[redis.asyncio.Redis], Awaitable[object]]) -> object:
         if time.monotonic() < self._resting_until:
             return None
+        is_asked = False
         try:
             client = self._client if self._client is not None else await self._connect()
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience), self._places:
+                is_asked = True
                 answer = await command(client)
         except Exception as error:  # noqa: BLE001 - any error is a cache miss
-            self._failed(error)
+            if is_asked:  # otherwise, too many others were before it
+                self._failed(error)
             return None
         self._logged = False
         return answer
@@ -86,11 +91,7 @@ class RemoteStore:
         # Imported where it is used, and in a thread, because that takes a tenth of a second.
         library = await asyncio.to_thread(import_module, "redis.asyncio")
         if self._client is None:
-            # Further requests wait for a connection, within their patience.
-            pool = library.BlockingConnectionPool.from_url(
-                self._address, max_connections=_CONNECTIONS, timeout=None
-            )
-            self._client = library.Redis.from_pool(pool)
+            self._client = library.Redis.from_url(self._address, max_connections=_CONNECTIONS)
         return self._client
 
     def _failed(self, error: Exception) -> None:
