@@ -250,13 +250,13 @@ class Attempts:
         (cluster,) = self.driver.ask("choose", self.request.slot, self.plan, 0, int(connected), named)
         return cluster.decode().removesuffix(self.own) if self.own else cluster.decode()
 
-    def attempt(self, status: str | None = None, **headers: str) -> str | None:
-        """Returns the status that Envoy sees; None without an answer."""
+    def attempt(self, status: str | None = None, *, kind: str = "audio/mpeg", **headers: str) -> str | None:
+        """Returns the status that Envoy sees; None without an answer. `kind` is the answer's content type."""
         with attempt(self.request, 'u - key target "there"') as made:
             made.call("request_headers", 1)
             if status is None:
                 return None
-            made.add(RESPONSE, **{":status": status, "content-type": "audio/mpeg"}, **headers)
+            made.add(RESPONSE, **{":status": status, "content-type": kind}, **headers)
             if made.call("response_headers", 0)[0] == STOP:
                 made.call("response_body", 1, b"x")
             return made.headers(RESPONSE)[":status"]

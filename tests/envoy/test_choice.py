@@ -139,6 +139,20 @@ class TestFault:
             assert ask(driver, decisions, plan, status, "200") == [a, b]
         assert ask(driver, decisions, plan, "200") == [b]
 
+    @pytest.mark.parametrize(("status", "rests"), [("400", 0), ("413", 0), ("414", 0), ("431", 0), ("404", 1)])
+    def test_a_page_that_refuses_a_request_as_too_long_counts_against_nobody(
+        self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], status: str, rests: int
+    ) -> None:
+        plan, a, b = self.plan()
+        decision = Allowed("route", "", "id 1 org key_1 rt m 1 1n 1 p - -", "/chat", "-", MODEL, {})
+        for _ in range(3):
+            with authorised(driver, decisions, decision) as request, Attempts(request, plan) as attempts:
+                assert attempts.choose(f"{a}=1\n{b}=1") == a
+                assert attempts.attempt(status, kind="text/html; charset=utf-8") == RETRY
+                assert attempts.choose(f"{a}=1\n{b}=1") == b
+                assert attempts.attempt("200") == "200"
+        assert ask(driver, decisions, plan, "200") == [b if rests else a]
+
     @pytest.mark.parametrize("status", ["500", "501", "429", None])
     def test_what_fails_everywhere_is_nobodys_fault(
         self, driver: Driver, decisions: dict[bytes, Allowed | Answered | bytes], status: str | None
