@@ -75,10 +75,12 @@ async def ask(
     model: str = "cached",
     value: str = VALUE,
     control: str = "",
+    beta: str = "",
     **more: Any,
 ) -> Answer:
     body = {"model": model, "messages": [{"role": "user", "content": content}], **more}
     headers = {"authorization": f"Bearer {value}"} | ({"cache-control": control} if control else {})
+    headers |= {"openai-beta": beta} if beta else {}
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE)) as session,
         session.post(f"{gateway.base_url}/chat/completions", json=body, headers=headers) as answer,
@@ -145,6 +147,15 @@ async def test_nobody_shares_across_the_scope(gateway: GatewayProcess) -> None:
     assert (await ask(gateway, "scope", model="cached-by-user", user="u1", value=OTHER)).how == "hit"
     assert (await ask(gateway, "scope", model="cached-by-user", user="u2")).how == "miss"
     assert (await ask(gateway, "scope", model="cached-by-user")).how == "bypass"
+
+
+async def test_versions_of_the_api_are_told_apart(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
+    """Targets get the header, so their answers may differ."""
+    await kept(gateway, "beta")
+    assert (await ask(gateway, "beta", beta="a=v1")).how == "miss"
+    await kept(gateway, "beta", beta="a=v1")
+    assert (await ask(gateway, "beta", beta="a=v2")).how == "miss"
+    assert "a=v2" in [each.header("openai-beta") for each in await provider_a.arequests()]
 
 
 async def test_the_client_decides_by_cache_control(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
