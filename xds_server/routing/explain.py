@@ -61,7 +61,7 @@ def _reason(
         return why
     if route.strategy not in MEASURED:
         return Reason.of("target.written")
-    if not is_ranked:
+    if not is_ranked or best.score is None:
         return Reason.of("target.unmeasured")
     if scored is best:
         return Reason.of(_BEST[route.strategy])

@@ -56,17 +56,20 @@ def rank(candidates: Sequence[Candidate], previous: Ranking | None, now: float) 
     weights hold.
 
     `previous` keeps its best until another one is clearly better. A small share of the requests goes to targets
-    that might turn out to be better, and to those that fail, until they serve. A target that is down gets none.
+    that might turn out to be better, and to those that fail, until they serve. A target that is down gets none. If
+    all that is known is that some fail, the others share the rest by weight.
     """
-    known = [each for each in candidates if each.score is not None and not each.is_failing and each.weight]
-    if not known:
+    usable = [each for each in candidates if each.weight]
+    well = [each for each in usable if not each.is_failing]
+    known = [each for each in well if each.score is not None]
+    if not known and (not well or len(well) == len(usable)):
         return None
-    best = _best(known, previous, now)
+    best = _best(known, previous, now) if known else max(well, key=lambda each: each.weight)
     others = sorted(
         (each for each in candidates if each is not best),
         key=lambda each: (each.is_failing, each.score is None, each.score or 0.0),
     )
-    equals = [best, *(each for each in others if each.score == best.score and each in known)]
+    equals = [best, *(each for each in others if each.score == best.score and each in well)]
     asked = [
         each
         for each in others

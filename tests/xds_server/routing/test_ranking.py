@@ -88,3 +88,24 @@ def test_the_best_serves_however_small_its_weight_is_beside_its_equals() -> None
     ranking = rank([Candidate("small", 0.0, weight=1), Candidate("large", 0.0, weight=1_000_000)], None, NOW)
     assert ranking is not None
     assert all(each.weight > 0 for each in ranking.shares)
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+def test_a_target_that_fails_is_left_for_others_of_which_nothing_is_known(*, is_down: bool) -> None:
+    failing = Candidate("failing", 1.0, is_failing=True, is_down=is_down, weight=5)
+    others = [
+        Candidate("new", None, weight=1),
+        Candidate("newer", None, weight=3),
+        Candidate("spare", None, weight=0),
+    ]
+    ranking = rank([failing, *others], Ranking((WeightedTarget("failing", WHOLE),), NOW - 1), NOW)
+    assert ranking is not None
+    weights = {each.target_id: each.weight for each in ranking.shares}
+    explored = 0 if is_down else WHOLE * EXPLORED
+    assert weights == {
+        "newer": pytest.approx((WHOLE - explored) * 3 / 4),
+        "new": pytest.approx((WHOLE - explored) / 4),
+        "failing": explored,
+        "spare": 0,
+    }
+    assert rank([failing, *others], ranking, NOW + 1) == ranking
