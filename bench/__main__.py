@@ -158,7 +158,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--only",
         default="",
         metavar="TEXT",
-        help=f"only what has TEXT in its name: a scenario, {SLOW_STREAMS}, {start.GROUP}, {changes.GROUP}, "
+        help=f"only parts with TEXT in their names: a scenario, {SLOW_STREAMS}, {start.GROUP}, {changes.GROUP}, "
         f"{failover.GROUP}, {through_node.GROUP}, {CONTROL_PLANE}",
     )
     parser.add_argument("--bare-only", action="store_true", help="without the gateway: how noisy is this machine?")

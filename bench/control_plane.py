@@ -148,7 +148,7 @@ async def _line(process: asyncio.subprocess.Process) -> str:
     async with asyncio.timeout(SETTLE_SECONDS):
         line = await process.stdout.readline()
     if not line:
-        raise BenchError("the simulated clients ended early; what they said is above")
+        raise BenchError("the simulated clients ended early; their output is above")
     return line.decode()
 
 

@@ -64,7 +64,7 @@ def as_text(results: Results) -> str:
     if cpu:
         parts += ["CPU and throughput", _cpu_table(cpu)]
     if latency:
-        parts.append("Latency at 50 requests/s, and what is added to the direct way (ms; streams: first byte)")
+        parts.append("Latency at 50 requests/s, and the time added to a direct request (ms; streams: first byte)")
         parts.append(_latency_table(latency))
     if results.held:
         parts += ["Concurrent slow streams, one event per second each", _held_table(results.held)]
@@ -78,7 +78,7 @@ def as_text(results: Results) -> str:
     if results.control_plane:
         parts += ["The control plane", control_plane_table(results.control_plane)]
     if results.errors:
-        parts.append(f"{results.errors} requests did not end in a whole 200: these figures mean little.")
+        parts.append(f"{results.errors} requests did not get a complete 200: these figures mean little.")
     return "\n\n".join(parts)
 
 

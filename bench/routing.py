@@ -85,7 +85,7 @@ SCENES = (
     ),
     Scene(
         "cheapest",
-        "cheapest, 20 requests/s: a is dearer by its list, and its cache is cold for a minute",
+        "cheapest, 20 requests/s: a has the higher list price, and its cache is cold for a minute",
         Strategy.CHEAPEST,
         {
             "a": _between(60, 120, Behaviour(0.4, token=0.002), Behaviour(0.4, token=0.002, cached_share=0.8)),
@@ -98,7 +98,7 @@ SCENES = (
     ),
     Scene(
         "price",
-        "cheapest, 20 requests/s: a's price rises at a second that is known before",
+        "cheapest, 20 requests/s: a's price rises at a second known in advance",
         Strategy.CHEAPEST,
         {"a": _steady(0.4), "b": _steady(0.4)},
         120,

@@ -159,7 +159,7 @@ def as_text(outcomes: Sequence[Outcome]) -> str:
         f"{each.attack}: {', '.join(f'{what} {n}' for what, n in sorted(each.answered.items()))}"
         for each in outcomes
     ]
-    return "\n".join([*lines, "", "What the attacker was answered:", *told])
+    return "\n".join([*lines, "", "Answers to the attacker:", *told])
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -28,7 +28,7 @@ def test_every_attack_runs_and_ends() -> None:
     command = [sys.executable, "-m", "bench.neighbours", "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode in {0, 1}, done.stderr
-    table, _, answered = done.stdout.partition("What the attacker was answered:\n")
+    table, _, answered = done.stdout.partition("Answers to the attacker:\n")
     for attack in ATTACKS:
         row = next(line for line in table.splitlines() if line.startswith(attack))
         assert row.endswith(("met", "MISSED"))
