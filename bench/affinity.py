@@ -174,7 +174,7 @@ def table(variants: list[Variant]) -> str:
     """Formats the results as Markdown."""
     alone = variants[0].cached
     lines = [
-        "| | prompt tokens | from the cache | relative to the single server | first token, median | p90 | errors |",
+        "| | prompt tokens | from the cache | of the single server | first token, median | p90 | errors |",
         "|---|---|---|---|---|---|---|",
     ]
     for variant in variants:
