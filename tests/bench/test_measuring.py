@@ -155,7 +155,7 @@ def test_errors_spoil_the_report() -> None:
     plain = scenarios(seconds=1)[0]
     results = Results({}, [Outcome(plain, {"bare": measured({"envoy": 1.0}, errors=3)})], {}, {})
     assert results.errors == 3
-    assert "3 requests did not end in a whole 200" in as_text(results)
+    assert "3 requests did not get a complete 200" in as_text(results)
 
 
 @pytest.mark.processes
