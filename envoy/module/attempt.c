@@ -13,9 +13,8 @@ static const struct span NONE = SPAN("-");
 // The answer to an error of the gateway itself, whatever the target.
 static const struct word MISTAKEN = {
     500,
-    SPAN("{\"error\":{\"message\":\"The gateway could not prepare this request for its target. Its operator can tell "
-         "why "
-         "from the request's id.\",\"type\":\"server_error\",\"param\":null,\"code\":\"internal_error\"}}"),
+    SPAN("{\"error\":{\"message\":\"The gateway could not prepare this request for its target. Its operator can find "
+         "the reason by the request's id.\",\"type\":\"server_error\",\"param\":null,\"code\":\"internal_error\"}}"),
     "",
 };
 

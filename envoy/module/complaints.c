@@ -13,9 +13,9 @@ static const struct {
     [TRANSLATOR_REFUSES] = {LOG_ERROR, SPAN("the translator closes connections without switching to our protocol: "
                                             "requests wait, then are refused with 503. Are Envoy's module and the "
                                             "translator of the same version?")},
-    [TRANSLATOR_LOST] = {LOG_WARNING, SPAN("the translator closed its connection: what it had not answered is asked "
+    [TRANSLATOR_LOST] = {LOG_WARNING, SPAN("the translator closed its connection: unanswered checks are sent "
                                            "again. Its log says whether it was restarted")},
-    [TRANSLATOR_NONSENSE] = {LOG_ERROR, SPAN("the translator sent what is not the protocol: the connection is made "
+    [TRANSLATOR_NONSENSE] = {LOG_ERROR, SPAN("the translator violated the protocol: the connection is opened "
                                              "again. Are Envoy's module and the translator of the same version?")},
     [TRANSLATOR_SILENT] = {LOG_ERROR, SPAN("the translator did not answer in time: the request is refused with 503. "
                                            "Is its machine overloaded?")},

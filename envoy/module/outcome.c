@@ -67,7 +67,7 @@ struct word last_word(const struct outcome *outcome) {
 
 #define REFUSED(status)                                                      \
   WORD("The target refused the gateway's own credential or account (" status \
-       "). This is for the gateway's operator to mend; your key is fine.",   \
+       "). The gateway's operator has to fix this; your key is fine.",       \
        "server_error", "upstream_authentication_failed")
 
 struct span refused_word(unsigned status) {
@@ -84,14 +84,13 @@ struct span refused_word(unsigned status) {
 }
 
 struct span improper_word(void) {
-  return WORD("The target's answer was none that this endpoint knows. Send the request again.", "server_error",
+  return WORD("The target did not send a valid answer of this endpoint. Send the request again.", "server_error",
               "upstream_invalid_answer");
 }
 
 struct span unknown_model_word(void) {
   return WORD(
-      "The target does not know the model that this route names there. This is for the gateway's operator to "
-      "mend.",
+      "The target does not know the model that this route requests there. The gateway's operator has to fix this.",
       "server_error", "upstream_model_not_found");
 }
 

@@ -24,7 +24,7 @@ static void log_pause(const struct attempt *attempt, struct span what, uint64_t 
   buffer_add(&line, attempt->target.id);
   buffer_add(&line, what);
   buffer_add_number(&line, attempt->head.status);
-  buffer_add(&line, SPAN("); others are asked instead for "));
+  buffer_add(&line, SPAN("); others are used instead for "));
   buffer_add_number(&line, (ms + 999) / 1000);
   buffer_add(&line, SPAN(" s at least"));
   CALLBACK(log)(LOG_WARNING, buffer_span(&line));

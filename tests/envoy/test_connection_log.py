@@ -51,7 +51,7 @@ class TestLog:
         connection = peer.accept()
         connection.upgrade(SWITCHING + b"\xff" * 18)
         assert connection.is_closed()
-        assert client.logged("what is not the protocol") == 1
+        assert client.logged("violated the protocol") == 1
         client.close()
 
     def test_that_it_went_away(self, client: Client, peer: Peer) -> None:
