@@ -41,13 +41,13 @@ check: $(STAMP)         ## style, types, import contracts, generated code
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.generate_proto --check
-	$(BIN)/python -m scripts.generate_console_api --check
 	$(BIN)/python -m scripts.generate_openapi --check
+	$(BIN)/python -m scripts.generate_console_api --check
 
 proto: $(STAMP)         ## regenerate proto/trunkline_proto/**/*_pb2*.py, what the console knows of them, and the OpenAPI document
 	$(BIN)/python -m scripts.generate_proto
-	$(BIN)/python -m scripts.generate_console_api
 	$(BIN)/python -m scripts.generate_openapi
+	$(BIN)/python -m scripts.generate_console_api
 
 golden: $(STAMP)        ## renew tests/golden/*.envoy.yaml, the configuration that each case becomes
 	$(BIN)/python -m tests.golden

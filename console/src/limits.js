@@ -1,13 +1,14 @@
 // Limits as texts and as form fields.
 import { html, useState } from "./html.js";
+import { plain } from "./forms/other.js";
 import { count, micro, num } from "./format.js";
-import { has, t } from "./i18n.js";
+import { MEMBERS } from "./generated/fields.js";
+import { has, t, word } from "./i18n.js";
 import { Button, IconButton, SelectField, TextField } from "./ui/controls.js";
 import { Badge } from "./ui/feedback.js";
 
 /** @typedef {import("./generated/types.d.ts").Limit} Limit */
 
-const METRICS = ["METRIC_REQUESTS", "METRIC_TOKENS", "METRIC_COST_USD", "METRIC_CONCURRENCY"];
 /** Windows by their value in the form: seconds, or a calendar period. */
 const WINDOWS = {
   minute: { per_seconds: "60" },
@@ -17,10 +18,14 @@ const WINDOWS = {
   month: { calendar: "CALENDAR_MONTH" },
 };
 
+/** A metric's name, in plain words if it has no text yet. @param {string} metric */
+const metricName = (metric) => word(`metric.name.${metric}`, plain("Metric", metric));
+
 /** `600 requests per minute`. @param {Limit} limit */
 export function limitText(limit) {
   const amount = limit.metric === "METRIC_COST_USD" ? micro(limit.amount) : count(limit.amount);
-  const what = t(`metric.${limit.metric}`, { amount, n: num(limit.amount) });
+  const key = `metric.${limit.metric}`;
+  const what = has(key) ? t(`metric.${limit.metric}`, { amount, n: num(limit.amount) }) : `${amount} ${metricName(limit.metric ?? "")}`;
   const window = windowText(limit);
   const each = limit.each && has(`limits.each.${limit.each}`) ? t(`limits.each.${limit.each}`) : "";
   const more = [limit.model, each, limit.soft ? t("limits.soft") : ""].filter(Boolean);
@@ -82,7 +87,7 @@ function LimitFields({ limit, onLimit }) {
     onLimit({ ...rest, metric, amount: String(whole || 0), ...times });
   };
   return html`
-    <${SelectField} label=${t("limits.metric")} value=${limit.metric} options=${METRICS.map((each) => [each, t(`metric.name.${each}`)])}
+    <${SelectField} label=${t("limits.metric")} value=${limit.metric} options=${MEMBERS.Metric.map((each) => [each, metricName(each)])}
       onValue=${(metric) => write(metric, amount, window)} />
     <${TextField} label=${isMoney ? t("limits.amount_usd") : t("limits.amount")} value=${amount} inputmode="decimal"
       onValue=${(text) => (setAmount(text), write(limit.metric, text, window))} />

@@ -55,9 +55,13 @@ def test_every_text_that_is_asked_for_is_there() -> None:
             assert key in known, key
             used.add(key)
         for begin, end in re.findall(r"""\b(?:t|rich|has|word)\(\s*`([^`$]*)\$\{[^}]*\}([^`]*)`""", source):
+            assert "." in begin, f"name the texts' group before the first value: {begin}${{…}}{end}"
             matching = {key for key in known if key.startswith(begin) and ("$" in end or key.endswith(end))}
             assert matching, begin
             used |= matching
+        # Keys that are built before they are asked for.
+        for begin in re.findall(r"`([a-z_]+(?:\.[a-z_]+)*\.)\$\{", source):
+            used |= {key for key in known if key.startswith(begin)}
         used |= {key for key in known if f'"{key}"' in source}
     assert known - used == set()
 

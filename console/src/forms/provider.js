@@ -5,6 +5,7 @@ import { t } from "../i18n.js";
 import { CheckField, Field, Form, SelectField, TextField } from "../ui/controls.js";
 import { Dialog } from "../ui/dialog.js";
 import { announceChange } from "../ui/feedback.js";
+import { OtherFields, otherFields } from "./other.js";
 
 /** The base URLs of known providers. */
 const KNOWN = {
@@ -18,6 +19,9 @@ const KNOWN = {
   ollama: "http://127.0.0.1:11434/v1",
   vllm: "http://127.0.0.1:8000/v1",
 };
+
+/** The fields without a control of their own. There is only one dialect. */
+const OTHERS = otherFields("Provider", { name: 0, base_url: 0, stream_usage: 0, health_path: 0, ca_file: 0, dialect: 0 });
 
 /** @param {{provider?: import("../generated/types.d.ts").Provider, onClose: () => void, onDone: () => any}} props */
 export function ProviderDialog({ provider, onClose, onDone }) {
@@ -35,11 +39,12 @@ export function ProviderDialog({ provider, onClose, onDone }) {
     setName(known);
     setUrl(KNOWN[known]);
   };
+  const [other, setOther] = useState(/** @type {Record<string, any>} */ ({ ...provider }));
   const send = async () => {
     const credentials = keys.split("\n").map((each) => each.trim()).filter(Boolean);
     const checks = healthPath ? {} : { health_every_seconds: 0, health_statuses: [] };
     const answer = await call("PutProvider", {
-      provider: { ...provider, ...checks, name, base_url: url, credentials, stream_usage: usage, clear_credentials: clear, quota, credential_quotas: own, health_path: healthPath, ca_file: caFile },
+      provider: { ...other, ...checks, name, base_url: url, credentials, stream_usage: usage, clear_credentials: clear, quota, credential_quotas: own, health_path: healthPath, ca_file: caFile },
     });
     announceChange(t("provider.saved", { name }), answer.propagation);
     await onDone();
@@ -77,6 +82,7 @@ export function ProviderDialog({ provider, onClose, onDone }) {
             <div class="form-grid">
               <${TextField} label=${t("provider.health_path")} hint=${t("provider.health_hint")} optional value=${healthPath} onValue=${setHealthPath} placeholder="/models" />
               <${TextField} label=${t("provider.ca_file")} hint=${t("provider.ca_hint")} optional value=${caFile} onValue=${setCaFile} />
+              <${OtherFields} message="Provider" names=${OTHERS} values=${other} onValues=${setOther} />
             </div>
           </div>
         </details>

@@ -13,6 +13,7 @@ import { Table } from "../ui/table.js";
 import { RoutePage } from "../routes/page.js";
 import { RouteDialog } from "../routes/form.js";
 import { Share } from "../routes/targets.js";
+import { strategyText } from "../routes/texts.js";
 
 /** Seconds between updates; weights and health follow measurements. */
 const EVERY = 10;
@@ -43,7 +44,7 @@ function Catalogue({ data, add }) {
         ${route.organisation && html`<span class="sub">${t("models.only", { organisation: route.organisation })}</span>`}
       `,
     },
-    { id: "strategy", title: t("route.strategy"), sort: ({ route }) => route.strategy ?? "", cell: ({ route }) => t(`strategy.${route.strategy ?? "STRATEGY_WEIGHTED"}`) },
+    { id: "strategy", title: t("route.strategy"), sort: ({ route }) => route.strategy ?? "", cell: ({ route }) => strategyText(route.strategy) },
     { id: "targets", title: t("route.targets"), cell: (each) => html`<${Share} explained=${each} />` },
     { id: "price", title: t("models.price"), cell: ({ route }) => html`<${Prices} targets=${route.targets ?? []} />` },
     { id: "context", title: t("route.context"), number: true, sort: ({ route }) => context(route), cell: ({ route }) => (context(route) ? count(context(route)) : "–") },

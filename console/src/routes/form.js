@@ -1,7 +1,9 @@
 // The form of a route's options. It shows the difference before a change is made.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
+import { OtherFields, otherFields } from "../forms/other.js";
 import { num } from "../format.js";
+import { MEMBERS } from "../generated/fields.js";
 import { t } from "../i18n.js";
 import { LimitsEditor, sent } from "../limits.js";
 import { Button, Form, IconButton, SelectField, TextField, CheckField } from "../ui/controls.js";
@@ -9,16 +11,12 @@ import { Dialog } from "../ui/dialog.js";
 import { Notice, announceChange } from "../ui/feedback.js";
 import { Difference } from "./difference.js";
 import { Simulation } from "./simulation.js";
-
-const STRATEGIES = ["WEIGHTED", "PRIORITY", "CHEAPEST", "FASTEST", "BALANCED", "OWN_FIRST", "OWN_ONLY"].map((each) => `STRATEGY_${each}`);
-const PRIVACIES = ["PRIVACY_ANY", "PRIVACY_OWN_NODES"];
-const AFFINITIES = ["POOL", "CONVERSATION", "USER", "NONE"].map((each) => `AFFINITY_${each}`);
-const PROMPT_KEYS = ["NONE", "CONVERSATION", "USER"].map((each) => `PROMPT_CACHE_KEY_${each}`);
-const SCOPES = ["ORGANISATION", "KEY", "USER"].map((each) => `CACHE_SCOPE_${each}`);
+import { aboutStrategy, affinityText, privacyText, promptKeyText, scopeText, strategyText } from "./texts.js";
 
 const MIB = 1024 * 1024;
 
-const options = (names, prefix) => names.map((each) => [each, t(`${prefix}.${each}`)]);
+/** The members of an enumeration with their texts. @param {string} kind @param {(member: string) => string} text */
+const options = (kind, text) => MEMBERS[kind].map((each) => [each, text(each)]);
 
 /** Converts USD per million tokens, as typed, to micro-USD; undefined for an empty field. */
 const micro = (text) => (text === "" ? undefined : String(Math.round(Number(text) * 1e6)));
@@ -80,10 +78,10 @@ export function RouteDialog({ data, route, onClose, onDone }) {
         </div>`}
         <${Targets} data=${data} targets=${form.targets} onTargets=${set("targets")} />
         <div class="form-grid">
-          <${SelectField} label=${t("route.strategy")} hint=${t(`strategy.about.${form.strategy}`)} value=${form.strategy} onValue=${set("strategy")} options=${options(STRATEGIES, "strategy")} />
+          <${SelectField} label=${t("route.strategy")} hint=${aboutStrategy(form.strategy)} value=${form.strategy} onValue=${set("strategy")} options=${options("Strategy", strategyText)} />
           ${form.strategy === "STRATEGY_BALANCED" && html`<${TextField} label=${t("route.balance")} hint=${t("route.balance_hint")} value=${form.balance} onValue=${set("balance")} inputmode="numeric" />`}
-          <${SelectField} label=${t("route.privacy")} value=${form.privacy} onValue=${set("privacy")} options=${options(PRIVACIES, "privacy")} />
-          <${SelectField} label=${t("route.affinity")} value=${form.affinity} onValue=${set("affinity")} options=${options(AFFINITIES, "affinity")} />
+          <${SelectField} label=${t("route.privacy")} value=${form.privacy} onValue=${set("privacy")} options=${options("Privacy", privacyText)} />
+          <${SelectField} label=${t("route.affinity")} value=${form.affinity} onValue=${set("affinity")} options=${options("Affinity", affinityText)} />
         </div>
         <details>
           <summary>${t("route.more")}</summary>
@@ -93,15 +91,13 @@ export function RouteDialog({ data, route, onClose, onDone }) {
               <${Seconds} name="idle" form=${form} set=${set} />
               <${Seconds} name="connect" form=${form} set=${set} />
               <${Seconds} name="cache" form=${form} set=${set} />
-              <${SelectField} label=${t("route.cache_scope")} value=${form.scope} onValue=${set("scope")} options=${options(SCOPES, "scope")} />
+              <${SelectField} label=${t("route.cache_scope")} value=${form.scope} onValue=${set("scope")} options=${options("CacheScope", scopeText)} />
               <${TextField} label=${t("route.cache_most")} value=${form.cacheMost} onValue=${set("cacheMost")} inputmode="numeric" placeholder=${t("route.default")} />
               <${Seconds} name="queue" form=${form} set=${set} />
-              <${TextField} label=${t("route.queue_size")} value=${form.queueSize} onValue=${set("queueSize")} inputmode="numeric" placeholder="200" />
-              <${TextField} label=${t("route.reserved")} value=${form.reserved} onValue=${set("reserved")} inputmode="numeric" placeholder="1024" />
             </div>
             <div class="form-grid">
-              <${SelectField} label=${t("route.prompt_cache")} hint=${t("route.prompt_cache_hint")} value=${form.promptKey} onValue=${set("promptKey")} options=${options(PROMPT_KEYS, "prompt_cache")} />
-              <${CheckField} label=${t("route.stable_order")} hint=${t("route.stable_order_hint")} checked=${form.stableOrder} onValue=${set("stableOrder")} />
+              <${SelectField} label=${t("route.prompt_cache")} hint=${t("route.prompt_cache_hint")} value=${form.promptKey} onValue=${set("promptKey")} options=${options("PromptCacheKey", promptKeyText)} />
+              <${OtherFields} message="Route" names=${OTHERS} values=${form.other} onValues=${set("other")} />
             </div>
             <${LimitsEditor} value=${form.limits} onValue=${set("limits")} />
           </div>
@@ -133,21 +129,23 @@ function begin(route, data) {
     cache: route?.cache_ttl_seconds ? String(route.cache_ttl_seconds) : "",
     scope: route?.cache_scope ?? "CACHE_SCOPE_ORGANISATION",
     cacheMost: num(route?.cache_most_bytes) ? String(num(route?.cache_most_bytes) / MIB) : "",
-    promptKey: route?.prompt_cache_key ?? PROMPT_KEYS[0],
-    stableOrder: route?.prompt_cache_stable_order ?? false,
+    promptKey: route?.prompt_cache_key ?? MEMBERS.PromptCacheKey[0],
     queue: seconds(route?.queue_longest_ms),
-    queueSize: route?.queue_size ? String(route.queue_size) : "",
-    reserved: route?.reserved_output_tokens ? String(route.reserved_output_tokens) : "",
     limits: (route?.limits ?? []).map(sent),
+    other: /** @type {Record<string, any>} */ (Object.fromEntries(OTHERS.map((name) => [name, route?.[name]]))),
   };
 }
 
 /** The route that the form describes; values that it does not show keep their stored state. */
 function document(route, form) {
   const { id, version, managed_by, ...stored } = route ?? {};
+  return { ...stored, ...form.other, ...controlled(form, stored.timeouts) };
+}
+
+/** The fields with a control of their own. */
+function controlled(form, timeouts) {
   const ms = (text) => whole(Number(text) * 1000);
   return {
-    ...stored,
     model: form.model,
     organisation: form.organisation,
     targets: form.targets.map(written),
@@ -155,18 +153,18 @@ function document(route, form) {
     balance: form.strategy === "STRATEGY_BALANCED" ? whole(form.balance) : 0,
     privacy: form.privacy,
     affinity: form.affinity,
-    timeouts: { ...stored.timeouts, first_byte_ms: ms(form.first_byte), idle_ms: ms(form.idle), connect_ms: ms(form.connect) },
+    timeouts: { ...timeouts, first_byte_ms: ms(form.first_byte), idle_ms: ms(form.idle), connect_ms: ms(form.connect) },
     cache_ttl_seconds: whole(form.cache),
     cache_scope: form.scope,
     cache_most_bytes: String(whole(form.cacheMost) * MIB),
     prompt_cache_key: form.promptKey,
-    prompt_cache_stable_order: form.stableOrder,
     queue_longest_ms: ms(form.queue),
-    queue_size: whole(form.queueSize),
-    reserved_output_tokens: whole(form.reserved),
     limits: form.limits,
   };
 }
+
+/** The fields without one. */
+export const OTHERS = otherFields("Route", controlled({ targets: [] }, {}));
 
 /** The difference, in the gateway's words. */
 async function difference(route) {

@@ -1,6 +1,7 @@
 // One route: a picture of where its requests go now and why, and its options.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
+import { fieldText } from "../forms/other.js";
 import { count, duration, num, percent } from "../format.js";
 import { t } from "../i18n.js";
 import { Limits } from "../limits.js";
@@ -11,8 +12,9 @@ import { Button } from "../ui/controls.js";
 import { confirm } from "../ui/dialog.js";
 import { Empty, Loaded, Notice, announceChange } from "../ui/feedback.js";
 import { Card, Page, isFiles } from "../ui/page.js";
-import { RouteDialog } from "./form.js";
+import { OTHERS, RouteDialog } from "./form.js";
 import { Tiers } from "./targets.js";
+import { aboutStrategy, affinityText, privacyText, strategyText } from "./texts.js";
 
 export function RoutePage({ view, model, organisation }) {
   const [editing, setEditing] = useState(false);
@@ -48,7 +50,7 @@ function Shown({ explained, rests }) {
       <//>
     `}
     <${Card} title=${t("route.picture")}>
-      <p class="muted">${t(`strategy.about.${route.strategy ?? "STRATEGY_WEIGHTED"}`)}</p>
+      <p class="muted">${aboutStrategy(route.strategy)}</p>
       <${Tiers} explained=${explained} rests=${rests} />
       <p class="muted after">${typical(explained)}</p>
     <//>
@@ -65,22 +67,24 @@ const typical = (explained) =>
       })
     : t("route.not_measured");
 
+const otherText = (value) => (value === true ? t("route.on") : typeof value === "number" ? count(value) : value);
+
 function Options({ route }) {
   const { timeouts = {} } = route;
   const rows = [
-    ["strategy", t(`strategy.${route.strategy ?? "STRATEGY_WEIGHTED"}`)],
-    ["privacy", t(`privacy.${route.privacy ?? "PRIVACY_ANY"}`)],
-    ["affinity", t(`affinity.${route.affinity ?? "AFFINITY_POOL"}`)],
+    ["strategy", strategyText(route.strategy)],
+    ["privacy", privacyText(route.privacy)],
+    ["affinity", affinityText(route.affinity)],
     ["first_byte", timeouts.first_byte_ms ? duration(timeouts.first_byte_ms) : t("route.default")],
     ["idle", timeouts.idle_ms ? duration(timeouts.idle_ms) : t("route.default")],
     ["connect", timeouts.connect_ms ? duration(timeouts.connect_ms) : t("route.default")],
     ["cache", route.cache_ttl_seconds ? duration(route.cache_ttl_seconds * 1000) : t("route.off")],
     ["queue", route.queue_longest_ms ? duration(route.queue_longest_ms) : t("route.off")],
-    ["reserved", count(route.reserved_output_tokens || 1024)],
   ];
+  const others = OTHERS.filter((name) => route[name]).map((name) => [fieldText(name), otherText(route[name])]);
   return html`
     <dl class="options">
-      ${rows.map(([id, value]) => html`<div><dt>${t(`route.${id}`)}</dt><dd>${value}</dd></div>`)}
+      ${[...rows.map(([id, value]) => [t(`route.${id}`), value]), ...others].map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}
       <div><dt>${t("limits.title")}</dt><dd><${Limits} limits=${route.limits} /></dd></div>
     </dl>
   `;
