@@ -29,6 +29,11 @@ _TYPES = {
     "decimal_type": "expected a number",
     "decimal_parsing": "expected a number",
     "int_type": "expected a whole number",
+    "string_too_short": "is empty; expected text",
+    "too_short": "is empty; expected at least one item",
+    "greater_than_equal": "expected a number of {ge} or more",
+    "less_than_equal": "expected a number of {le} or less",
+    "literal_error": "expected {expected}",
 }
 
 
@@ -88,12 +93,16 @@ def _say(error: ErrorDetails) -> str:
     path = _written(error["loc"])
     if error["type"] == "extra_forbidden":
         known = list(_fields(error["loc"][:-1]))
-        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        field = str(error["loc"][-1])
+        if field.isdecimal():  # `{input: 2,50}` is a field `input` and a field `50`
+            return f"{path}: unknown field; a decimal number has a point, such as 2.50"
+        close = difflib.get_close_matches(field, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
         return f"{path}: unknown field; {hint}"
     if error["type"] == "value_error":
         return f"{path}: {error['ctx']['error']}"
-    return f"{path}: {_TYPES.get(error['type']) or error['msg']}"
+    text = _TYPES.get(error["type"])
+    return f"{path}: {error['msg'] if text is None else text.format_map(error.get('ctx', {}))}"
 
 
 def _written(location: tuple[int | str, ...]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from trunkline.config import yaml_errors
 from trunkline.errors import ConfigError
 
 Path = tuple[str | int, ...]
@@ -39,7 +40,11 @@ def load(text: str, name: str) -> Document:
     Raises:
         ConfigError: not YAML, or a key is given twice in one mapping.
     """
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(f"{name}:{line}: the control character #x{error.character:02x}: remove it") from error
     try:
         node = loader.get_single_node()
         lines: dict[Path, int] = {(): 1}
@@ -47,9 +52,7 @@ def load(text: str, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
-        raise ConfigError(f"{where}: not valid YAML: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not valid YAML: {error}") from error
+        raise ConfigError(f"{where}: not valid YAML: {yaml_errors.said(error)}") from error
     except RecursionError:
         raise ConfigError(f"{name}: values are nested too deeply") from None
     finally:

@@ -35,7 +35,10 @@ class Secrets:
         kind, _, rest = text.partition(":")
         if kind == "env":
             if not (secret := self.environment.get(rest, "").strip()):
-                raise ValueError(f"the environment variable {rest} is not set")
+                state = "empty" if rest in self.environment else "not set"
+                raise ValueError(
+                    f"the environment variable {rest} is {state}: export it for this command, or use file:PATH"
+                )
             return secret
         if kind == "file":
             path = self.directory / Path(rest).expanduser()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from google.protobuf.message import Message
+from trunkline_proto.policy.endpoints import ENDPOINTS
 
 from xds_server import quoting
 from xds_server.admin.problems import Problems
@@ -24,6 +25,9 @@ KEY_RULE = "16 to 512 printable ASCII characters without whitespace"
 _NAME = re.compile(r"[a-z0-9._-]{1,63}")
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
+#: An endpoint at the end of a base URL.
+_ENDPOINT = re.compile(rf"(/(?:{'|'.join(map(re.escape, ENDPOINTS))}))/*$")
+_REPEATED = re.compile(r"(/v\d+\w*)(?=\1(?:/|$))")
 _CREDENTIAL = re.compile(r"[!-~]{1,4096}")
 _KEY = re.compile(r"[!-~]{16,512}")
 
@@ -73,6 +77,10 @@ def base_url(text: str, problems: Problems) -> str:
         problems.note(f"no valid host and port; {rule}")
     elif not _PATH.fullmatch(parts.path) or {".", ".."} & set(parts.path.split("/")):
         problems.note(f"the path has characters or segments that are not accepted; {rule}")
+    elif (endpoint := _ENDPOINT.search(parts.path)) is not None:
+        problems.note(f"ends with {endpoint[1]}, which the gateway appends; give only the part before it")
+    elif (repeated := _REPEATED.search(parts.path)) is not None:
+        problems.note(f"has {repeated[1]} twice; give it once")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 

@@ -1,14 +1,21 @@
-"""Warns of settings that are stored but have no effect, one sentence each, under the field's path."""
+"""Warns of settings that are stored but have no effect or are probably mistaken, one sentence each, under the
+field's path.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 
 def of_document(message: pb.Document) -> Iterator[str]:
+    for index, provider in enumerate(message.providers):
+        if not urlsplit(provider.base_url).path.strip("/"):
+            usual = "most providers' base URLs end in one, as in /v1"
+            yield f"providers[{index}].base_url: stored, without a path; {usual}"
     for index, route in enumerate(message.routes):
         yield from of_route(route, f"routes[{index}].")
 

@@ -201,7 +201,27 @@ def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
             "version: 1\nnodes: []\n",
             "trunkline.yaml:2: nodes: unknown field; known here: version, name, providers",
         ),
-        ("version: 2\n", "trunkline.yaml:1: version: Input should be 1"),
+        ("version: 2\n", "trunkline.yaml:1: version: expected 1"),
+        (
+            "version: 1\nproviders:\n- name: a\n  base_url: ''\n",
+            "trunkline.yaml:4: providers[0].base_url: is empty; expected text",
+        ),
+        (
+            "version: 1\nroutes:\n- model: m\n  targets: []\n",
+            "trunkline.yaml:4: routes[0].targets: is empty; expected at least one item",
+        ),
+        (
+            "version: 1\nroutes:\n- model: m\n  targets: [{nodes: n, weight: -1}]\n",
+            "trunkline.yaml:4: routes[0].targets[0].weight: expected a number of 0 or more",
+        ),
+        (
+            "version: 1\nroutes:\n- model: m\n  targets: [{nodes: n}]\n  balance: 100\n",
+            "trunkline.yaml:5: routes[0].balance: expected a number of 99 or less",
+        ),
+        (
+            PRICE % "input: 2,50, output: 8",
+            "trunkline.yaml:4: routes[0].targets[0].price.50: unknown field; a decimal number has a point",
+        ),
         ("providers: []\n", "trunkline.yaml:1: version: is required"),
         ("- version\n", "trunkline.yaml:1: expected the fields version"),
         ("", "trunkline.yaml:1: expected the fields version"),
@@ -311,7 +331,10 @@ def test_all_mistakes_are_named_at_once() -> None:
     ("credential", "expected"),
     [
         ("env:ABSENT", "the environment variable ABSENT is not set"),
-        ("env:EMPTY", "the environment variable EMPTY is not set"),
+        (
+            "env:EMPTY",
+            "the environment variable EMPTY is empty: export it for this command, or use",
+        ),
         ("file:/nonexistent/key", "cannot read /nonexistent/key: No such file or directory"),
         ("sk-a-real-secret", "a credential is env:NAME or file:PATH"),
     ],

@@ -44,7 +44,9 @@ async def test_the_state_becomes_the_document(admin: Admin) -> None:
         ("CREATE", "organisation", "acme"),
         ("CREATE", "key", "acme/ci"),
     ]
-    assert not response.warnings
+    assert list(response.warnings) == [
+        "providers[1].base_url: stored, without a path; most providers' base URLs end in one, as in /v1"
+    ]
     assert admin.clients.published == [1]
     assert admin.clients.waited == [(1, 1.5)]
     assert response.propagation.rejections[0].reason == "bad weight"

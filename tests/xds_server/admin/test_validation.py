@@ -71,6 +71,13 @@ CASES: list[tuple[Callable[[pb.Document], object], str]] = [
     (provider(base_url="https://u:hidden@host"), "providers[0].base_url: a user or password does not belong here"),
     (provider(base_url="https://host/v1?key=hidden"), "providers[0].base_url: a query or fragment"),
     (provider(base_url="https://host/v1?"), "providers[0].base_url: a query or fragment"),
+    (
+        provider(base_url="https://host/v1/chat/completions"),
+        "providers[0].base_url: ends with /chat/completions, which the gateway appends; give only the part before",
+    ),
+    (provider(base_url="https://host/v1/responses/"), "providers[0].base_url: ends with /responses, which"),
+    (provider(base_url="https://host/api/v1/v1"), "providers[0].base_url: has /v1 twice; give it once"),
+    (provider(base_url="https://host/v1beta/v1beta/openai"), "providers[0].base_url: has /v1beta twice"),
     (provider(base_url="https://host/#a"), "providers[0].base_url: a query or fragment"),
     (provider(base_url="https://host/a/../b"), "providers[0].base_url: the path has"),
     (provider(base_url="https://ho\nst/"), "providers[0].base_url: only printable ASCII"),

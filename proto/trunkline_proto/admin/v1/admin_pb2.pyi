@@ -989,7 +989,7 @@ class ApplyResponse(_message.Message):
     def propagation(self) -> Global___Propagation: ...
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Settings that are stored but that this version does not act upon, one sentence each."""
+        """Settings that are stored but have no effect or are probably mistaken, one sentence each."""
 
     @_builtins.property
     def conflicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Conflict]:
