@@ -12,7 +12,7 @@ STARTING := envoy or postgres or redis or browser or compiler or packages or net
 # The modules of the tests and those that each process of theirs imports are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: up test quick coverage wheel check proto golden clients lock docs bench fuzz clean
+.PHONY: up test quick coverage wheel check generated proto golden clients lock docs bench fuzz clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Trunkline needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
@@ -40,6 +40,9 @@ check: $(STAMP)         ## style, types, import contracts, generated code
 	$(BIN)/clang-format --dry-run --Werror envoy/module/*.[ch] tests/envoy/drivers/*.[ch] fuzz/c/*.[ch]
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory generated
+
+generated: $(STAMP)     ## compare the generated code with what it is made from
 	$(BIN)/python -m scripts.generate_proto --check
 	$(BIN)/python -m scripts.generate_openapi --check
 	$(BIN)/python -m scripts.generate_console_api --check
