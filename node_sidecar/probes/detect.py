@@ -18,8 +18,7 @@ from node_sidecar.probes.vllm import Vllm
 KINDS: Mapping[str, type[ServerKind]] = {
     kind.name: kind for kind in (Ollama, Vllm, LlamaCpp, LmStudio, Sglang, Tgi, OpenAi)
 }
-#: Default ports of the known kinds: vLLM, llama.cpp, Ollama, SGLang, LM Studio, TGI.
-DEFAULT_PORTS = (8000, 8080, 11434, 30000, 1234, 3000)
+DEFAULT_PORTS = tuple(kind.default_port for kind in KINDS.values() if kind.default_port)
 
 
 async def recognise(local: LocalClient, *, only_known: bool) -> ServerKind | None:

@@ -44,6 +44,8 @@ class ServerKind(Protocol):
 
     #: The name in `Offer.server`.
     name: ClassVar[str]
+    #: The port on which such a server usually listens; 0 if there is none.
+    default_port: ClassVar[int]
     #: The requests that such a server runs at once by its documentation, if neither it nor its owner states a
     #: number.
     default_parallel: ClassVar[int]

@@ -33,6 +33,7 @@ _CACHE = "llamacpp:kv_cache_usage_ratio"
 class LlamaCpp:
     name: ClassVar[str] = "llama.cpp"
     #: `--parallel` of a model that a router loads.
+    default_port: ClassVar[int] = 8080
     default_parallel: ClassVar[int] = 4
 
     async def recognise(self, local: LocalClient) -> bool:

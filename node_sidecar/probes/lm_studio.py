@@ -26,6 +26,7 @@ from node_sidecar.probes.kind import (
 class LmStudio:
     name: ClassVar[str] = "lm-studio"
     #: The default of "Max Concurrent Predictions", which LM Studio does not report.
+    default_port: ClassVar[int] = 1234
     default_parallel: ClassVar[int] = 4
 
     async def recognise(self, local: LocalClient) -> bool:

@@ -35,6 +35,7 @@ class Ollama:
 
     name: ClassVar[str] = "ollama"
     #: The default of OLLAMA_NUM_PARALLEL, which Ollama does not report. It queues further requests itself.
+    default_port: ClassVar[int] = 11434
     default_parallel: ClassVar[int] = 4
 
     def __init__(self) -> None:

@@ -12,6 +12,7 @@ from node_sidecar.probes.kind import EMBEDDINGS, TEXT, Model, Observation, conte
 class OpenAi:
     name: ClassVar[str] = "openai"
     #: An assumption, since nothing is known about the server.
+    default_port: ClassVar[int] = 0
     default_parallel: ClassVar[int] = 16
 
     async def recognise(self, local: LocalClient) -> bool:

@@ -28,6 +28,7 @@ _RUNNING, _WAITING, _CACHE = "sglang:num_running_reqs", "sglang:num_queue_reqs",
 
 class Sglang:
     name: ClassVar[str] = "sglang"
+    default_port: ClassVar[int] = 30000
     default_parallel: ClassVar[int] = 32
 
     def __init__(self) -> None:

@@ -28,6 +28,7 @@ _WAITING, _RUNNING = "tgi_queue_size", "tgi_batch_current_size"
 class Tgi:
     name: ClassVar[str] = "tgi"
     #: `--max-concurrent-requests`.
+    default_port: ClassVar[int] = 3000
     default_parallel: ClassVar[int] = 128
 
     async def recognise(self, local: LocalClient) -> bool:

@@ -21,6 +21,7 @@ _CACHE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 
 class Vllm:
     name: ClassVar[str] = "vllm"
+    default_port: ClassVar[int] = 8000
     default_parallel: ClassVar[int] = 256
 
     def __init__(self) -> None:
