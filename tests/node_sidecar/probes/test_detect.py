@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 
 from node_sidecar import probes
 from node_sidecar.preferences.file import KINDS as KINDS_IN_FILE
@@ -29,5 +30,19 @@ def test_node_yaml_knows_every_kind() -> None:
     assert set(KINDS) == set(KINDS_IN_FILE)
 
 
-def test_the_default_ports_are_those_of_the_kinds() -> None:
-    assert set(DEFAULT_PORTS) == {8000, 8080, 11434, 30000, 1234, 3000}
+def _documented(column: str) -> dict[str, list[str]]:
+    """The rows of the table in docs/node.md that has such a column, by the kind's name."""
+    guide = (Path(__file__).parents[3] / "docs/node.md").read_text()
+    table = next(each for each in guide.split("\n\n") if each.startswith("| server |") and f" {column} |" in each)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return {row[0].lower().replace(" ", "-").replace("others", "openai"): row for row in rows}
+
+
+def test_the_owners_guide_has_every_kind() -> None:
+    assert _documented("assumed otherwise").keys() == KINDS.keys()
+    ports = {kind: int(row[1] or 0) for kind, row in _documented("default port").items()}
+    assert ports == {kind.name: kind.default_port for kind in KINDS.values()}
+
+
+def test_only_default_ports_are_looked_at() -> None:
+    assert 0 not in DEFAULT_PORTS

@@ -59,6 +59,11 @@ async def _probe(session: aiohttp.ClientSession, server: LocalServer) -> tuple[S
         return kind, await kind.observe(local)
 
 
+def test_every_kind_is_asked_for_free() -> None:
+    """The tests of llama.cpp run the real one."""
+    assert {*FREE, "llama.cpp"} == {*SERVERS, "llama.cpp"} == set(KINDS)
+
+
 @pytest.mark.parametrize("name", SERVERS)
 async def test_a_server_is_recognised_and_asked_for_free(session: aiohttp.ClientSession, name: str) -> None:
     server = SERVERS[name]()
