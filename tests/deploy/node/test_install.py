@@ -12,8 +12,9 @@ import stat
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -180,8 +181,19 @@ def test_the_image_runs_as_nobody_of_importance() -> None:
     ]
     assert "USER 10001" in lines
     copied = [line.split()[1:-1] for line in lines if line.startswith("COPY") and "--from" not in line]
-    missing = [name for names in copied for name in names if not (ROOT / name).exists()]
+    names = {name for each in copied for name in each}
+    missing = [name for name in names if not (ROOT / name).exists()]
     assert not missing
+    needed = set(_what_a_wheel_is_made_of())
+    lost = [each for each in needed if not any(each == name or each.startswith(f"{name}/") for name in names)]
+    assert not lost, "deploy/node/Dockerfile does not copy what pyproject.toml builds the wheel of"
+
+
+def _what_a_wheel_is_made_of() -> Iterator[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    yield from ("pyproject.toml", project["project"]["readme"], *project["project"]["license-files"])
+    yield from (*wheel["packages"], *wheel["force-include"], wheel["hooks"]["custom"]["path"])
 
 
 def test_the_windows_installer_takes_what_the_other_takes() -> None:
