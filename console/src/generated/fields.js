@@ -86,7 +86,7 @@ export const FIELDS = {
  "Route": {
   "model": [
    "text",
-   "What clients ask for."
+   "The model name that clients request."
   ],
   "organisation": [
    "text",
@@ -114,11 +114,11 @@ export const FIELDS = {
   ],
   "cache_scope": [
    "CacheScope",
-   "Who shares a cached answer."
+   "The callers that share a cached answer."
   ],
   "cache_most_bytes": [
    "number",
-   "Bytes that the route's cached answers may take of the cache's memory; 0: as much as all."
+   "Most bytes of the cache's memory for the route's answers; 0: up to the bound for all routes."
   ],
   "affinity": [
    "Affinity",
@@ -126,15 +126,15 @@ export const FIELDS = {
   ],
   "queue_longest_ms": [
    "number",
-   "How long a request waits for a place if a concurrency limit is full; 0: not at all."
+   "The longest wait for a place while a concurrency limit is full; 0: requests do not wait."
   ],
   "queue_size": [
    "number",
-   "How many requests wait at once; 0: the default of 200."
+   "The most requests that wait at once; 0: the default of 200."
   ],
   "prompt_cache_key": [
    "PromptCacheKey",
-   "As in trunkline.policy.v1.Route. UNSPECIFIED: NONE."
+   "Same as in trunkline.policy.v1.Route. UNSPECIFIED: NONE."
   ],
   "prompt_cache_stable_order": [
    "boolean",

@@ -8,7 +8,7 @@ from pathlib import Path
 from node_sidecar import probes
 from node_sidecar.preferences.file import KINDS as KINDS_IN_FILE
 from node_sidecar.probes.detect import DEFAULT_PORTS, KINDS
-from node_sidecar.probes.kind import Kind
+from node_sidecar.probes.kind import ServerKind
 
 
 def test_every_kind_is_probed() -> None:
@@ -21,7 +21,7 @@ def test_every_kind_is_probed() -> None:
         each
         for module in modules
         for _, each in inspect.getmembers(module, inspect.isclass)
-        if each is not Kind and hasattr(each, "recognise") and each.__module__ == module.__name__
+        if each is not ServerKind and hasattr(each, "recognise") and each.__module__ == module.__name__
     }
     assert written == set(KINDS.values()), "node_sidecar/probes/detect.py: KINDS"
 
