@@ -197,7 +197,7 @@ class TestPause:
         assert ask(driver, decisions, plan, "429", "200", retry_after="20") == [a, b]
         for _ in range(5):
             assert ask(driver, decisions, plan, "200") == [b]
-        assert ask(driver, decisions, plan, "200", of="key_2") == [a], "it was the first caller's own request"
+        assert ask(driver, decisions, plan, "200", of="key_2") == [a], "the pause is the first caller's alone"
         assert ask(driver, decisions, plan, "200", of="key_2") == [a]
         assert ask(driver, decisions, plan, "200") == [b]
 

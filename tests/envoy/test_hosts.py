@@ -153,7 +153,7 @@ class TestPause:
         host.pause(2)
         assert [host.state(caller) for caller in (1, 2, 3)] == [PAUSED] * 3
         host("served", 3, 0, 0)
-        assert host.state(3) == PAUSED, "that answer was to a request from before"
+        assert host.state(3) == PAUSED, "the answer belongs to an earlier request"
 
     def test_two_users_of_one_key_speak_for_that_key(self, driver: Driver) -> None:
         host = Host(driver)
@@ -192,9 +192,9 @@ class TestPause:
         host("enter", 102, 0, HALF)
         host("served", 102, 0, 1)
         host.pause(103)
-        assert host.state(104) == OPEN, "others were served just now"
+        assert host.state(104) == OPEN, "other requests were served just now"
         host.pause(104)
-        assert host.state(105) == TRICKLES, "but nobody since"
+        assert host.state(105) == TRICKLES, "no request was served since"
         host.pause(105)
         assert [host.state(key) for key in (106, 201)] == [PAUSED, TRICKLES]
         host.pause(201)
@@ -228,7 +228,7 @@ class TestPause:
 def test_what_health_checks_bring_back_has_a_growing_share(driver: Driver) -> None:
     host = Host(driver)
     host("back")
-    assert host.state(1) == OPEN, "it never was away"
+    assert host.state(1) == OPEN, "the host never rested"
     host("away")
     host.now += 60_000
     host("back")

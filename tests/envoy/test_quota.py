@@ -122,7 +122,7 @@ def test_what_is_left_is_reported(driver: Driver) -> None:
     assert mine == [["r", "60", "2", "2", mine[0][4], "500"], ["t", "3600", "1000", "900", "0", "0"]]
     assert 58_000 <= int(mine[0][4]) <= 61_000
     (report,) = driver.ask("report", now + 10**9)
-    assert f" {account.number} " not in report.decode(), "nobody has asked about it for long"
+    assert f" {account.number} " not in report.decode(), "the account has not been used for long"
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ async def test_a_broken_target_is_passed_over_after_three_requests_and_probed(
         await load.wait_for(20, target="b/m", within=60)
         rests = provider_a.counters()["requests"]
         await load.wait_for(20, target="b/m", within=60)
-        assert provider_a.counters()["requests"] - rests <= 20, "it is not asked while it rests"
+        assert provider_a.counters()["requests"] - rests <= 20, "the target was tried while it rested"
         await provider_a.abehave("ok")
         await load.wait_for(20, target="a/m", within=60)
     assert not load.problems

@@ -228,7 +228,7 @@ async def test_a_frozen_envoy_is_given_up_and_found_again(gateway: Gateway, prov
         await response.content.readany()
         gateway.envoy.freeze()
         assert await until(lambda: gateway.tunnels.connected == 0) < 11
-        assert await provider.await_for("disconnects", 1), "nobody waits for this answer any more"
+        assert await provider.await_for("disconnects", 1), "no client waits for this answer any more"
         gateway.envoy.thaw()
         response.close()
     assert await until(lambda: gateway.tunnels.connected >= TUNNELS) < 5

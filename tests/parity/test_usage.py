@@ -113,7 +113,7 @@ def test_the_translator_fills_every_field_of_a_record() -> None:
     filled = {field.name for each in _records() for field, _ in each.ListFields()}
     missing = RECORD.keys() - filled - NOT_FILLED.keys()
     assert not missing, f"translator/ledger/records.py does not fill {', '.join(sorted(missing))}"
-    assert not filled & NOT_FILLED.keys(), "it is filled: take it out of NOT_FILLED"
+    assert not filled & NOT_FILLED.keys(), "the field is filled: remove it from NOT_FILLED"
 
 
 def _records() -> Iterable[pb.UsageRecord]:

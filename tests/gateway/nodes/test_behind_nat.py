@@ -29,7 +29,7 @@ def test_what_a_killed_run_left_goes_and_what_a_running_one_uses_stays() -> None
     )
     try:
         assert alive.stdout is not None
-        assert alive.stdout.readline(), "it did not come up"
+        assert alive.stdout.readline(), "the process did not start"
         with BehindNat() as mine:
             mine.add_route()
             assert f"tl-router-{dead.pid}" not in listed("netns", "list")

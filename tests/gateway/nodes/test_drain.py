@@ -54,7 +54,7 @@ async def begun(gateway: GatewayProcess, node: NodeProcess) -> list[asyncio.Task
     async with asyncio.timeout(20):
         while (await asyncio.to_thread(node.status))["in_flight"] < STREAMS:
             pass
-    assert not [each for each in streams if each.done()], "they would outlast the drain"
+    assert not [each for each in streams if each.done()], "a stream ended before the drain"
     return streams
 
 
@@ -86,7 +86,7 @@ async def test_an_operators_drain(gateway: GatewayProcess, node: NodeProcess) ->
     assert seen["drained"]
     await are_whole(streams)
     await go_elsewhere(gateway)
-    assert node.code is None, "it waits to be resumed"
+    assert node.code is None, "the sidecar ended instead of waiting to be resumed"
     await asyncio.to_thread(gateway.run, "nodes", "resume", node.name)
     assert (await first_answer(gateway, MODEL, target=HERE)).status == 200
 

@@ -235,4 +235,4 @@ async def test_what_belongs_on_own_machines_never_leaves_them(
         assert answer.status == 503
         assert answer.error in {"no_healthy_upstream", "upstream_unreachable"}
     assert await chats(provider_a) == 0
-    assert (await ask(gateway, "both", key=ACME)).target == "a/gpt-4.1", "it was there all the time"
+    assert (await ask(gateway, "both", key=ACME)).target == "a/gpt-4.1", "the provider was available all the time"

@@ -85,7 +85,7 @@ async def test_a_client_that_does_not_read_costs_no_memory(
             more = memory(pid) - before[name]
             figure(f"a stream that nobody reads adds to the {name}", more / MIB, "MiB")
             assert more < MORE_MEMORY
-        assert sent < 40, "of 400 MiB, what the sockets between hold"
+        assert sent < 40, "more of the 400 MiB was sent than the sockets hold"
         received, begun = 0, time.monotonic()
         while received < 60 * MIB:
             received += len(await response.content.readany())

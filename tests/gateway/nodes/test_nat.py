@@ -92,7 +92,7 @@ def test_there_is_no_way_in(nat: BehindNat) -> None:
             command = [*launcher, sys.executable, "-c", _CONNECT, address, port]
             return subprocess.run(command, capture_output=True, check=False, timeout=20).returncode == 0
 
-        assert connects(nat.machine_address, nat.router), "somebody listens there, for its neighbours"
+        assert connects(nat.machine_address, nat.router), "the machine does not listen for its neighbours"
         nat.add_route()
         assert not connects(nat.router_address)
         assert not connects(nat.machine_address)

@@ -166,7 +166,7 @@ def test_drain_names_the_last_stream_and_refuses_later_ones() -> None:
     sent = pair.server.output()
     refusal = b"\x00\x00\x04\x03\x00" + late.to_bytes(4) + ErrorCodes.REFUSED_STREAM.to_bytes(4)
     assert refusal in sent
-    assert b"\x01\x05" + running.to_bytes(4) in sent, "what runs goes on"
+    assert b"\x01\x05" + running.to_bytes(4) in sent, "running streams continue"
 
 
 def test_the_peers_goaway() -> None:

@@ -96,7 +96,7 @@ async def test_a_full_queue_makes_room_for_the_owner_by_sending_the_last_of_the_
     (second_own,) = await requests(gate, 1, own=True)
     assert first.refused is not None
     (third_own,) = await requests(gate, 1, own=True)
-    assert third_own.refused is not None, "its own requests fill the queue"
+    assert third_own.refused is not None, "the owner's own requests fill the queue"
     for one in (running, own, second_own):
         await one.leave()
     assert gate.in_flight == 0

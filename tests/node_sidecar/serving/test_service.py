@@ -311,7 +311,9 @@ async def test_drain_with_twenty_streams(tmp_path: Path, provider: ProviderProce
         node.gate.drain()
         node.tunnels.drain()
         late = node.peer.chat()
-        assert (await node.peer.answer(late)).code == "node_draining", "it came before the GOAWAY was sent"
+        assert (await node.peer.answer(late)).code == "node_draining", (
+            "the request arrived before the GOAWAY was sent"
+        )
         await node.peer.until(lambda: node.peer.goaway)
         late = node.peer.chat()
         assert (await node.peer.answer(late)).reset == ErrorCodes.REFUSED_STREAM
