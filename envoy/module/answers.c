@@ -8,7 +8,7 @@ enum {
   LONGEST_EVENT = 1 << 20,
 };
 
-static const struct span FIELD = SPAN("data:"), DONE = SPAN("[DONE]");
+static const struct span FIELD = SPAN("data:"), DONE = SPAN("[DONE]"), MARK = SPAN("\xEF\xBB\xBF");
 
 static bool is_kind(struct span kind, struct span name) {
   return kind.size == name.size && strncasecmp(kind.data, name.data, name.size) == 0;
@@ -65,8 +65,11 @@ static void read_line(struct answer *answer, struct facts *facts, struct span pa
     char byte = part.data[at];
     switch (answer->line) {
       case LINE_EMPTY:
-        if (byte == '\r' || byte == ':') {
-          answer->line = byte == ':' ? LINE_COMMENT : LINE_RETURN;
+        if (answer->mark < MARK.size && byte == MARK.data[answer->mark]) {
+          answer->mark++;
+          at++;
+        } else if (byte == ':') {
+          answer->line = LINE_COMMENT;
           at++;
         } else {
           answer->line = LINE_FIELD;
@@ -89,9 +92,6 @@ static void read_line(struct answer *answer, struct facts *facts, struct span pa
       case LINE_DATA:
         read_data(answer, facts, span_from(part, at));
         return;
-      case LINE_RETURN:
-        answer->line = LINE_OTHER;
-        return;
       case LINE_COMMENT:
       case LINE_OTHER:
         return;
@@ -99,17 +99,42 @@ static void read_line(struct answer *answer, struct facts *facts, struct span pa
   }
 }
 
-// Reads past the empty line that ends the event, with the line ends in use of the HTML Living Standard, section 9.2.6.
-// If it is missing, reads to the end of `text` and `whole` is false.
-static size_t read_event(struct answer *answer, struct facts *facts, struct span text, size_t at, bool *whole) {
+// The next line end of each kind in a chunk, so that no byte is searched twice.
+struct line_ends {
+  size_t feed, carriage_return;
+};
+
+static size_t next_byte(struct span text, size_t from, char byte) {
+  const char *found = from < text.size ? memchr(text.data + from, byte, text.size - from) : NULL;
+  return found ? (size_t)(found - text.data) : text.size;
+}
+
+static size_t next_line_end(struct line_ends *ends, struct span text, size_t at) {
+  if (ends->feed < at) ends->feed = next_byte(text, at, '\n');
+  if (ends->carriage_return < at) ends->carriage_return = next_byte(text, at, '\r');
+  return ends->feed < ends->carriage_return ? ends->feed : ends->carriage_return;
+}
+
+// Returns the offset after a line feed at `at` that belongs to the carriage return before.
+static size_t skip_feed(struct answer *answer, struct span text, size_t at) {
+  if (!answer->returned || at == text.size) return at;
+  answer->returned = false;
+  return at + (text.data[at] == '\n');
+}
+
+// Reads past the empty line that ends the event, with the line ends of the HTML Living Standard, section 9.2.6: "\n",
+// "\r\n" or "\r". If it is missing, reads to the end of `text` and `whole` is false.
+static size_t read_event(struct answer *answer, struct facts *facts, struct span text, struct line_ends *ends,
+                         size_t at, bool *whole) {
   *whole = false;
-  while (at < text.size && !*whole) {
-    const char *feed = memchr(text.data + at, '\n', text.size - at);
-    size_t end = feed ? (size_t)(feed - text.data) : text.size;
+  while ((at = skip_feed(answer, text, at)) < text.size && !*whole) {
+    size_t end = next_line_end(ends, text, at);
     read_line(answer, facts, span_between(text, at, end));
-    if (!feed) return text.size;
-    *whole = answer->line == LINE_EMPTY || answer->line == LINE_RETURN;
+    if (end == text.size) return end;
+    *whole = answer->line == LINE_EMPTY;
     answer->line = LINE_EMPTY;
+    answer->mark = MARK.size;
+    answer->returned = text.data[end] == '\r';
     at = end + 1;
   }
   return at;
@@ -150,7 +175,8 @@ static void follow_event(struct answer *answer, struct passage *passage, size_t 
   }
   // `[DONE]` ends the stream and may lack its empty line.
   answer->passing = !whole && (answer->done || event.size > LONGEST_EVENT);
-  if (whole ? !is_hidden(answer, event.size) : answer->passing) {
+  answer->hidden = whole && is_hidden(answer, event.size);
+  if (whole ? !answer->hidden : answer->passing) {
     pass(passage, event);
   } else {
     replace_from(passage, start);
@@ -162,10 +188,17 @@ static void follow_event(struct answer *answer, struct passage *passage, size_t 
 bool answer_events(struct answer *answer, struct request *request, struct span chunk, bool last,
                    struct buffer *passed) {
   struct passage passage = {.chunk = chunk, .passed = passed, .replaced = answer->held.size > 0};
+  struct line_ends ends = {next_byte(chunk, 0, '\n'), next_byte(chunk, 0, '\r')};
   answer->seen += chunk.size;
-  for (size_t start = 0, end; start < chunk.size; start = end) {
+  size_t start = answer->size ? 0 : skip_feed(answer, chunk, 0), end;
+  if (start && answer->hidden) {
+    replace_from(&passage, 0);
+  } else {
+    pass(&passage, span_between(chunk, 0, start));
+  }
+  for (; start < chunk.size; start = end) {
     bool whole;
-    end = read_event(answer, &request->facts, chunk, start, &whole);
+    end = read_event(answer, &request->facts, chunk, &ends, start, &whole);
     answer->size += end - start;
     if (request->wants_usage) follow_event(answer, &passage, start, end, whole);
     if (!whole) break;

@@ -18,7 +18,6 @@ struct answer {
   struct beginning beginning;  // of its events
   enum {
     LINE_EMPTY,
-    LINE_RETURN,   // only "\r" so far
     LINE_COMMENT,  // begins with a colon, as keep-alives do
     LINE_FIELD,    // the `field` first bytes of "data:"
     LINE_COLON,    // "data:", which may be followed by one space
@@ -26,6 +25,9 @@ struct answer {
     LINE_OTHER,
   } line;
   size_t field;
+  size_t mark;         // bytes of a byte order mark at the beginning of the stream
+  bool returned;       // the last line ended with "\r", to which a "\n" may belong
+  bool hidden;         // the client does not get the event before
   size_t matched;      // bytes of "[DONE]" that the event's data begins with; SIZE_MAX: it is something else
   bool has_data;       // the incomplete event has a data line
   uint64_t size;       // bytes of that event

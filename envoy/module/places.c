@@ -25,6 +25,11 @@ static const struct scan_rule TOP_RULES[] = {
     {SPAN("b64_json"), IMAGE, 0, IN_EVENTS},
     {SPAN("citations"), CONTENT, 0, IN_EVENTS},
     {SPAN("search_results"), CONTENT, 0, IN_EVENTS},
+    {SPAN("images"), CONTENT, 0, IN_EVENTS},
+    {SPAN("videos"), CONTENT, 0, IN_EVENTS},
+    {SPAN("related_questions"), CONTENT, 0, IN_EVENTS},
+    {SPAN("web_search"), CONTENT, 0, IN_EVENTS},
+    {SPAN("prompt_filter_results"), CONTENT, 0, IN_EVENTS},
     {SPAN("id"), ID, 0, IN_ANSWERS},
 };
 static const struct scan_rule RESPONSE_RULES[] = {

@@ -6,6 +6,9 @@
 
 static bool is_space(char byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r'; }
 
+// Returns whether the byte may precede a text: it is white space or part of a byte order mark.
+static bool may_precede(char byte) { return is_space(byte) || byte == '\xEF' || byte == '\xBB' || byte == '\xBF'; }
+
 static enum place place_of(const struct scanner *scanner) { return scanner->places[scanner->levels - 1]; }
 
 static bool is_ruled(const struct scanner *scanner, enum action action) {
@@ -357,7 +360,7 @@ static inline size_t read(struct scanner *scanner, struct facts *facts, struct s
       case SCAN_BEGIN:
         if (text.data[at] == '{') {
           enter(scanner, TOP);
-        } else if (!is_space(text.data[at])) {
+        } else if (!may_precede(text.data[at])) {
           scanner->state = SCAN_OVER;
         }
         at++;

@@ -62,7 +62,10 @@ _IN_ANSWERS: dict[str, list[Path]] = {
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+#: Members of events, beside choices, that a client would miss.
+_SHOWN = ("citations", "search_results", "images", "videos", "related_questions", "web_search")
+_SHOWN += ("prompt_filter_results",)
 
 
 @dataclass(slots=True)
@@ -144,7 +147,7 @@ class Facts:
         top = {member.path[0]: member for member in tree.members}
         self._count_items(tree, top, event=event)
         lists = [member for member in tree.members if member.path == ("choices",) and member.kind == "list"]
-        named = ("error", "citations", "search_results") if event else ("error",)
+        named = ("error", *_SHOWN) if event else ("error",)
         others = [member for member in tree.members if member.path[0] in named]
         missed = any(each.members for each in lists) or any(
             each.raw not in {"null", "false"} if each.kind in {"string", "literal"} else each.members
@@ -279,7 +282,7 @@ def stream(text: bytes, *, asked: bool, ends: bool) -> Stream:
 
 def _data(event: bytes) -> bytes | None:
     """Returns the joined lines of data; None if there are none."""
-    lines = [line.removesuffix(b"\n").removesuffix(b"\r") for line in _LINE.findall(event)]
+    lines = [line.rstrip(b"\r\n") for line in _LINE.findall(event)]
     values = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
     return b"\n".join(values) if values else None
 
@@ -289,7 +292,7 @@ def _events(text: bytes) -> list[tuple[bytes, bool]]:
     events, event = [], b""
     for line in _LINE.findall(text):
         event += line
-        if line in {b"\n", b"\r\n"}:
+        if line in {b"\n", b"\r\n", b"\r"}:
             events.append((event, True))
             event = b""
     return [*events, (event, False)] if event else events

@@ -138,7 +138,7 @@ def written(draw: st.DrawFn, values: st.SearchStrategy[Any] = documents) -> byte
 @st.composite
 def events(draw: st.DrawFn) -> bytes:
     """Resembles a real stream: mostly one kind of line end, and complete events."""
-    end = draw(st.sampled_from([b"\n", b"\r\n"]))
+    end = draw(st.sampled_from([b"\n", b"\r\n", b"\r"]))
 
     def event() -> bytes:
         if draw(st.booleans()):

@@ -20,7 +20,7 @@ from translator.ledger.lines import parse
 from translator.ledger.usage import used
 
 #: Separators between the fields of an event and its data, and line ends.
-FRAMES = [("data: ", "\n"), ("data:", "\n"), ("data: ", "\r\n"), ("data:", "\r\n")]
+FRAMES = [("data: ", "\n"), ("data:", "\n"), ("data: ", "\r\n"), ("data:", "\r\n"), ("data: ", "\r")]
 PLAIN = [shape for shape in SHAPES if not shape.streamed]
 STREAMS = [shape for shape in SHAPES if shape.streamed]
 

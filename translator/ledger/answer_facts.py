@@ -9,6 +9,7 @@ length of the list `data`), `text` (bytes of generated text), `deltas` (events w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -19,14 +20,16 @@ from translator.ledger.lines import number
 from translator.ledger.reported import (
     MAX_TOKENS,
     Reported,
-    as_count,
     as_milliseconds,
     of_choices,
     of_timings,
     of_usage,
-    take_unlisted,
+    take_apart,
     with_start,
 )
+
+#: Digits of a number that is converted exactly.
+_LONGEST_INTEGER = 20
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
 
@@ -141,16 +144,30 @@ def _reported(usage: UsualUsage | UsualResponse) -> Reported:
     if (outputs := usage.completion_tokens_details) is not None:
         report.reasoning = outputs.reasoning_tokens or 0
         report.audio_output = outputs.audio_tokens or 0
-    if completion is None or prompt + completion != total:
-        take_unlisted(report)
+    take_apart(report)
     return report
 
 
-def _read_any(text: str) -> Facts:
+def _parsed(text: str) -> Any:
+    """Parses JSON, and what servers in Python write instead: NaN, infinities, numbers of any length and halves of
+    surrogate pairs. None for anything else. A target's statistics beside its counts must not hide these.
+    """
     try:
-        facts: Any = orjson.loads(text)
+        return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return NO_FACTS
+        try:
+            return json.loads(text, strict=False, parse_int=_integer)
+        except (ValueError, RecursionError):
+            return None
+
+
+def _integer(digits: str) -> int | float:
+    """Returns the number; Python refuses to convert very long ones exactly."""
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else float(digits)
+
+
+def _read_any(text: str) -> Facts:
+    facts = _parsed(text)
     if type(facts) is not dict:
         return NO_FACTS
     if "usage" not in facts:
@@ -178,11 +195,10 @@ def _of_facts(facts: Mapping[str, Any]) -> Reported | None:
         found = with_start(found, of_usage(facts["start"]))
     if found is None and "timings" in facts:
         found = of_timings(facts["timings"])
-    units = facts.get("billed_units")
-    if type(units) is dict and (searched := as_count(units.get("search_units"))):
-        found = found or Reported()
-        found.search_units = searched
-    return found
+    units = of_usage(facts.get("billed_units"))
+    if units is not None and found is not None and units.search_units:
+        found.search_units = units.search_units
+    return found or units
 
 
 def _word(value: object) -> str:

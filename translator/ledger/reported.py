@@ -30,6 +30,23 @@ _TOOL_USE = ("toolUsePromptTokenCount", "tool_use_prompt_token_count")
 _INPUT_MODALITIES = ("promptTokensDetails", "prompt_tokens_details")
 _OUTPUT_MODALITIES = ("candidatesTokensDetails", "candidates_tokens_details")
 _SECONDS = ("seconds", "prompt_audio_seconds", "duration")
+#: The counts that Cohere charges for, and those of the model, as objects of their own.
+_NESTED = ("billed_units", "tokens")
+#: Other spellings, without `_` and in lower case: Bedrock, Vercel, Hunyuan, watsonx.
+_RENAMED = {
+    name.replace("_", ""): name
+    for name in (
+        *(*_INPUTS, *_OUTPUTS, *_TOTALS, *_CACHED, *_INPUT_DETAILS, *_OUTPUT_DETAILS),
+        *("reasoning_tokens", "audio_tokens", "cache_creation_input_tokens"),
+    )
+    if name.islower()
+} | {
+    "inputtokencount": "input_tokens",
+    "outputtokencount": "output_tokens",
+    "generatedtokencount": "output_tokens",
+    "cachedinputtokens": "cached_tokens",
+    "cachewriteinputtokens": "cache_creation_input_tokens",
+}
 
 
 class Reported(msgspec.Struct, gc=False):
@@ -59,6 +76,16 @@ def of_usage(usage: object) -> Reported | None:
     """Returns the counts of a usage object; None if it counts nothing."""
     if type(usage) is not dict:
         return None
+    found = _counted(usage)
+    if found is None or found.prompt is found.completion is found.total is None:
+        for counts in (*(usage.get(name) for name in _NESTED), _renamed(usage)):
+            if type(counts) is dict and (elsewhere := _counted(counts)) is not None:
+                return elsewhere
+    return found
+
+
+def _counted(usage: Mapping[str, Any]) -> Reported | None:
+    """Returns the counts by their usual names."""
     prompt, completion, total = _first(usage, _INPUTS), _first(usage, _OUTPUTS), _first(usage, _TOTALS)
     found = Reported(prompt, completion, total)
     found.audio_ms = next((ms for name in _SECONDS if (ms := as_milliseconds(usage.get(name))) is not None), None)
@@ -75,8 +102,7 @@ def of_usage(usage: object) -> Reported | None:
         # `prompt_tokens` mostly include them.
         separate = found.cached + found.cache_write + found.cache_write_1h
         named = "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
-        is_apart = "prompt_tokens" not in usage and total != prompt + (completion or 0)
-        if named and separate and (is_apart or prompt < separate):
+        if named and separate and "prompt_tokens" not in usage and total != prompt + (completion or 0):
             found.prompt = prompt + separate
         elif tool_use := _first(usage, _TOOL_USE):
             found.prompt = prompt + tool_use
@@ -84,8 +110,17 @@ def of_usage(usage: object) -> Reported | None:
     if thoughts := _first(usage, _THOUGHTS):
         found.reasoning = found.apart = thoughts
         found.completion = (completion or 0) + thoughts
-    take_unlisted(found)
+    take_apart(found)
     return found
+
+
+def _renamed(usage: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the members that have a usual name in another spelling, also those of their own members."""
+    return {
+        usual: _renamed(value) if type(value) is dict else value
+        for name, value in usage.items()
+        if (usual := _RENAMED.get(name.replace("_", "").lower())) is not None
+    }
 
 
 def _cache_writes(found: Reported, usage: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
@@ -100,22 +135,34 @@ def _cache_writes(found: Reported, usage: Mapping[str, Any], inputs: Mapping[str
         found.cache_write = written
 
 
-def take_unlisted(found: Reported) -> None:
-    """Adds reasoning that is counted only in the total to the completion, because it is output.
+def take_apart(found: Reported) -> None:
+    """Adds what a target counts beside prompt and completion: tokens of its cache to the prompt, reasoning to the
+    completion.
 
-    With a total, one of prompt and completion gives the other.
+    A part that is larger than its whole, or that the total has in addition, is beside it. What else is in the
+    total alone is reasoning.
     """
-    if found.total is None:
+    prompt, completion, total = found.prompt, found.completion, found.total
+    separate = found.cached + found.cache_write + found.cache_write_1h
+    if separate and prompt is not None:
+        listed = total is None or completion is None or total != prompt + completion + separate
+        if separate > prompt or not (listed or found.reasoning == separate):
+            prompt = found.prompt = prompt + separate
+    if completion is not None and found.reasoning > completion:
+        found.apart = found.reasoning
+        completion = found.completion = completion + found.reasoning
+    if total is None:
         return
-    if found.prompt is None or found.completion is None:
-        if found.prompt is not None:
-            found.completion = max(0, found.total - found.prompt)
-        elif found.completion is not None:
-            found.prompt = max(0, found.total - found.completion)
+    if prompt is None or completion is None:
+        # With a total, one of prompt and completion gives the other.
+        if prompt is not None:
+            found.completion = max(0, total - prompt)
+        elif completion is not None:
+            found.prompt = max(0, total - completion)
         return
-    unlisted = found.total - found.prompt - found.completion
+    unlisted = total - prompt - completion
     if unlisted > 0:
-        found.completion += unlisted
+        found.completion = completion + unlisted
         found.apart += unlisted
         found.reasoning = max(found.reasoning, unlisted)
 

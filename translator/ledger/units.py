@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 #: Completion tokens of an image by its quality, as OpenAI's models make it; 1.5 times as many if it is not square.
 _IMAGE_TOKENS = {"low": 272, "medium": 1_056, "high": 4_160, "hd": 4_160}
 _SQUARE = frozenset({"", "auto", "1024x1024", "512x512", "256x256"})
+#: Requests that leave a size or quality to the target, and how qualities compare.
+_OPEN = frozenset({"", "auto"})
+_QUALITIES = {"low": 0, "standard": 1, "medium": 1, "high": 2, "hd": 2}
 #: Bytes a second of speech by its format, as OpenAI sends it; MP3 if the request does not say.
 _SPEECH_BYTES = {"wav": 48_000, "pcm": 48_000, "flac": 24_000, "opus": 6_000, "aac": 16_000}
 _MP3_BYTES = 20_000
@@ -44,13 +48,34 @@ def _images(tokens: Tokens, units: RequestedUnits, facts: Facts) -> Tokens:
     """
     made = facts.items or units.count
     images = min(made, max(1, units.count))
-    size, quality = facts.size or units.size, facts.quality or units.quality
+    size = _within_request(facts.size, units.size, _pixels)
+    quality = _within_request(facts.quality, units.quality, _QUALITIES.get)
+    claimed_better = (facts.size or size, facts.quality or quality) != (size, quality)
     if facts.reported is None:
         each = _IMAGE_TOKENS.get(quality, _IMAGE_TOKENS["medium"])
         tokens = replace(tokens, completion=images * (each if size in _SQUARE else each * 3 // 2))
     return replace(
-        tokens, images=images, image_size=size, image_quality=quality, capped=tokens.capped or made > images
+        tokens,
+        images=images,
+        image_size=size,
+        image_quality=quality,
+        capped=tokens.capped or made > images or claimed_better,
     )
+
+
+def _within_request(claimed: str, requested: str, measure: Callable[[str], int | None]) -> str:
+    """Returns the target's word for a size or quality, unless the request states another one and the target's is
+    not known to be less.
+    """
+    if not claimed or requested in _OPEN:
+        return claimed or requested
+    least, most = measure(claimed), measure(requested)
+    return claimed if least is not None and most is not None and least <= most else requested
+
+
+def _pixels(size: str) -> int | None:
+    width, _, height = size.partition("x")
+    return int(width) * int(height) if width.isdecimal() and height.isdecimal() else None
 
 
 def _sound(tokens: Tokens, units: RequestedUnits, facts: Facts) -> Tokens:

@@ -68,6 +68,26 @@ def test_images(units: str, facts: dict[str, Any] | None, expected: dict[str, An
     assert billed(units, facts, bytes_out=IMAGE_BYTES, duration_ms=9_000) == expected
 
 
+@pytest.mark.parametrize(
+    ("units", "size", "quality", "billed_as"),
+    [
+        ("i1:1024x1024:low", "1536x1024", "high", ("1024x1024", "low", True)),
+        ("i1:1024x1024:low", "1024x1024", "high", ("1024x1024", "low", True)),
+        ("i1:1536x1024:high", "1024x1024", "medium", ("1024x1024", "medium", False)),
+        ("i1:1024x1024:hd", "1024x1024", "high", ("1024x1024", "high", False)),
+        ("i1:1024x1024:low", "huge", "ultra", ("1024x1024", "low", True)),
+        ("i1:1024x1024:low", "", "", ("1024x1024", "low", False)),
+        ("i1:auto:", "1536x1024", "high", ("1536x1024", "high", False)),
+        ("i1::auto", "4096x4096", "hd", ("4096x4096", "hd", False)),
+    ],
+)
+def test_a_target_does_not_bill_a_better_image_than_requested(
+    units: str, size: str, quality: str, billed_as: tuple[str, str, bool]
+) -> None:
+    found = billed(units, reported(IMAGE_USAGE, items=1, size=size, quality=quality), bytes_out=IMAGE_BYTES)
+    assert (found["image_size"], found["image_quality"], found.get("capped", False)) == billed_as
+
+
 def test_a_stream_of_images_that_was_cut_is_charged_whole() -> None:
     cut = billed("i2::", None, stream=True, events="1:400000", bytes_out=500_000, flags="DC")
     assert (cut["images"], cut["completion"]) == (2, 2_112)
