@@ -19,6 +19,7 @@ from translator.bodies import multipart, prefix
 from translator.bodies.conversation import digest
 from translator.bodies.estimate import NO_TOKENS
 from translator.bodies.facts import BodyFacts, read
+from translator.bodies.names import check_query
 from translator.bodies.prefix import PromptCacheRule
 from translator.cache.answers import CachedAnswer
 from translator.cache.gate import CacheGate, Lookup
@@ -48,7 +49,6 @@ _STORED = b"/v1/responses/"
 _USABLE_ID = re.compile(rb"[!-~]{1,128}").fullmatch
 _ENCODING = b"content-encoding"
 #: The byte that ends a path.
-_QUERY = ord("?")
 _SERVED_BELOW = "/v1/"
 _SHOWN_MODEL = 200
 #: Python 3.11 takes as long to look up a member of an enum as to find the endpoint.
@@ -446,13 +446,15 @@ def _expired(key: PolicyKey) -> Refusal:
 
 
 def _endpoint(request: Request) -> Endpoint:
-    path = request.target.partition(b"?")[0] if _QUERY in request.target else request.target
+    path, _, query = request.target.partition(b"?")
     endpoint = endpoints.find(path)
     if endpoint is None:
         raise unserved.refusal(request.method, path)
     if request.method != endpoint.method and request.method not in endpoint.methods:
         message = f"{request.method} {endpoint.path} is not served by this gateway: use {endpoint.method}."
         raise Refusal(405, "method_not_allowed", message, headers={"allow": ", ".join(endpoint.methods)})
+    if query and endpoint.body is not _NO_BODY:
+        check_query(query.decode("latin-1"))
     return endpoint
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from typing import Any
+from urllib.parse import unquote_plus
 
 from node_sidecar.serving.endpoints import BodyKind
 from node_sidecar.serving.refusal import Refusal
@@ -27,13 +28,16 @@ _MAX_PARTS = 1_000
 _MAX_PART_HEAD = 16_384
 
 
-def requested_model(kind: BodyKind, body: bytes, content_type: bytes, named: bytes = b"") -> str:
+def requested_model(kind: BodyKind, body: bytes, content_type: bytes, named: bytes = b"", query: str = "") -> str:
     """Returns the model's name. The gateway has checked a form strictly; this function only has to find the name.
-    `named` is the gateway's header for requests whose body names no model: a JSON string.
+    `named` is the gateway's header for requests whose body names no model: a JSON string. `query` is the URL's.
 
     Raises:
         Refusal: 400.
     """
+    if any(_is_model(unquote_plus(each.partition("=")[0])) for each in query.split("&")):
+        # Some local servers let the query replace the body's model.
+        raise Refusal(400, "ambiguous_parameter", "The query must not have a parameter 'model'.", param="model")
     if kind is BodyKind.NONE:
         model = _named(named)
     else:

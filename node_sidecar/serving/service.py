@@ -63,7 +63,8 @@ class Service:
         self._gate.check(own=own)
         async with self._body(exchange) as body:
             named = head.header(b"x-trunkline-model") or b""
-            model = requested_model(kind, body, head.header(b"content-type") or b"", named)
+            content_type = head.header(b"content-type") or b""
+            model = requested_model(kind, body, content_type, named, path.partition("?")[2])
             self._upstream(model)  # fails early, before the wait
             async with self._gate.enter(own=own, model=model):
                 upstream = self._upstream(model)

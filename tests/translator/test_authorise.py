@@ -13,7 +13,7 @@ from tests.translator import policies
 from tests.translator.policies import OTHER_VALUE, VALUE
 from translator.authorise import Authoriser
 from translator.checks.frames import Admitted, Allowed
-from translator.endpoints import ENDPOINTS, BodyKind
+from translator.endpoints import ENDPOINTS, BodyKind, Endpoint
 from translator.errors import Refusal
 from translator.limits import Limiter
 from translator.message import Request
@@ -380,3 +380,13 @@ def test_without_a_default_a_request_has_to_name_a_model(body: object, target: b
     assert refused.code == "missing_model"
     if body:
         assert f"defaults: {{{target.decode().removeprefix('/v1/')}: MODEL}}" in refused.message
+
+
+@pytest.mark.parametrize("endpoint", [each for each in ENDPOINTS if each.body is not BodyKind.NONE])
+def test_the_query_names_no_model(endpoint: Endpoint) -> None:
+    target = endpoint.path.encode() + b"?api-version=1&Model=o4"
+    options = {"target": target, "content_type": "multipart/form-data; boundary=b"}
+    assert refusal({"model": "gpt-4.1"}, **options).code == "ambiguous_parameter"
+    with pytest.raises(Refusal) as caught:
+        admit(**options)
+    assert caught.value.param == "model"

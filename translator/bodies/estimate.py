@@ -84,7 +84,10 @@ _HOLDERS = (
 )
 #: Members by which the target adds something to the prompt; the client's own tools do not.
 _ADDING = frozenset(
-    {"previous_response_id", "conversation", "web_search_options", "search_parameters", "data_sources"}
+    {
+        *("previous_response_id", "conversation", "web_search_options", "search_parameters", "data_sources"),
+        *("plugins", "web_search", "enable_search", "connectors", "search_domain_filter", "search_mode"),
+    }
 )
 _OWN_TOOLS = ("function", "custom")
 #: Members by which the target shortens a prompt that is too long.

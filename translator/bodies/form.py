@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from translator.bodies import multipart
 from translator.bodies.multipart import FormPart, malformed
-from translator.bodies.names import INTERPRETED, duplicate, taken_for
+from translator.bodies.names import INTERPRETED, bare, duplicate, taken_for
 from translator.errors import Refusal
 
 _TRUE, _FALSE = frozenset({b"true", b"1"}), frozenset({b"false", b"0", b""})
@@ -45,7 +45,7 @@ class FormBody:
 
     def _take(self, part: FormPart) -> None:
         for spelling in part.spellings:
-            name = _bare(spelling)
+            name = bare(spelling)
             meant = name if name in INTERPRETED else taken_for(name)
             if name == "_charset_":
                 raise malformed("the field '_charset_' would change how others are read")
@@ -98,10 +98,3 @@ class FormBody:
         """Returns the content of the first file of this name; empty if there is none."""
         part = self._files.get(name)
         return self._body[part.start : part.end] if part is not None else b""
-
-
-def _bare(name: str) -> str:
-    """Returns the name as lenient readers see it: PHP and Rack read `model[]` and ` model` as `model`, and `.` as
-    `_`.
-    """
-    return name.replace('"', "").strip().partition("[")[0].replace(".", "_").replace(" ", "_")

@@ -9,7 +9,9 @@ such a target is refused.
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from urllib.parse import unquote_plus
 
 from translator.errors import Refusal
 
@@ -36,6 +38,8 @@ _ORDINARY = frozenset(
 #: All names that need no closer look.
 FAMILIAR = INTERPRETED | _ORDINARY
 _SHOWN = 100
+#: More than any client's query has.
+_MAX_PARAMETERS, _LONGEST_QUERY = 50, 4_000
 
 
 def _folded(name: str) -> str:
@@ -43,6 +47,12 @@ def _folded(name: str) -> str:
 
 
 _BY_FOLDED = {_folded(name): name for name in INTERPRETED}
+#: Members by which OpenRouter and LiteLLM choose another model than `model` if that one fails, or always.
+_BY_FOLDED |= dict.fromkeys(
+    map(_folded, ("models", "preset", "fallbacks", "context_window_fallbacks", "content_policy_fallbacks")),
+    "model",
+)
+_SEPARATOR = re.compile("[&;]")
 
 
 def taken_for(name: str) -> str | None:
@@ -61,11 +71,42 @@ def taken_for(name: str) -> str | None:
     return found
 
 
+def bare(name: str) -> str:
+    """Returns the name of a field as lenient readers see it: PHP and Rack read `model[]` and ` model` as `model`,
+    and `.` as `_`.
+    """
+    return name.replace('"', "").strip().partition("[")[0].replace(".", "_").replace(" ", "_")
+
+
+def check_query(query: str) -> None:
+    """Raises Refusal (400) for a query with a parameter that may be taken for an interpreted name: LiteLLM lets
+    `?model=` replace the model that the body names.
+    """
+    parameters = _SEPARATOR.split(query, maxsplit=_MAX_PARAMETERS)
+    if len(parameters) > _MAX_PARAMETERS or len(query) > _LONGEST_QUERY:
+        message = f"The query has more than {_MAX_PARAMETERS} parameters or {_LONGEST_QUERY:,} characters."
+        raise Refusal(400, "ambiguous_parameter", message)
+    for parameter in parameters:
+        name = bare(unquote_plus(parameter.partition("=")[0], errors="replace"))
+        meant = name if name in INTERPRETED else taken_for(name)
+        if meant is not None:
+            message = (
+                f"The query's parameter '{_shown(name)}' is read instead of the body's '{meant}' by some servers: "
+                "leave it out."
+            )
+            raise Refusal(400, "ambiguous_parameter", message, param=meant)
+
+
 def ambiguous(name: str, meant: str) -> Refusal:
     """Returns a 400 for a member that may be `taken_for` another."""
-    shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
-    message = f"The member '{shown}' is read as '{meant}' by some servers: write '{meant}', or leave it out."
+    message = (
+        f"The member '{_shown(name)}' is read as '{meant}' by some servers: write '{meant}', or leave it out."
+    )
     return Refusal(400, "ambiguous_parameter", message, param=meant)
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
 
 
 def duplicate(what: str, name: str) -> Refusal:

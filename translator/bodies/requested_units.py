@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import orjson
 
 from translator.bodies import audio
 from translator.bodies.form import FormBody
@@ -57,7 +58,9 @@ def of_json(path: str, values: Mapping[str, Any], answers: int) -> str:
     kind = KINDS[path]
     if kind == SPEECH:
         spoken = values.get("input")
-        return f"{kind}{len(spoken) if type(spoken) is str else 0}:{_name(values.get('response_format'))}"
+        # Some servers also speak lists and objects; all of their text counts.
+        length = len(spoken) if type(spoken) is str else len(orjson.dumps(spoken)) if spoken else 0
+        return f"{kind}{length}:{_name(values.get('response_format'))}"
     if kind == RERANK:
         documents = values.get("documents")
         return f"{kind}{len(documents) if type(documents) is list else 1}"

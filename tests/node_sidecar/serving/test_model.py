@@ -147,3 +147,12 @@ def test_a_file_called_model_is_not_the_model() -> None:
     body = b'--b0\r\ncontent-disposition: form-data; name="model"; filename="x"\r\n\r\nevil\r\n--b0--\r\n'
     with pytest.raises(Refusal):
         requested_model(BodyKind.FORM, body, form()[1])
+
+
+@pytest.mark.parametrize("query", ["model=big", "a=1&Model=big", "mo%64el=big", "model"])
+@pytest.mark.parametrize("kind", [BodyKind.JSON, BodyKind.NONE])
+def test_the_query_names_no_model(kind: BodyKind, query: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        requested_model(kind, b'{"model": "small"}', JSON, b'"small"', query)
+    assert (refused.value.status, refused.value.code) == (400, "ambiguous_parameter")
+    assert requested_model(kind, b'{"model": "small"}', JSON, b'"small"', "api-version=1&x=model") == "small"

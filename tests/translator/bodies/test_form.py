@@ -204,6 +204,8 @@ def test_anything_else_is_a_refusal(body: bytes) -> None:
         (part('Content-Disposition: form-data; name="\u017ftream"'.encode(), b"1") + field(b"model", b"a") + END,
          "invalid_form"),
         (field(b"model", b"a") + field(b"model[]", b"b") + END, "invalid_form"),
+        (field(b"model", b"a") + field(b"models", b"b") + END, "invalid_form"),
+        (field(b"model", b"a") + field(b"fallbacks[0]", b"b") + END, "invalid_form"),
         (field(b"model", b"a") + field(b" model", b"b") + END, "invalid_form"),
         (field(b"model", b"a") + field(b"_charset_", b"utf-16") + END, "invalid_form"),
         (field(b"model", b"a") + field(b"n", b"1") + field(b"n", b"9") + END, "duplicate_parameter"),

@@ -233,6 +233,8 @@ LOOSE = [
         "\u0130nput",
         "\uff4d\uff4f\uff44\uff45\uff4c",
     ),
+    # Members by which OpenRouter and LiteLLM choose another model.
+    *("models", "Models", "fallbacks", "context_window_fallbacks", "contentPolicyFallbacks", "preset"),
 ]
 
 

@@ -59,7 +59,6 @@ def test_images_that_are_edited() -> None:
 def test_speech_counts_characters_not_bytes() -> None:
     word = of_json("/v1/audio/speech", input="Grüße 🙂", response_format="wav")
     assert requested_units.read(word) == RequestedUnits("s", 7, "wav")
-    assert requested_units.read(of_json("/v1/audio/speech", input=["x"])) == RequestedUnits("s", 0)
 
 
 @pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/audio/translations"])
@@ -77,3 +76,12 @@ def test_a_rerank_has_documents() -> None:
 @pytest.mark.parametrize("word", ["", "x1", "i", "i-1", "ix", "more", "1"])
 def test_what_is_no_word(word: str) -> None:
     assert requested_units.read(word) is None
+
+
+@pytest.mark.parametrize(
+    ("spoken", "least"), [("abc", 3), (["abc", "de"], 5), ({"text": "abc" * 100}, 300), (None, 0)]
+)
+def test_every_character_of_speech_counts_however_it_is_wrapped(spoken: object, least: int) -> None:
+    found = requested_units.read(of_json("/v1/audio/speech", input=spoken))
+    assert found is not None
+    assert least <= found.count <= least + 20
