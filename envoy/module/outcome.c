@@ -94,6 +94,13 @@ struct span unknown_model_word(void) {
       "server_error", "upstream_model_not_found");
 }
 
+struct span compressed_word(void) {
+  return WORD(
+      "The target refused this request, and compressed its reason although the gateway had asked it not to. The "
+      "gateway's operator can find the reason at the target.",
+      "invalid_request_error", "upstream_error");
+}
+
 struct span page_word(void) {
   return WORD("The target failed to serve the request.", "server_error", "upstream_error");
 }

@@ -51,4 +51,5 @@ struct word last_word(const struct outcome *outcome);
 struct span refused_word(unsigned status);  // the gateway's credential or account
 struct span improper_word(void);  // it was not a valid answer
 struct span unknown_model_word(void);  // the target does not know its model
-struct span page_word(void);  // a failure whose body was a page
+struct span compressed_word(void);  // a refusal whose body cannot be read
+struct span page_word(void);  // a failure whose body was a page, or cannot be read

@@ -53,22 +53,37 @@ static bool is_one_of(struct span name, const struct span *names, size_t count) 
 }
 
 // Members that only an answer has, and members of an error. For "object" and "type", the value decides.
-static const struct span ANSWERS[] = {SPAN("choices"),  SPAN("data"),       SPAN("output"),  SPAN("results"),
-                                      SPAN("text"),     SPAN("embedding"),  SPAN("content"), SPAN("embeddings"),
-                                      SPAN("segments"), SPAN("candidates"), SPAN("response")};
+static const struct span ANSWERS[] = {
+    SPAN("choices"), SPAN("data"),       SPAN("output"),   SPAN("results"),    SPAN("text"),     SPAN("embedding"),
+    SPAN("content"), SPAN("embeddings"), SPAN("segments"), SPAN("candidates"), SPAN("response"), SPAN("result"),
+    SPAN("images"),  SPAN("scores"),     SPAN("audio"),    SPAN("outputs"),    SPAN("vectors")};
 static const struct span ERRORS[] = {SPAN("error"), SPAN("errors")};
 static const struct span KINDS[] = {SPAN("object"), SPAN("type")};
+// Members in which frameworks and providers state an error, of an object that has nothing of an answer.
+static const struct span REASONS[] = {SPAN("detail"),     SPAN("message"),       SPAN("msg"),       SPAN("error_msg"),
+                                      SPAN("error_code"), SPAN("error_message"), SPAN("errorCode"), SPAN("base_resp"),
+                                      SPAN("errMsg"),     SPAN("fault"),         SPAN("Message")};
 #define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof *(names))
+
+// Returns whether the value has a `status_code` of 0, by which MiniMax states success.
+static bool is_success(struct span value) {
+  static const struct span CODE = SPAN("\"status_code\"");
+  ptrdiff_t found = span_find(value, CODE, 0);
+  if (found < 0) return false;
+  size_t at = skip_space(value, (size_t)found + CODE.size);
+  at = at < value.size && value.data[at] == ':' ? skip_space(value, at + 1) : value.size;
+  return at + 1 < value.size && value.data[at] == '0' && (value.data[at + 1] < '0' || value.data[at + 1] > '9');
+}
 
 // Judges the object at the beginning of `text`.
 static enum peek peek_object(struct span text, bool whole) {
   enum peek open = whole ? PEEK_ANSWER : PEEK_MORE;  // an incomplete text is not judged
-  bool error = false;
+  bool error = false, reason = false, answer = false;
   size_t at = 1;
   for (;;) {
     at = skip_space(text, at);
     if (at >= text.size) return open;
-    if (text.data[at] == '}') return error ? PEEK_ERROR : PEEK_ANSWER;
+    if (text.data[at] == '}') return error || (reason && !answer) ? PEEK_ERROR : PEEK_ANSWER;
     if (text.data[at] == ',') {
       at++;
       continue;
@@ -90,11 +105,18 @@ static enum peek peek_object(struct span text, bool whole) {
       char first = text.data[inside];
       bool empty = bracket ? first == ']' || first == '}' || first == '"' : first == 'n';
       if (!empty) return PEEK_ANSWER;
+      answer = answer || bracket;
     }
     end = skip_value(text, at);
     if (end > text.size) return open;
     struct span value = span_between(text, at, end);
     if (IS_ONE_OF(name, ERRORS) && says_something(value)) error = true;
+    if (IS_ONE_OF(name, REASONS) && says_something(value)) {
+      // An answer of Cohere is an object called `message`.
+      bool fine = span_is(name, SPAN("message")) ? value.data[0] == '{' : is_success(value);
+      reason = reason || !fine;
+      answer = answer || fine;
+    }
     if (IS_ONE_OF(name, KINDS) && value.size && value.data[0] == '"') {
       if (span_is(value, SPAN("\"error\""))) {
         error = true;
@@ -106,10 +128,16 @@ static enum peek peek_object(struct span text, bool whole) {
   }
 }
 
+static const struct span MARK = SPAN("\xEF\xBB\xBF");  // the byte order mark of UTF-8
+
 enum peek peek_json(struct span text, bool whole) {
-  static const struct span MARK = SPAN("\xEF\xBB\xBF");  // the byte order mark of UTF-8
   if (!whole && text.size < MARK.size && span_begins(MARK, text)) return PEEK_MORE;
   size_t start = skip_space(text, span_begins(text, MARK) ? MARK.size : 0);
+  // Gemini's errors stand in a list.
+  if (start < text.size && text.data[start] == '[') {
+    size_t first = skip_space(text, start + 1);
+    if (first == text.size || text.data[first] == '{') start = first;
+  }
   if (start == text.size) return whole ? PEEK_ERROR : text.size < LONGEST_PEEK ? PEEK_MORE : PEEK_ANSWER;
   if (text.data[start] != '{') return PEEK_ANSWER;
   enum peek found = peek_object(span_from(text, start), whole);
@@ -118,10 +146,28 @@ enum peek peek_json(struct span text, bool whole) {
 
 struct span peek_object_of(struct span text) {
   const char *start = text.size ? memchr(text.data, '{', text.size) : NULL;
-  return start ? span_from(text, (size_t)(start - text.data)) : NO_SPAN;
+  if (!start) return NO_SPAN;
+  struct span object = span_from(text, (size_t)(start - text.data));
+  size_t end = skip_value(object, 0);
+  return end <= object.size ? span_between(object, 0, end) : object;
 }
 
 static const struct span DATA = SPAN("data:"), EVENT = SPAN("event:");
+
+// Takes off a line, which ends as in answers.c. `ended` says that its end is there.
+static struct span next_line(struct span *text, bool *ended) {
+  size_t end = 0;
+  while (end < text->size && text->data[end] != '\n' && text->data[end] != '\r') end++;
+  struct span line = span_between(*text, 0, end);
+  *ended = end < text->size;
+  if (*ended) end += text->data[end] == '\r' && end + 1 < text->size && text->data[end + 1] == '\n' ? 2 : 1;
+  *text = span_from(*text, end);
+  return line;
+}
+
+static struct span without_mark(struct span text) {
+  return span_begins(text, MARK) ? span_from(text, MARK.size) : text;
+}
 
 static struct span field_value(struct span line, struct span field) {
   struct span value = span_from(line, field.size);
@@ -133,8 +179,7 @@ static struct span field_value(struct span line, struct span field) {
 // Judges a line of the first event, of which `whole` is available; PEEK_MORE if the next line decides. `named` says
 // that the event is named an error.
 static enum peek peek_line(struct span line, bool whole, bool *named) {
-  bool empty = !line.size || line.data[0] == '\r';
-  if (empty) return *named ? PEEK_ERROR : PEEK_MORE;
+  if (!line.size) return *named ? PEEK_ERROR : PEEK_MORE;
   if (line.data[0] == ':') return PEEK_ANSWER;
   if (span_begins(line, DATA)) {
     struct span value = field_value(line, DATA);
@@ -148,9 +193,10 @@ static enum peek peek_line(struct span line, bool whole, bool *named) {
 
 enum peek peek_events(struct span text, bool whole) {
   bool any = false, named = false;
-  for (struct span rest = text; rest.size;) {
-    bool ended = memchr(rest.data, '\n', rest.size) != NULL;
-    struct span line = span_next(&rest, '\n');
+  if (!whole && text.size < MARK.size && span_begins(MARK, text)) return PEEK_MORE;
+  for (struct span rest = without_mark(text); rest.size;) {
+    bool ended;
+    struct span line = next_line(&rest, &ended);
     any = any || (line.size && !is_space(line.data[0]));
     enum peek found = peek_line(line, ended || whole, &named);
     if (found != PEEK_MORE) return found;
@@ -160,8 +206,9 @@ enum peek peek_events(struct span text, bool whole) {
 }
 
 struct span peek_event_object(struct span text) {
-  for (struct span rest = text; rest.size;) {
-    struct span line = span_next(&rest, '\n');
+  for (struct span rest = without_mark(text); rest.size;) {
+    bool ended;
+    struct span line = next_line(&rest, &ended);
     if (!span_begins(line, DATA)) continue;
     struct span value = field_value(line, DATA);
     return value.size && value.data[0] == '{' && skip_value(value, 0) == value.size ? value : NO_SPAN;

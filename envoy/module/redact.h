@@ -1,5 +1,6 @@
 // Removes a secret from text that passes in pieces. A star replaces each of its bytes, so lengths stay correct. The
-// secret is found literally and in any of JSON's escapes, also across pieces. No I/O.
+// secret is found literally, in any of JSON's escapes, also of JSON inside of JSON, and percent-encoded, also across
+// pieces. No I/O.
 
 #pragma once
 
@@ -8,6 +9,7 @@
 struct redactor {
   struct span secret;  // borrowed; if empty, nothing is done
   size_t rarest;  // the offset of its byte that is least likely in text
+  bool changes_in_urls;  // it has bytes that URLs encode
   struct buffer pending;  // the end of the received text, which may be the beginning of the secret
 };
 

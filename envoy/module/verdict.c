@@ -99,16 +99,18 @@ static void reject(struct attempt *attempt, enum fate fate) {
       choice_busy(&request->choice);
       // fall through
     case FATE_FAILED:
-      if (head->page) replace_body(attempt, page_word());
+      if (head->page || head->encoded) replace_body(attempt, page_word());
       fail(attempt, head->status);
       break;
     case FATE_UNABLE:
-      if (head->page) replace_body(attempt, page_word());
+      if (head->page || head->encoded) replace_body(attempt, page_word());
       show(attempt, STATUS_FINAL, head->status);
       break;
     case FATE_SERVED:
     case FATE_CLIENT:
     case FATE_MISSING:
+      // Nobody can tell whether a compressed text quotes the gateway's credential.
+      if (head->encoded) replace_body(attempt, compressed_word());
       if (head->status >= STATUS_FINAL) show(attempt, STATUS_FINAL, head->status);
       break;
   }

@@ -42,6 +42,13 @@ def peek(driver: Driver, what: str, text: bytes, *, whole: bool) -> int:
         [],
         "text",
         1,
+        {"message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]}},
+        {"text": "", "detail": "a transcript of silence"},
+        {"vectors": [[0.1]], "base_resp": {"status_code": 0, "status_msg": "success"}},
+        {"base_resp": {"status_code": 0}, "x": 1},
+        {"detail": None, "message": "", "x": 1},
+        [{"index": 0, "score": 0.5}],
+        [[0.1, 0.2]],
     ],
 )
 def test_answers(driver: Driver, value: object) -> None:
@@ -61,6 +68,14 @@ def test_answers(driver: Driver, value: object) -> None:
         {"choices": None, "error": {"code": 1}},
         {"status": 500, "error": "Internal Server Error", "path": "/v1"},
         {"errors": [{"message": "x"}], "success": False},
+        {"detail": "Not authenticated"},
+        {"detail": [{"loc": ["body", "model"], "msg": "field required"}]},
+        {"message": "no Route matched with those values"},
+        {"code": 500, "msg": "busy", "data": None},
+        {"error_code": 18, "error_msg": "Open api qps request limit reached"},
+        {"id": "1", "choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
+        {"fault": {"faultstring": "Spike arrest violation"}},
+        {"x": {"choices": [1]}, "errorMessage": 1, "Message": "throttled"},
     ],
 )
 def test_errors(driver: Driver, value: object) -> None:
@@ -74,6 +89,25 @@ def test_errors(driver: Driver, value: object) -> None:
     event = b"data: " + json.dumps(value).encode() + b"\n\n"
     found, inside = driver.ask("events", event, 0)
     assert (int(found), json.loads(inside)) == (ERROR, value)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_an_error_in_a_list(driver: Driver, mark: bytes) -> None:
+    """As Gemini sends it. Its client gets the object."""
+    text = mark + b'[{\n "error": {"code": 429, "message": "no"}\n}\n]\n'
+    assert peek(driver, "json", text, whole=True) == ERROR
+    assert json.loads(driver.ask("json", text, 1)[1]) == {"error": {"code": 429, "message": "no"}}
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_every_line_end_and_a_mark_before_a_stream(driver: Driver, end: bytes, mark: bytes) -> None:
+    error = mark + b"event: error" + end + b'data: {"error":{"message":"x"}}' + 2 * end
+    answer = mark + b"id: 1" + end + b'data: {"choices":[{"index":0}]}' + 2 * end
+    assert peek(driver, "events", error, whole=False) == ERROR
+    assert peek(driver, "events", error.replace(b"event: error" + end, b""), whole=False) == ERROR
+    assert peek(driver, "events", answer, whole=False) == ANSWER
+    assert {peek(driver, "events", answer[:at], whole=False) for at in range(len(answer))} <= {MORE, ANSWER}
 
 
 def test_an_answer_is_known_by_its_first_bytes(driver: Driver) -> None:

@@ -2,12 +2,13 @@
 
 #include "driver.h"
 
-// json | events | model, the text, whether it is whole → what it is.
+// json | events | model, the text, whether it is whole → what it is, and for the first two its object.
 void peek_driver(struct span command, struct buffer *answer) {
   struct span what = next_text(&command), text = exact_copy(next_text(&command));
   bool whole = next_number(&command);
   if (span_is(what, SPAN("json"))) {
     put_number(answer, peek_json(text, whole));
+    put_text(answer, peek_object_of(text));
   } else if (span_is(what, SPAN("events"))) {
     put_number(answer, peek_events(text, whole));
     put_text(answer, peek_event_object(text));
