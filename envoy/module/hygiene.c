@@ -113,6 +113,17 @@ static void keep_text(struct span text, char *into, size_t room) {
   into[text.size] = 0;
 }
 
+// Returns whether `cache-control` lets no cache between a client and the gateway give the answer to somebody else.
+static bool forbids_sharing(struct span text) {
+  static const struct span WORDS[] = {SPAN("no-store"), SPAN("no-cache"), SPAN("private")};
+  for (size_t at = 0; at < text.size; at++) {
+    for (size_t word = 0; word < sizeof WORDS / sizeof *WORDS; word++) {
+      if (span_begins_any_case(span_from(text, at), WORDS[word])) return true;
+    }
+  }
+  return false;
+}
+
 // Reads the `values`. Returns whether `retry-after` is not a number of seconds.
 static bool read_head(struct span *values, struct head *head) {
   uint64_t number;
@@ -191,16 +202,18 @@ void clean_headers(envoy_filter envoy, struct span secret, struct need need, str
       add_line(&changes.removed, header.key);
       continue;
     }
-    if (!values[kept].data) values[kept] = header.value;
-    if (kept != STATUS && take_out(secret, header.value, &clean)) {
-      replace(&changes, header.key, buffer_span(&clean));
-      clean.size = 0;
-    }
+    bool repeated = values[kept].data != NULL;  // readers disagree about which one counts, so the first passes alone
+    if (!repeated) values[kept] = header.value;
+    bool quoted = kept != STATUS && take_out(secret, values[kept], &clean);
+    if (quoted || repeated) replace(&changes, header.key, quoted ? buffer_span(&clean) : values[kept]);
+    clean.size = 0;
   }
   bool useless = read_head(values, head);
   bool advised = head->status == 429 || head->has_quota;
   if (advised && read_advice(&list, need, head, values, &changes)) useless = false;
   if (useless) add_line(&changes.removed, KEPT[RETRY_AFTER]);
+  struct span control = values[CACHE_CONTROL];
+  if (control.data && !forbids_sharing(control)) add_line(&changes.removed, KEPT[CACHE_CONTROL]);
   complete_advice(values, (struct span){head->retry_after, strlen(head->retry_after)}, &changes);
   keep_visible(target_id, id);
   header_list_free(&list);

@@ -169,6 +169,20 @@ static struct span without_mark(struct span text) {
   return span_begins(text, MARK) ? span_from(text, MARK.size) : text;
 }
 
+enum form peek_form(struct span text, bool whole) {
+  static const struct span FIELDS[] = {SPAN("data:"), SPAN("event:"), SPAN("id:"), SPAN("retry:"), SPAN(":")};
+  size_t start = skip_space(text, span_begins(text, MARK) ? MARK.size : 0);
+  struct span rest = span_from(text, start);
+  whole = whole || text.size >= LONGEST_PEEK;
+  if (!whole && text.size < MARK.size && span_begins(MARK, text)) return FORM_UNCLEAR;
+  if (rest.size && (rest.data[0] == '{' || rest.data[0] == '[')) return FORM_JSON;
+  for (size_t at = 0; at < sizeof FIELDS / sizeof *FIELDS; at++) {
+    if (span_begins(rest, FIELDS[at])) return FORM_EVENTS;
+    if (!whole && span_begins(FIELDS[at], rest)) return FORM_UNCLEAR;
+  }
+  return FORM_OTHER;
+}
+
 static struct span field_value(struct span line, struct span field) {
   struct span value = span_from(line, field.size);
   while (value.size && is_space(value.data[0])) value = span_from(value, 1);

@@ -116,6 +116,13 @@ static void reject(struct attempt *attempt, enum fate fate) {
   }
 }
 
+// Returns whether the endpoint answers with JSON or events only. Some servers call them something else, or each other.
+static bool has_known_forms(const struct request *request) {
+  struct span path = request->path;
+  return span_begins(path, SPAN("/chat/completions")) || span_begins(path, SPAN("/completions")) ||
+         span_begins(path, SPAN("/responses"));
+}
+
 // Decides how the answer is read for its cost, and whether its first bytes are examined.
 static void follow_as(struct attempt *attempt) {
   const struct head *head = &attempt->head;
@@ -126,6 +133,20 @@ static void follow_as(struct attempt *attempt) {
   attempt->holds = attempt->answer.kind == ANSWER_EVENTS  ? HELD_EVENTS
                    : attempt->answer.kind == ANSWER_PLAIN ? HELD_JSON
                                                           : HELD_NOTHING;
+  attempt->guesses = !head->encoded && !attempt->request->fetches && has_known_forms(attempt->request);
+  if (attempt->guesses && !attempt->holds) attempt->holds = HELD_JSON;
+}
+
+// Reads the answer as what its first bytes show it to be. Returns false if they are too few for that.
+static bool guess(struct attempt *attempt, struct span text, bool last) {
+  if (!attempt->guesses) return true;
+  enum form form = peek_form(text, last);
+  if (form == FORM_UNCLEAR) return false;
+  attempt->guesses = false;
+  if (form == FORM_OTHER) return true;
+  attempt->answer.kind = form == FORM_EVENTS ? ANSWER_EVENTS : ANSWER_PLAIN;
+  attempt->holds = form == FORM_EVENTS ? HELD_EVENTS : HELD_JSON;
+  return true;
 }
 
 // Returns what has to be left of the target's quotas: enough for the requests that it may not have counted yet, and for
@@ -219,7 +240,9 @@ static void serve_held(struct attempt *attempt) {
 // Examines the first piece in place. Returns whether that suffices, as nearly always: then nothing is copied.
 static bool settle_at_once(struct attempt *attempt, const struct slices *received, bool last) {
   if (attempt->held.size || holds_error(attempt) || !received->count) return false;
-  if (peek(attempt, received->all[0], last && received->count == 1) != PEEK_ANSWER) return false;
+  bool whole = last && received->count == 1;
+  if (!guess(attempt, received->all[0], whole)) return false;
+  if (peek(attempt, received->all[0], whole) != PEEK_ANSWER) return false;
   serve_held(attempt);
   return true;
 }
@@ -231,6 +254,7 @@ static bool settle(struct attempt *attempt, bool last) {
     if (!last && text.size < LONGEST_PEEK) return false;
     settle_error(attempt);
   } else {
+    if (!guess(attempt, text, last)) return false;
     enum peek found = peek(attempt, text, last);
     if (found == PEEK_MORE) return false;
     if (found == PEEK_ERROR) {

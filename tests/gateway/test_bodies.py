@@ -255,6 +255,13 @@ async def test_a_name_that_another_parser_reads_as_the_model(gateway: GatewayPro
         assert (status, answer["error"]["code"]) == (400, "ambiguous_parameter")
 
 
+async def test_a_query_chooses_no_model(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
+    body = b'{"model":"gpt","messages":[]}'
+    for query in ("model=both", "api-version=2024&Mo%64el=both", "stream=true"):
+        status, answer = await post(gateway, body, path=f"/chat/completions?{query}")
+        assert (status, answer["error"]["code"]) == (400, "ambiguous_parameter")
+
+
 async def test_the_query_and_unknown_fields_pass(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
     body = b'{"model":"gpt","messages":[{"role":"user","content":"hi"}],"x_vendor":{"deep":[1,2,{"a":null}]}}'
     await post(gateway, body, path="/chat/completions?api-version=2024&x=%20", user_agent="mine/1.0")

@@ -66,7 +66,8 @@ class Given:
 
     @property
     def code(self) -> str:
-        return str(json.loads(self.body)["error"]["code"])
+        found = json.loads(self.body)
+        return str(found["error"]["code"] if "error" in found else found["detail"])
 
 
 async def ask(gateway: GatewayProcess, model: str, *, stream: bool = False) -> Given:
@@ -95,6 +96,10 @@ NO_ANSWERS = {
     ),
     "stream": (raw("200", "text/event-stream", f"data: {ERROR}\n\n"), "theirs"),
     "empty stream": (raw("200", "text/event-stream", ""), "upstream_invalid_answer"),
+    "in a list": (raw("200", "application/json", f"[{ERROR}\n]\n"), "theirs"),
+    "as text": (raw("200", "text/plain", ERROR), "theirs"),
+    "returns": (raw("200", "text/event-stream", f"event: error\rdata: {ERROR}\r\r"), "theirs"),
+    "a reason": (raw("200", "application/json", '{"detail":"Not authenticated"}'), "Not authenticated"),
 }  # fmt: skip
 
 
@@ -210,6 +215,17 @@ async def test_the_gateways_credential_reaches_no_client(
     given = await ask(gateway, "lone", stream=kind == "text/event-stream")
     assert given.status == int(status)
     assert given.body.decode() == text.replace(KEY, "*" * 13).replace("sk\\u002dprovider-a", "*" * 18)
+
+
+@pytest.mark.parametrize("status", ["400", "404", "422", "500"])
+async def test_nor_does_it_in_a_compressed_error(
+    gateway: GatewayProcess, provider_a: ProviderProcess, status: str
+) -> None:
+    await provider_a.abehave("raw", raw=raw(status, "application/json", f'"{KEY}"', "content-encoding: gzip"))
+    given = await ask(gateway, "lone")
+    assert (given.status, given.code) == (int(status), "upstream_error")
+    assert "content-encoding" not in given.headers
+    assert KEY not in given.body.decode()
 
 
 def assert_no_place(given: Given, port: int) -> None:

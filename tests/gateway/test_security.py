@@ -195,6 +195,18 @@ async def test_upstreams_see_neither_the_client_nor_the_gateway(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
     own = ["Cookie: session=1", "x-api-key: mine", "api-key: mine", "x-trunkline-tag: team-a", "Forwarded: for=1"]
+    own += [
+        "Proxy-Authorization: Basic eA==",
+        "X-HF-Bill-To: them",
+        "Helicone-Target-URL: http://x",
+        "OpenAI-Project: p",
+    ]
+    own += [
+        "X-Original-URL: /v1/files",
+        "X-HTTP-Method-Override: DELETE",
+        "x-portkey-config: {}",
+        "X-Auth-Token: mine",
+    ]
     status, answer = await exchange(gateway, request(gateway.api_key, "/v1/chat/completions", *own))
     assert status == 200
     names = {name.lower() for name, _ in (await provider_a.arequests())[-1].headers}

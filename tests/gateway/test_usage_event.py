@@ -73,7 +73,7 @@ async def received(gateway: GatewayProcess, pieces: list[bytes], **body: Any) ->
 
 
 async def test_the_event_is_hidden_however_the_stream_is_cut(gateway: GatewayProcess) -> None:
-    for line_end in (b"\n", b"\r\n"):
+    for line_end in (b"\n", b"\r\n", b"\r"):
         sent, expected = stream([*CONTENT, USAGE, DONE], line_end), stream([*CONTENT, DONE], line_end)
         assert await received(gateway, [sent]) == expected
         assert await received(gateway, [sent[at : at + 7] for at in range(0, len(sent), 7)]) == expected
