@@ -64,8 +64,10 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 #: Members of events, beside choices, that a client would miss.
-_SHOWN = ("citations", "search_results", "images", "videos", "related_questions", "web_search")
-_SHOWN += ("prompt_filter_results",)
+_SHOWN = (
+    *("citations", "search_results", "images", "videos", "related_questions", "web_search"),
+    "prompt_filter_results",
+)
 
 
 @dataclass(slots=True)

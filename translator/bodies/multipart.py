@@ -183,9 +183,24 @@ def _part(head: bytes, offset: int, start: int, end: int) -> FormPart:
 
 
 def _spellings(raws: set[bytes]) -> frozenset[str]:
-    """Returns what readers may take a name for: as it stands, without its backslashes, and percent-decoded."""
+    """Returns what readers may take a name for: as it stands, without its backslashes, percent-decoded, and for
+    Java's as an encoded word of RFC 2047.
+    """
     found = set()
     for raw in raws:
         for each in (raw, re.sub(rb"\\(.)", rb"\1", raw, flags=re.DOTALL), unquote_to_bytes(raw)):
             found.add(each.decode("utf-8", "replace"))
+        if b"=?" in raw:
+            found.add(_decoded_words(raw.decode("latin-1")))
     return frozenset(found)
+
+
+def _decoded_words(text: str) -> str:
+    """Raises Refusal (400) for words that cannot be decoded."""
+    from email.errors import HeaderParseError  # noqa: PLC0415 - rare, and slow to import
+    from email.header import decode_header, make_header  # noqa: PLC0415
+
+    try:
+        return str(make_header(decode_header(text)))
+    except (HeaderParseError, LookupError, ValueError):
+        raise malformed("a field's name is an encoded word that nobody can read") from None

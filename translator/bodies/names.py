@@ -53,6 +53,7 @@ _BY_FOLDED |= dict.fromkeys(
     "model",
 )
 _SEPARATOR = re.compile("[&;]")
+_QUOTES = dict.fromkeys(map(ord, "\"'\ufeff"))
 
 
 def taken_for(name: str) -> str | None:
@@ -72,10 +73,11 @@ def taken_for(name: str) -> str | None:
 
 
 def bare(name: str) -> str:
-    """Returns the name of a field as lenient readers see it: PHP and Rack read `model[]` and ` model` as `model`,
-    and `.` as `_`.
+    """Returns the name of a field as lenient readers see it: PHP and Rack read `model[]`, ` model` and `'model'`
+    as `model`, and `.` as `_`; others drop a byte order mark.
     """
-    return name.replace('"', "").strip().partition("[")[0].replace(".", "_").replace(" ", "_")
+    plain = name.translate(_QUOTES).strip()
+    return plain.partition("[")[0].replace(".", "_").replace(" ", "_")
 
 
 def check_query(query: str) -> None:

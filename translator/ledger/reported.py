@@ -114,10 +114,12 @@ def _counted(usage: Mapping[str, Any]) -> Reported | None:
     return found
 
 
-def _renamed(usage: Mapping[str, Any]) -> Mapping[str, Any]:
+def _renamed(usage: Mapping[str, Any], levels: int = 2) -> Mapping[str, Any]:
     """Returns the members that have a usual name in another spelling, also those of their own members."""
+    if not levels:
+        return {}
     return {
-        usual: _renamed(value) if type(value) is dict else value
+        usual: _renamed(value, levels - 1) if type(value) is dict else value
         for name, value in usage.items()
         if (usual := _RENAMED.get(name.replace("_", "").lower())) is not None
     }

@@ -39,6 +39,28 @@ def test_the_bare_usage_of_an_older_module() -> None:
     assert read('{"type":"duration","seconds":3}') == Facts(Reported(audio_ms=3000))
 
 
+@pytest.mark.parametrize(
+    "unit",
+    [
+        '{"prompt_tokens_details":',
+        '{"billed_units":',
+        '{"tokens":',
+        '{"promptTokensDetails":',
+        "[",
+        '{"cache_creation":',
+    ],
+)
+@pytest.mark.parametrize(
+    "before", ["", '{"x":NaN,"y":', '{"inputTokens":9,"outputTokens":4,"inputTokensDetails":']
+)
+def test_a_report_nested_as_deep_as_the_module_allows_is_read(before: str, unit: str) -> None:
+    """No report may cost its line: that would be a request that nobody pays for."""
+    levels = (16_000 - len(before)) // len(unit)
+    text = f"{before}{unit * levels}1{('}' if unit[0] == '{' else ']') * levels}"
+    found = read(f'{{"usage":{text}{"}" if before else ""},"tier":"flex"}}')
+    assert found.reported is None or found.reported.total is None
+
+
 @pytest.mark.parametrize("claim", [MAX_TOKENS + 1, 1 << 62, 1 << 80, 1e30])
 def test_a_claim_beyond_every_count_is_the_largest_count(claim: float) -> None:
     found = of({"prompt_tokens": claim, "completion_tokens": 4})
