@@ -53,7 +53,8 @@ def _confine() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.nice(_NICE)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process wherever it runs
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no prompt may get into a core file
+    # No prompt may get into a core file. If a program takes core dumps, Linux ignores 0 but not 1.
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     with suppress(ValueError, OSError):  # macOS does not support it
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     # A parsed body has no cycles, and traversing millions of values would take longer than freeing them.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import sys
@@ -73,6 +74,10 @@ def _become(command: ChildCommand, parent: int, output: int, blocked: set[int | 
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != parent:  # the parent died before the line above took effect
                 os._exit(_CANNOT_EXEC)
+        # A core dump would have credentials and prompts. If a program takes core dumps, Linux ignores 0 but not 1.
+        # An operator who needs one raises the limit of the running process (prlimit).
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        resource.setrlimit(resource.RLIMIT_CORE, (1 if hard else 0, hard))
         if command.nice:
             os.nice(command.nice)
         null = os.open(os.devnull, os.O_RDONLY)

@@ -35,6 +35,15 @@ def test_a_child_gets_its_environment_and_nothing_else(tmp_path: Path) -> None:
     assert log.read_text() == "1 False [0, 1, 2] True\n"
 
 
+def test_a_child_that_crashes_leaves_no_core(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    script = "import os, resource\nprint(resource.getrlimit(resource.RLIMIT_CORE)[0])\nos.chdir(%r)\nos.abort()"
+    command = (sys.executable, "-I", "-u", "-c", script % str(tmp_path))
+    assert _run(Command("x", command, {}, log)) == -signal.SIGABRT
+    assert log.read_text() in {"1\n", "0\n"}
+    assert [each.name for each in tmp_path.iterdir()] == ["log"]
+
+
 def test_signals_are_as_a_shell_would_have_them(tmp_path: Path) -> None:
     """Python ignores SIGPIPE, and a child would inherit signals that are ignored or blocked."""
     log = tmp_path / "log"
