@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,8 @@ Path = tuple[str | int, ...]
 _MAX_VALUES = 1_000_000
 #: The maximum of digits of a whole number.
 _MAX_BITS = 63
+#: Whole numbers that YAML 1.1 reads in base 8 or 60, and hardly a person does.
+_MISREAD = re.compile("[-+]?(?:0[0-7_]*[1-7][0-7_]*|[0-9_]+(?::[0-9_]+)+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,8 @@ class _Reader:
             value = self._loader.construct_object(node)
         except (ValueError, OverflowError) as error:  # 2026-13-01; a number of thousands of digits
             raise self._invalid(node, str(error)) from error
+        if node.tag == "tag:yaml.org,2002:int" and _MISREAD.fullmatch(node.value):
+            raise self._invalid(node, f"YAML reads {node.value} as {value}; write {value} if that is meant")
         if isinstance(value, int) and value.bit_length() > _MAX_BITS:
             raise self._invalid(node, "it is larger than any number here may be")
         return value

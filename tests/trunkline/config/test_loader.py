@@ -397,3 +397,18 @@ def test_a_key_for_no_model_is_refused_instead_of_taken_for_one_for_every_model(
     key = "{name: k, value: a-literal-key-of-a-test, models: []}"
     (said,) = mistakes(f"version: 1\norganisations:\n  - name: a\n    keys: [{key}]\n")
     assert said.startswith("trunkline.yaml:4: organisations[0].keys[0].models: ")
+
+
+@pytest.mark.parametrize(
+    ("number", "read_as"),
+    [("010", 8), ("-010", -8), ("0_17", 15), ("1:30", 90), ("2:00", 120), ("1:30:00", 5_400)],
+)
+@pytest.mark.parametrize("text", [PRICE % "input: %s, output: 1", LIMIT % "metric: tokens, per: day, amount: %s"])
+def test_an_amount_that_yaml_reads_in_another_base_is_refused(text: str, number: str, read_as: int) -> None:
+    with pytest.raises(ConfigError, match=f"f:[0-9]: .*YAML reads {number} as {read_as};"):
+        loader.parse(text % number, "f", Secrets({}, Path()))
+
+
+@pytest.mark.parametrize("number", ["0", "00", "0.5", "10", "1_000", "0x10", "+2"])
+def test_amounts_that_nobody_misreads(number: str) -> None:
+    loader.parse(PRICE % f"input: {number}, output: 1", "f", Secrets({}, Path()))
