@@ -64,6 +64,11 @@ static void prepare_headers(struct attempt *attempt) {
     header_remove(envoy, REQUEST_HEADERS, SPAN("authorization"));
   }
   buffer_free(&value);
+  // The body has been read as JSON in UTF-8. A target that believed another type could find another model in it.
+  char kind = attempt->request->model_kind;
+  if ((kind == 'j' || kind == 'o') && !attempt->request->fetches) {
+    header_set(envoy, REQUEST_HEADERS, SPAN("content-type"), SPAN("application/json"));
+  }
   // Without this header, the target may use any coding, and the usage could not be read.
   header_set(envoy, REQUEST_HEADERS, SPAN("accept-encoding"), SPAN("identity"));
 

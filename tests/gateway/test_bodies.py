@@ -255,6 +255,17 @@ async def test_a_name_that_another_parser_reads_as_the_model(gateway: GatewayPro
         assert (status, answer["error"]["code"]) == (400, "ambiguous_parameter")
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/json; charset=utf-7"])
+async def test_a_target_reads_json_as_json(
+    gateway: GatewayProcess, provider_a: ProviderProcess, kind: str
+) -> None:
+    """In another type, this body names another model."""
+    body = b'{"model":"gpt","messages":[],"x":"&model=both&+ACIALAAi-model+ACIAOgAi-both"}'
+    status, _ = await post(gateway, body, content_type=kind)
+    seen = await received(provider_a)
+    assert (status, seen.header("content-type")) == (200, "application/json")
+
+
 async def test_a_query_chooses_no_model(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
     body = b'{"model":"gpt","messages":[]}'
     for query in ("model=both", "api-version=2024&Mo%64el=both", "stream=true"):
