@@ -39,7 +39,7 @@ def test_a_child_that_crashes_leaves_no_core(tmp_path: Path) -> None:
     log = tmp_path / "log"
     script = "import os, resource\nprint(resource.getrlimit(resource.RLIMIT_CORE)[0])\nos.chdir(%r)\nos.abort()"
     command = (sys.executable, "-I", "-u", "-c", script % str(tmp_path))
-    assert _run(Command("x", command, {}, log)) == -signal.SIGABRT
+    assert _run(ChildCommand("x", command, {}, log)) == -signal.SIGABRT
     assert log.read_text() in {"1\n", "0\n"}
     assert [each.name for each in tmp_path.iterdir()] == ["log"]
 
