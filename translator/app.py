@@ -34,6 +34,7 @@ from translator.policy.subscription import PolicySubscription
 from translator.reading.pool import ReadingPool
 from translator.responses import Responses
 from translator.running.commander import Commander
+from translator.running.sharing import QuotaSharing
 from translator.service import Service
 from translator.settings import Settings
 from translator.waiting import WaitingRoom
@@ -80,14 +81,15 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     service = Service(
         policy, authoriser, log, metrics, ledger.status, draining=settings.draining, trouble=settings.trouble
     )
-    commander = Commander()
+    quotas = QuotaSharing(settings.quotas, commander := Commander(), log)
     checks = partial(CheckSession, service, ledger.flush, settings.max_body, log, commander=commander)
     server = Server(service.handle, settings.max_body, {PROTOCOL: checks})
     tasks = [
         asyncio.create_task(writer.run(), name="snapshot"),
         asyncio.create_task(_follow(policy, settings, log), name="policy"),
         asyncio.create_task(ledger.run(), name="ledger"),
-        asyncio.create_task(_attend(settings, limiter, waiting, commander, log), name="requests"),
+        asyncio.create_task(_attend(settings, limiter, waiting, commander, quotas, log=log), name="requests"),
+        asyncio.create_task(quotas.run(), name="quotas"),
         asyncio.create_task(_report_limits(limiter, settings, log), name="limits"),
         asyncio.create_task(_refresh_keys(policy, settings, log), name="token keys"),
     ]
@@ -212,11 +214,17 @@ async def _follow(policy: PolicyStore, settings: Settings, log: FilteringBoundLo
 
 
 async def _attend(
-    settings: Settings, limiter: Limiter, waiting: WaitingRoom, commander: Commander, log: FilteringBoundLogger
+    settings: Settings,
+    limiter: Limiter,
+    waiting: WaitingRoom,
+    commander: Commander,
+    quotas: QuotaSharing,
+    *,
+    log: FilteringBoundLogger,
 ) -> None:
     await asyncio.to_thread(importlib.import_module, "grpc.aio")
     from translator.running import attend, listing  # noqa: PLC0415
 
-    listings = listing.Listings(settings.id, limiter, waiting, commander)
+    listings = listing.Listings(settings.id, limiter, waiting, commander, quotas)
     control = ControlPlaneAddress(settings.control, settings.control_token)
-    await attend.attend(control, settings.id, listings.answer, log)
+    await attend.attend(control, settings.id, listings.answer, log, quotas.gateway)

@@ -72,6 +72,10 @@ class Settings:
     def snapshot(self) -> Path:
         return self.state_dir / "policy.snapshot"
 
+    @property
+    def quotas(self) -> Path:
+        return self.state_dir / "quotas"
+
 
 def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]:
     """Returns the settings, and whether they are only to be checked (`--check-config`).

@@ -55,6 +55,7 @@ from xds_server.requests import service as requests_service
 from xds_server.requests.attending import Translators
 from xds_server.requests.resting import RestingTargets
 from xds_server.requests.running import RunningRequests
+from xds_server.requests.sharing.service import QuotaSharing
 from xds_server.resources.builder import Builder
 from xds_server.resources.settings import GatewayTls, ListenerTls
 from xds_server.rpc.authorise import Authorise, bearer_token
@@ -118,7 +119,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
     clients = ClientRegistry(return_seconds=RETURN_SECONDS)
     running = RunningClients(settings.running_clients, clients)
     await asyncio.to_thread(running.restore)
-    async_store = AsyncStore(store)
+    async_store, replicas = AsyncStore(store), not settings.database.is_sqlite
     edge, tunnel, authority, certificate = settings.edge, None, None, None
     if settings.tls_files is not None:
         certificate = await asyncio.to_thread(CertificateWatch, settings.tls_files)
@@ -168,7 +169,13 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
         troubles=troubles,
         ranker=ranker,
         running=RunningRequests(async_store, translators := Translators()),
-        resting=(resting := RestingTargets(async_store, translators)),
+        resting=(
+            resting := RestingTargets(
+                async_store,
+                translators,
+                (sharing := QuotaSharing(async_store, translators, ledger, replicas=replicas)).current,
+            )
+        ),
         console=settings.console_url,
         lifetime=settings.sessions,
         limit_counts=counts,
@@ -200,6 +207,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
             tasks.create_task(running.run(), name="running clients"),
             tasks.create_task(alerts.run(), name="alerts"),
             tasks.create_task(resting.run(), name="resting targets"),
+            tasks.create_task(sharing.run(), name="quotas"),
             tasks.create_task(issuer_keys.run(), name="issuer keys"),
             tasks.create_task(asyncio.to_thread(store.warm), name="warm"),
             tasks.create_task(Retention(ledger, settings.retention).run(), name="retention"),
@@ -211,7 +219,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
             background.append(tasks.create_task(authority.run(_shown(builder.renew, control_plane))))
         if certificate is not None:
             background.append(tasks.create_task(certificate.run(_shown(builder.renew_listeners, control_plane))))
-        if not settings.database.is_sqlite:
+        if replicas:
             listener = RevisionListener(settings.database, control_plane.state_changed)
             background.append(tasks.create_task(listener.run(), name="replicas"))
         await stopping.wait()

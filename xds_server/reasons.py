@@ -44,6 +44,7 @@ TEXTS: Mapping[str, str] = {
     "rest.quota": "the provider says that its quota is used up",
     "rest.limited": "the provider limits it ({})",
     "rest.used_up": "its quota of {} {} in {} s is used up",
+    "rest.share_used_up": "this gateway's share of its quota of {} {} in {} s is used up",
     "node.silent": "it has not reported",
     "node.pending": "waits for approval",
     "node.approval": "waits for an operator's approval",

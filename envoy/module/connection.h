@@ -17,8 +17,8 @@
 //     answer  u32 bytes that follow, u64 number, u16 status, u32 bytes of the head, head, body
 //
 // An answer with number 0 is a command, by its status: 1 reports running requests (live.h), 2 ends a request, and 3
-// reports rests and remaining quotas. Its head is a token and, after a space, the request's id. The result carries the
-// same token.
+// reports rests and remaining quotas, and 4 does the same after taking the lines in its body (sharing.h). Its head is a
+// token and, after a space, the request's id. The result carries the same token.
 
 #pragma once
 

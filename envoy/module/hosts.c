@@ -100,6 +100,12 @@ bool hosts_pause(uint64_t host, const struct pause *pause, uint64_t now) {
   return begins;
 }
 
+void hosts_adopt(uint64_t host, const struct foreign_pause *pause, uint64_t now) {
+  pthread_mutex_lock(&lock);
+  rest_adopt(&find_or_make(host)->rest, pause, now);
+  pthread_mutex_unlock(&lock);
+}
+
 void hosts_away(uint64_t host) {
   pthread_mutex_lock(&lock);
   rest_away(&find_or_make(host)->rest);
@@ -179,15 +185,40 @@ static void report(struct buffer *into, uint64_t host, const struct rest *rest, 
   buffer_add(into, SPAN("\n"));
 }
 
-void hosts_report(struct buffer *into, uint64_t now) {
+static void report_pause(struct buffer *into, uint64_t host, const struct rest *rest, uint64_t now) {
+  if (now >= rest->paused_until) return;
+  const struct caller *caller = &rest->caller;
+  const uint64_t words[] = {host,
+                            rest->foreign,
+                            rest->cause,
+                            rest->reach,
+                            rest->breadth,
+                            rest->stated,
+                            caller->organisation,
+                            caller->key,
+                            caller->user,
+                            rest->pauses,
+                            now - rest->paused_since,
+                            rest->paused_until - now};
+  buffer_add(into, SPAN("p"));
+  buffer_add_words(into, words, sizeof words / sizeof *words);
+  buffer_add(into, SPAN("\n"));
+}
+
+static void report_all(struct buffer *into, uint64_t now,
+                       void (*add)(struct buffer *, uint64_t, const struct rest *, uint64_t)) {
   if (!known) return;
   pthread_mutex_lock(&lock);
   for (size_t at = 0; at < (size_t)SETS * WAYS; at++) {
     const struct record *record = &records[at / WAYS][at % WAYS];
-    if (record->host) report(into, record->host, &record->rest, now);
+    if (record->host) add(into, record->host, &record->rest, now);
   }
   pthread_mutex_unlock(&lock);
 }
+
+void hosts_report(struct buffer *into, uint64_t now) { report_all(into, now, report); }
+
+void hosts_report_pauses(struct buffer *into, uint64_t now) { report_all(into, now, report_pause); }
 
 uint64_t hosts_now(void) {
   struct timespec now;

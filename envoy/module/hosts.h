@@ -29,6 +29,11 @@ void hosts_answered(uint64_t host, uint64_t now);
 void hosts_served(uint64_t host, struct caller caller, bool probe, uint64_t now);
 // The host said that it accepts nothing for a while. Returns whether this begins a pause.
 bool hosts_pause(uint64_t host, const struct pause *pause, uint64_t now);
+// Takes over a pause that another gateway met, or this one before a restart.
+void hosts_adopt(uint64_t host, const struct foreign_pause *pause, uint64_t now);
+// Adds a line `p <host> <foreign> <cause> <reach> <breadth> <stated> <organisation> <key> <user> <pauses> <ms since>
+// <ms left>` for each pause.
+void hosts_report_pauses(struct buffer *into, uint64_t now);
 
 // Envoy's health checks found the host dead, or alive again.
 void hosts_away(uint64_t host);

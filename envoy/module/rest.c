@@ -7,6 +7,8 @@ enum {
   FIRST_REST_MS = 5000,
   LONGEST_REST_MS = 60000,
   ASKED_EVERY_MS = 1000,
+  // The same pause arrives from another gateway with a delay.
+  SAME_PAUSE_MS = 2000,
   // The initial share when it grows back.
   FIRST_SHARE = 4,
 };
@@ -128,9 +130,32 @@ bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now) {
   rest->cause = pause->cause;
   rest->caller = pause->caller;
   rest->stated = pause->stated || (running && rest->stated);
+  rest->foreign = false;
   if (!running || now + ms > rest->paused_until) rest->paused_until = now + ms;
   rest->recovers_since = rest->probed_until = 0;
   return begins || (confirms && rest->reach == REACH_ALL);
+}
+
+void rest_adopt(struct rest *rest, const struct foreign_pause *pause, uint64_t now) {
+  uint64_t until = now + pause->left_ms;
+  if (now < rest->paused_until && until <= rest->paused_until + SAME_PAUSE_MS) {
+    // The other gateway may have found out whom the pause concerns.
+    if (rest->foreign && rest->reach == REACH_UNKNOWN) {
+      rest->reach = pause->reach;
+      rest->breadth = pause->breadth;
+    }
+    return;
+  }
+  rest->paused_until = until;
+  rest->paused_since = now > pause->age_ms ? now - pause->age_ms : 0;
+  rest->caller = pause->caller;
+  rest->breadth = pause->breadth;
+  rest->reach = pause->reach;
+  rest->cause = pause->cause;
+  rest->pauses = pause->pauses;
+  rest->stated = pause->stated;
+  rest->foreign = true;
+  rest->recovers_since = rest->probed_until = 0;
 }
 
 void rest_away(struct rest *rest) { rest->away = true; }

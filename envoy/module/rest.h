@@ -62,6 +62,7 @@ struct rest {
   enum reach reach;
   bool serves_others;  // somebody whom it does not concern was served since the last refusal
   bool stated;
+  bool foreign;  // another gateway, or this one before a restart, met the refusal
   // The end of a rest.
   uint64_t probed_until;  // until then, a probe may be running
   uint64_t recovers_since;
@@ -80,6 +81,16 @@ struct pause {
   uint64_t max_ms;  // each further pause is twice as long as the last, up to this
 };
 
+// A pause that another gateway met, or this one before a restart.
+struct foreign_pause {
+  struct caller caller;
+  enum breadth breadth;
+  enum reach reach;
+  unsigned cause, pauses;
+  bool stated;
+  uint64_t age_ms, left_ms;
+};
+
 // Returns the host's state for a caller. `random` is the request's own number, which selects requests while the share
 // grows.
 enum host_state rest_state(const struct rest *rest, struct caller caller, uint64_t random, uint64_t now);
@@ -95,6 +106,8 @@ void rest_answered(struct rest *rest, uint64_t now);
 void rest_served(struct rest *rest, struct caller caller, bool probe, uint64_t now);
 // Returns whether this begins a pause.
 bool rest_pause(struct rest *rest, const struct pause *pause, uint64_t now);
+// Takes over a pause, unless one that lasts about as long is known.
+void rest_adopt(struct rest *rest, const struct foreign_pause *pause, uint64_t now);
 // Envoy's health checks found the host dead, or alive again; then its share grows back.
 void rest_away(struct rest *rest);
 void rest_back(struct rest *rest, uint64_t now);

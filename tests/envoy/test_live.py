@@ -13,7 +13,7 @@ from tests.envoy.filters import ATTEMPT, AUTHORISE, REQUEST, RESPONSE, SETTINGS,
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, Connection, Peer
 from translator.checks.frames import Allowed, Command, CommandResult, FrameKind, Order
-from translator.running import progress
+from translator.running import progress, quotas
 from translator.running.progress import Progress
 
 CANCELLED = 3
@@ -105,6 +105,23 @@ def test_one_that_is_being_answered_breaks_off(envoy: Envoy) -> None:
             assert len(envoy.command(Order.CANCEL, "one")) == 1
             assert one.step()[0] == CANCELLED
         assert one.response() == [b"reset", b"trunkline_cancelled"]
+
+
+def test_what_others_share_is_taken_and_reported_once(envoy: Envoy) -> None:
+    host = 2**63 + 1
+    lines = f"g 2\na 9 r 60 30 15 0\np {host} 1 429 2 0 1 11 12 13 1 100 20000\n"
+    for connection in envoy.connections:
+        connection.sock.sendall(Command(Order.SHARE, "t", body=lines.encode()).encode())
+    reports = []
+    for connection in envoy.connections:
+        _, _, content = connection.next()
+        assert isinstance(content, CommandResult)
+        reports.append(content.lines)
+    standing = quotas.read(reports)
+    assert [(use.account, use.amount, use.share) for use in standing.uses] == [(9, 30, 15)]
+    assert [(each.host, each.foreign) for each in standing.pauses] == [(host, True)]
+    assert [each.host for each in standing.rests] == [host]
+    assert sum(report.count(b"o ") for report in reports) == 1
 
 
 def test_an_unknown_command_does_nothing(envoy: Envoy) -> None:

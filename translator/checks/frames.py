@@ -131,21 +131,25 @@ class Order(IntEnum):
     REPORT = 1
     CANCEL = 2
     QUOTAS = 3
+    SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Makes the module report running requests or resting targets, or end a request. `CommandResult` is its
-    answer.
+    """Makes the module report running requests or resting targets, end a request, or take the lines in `body`.
+    `CommandResult` is its answer.
     """
 
     order: Order
     token: str
     request_id: str = ""
+    body: bytes = b""
 
     def encode(self) -> bytes:
         """Returns the frame."""
-        return _answer(0, self.order, f"{self.token} {self.request_id}" if self.request_id else self.token, b"")
+        return _answer(
+            0, self.order, f"{self.token} {self.request_id}" if self.request_id else self.token, self.body
+        )
 
 
 #: Number, kind and content. The content is a check's request, None for a check over the size limit, the id in an

@@ -143,10 +143,11 @@ class _Connection(asyncio.Protocol):
             self.data_received(arrived)
 
     def _upgrade(self, protocol: bytes) -> None:
-        self._session = self._upgrades[protocol](self._transport.write)
         self._transport.write(
             b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: " + protocol + b"\r\n\r\n"
         )
+        # It may write at once.
+        self._session = self._upgrades[protocol](self._transport.write)
         self._converse(self._session, self._reader.rest)
 
     def _converse(self, session: UpgradedConnection, data: bytes) -> None:

@@ -20,15 +20,17 @@ _UNKNOWN_DELAY = 60.0
 Answer = Callable[[pb.AttendResponse], Awaitable[pb.AttendRequest]]
 
 
-async def attend(control: ControlPlaneAddress, name: str, answer: Answer, log: FilteringBoundLogger) -> None:
-    """Answers inquiries until it is cancelled. `name` is the translator's."""
+async def attend(
+    control: ControlPlaneAddress, name: str, answer: Answer, log: FilteringBoundLogger, gateway: str = ""
+) -> None:
+    """Answers inquiries until it is cancelled. `name` is the translator's, `gateway` the id of its gateway."""
     metadata = (("authorization", f"Bearer {control.token}"),) if control.token else ()
     delay, logged = _FIRST_DELAY, ""
     async with grpc.aio.insecure_channel(control.address, options=CHANNEL_OPTIONS) as channel:
         stub = requests_pb2_grpc.RequestsStub(channel)
         while True:
             answers: asyncio.Queue[pb.AttendRequest] = asyncio.Queue()
-            answers.put_nowait(pb.AttendRequest(translator=name))
+            answers.put_nowait(pb.AttendRequest(translator=name, gateway=gateway))
             call = stub.Attend(_drain(answers), metadata=metadata)
             try:
                 async for inquiry in call:

@@ -42,10 +42,15 @@ class Commander:
         self._connections: list[Write] = []
         self._awaited: dict[str, _Awaited] = {}
         self._tokens = count(1)
+        #: Returns the lines that every connection gets first (`translator.running.sharing`).
+        self.greeting: Callable[[], bytes] | None = None
 
     def opened(self, write: Write) -> None:
         """Adds a connection."""
         self._connections.append(write)
+        if self.greeting is not None:
+            # Nobody waits for the result.
+            write(Command(Order.SHARE, "-", body=self.greeting()).encode())
 
     def closed(self, write: Write) -> None:
         """Forgets a connection, over which nothing more arrives."""
@@ -74,7 +79,11 @@ class Commander:
         """Returns the lines of each Envoy about rests and quotas."""
         return await self._command(Order.QUOTAS) or ()
 
-    async def _command(self, order: Order, request_id: str = "") -> Sequence[bytes] | None:
+    async def share(self, lines: bytes) -> Sequence[bytes]:
+        """Has each Envoy take lines as in envoy/module/sharing.h. Returns what `quotas` does, after that."""
+        return await self._command(Order.SHARE, body=lines) or ()
+
+    async def _command(self, order: Order, request_id: str = "", *, body: bytes = b"") -> Sequence[bytes] | None:
         if not self._connections:
             return None
         token = str(next(self._tokens))
@@ -82,7 +91,7 @@ class Commander:
         silent = len(awaited.silent)
         try:
             for write in tuple(awaited.silent):
-                write(Command(order, token, request_id).encode())
+                write(Command(order, token, request_id, body).encode())
             async with asyncio.timeout(self._patience):
                 await awaited.done.wait()
         except TimeoutError:

@@ -14,7 +14,6 @@ from translator import log_context
 from translator.ledger.lines import decoded
 from translator.limits import Reservation
 from translator.queueing import Forecast
-from translator.running import quotas
 from translator.running.progress import Progress
 from translator.waiting import Waiter
 
@@ -47,7 +46,13 @@ class Commander(Protocol):
 
     async def cancel(self, request_id: str) -> Progress | None: ...
 
-    async def quotas(self) -> Sequence[bytes]: ...
+
+class Quotas(Protocol):
+    """Knows what rests, and what is left of quotas."""
+
+    async def report(self) -> pb.Standing: ...
+
+    async def take(self, sharing: pb.Sharing) -> pb.Standing: ...
 
 
 class _Running(NamedTuple):
@@ -64,12 +69,15 @@ class Listings:
         reservations: Reservations,
         room: Room,
         commander: Commander,
+        quotas: Quotas,
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._name = name
         self._reservations = reservations
         self._room = room
         self._commander = commander
+        self._quotas = quotas
         self._clock = clock
 
     async def answer(self, inquiry: pb.AttendResponse) -> pb.AttendRequest:
@@ -78,7 +86,9 @@ class Listings:
             cancelled = await self._cancel(inquiry.cancel)
             return pb.AttendRequest(number=inquiry.number, requests=[cancelled] if cancelled is not None else ())
         if inquiry.WhichOneof("inquiry") == "standing":
-            return pb.AttendRequest(number=inquiry.number, standing=quotas.read(await self._commander.quotas()))
+            return pb.AttendRequest(number=inquiry.number, standing=await self._quotas.report())
+        if inquiry.WhichOneof("inquiry") == "sharing":
+            return pb.AttendRequest(number=inquiry.number, standing=await self._quotas.take(inquiry.sharing))
         answer = await self._list(inquiry.list)
         answer.number = inquiry.number
         return answer

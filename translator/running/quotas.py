@@ -11,7 +11,9 @@ _METRICS = {"r": policy.METRIC_REQUESTS, "t": policy.METRIC_TOKENS}
 
 
 def read(reports: Iterable[bytes]) -> pb.Standing:
-    """Reads `r`, `q` and `h` lines as in envoy/module/{hosts,quota,headroom}.h; skips other lines."""
+    """Reads `o`, `r`, `p`, `q`, `s` and `h` lines as in envoy/module/{sharing,hosts,quota,headroom}.h; skips
+    other lines.
+    """
     found = pb.Standing()
     for report in reports:
         for line in report.decode("latin-1").splitlines():
@@ -24,7 +26,9 @@ def read(reports: Iterable[bytes]) -> pb.Standing:
 
 
 def _take(found: pb.Standing, kind: str, words: list[str]) -> None:
-    if kind == "r":
+    if kind == "o":
+        (found.process,) = map(int, words)
+    elif kind == "r":
         host, cause, for_all, age, left = map(int, words)
         found.rests.append(pb.Rest(host=host, cause=cause, for_all=bool(for_all), age_ms=age, left_ms=left))
     elif kind == "q":
@@ -39,6 +43,39 @@ def _take(found: pb.Standing, kind: str, words: list[str]) -> None:
                 used=used,
                 wait_ms=wait,
                 age_ms=age,
+            )
+        )
+    elif kind == "s":
+        metric = _METRICS[words.pop(1)]
+        account, per, amount, share, wanted = map(int, words[:5])
+        used = sum(int(part.partition(":")[2]) for part in words[5:])
+        found.uses.append(
+            pb.QuotaUse(
+                account=account,
+                metric=metric,
+                per_seconds=per,
+                amount=amount,
+                share=share,
+                used=used,
+                wanted=wanted,
+            )
+        )
+    elif kind == "p":
+        host, foreign, cause, reach, breadth, stated, organisation, key, user, pauses, age, left = map(int, words)
+        found.pauses.append(
+            pb.Pause(
+                host=host,
+                foreign=bool(foreign),
+                cause=cause,
+                reach=reach,
+                breadth=breadth,
+                stated=bool(stated),
+                organisation=organisation,
+                key=key,
+                user=user,
+                pauses=pauses,
+                age_ms=age,
+                left_ms=left,
             )
         )
     elif kind == "h":

@@ -12,11 +12,11 @@ from trunkline.output import output_option, render, when
 from trunkline.text import say
 
 _COLUMNS = (
-    "provider", "credential", "digest", "target", "quota", "limit", "remaining", "resets_at", "rests_until",
-    "reason", "source", "translator",
+    "provider", "credential", "digest", "target", "quota", "limit", "remaining", "share", "used", "resets_at",
+    "rests_until", "reason", "source", "translator",
 )  # fmt: skip
-_NUMBERS = ("credential", "limit", "remaining")
-_IMPORTANT = ("provider", "credential", "quota", "remaining", "limit", "rests_until", "reason")
+_NUMBERS = ("credential", "limit", "remaining", "share", "used")
+_IMPORTANT = ("provider", "credential", "quota", "remaining", "limit", "share", "used", "rests_until", "reason")
 
 
 @click.command(
@@ -35,7 +35,9 @@ def quota(*, control: Control, name: str, output: str) -> None:
     why.
 
     A credential is shown by its position and a digest. The source is `quota` for configured quotas, `headers` for
-    the last headers of the provider, `rest` for anything that rests without a quota.
+    the last headers of the provider, `rest` for anything that rests without a quota. Several gateways share a
+    configured quota: `remaining` is what none of them has used, `share` and `used` are what one of them, named by
+    its translator, may use and has used.
     """
     with control.connect() as api, names.suggesting(api, "provider", name):
         found = api.ListQuotas(admin.ListQuotasRequest(provider=name))
@@ -48,6 +50,8 @@ def quota(*, control: Control, name: str, output: str) -> None:
             "quota": _quota(each) or None,
             "limit": each.limit or None,
             "remaining": each.remaining if each.metric else None,
+            "share": each.share if each.source == "quota" else None,
+            "used": each.used if each.source == "quota" else None,
             "resets_at": when(each.resets_at),
             "rests_until": when(each.rests_until),
             "reason": each.reason or None,

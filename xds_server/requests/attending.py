@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from itertools import count
 from typing import NamedTuple
 
@@ -13,10 +14,13 @@ PATIENCE = 3.0
 
 
 class TranslatorCall:
-    """One translator's call: the inquiries to send, and the callers that wait for answers."""
+    """One translator's call: the inquiries to send, and the callers that wait for answers. `gateway` is empty for
+    a translator of an earlier version.
+    """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, gateway: str = "") -> None:
         self.name = name
+        self.gateway = gateway
         self.inquiries: asyncio.Queue[pb.AttendResponse] = asyncio.Queue()
         self._numbers = count(1)
         self._awaited: dict[int, asyncio.Future[pb.AttendRequest | None]] = {}
@@ -61,9 +65,9 @@ class Translators:
         self._patience = patience
         self._attending: dict[TranslatorCall, None] = {}
 
-    def joined(self, name: str) -> TranslatorCall:
+    def joined(self, name: str, gateway: str = "") -> TranslatorCall:
         """Adds a translator's call; `left` ends it."""
-        attending = TranslatorCall(name)
+        attending = TranslatorCall(name, gateway)
         self._attending[attending] = None
         return attending
 
@@ -72,13 +76,24 @@ class Translators:
         del self._attending[attending]
         attending.left()
 
+    def gateways(self) -> dict[str, TranslatorCall]:
+        """Returns the newest call of each gateway, by the gateway's id."""
+        return {each.gateway: each for each in self._attending if each.gateway}
+
     async def ask(self, inquiry: pb.AttendResponse) -> InquiryAnswers:
         """Sends an inquiry to all of them at once."""
-        asked = {asyncio.create_task(each.ask(inquiry)): each.name for each in self._attending}
+        answers = await self.ask_each(dict.fromkeys(self._attending, inquiry))
+        given = [(call.name, answer) for call, answer in answers.items() if answer is not None]
+        return InquiryAnswers(given, sorted({call.name for call in self._attending if call not in answers}))
+
+    async def ask_each(
+        self, inquiries: Mapping[TranslatorCall, pb.AttendResponse]
+    ) -> dict[TranslatorCall, pb.AttendRequest | None]:
+        """Sends each call its inquiry. Returns the answers that came in time; None for a translator that left."""
+        asked = {asyncio.create_task(call.ask(inquiry)): call for call, inquiry in inquiries.items()}
         if not asked:
-            return InquiryAnswers([], [])
+            return {}
         done, silent = await asyncio.wait(asked, timeout=self._patience)
         for task in silent:
             task.cancel()
-        given = [(asked[task], answer) for task in done if (answer := task.result()) is not None]
-        return InquiryAnswers(given, sorted({asked[task] for task in silent}))
+        return {asked[task]: task.result() for task in done}

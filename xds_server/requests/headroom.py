@@ -4,7 +4,8 @@ rests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from trunkline_proto.admin.v1 import admin_pb2 as admin
@@ -14,6 +15,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb
 from xds_server.model import DesiredState
 from xds_server.reasons import Reason
 from xds_server.requests.hosts import Host, credentials
+from xds_server.requests.sharing.plan import QuotaKey, key_of
 
 #: The sources of a row.
 CONFIGURED, _REPORTED, _REST = "quota", "headers", "rest"
@@ -22,13 +24,17 @@ _REFUSED = frozenset({401, 402, 403, 498})
 _FAILURES, _HEALTH, _QUOTA = 0, 1, 2
 
 
+Totals = Mapping[QuotaKey, int]
+
+
 @dataclass(frozen=True, slots=True)
 class HeadroomReport:
-    """One translator's report at one time (`now`, Unix seconds)."""
+    """One translator's report at one time (`now`, Unix seconds). `totals` is what all gateways have used."""
 
     hosts: Mapping[int, Host]
     translator: str
     now: float
+    totals: Totals
 
     def alert(
         self, kind: admin.RestAlertKind.ValueType, host: Host, reason: Reason, age_ms: int, left_ms: int
@@ -61,17 +67,27 @@ class HeadroomReport:
         )
 
 
-def rows(
-    hosts: Mapping[int, Host], translator: str, remaining: pb.Standing, now: float
-) -> Iterator[admin.CredentialHeadroom]:
+def totals(standings: Iterable[pb.Standing]) -> Totals:
+    """Adds up what gateways have used of each configured quota."""
+    found: Counter[QuotaKey] = Counter()
+    for standing in standings:
+        for counted in standing.counted:
+            found[key_of(counted)] += counted.used
+    return found
+
+
+def rows(report: HeadroomReport, remaining: pb.Standing) -> Iterator[admin.CredentialHeadroom]:
     """Yields one row for each quota, and one for each target or credential that rests without a quota."""
-    report = HeadroomReport(hosts, translator, now)
+    hosts = report.hosts
     rests = {each.host: each for each in remaining.rests if each.host in hosts}
+    shares = {key_of(use): use.share for use in remaining.uses}
     shown = set()
     for counted in remaining.counted:
         if (host := hosts.get(counted.account)) is not None:
             shown.add(counted.account)
-            yield _counted(report, host, counted, rests.get(counted.account))
+            row = _counted(report, host, counted, rests.get(counted.account))
+            row.share = shares.get(key_of(counted), counted.amount)
+            yield row
     for reported in remaining.told:
         if (host := hosts.get(reported.host)) is not None:
             shown.add(reported.host)
@@ -97,6 +113,7 @@ def unused(state: DesiredState) -> Iterator[admin.CredentialHeadroom]:
                 per_seconds=quota.per_seconds,
                 limit=quota.amount,
                 remaining=quota.amount,
+                share=quota.amount,
             )
 
 
@@ -118,10 +135,16 @@ def reason(rest: pb.Rest) -> Reason:
     return Reason.of(known) if known else Reason.of("rest.limited", rest.cause)
 
 
-def used_up(counted: pb.CountedQuota) -> Reason:
-    """Returns the sentence that a configured quota is used up."""
+def is_exhausted(report: HeadroomReport, counted: pb.CountedQuota) -> bool:
+    """Returns whether nothing is left of a quota at any gateway."""
+    return report.totals.get(key_of(counted), counted.used) >= counted.amount
+
+
+def used_up(report: HeadroomReport, counted: pb.CountedQuota) -> Reason:
+    """Returns the sentence that a configured quota, or the gateway's share of it, is used up."""
     metric = QUOTA_METRICS.word(counted.metric)
-    return Reason.of("rest.used_up", f"{counted.amount:,}", metric, counted.per_seconds)
+    code = "rest.used_up" if is_exhausted(report, counted) else "rest.share_used_up"
+    return Reason.of(code, f"{counted.amount:,}", metric, counted.per_seconds)
 
 
 def _counted(
@@ -129,10 +152,10 @@ def _counted(
 ) -> admin.CredentialHeadroom:
     row = report.row(host, CONFIGURED, rest)
     row.metric = QUOTA_METRICS.word(counted.metric)
-    row.per_seconds, row.limit = counted.per_seconds, counted.amount
-    row.remaining = max(0, counted.amount - counted.used)
+    row.per_seconds, row.limit, row.used = counted.per_seconds, counted.amount, counted.used
+    row.remaining = max(0, counted.amount - report.totals.get(key_of(counted), counted.used))
     if counted.wait_ms and rest is None:
-        why = used_up(counted)
+        why = used_up(report, counted)
         row.rests_until, row.reason = report.until(counted.wait_ms), why
         row.reason_code.CopyFrom(why.coded)
     return row

@@ -31,7 +31,7 @@ class Host:
 
 def hosts(state: DesiredState) -> dict[int, Host]:
     """Returns every credential, and every target of a route at a provider."""
-    return {**{_of_credential(each.digest): each for each in credentials(state)}, **dict(_targets(state))}
+    return {**{account(each): each for each in credentials(state)}, **dict(_targets(state))}
 
 
 def credentials(state: DesiredState) -> Iterator[Host]:
@@ -55,8 +55,9 @@ def _targets(state: DesiredState) -> Iterator[tuple[int, Host]]:
             yield number, Host(provider.name, index + 1, mark(provider, credential), target.id)
 
 
-def _of_credential(digest: str) -> int:
-    return _fnv(digest.encode(), _fnv(b"\n"))
+def account(credential: Host) -> int:
+    """Returns the number of a credential."""
+    return _fnv(credential.digest.encode(), _fnv(b"\n"))
 
 
 def _fnv(text: bytes, number: int = _FNV_BASIS) -> int:

@@ -14,8 +14,11 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb
 from xds_server.errors import StoreError
 from xds_server.model import DesiredState
 from xds_server.requests import headroom
-from xds_server.requests.attending import InquiryAnswers, Translators
+from xds_server.requests.attending import Translators
+from xds_server.requests.headroom import HeadroomReport
 from xds_server.requests.hosts import Host, hosts
+from xds_server.requests.sharing.plan import GONE_MS
+from xds_server.requests.sharing.table import Rows
 from xds_server.store import AsyncStore
 
 _log = structlog.get_logger()
@@ -30,13 +33,20 @@ _WORDS = {
 
 
 class RestingTargets:
-    """Implements `xds_server.admin.ports.Resting`. `clock` gives Unix seconds."""
+    """Implements `xds_server.admin.ports.Resting`. `shared` returns what all gateways reported last; `clock` gives
+    Unix seconds.
+    """
 
     def __init__(
-        self, store: AsyncStore, translators: Translators, clock: Callable[[], float] = time.time
+        self,
+        store: AsyncStore,
+        translators: Translators,
+        shared: Callable[[], Rows] = dict,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._translators = translators
+        self._shared = shared
         self._clock = clock
         self._state: DesiredState | None = None
         self._hosts_by_number: Mapping[int, Host] = {}
@@ -45,28 +55,19 @@ class RestingTargets:
 
     async def headroom(self, provider: str) -> admin.ListQuotasResponse:
         """Returns what is left of each quota of a provider, or of all providers if the name is empty."""
-        state, answers = await self._store.load(), await self._ask()
-        by_number, now = self._hosts(state), self._clock()
-        rows = [
-            row
-            for translator, answer in answers.given
-            for row in headroom.rows(by_number, translator, answer.standing, now)
-        ]
+        state = await self._store.load()
+        reports, silent = await self._reports(state)
+        rows = [row for report, standing in reports for row in headroom.rows(report, standing)]
         seen = {(row.digest, row.metric, row.per_seconds) for row in rows if row.source == headroom.CONFIGURED}
         rows += (row for row in headroom.unused(state) if (row.digest, row.metric, row.per_seconds) not in seen)
         wanted = [row for row in rows if provider in {"", row.provider}]
         wanted.sort(key=lambda row: (row.provider, row.credential, row.target_id, row.source, row.metric))
-        return admin.ListQuotasResponse(credentials=wanted, silent=answers.silent)
+        return admin.ListQuotasResponse(credentials=wanted, silent=silent)
 
     async def alerts(self) -> list[admin.RestAlert]:
         """Returns what an operator should look at, the longest known first."""
-        state, answers = await self._store.load(), await self._ask()
-        by_number, now = self._hosts(state), self._clock()
-        alerts = [
-            alert
-            for translator, answer in answers.given
-            for alert in _alerts(headroom.HeadroomReport(by_number, translator, now), answer.standing)
-        ]
+        reports, _ = await self._reports(await self._store.load())
+        alerts = [alert for report, standing in reports for alert in _alerts(report, standing)]
         return sorted(alerts, key=lambda alert: alert.since)
 
     async def run(self) -> None:
@@ -90,19 +91,35 @@ class RestingTargets:
             self._state, self._hosts_by_number = state, hosts(state)
         return self._hosts_by_number
 
-    async def _ask(self) -> InquiryAnswers:
-        return await self._translators.ask(pb.AttendResponse(standing=True))
+    async def _reports(self, state: State) -> tuple[list[tuple[HeadroomReport, pb.Standing]], list[str]]:
+        """Returns what every gateway reports, those of other replicas as of their last report, and the translators
+        that did not answer.
+        """
+        answers = await self._translators.ask(pb.AttendResponse(standing=True))
+        here, now = self._translators.gateways(), self._clock()
+        found = [(name, answer.standing, now) for name, answer in answers.given] + [
+            (row.standing.translator, row.standing, row.at / 1000)
+            for gateway, row in self._shared().items()
+            if gateway not in here
+        ]
+        hosts_by_number, totals = self._hosts(state), headroom.totals(standing for _, standing, _ in found)
+        reports = [
+            (HeadroomReport(hosts_by_number, name, at, totals), standing)
+            for name, standing, at in found
+            if now - at < GONE_MS / 1000
+        ]
+        return reports, answers.silent
 
 
-def _alerts(report: headroom.HeadroomReport, remaining: pb.Standing) -> Iterator[admin.RestAlert]:
+def _alerts(report: HeadroomReport, remaining: pb.Standing) -> Iterator[admin.RestAlert]:
     for rest in remaining.rests:
         host = report.hosts.get(rest.host)
         if host is not None and (rest.for_all or headroom.is_refused(rest)):
             yield report.alert(_kind(rest), host, headroom.reason(rest), rest.age_ms, rest.left_ms)
     for counted in remaining.counted:
         host = report.hosts.get(counted.account)
-        if host is not None and counted.wait_ms:
-            kind, reason = admin.REST_ALERT_KIND_QUOTA_USED_UP, headroom.used_up(counted)
+        if host is not None and counted.wait_ms and headroom.is_exhausted(report, counted):
+            kind, reason = admin.REST_ALERT_KIND_QUOTA_USED_UP, headroom.used_up(report, counted)
             yield report.alert(kind, host, reason, counted.age_ms, counted.wait_ms)
 
 

@@ -43,7 +43,7 @@ class RequestsService(requests_pb2_grpc.RequestsServicer):
         first = await anext(aiter(request_iterator), None)
         if first is None:
             return
-        attending = self._translators.joined(first.translator[:_MAX_NAME])
+        attending = self._translators.joined(first.translator[:_MAX_NAME], first.gateway[:_MAX_NAME])
         reading = asyncio.create_task(_read(request_iterator, attending))
         try:
             while True:

@@ -323,6 +323,17 @@ class LimitAlertRow(SQLModel, table=True):
     error: str = Field(sa_type=Text)
 
 
+class GatewayStandingRow(SQLModel, table=True):
+    """What a gateway may use and uses of quotas, and what pauses there; see xds_server.requests.sharing. `data` is
+    trunkline.requests.v1.Standing; `at` is in Unix milliseconds.
+    """
+
+    __tablename__ = "gateway_standing"
+    gateway: str = Field(primary_key=True)
+    at: int = Field(sa_type=BigInteger)
+    data: bytes = Field(sa_type=LargeBinary)
+
+
 class RoutingSlotRow(SQLModel, table=True):
     """Measurements of a route's target from one batch of records; `slot` is numbered as in
     xds_server.routing.slots.

@@ -240,6 +240,8 @@ export interface CredentialHeadroom {
   reason?: string;
   translator?: string;
   reason_code?: ReasonCode;
+  share?: string;
+  used?: string;
 }
 
 export interface CredentialQuota {

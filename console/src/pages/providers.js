@@ -75,9 +75,15 @@ function Headroom({ left, several }) {
     ${share !== null &&
     html`
       <span class=${`meter ${share < 0.05 ? "bad" : share < 0.2 ? "warn" : ""}`}><span style=${{ width: `${100 * share}%` }}></span></span>
-      <span class="sub">${t("providers.left", { left: count(left.remaining), limit: count(left.limit), metric: left.metric })}${whose && ` · ${whose}`}</span>
+      <span class="sub">${t("providers.left", { left: count(left.remaining), limit: count(left.limit), metric: left.metric })}${[whose, gatewayShare(left)].filter(Boolean).map((each) => ` · ${each}`)}</span>
     `}
   `;
+}
+
+/** What one of several gateways may use of a configured quota, and has used. */
+function gatewayShare(left) {
+  if (left.source !== "quota" || !left.translator || num(left.share) === num(left.limit)) return "";
+  return t("providers.share", { used: count(left.used), share: count(left.share), gateway: left.translator });
 }
 
 /** A share of errors, highlighted if it is large. */

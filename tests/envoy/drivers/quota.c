@@ -1,14 +1,17 @@
 #include "quota.h"
 
 #include "driver.h"
+#include "headroom.h"
 #include "hosts.h"
+#include "sharing.h"
 #include "usage.h"
 
 enum { MOST_CHARGES = 4096 };
 
 // Operations on the quotas of accounts that are numbers: wait <account> <quotas> <tokens> <now> |
 // take <account> <quotas> <tokens> <now> <forced> <charge> | return <charge> <now> | settle <charge> <tokens> <now> |
-// usage <report> <report at the start> | number <cluster or credential> <name> | report <now>. Answers: the wait in ms; whether it took; whether a report says, and how many.
+// usage <report> <report at the start> | number <cluster or credential> <name> | report <now> |
+// share <lines> <now> | shared <now>. Answers: the wait in ms; whether it took; whether a report says, and how many.
 // Charges are numbers too. What are no quotas answers `no`.
 void quota_driver(struct span command, struct buffer *answer) {
   static struct charge charges[MOST_CHARGES];
@@ -30,9 +33,25 @@ void quota_driver(struct span command, struct buffer *answer) {
       put_number(answer, cluster ? host_of_cluster(name) : host_of_credential(name));
       continue;
     }
+    if (span_is(what, SPAN("share"))) {
+      struct span lines = exact_copy(next_text(&command));
+      sharing_take(lines, next_number(&command));
+      free_copy(lines);
+      continue;
+    }
+    if (span_is(what, SPAN("shared"))) {
+      struct buffer lines = {0};
+      sharing_report(&lines, next_number(&command));
+      put_text(answer, buffer_span(&lines));
+      buffer_free(&lines);
+      continue;
+    }
     if (span_is(what, SPAN("report"))) {
       struct buffer lines = {0};
-      quotas_report(&lines, next_number(&command));
+      uint64_t now = next_number(&command);
+      quotas_report(&lines, now);
+      hosts_report(&lines, now);
+      headroom_report(&lines, now);
       put_text(answer, buffer_span(&lines));
       buffer_free(&lines);
       continue;

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from translator.errors import MalformedFrameError
 from translator.http.server import Server
 from translator.message import Request, Response
@@ -20,10 +22,13 @@ CLOSED: list[Shouting] = []
 
 
 class Shouting:
-    """A protocol to upgrade to. A question mark is malformed, and a tilde is answered later."""
+    """A protocol to upgrade to. `?` is malformed, and `~` is answered later. `GREETING` is written first."""
+
+    GREETING = b""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
+        write(self.GREETING)
 
     def receive(self, data: bytes) -> bytes:
         if b"?" in data:
@@ -177,6 +182,16 @@ async def test_a_connection_is_upgraded_with_what_came_behind(tmp_path: Path) ->
         assert await reader.readexactly(5) == b"FIRST"
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
         assert await reader.readexactly(18) == b"GET / HTTP/1.1\r\n\r\n"
+
+
+async def test_a_protocol_that_speaks_first_is_heard_after_the_upgrade(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shouting, "GREETING", b"HELLO")
+    async with serving(tmp_path / "s"), connected(tmp_path / "s") as (reader, writer):
+        writer.write(UPGRADE + b"first")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        assert await reader.readexactly(10) == b"HELLOFIRST"
 
 
 async def test_a_request_before_the_upgrade_is_answered(tmp_path: Path) -> None:

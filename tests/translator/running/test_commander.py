@@ -85,3 +85,16 @@ async def test_a_connection_that_ends_is_not_waited_for() -> None:
 async def test_without_an_envoy_nobody_knows() -> None:
     assert await Commander().report() is None
     assert await Commander().cancel("one") is None
+
+
+async def test_a_connection_is_greeted_before_anything_else() -> None:
+    commander = Commander(patience=60)
+    commander.greeting = lambda: b"g 2\n"
+    envoy = Envoy(commander)
+    assert envoy.sent == [Command(Order.SHARE, "-", body=b"g 2\n").encode()]
+    asking = asyncio.create_task(commander.share(b"a 1\n"))
+    await settled()
+    commander.finished(envoy.write, CommandResult("-", b"o 1\n"))
+    assert envoy.sent[1:] == [Command(Order.SHARE, "1", body=b"a 1\n").encode()]
+    commander.finished(envoy.write, CommandResult("1", b"o 2\n"))
+    assert await asking == [b"o 2\n"]

@@ -29,6 +29,14 @@ def reservation(id_: str, at: float = NOW - 3, **more: Any) -> Reservation:
     )  # fmt: skip
 
 
+class Quotas:
+    async def report(self) -> pb.Standing:
+        return pb.Standing(told=[pb.ToldQuota(host=1)])
+
+    async def take(self, sharing: pb.Sharing) -> pb.Standing:
+        return pb.Standing(told=[pb.ToldQuota(host=sharing.gateways)])
+
+
 class Gateway:
     """The known requests; `envoy` is Envoy's report, None if it is silent."""
 
@@ -37,7 +45,7 @@ class Gateway:
         self.envoy = envoy
         self.waiting: list[tuple[str, float, Forecast]] = []
         self.cancelled: list[str] = []
-        self.listings = Listings("edge", self, self, self, lambda: NOW)
+        self.listings = Listings("edge", self, self, self, Quotas(), clock=lambda: NOW)
 
     def reservation(self, request_id: str) -> Reservation | None:
         return next((each for each in self.reservations if each.id == request_id), None)
@@ -62,9 +70,6 @@ class Gateway:
 
     async def _cancel(self, request_id: str) -> Progress | None:
         return next((each for each in self.envoy or () if each.request_id == request_id), None)
-
-    async def quotas(self) -> Sequence[bytes]:
-        return ()
 
     async def list(self, **wanted: Any) -> pb.AttendRequest:
         listing = pb.Listing(**{"limit": 10, **wanted})

@@ -64,6 +64,8 @@ ANSWERS: dict[type, Any] = {
                 metric="requests",
                 per_seconds=3_600,
                 limit=30,
+                share=20,
+                used=12,
                 rests_until=1_700_000_000,
                 reason="its quota is used up",
                 translator="edge",
@@ -170,7 +172,7 @@ def _answers(control: FakeAdmin) -> None:
         ),
         (
             ("providers", "quota"),
-            {"credential": 2, "quota": "requests/1h", "remaining": 0, "rests_until": "2023-11-14T22:13:20Z"},
+            {"credential": 2, "quota": "requests/1h", "remaining": 0, "share": 20, "used": 12},
         ),
         (("routes", "list"), {"model": "gpt-4.1", "targets": ["openai/gpt-4.1*80", "nodes/llama3:70b (tier 1)"]}),
         (("orgs", "list"), {"name": "acme", "limits": ["cost_usd/30d=500.25"]}),

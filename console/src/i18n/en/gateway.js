@@ -127,6 +127,7 @@ export default {
   "providers.empty_text": "Add one here, or start the gateway with the provider's key in its environment:",
   "providers.rests": "rests, back {when}",
   "providers.left": "{left} of {limit} {metric} left",
+  "providers.share": "used {used} of its share of {share} at {gateway}",
 
   "models.empty": "There are no models yet",
   "models.empty_text": "A route is a model name that clients request, and the targets that serve it. Create the first one.",

@@ -35,6 +35,7 @@ export default {
   "reason.rest.quota": "the provider says that its quota is used up",
   "reason.rest.limited": "the provider limits it ({0})",
   "reason.rest.used_up": "its quota of {0} {1} in {2} s is used up",
+  "reason.rest.share_used_up": "this gateway's share of its quota of {0} {1} in {2} s is used up",
   "reason.node.silent": "it has not reported",
   "reason.node.pending": "waits for approval",
   "reason.node.approval": "waits for an operator's approval",

@@ -127,6 +127,7 @@ export default {
   "providers.empty_text": "Добавьте его здесь или запустите шлюз с ключом провайдера в окружении:",
   "providers.rests": "отдыхает, вернётся {when}",
   "providers.left": "осталось {left} из {limit} ({metric})",
+  "providers.share": "{gateway}: {used} из своей доли {share}",
 
   "models.empty": "Моделей пока нет",
   "models.empty_text": "Маршрут связывает имя модели с местами, где её обслуживают. Создайте первый.",

@@ -35,6 +35,7 @@ export default {
   "reason.rest.quota": "провайдер сообщает, что его квота исчерпана",
   "reason.rest.limited": "провайдер ограничивает ({0})",
   "reason.rest.used_up": "квота исчерпана: {0} {1} за {2} с",
+  "reason.rest.share_used_up": "доля этого шлюза исчерпана; квота: {0} {1} за {2} с",
   "reason.node.silent": "ещё не сообщала о себе",
   "reason.node.pending": "ждёт одобрения",
   "reason.node.approval": "ждёт одобрения оператора",

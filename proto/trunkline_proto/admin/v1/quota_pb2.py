@@ -16,15 +16,15 @@ from trunkline_proto.admin.v1 import reasons_pb2 as trunkline__proto_dot_admin_d
 from trunkline_proto.policy.v1 import policy_pb2 as trunkline__proto_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$trunkline_proto/admin/v1/quota.proto\x12\x12trunkline.admin.v1\x1a&trunkline_proto/admin/v1/reasons.proto\x1a&trunkline_proto/policy/v1/policy.proto\"Y\n\x05Quota\x12+\n\x06metric\x18\x01 \x01(\x0e\x32\x1b.trunkline.policy.v1.Metric\x12\x13\n\x0bper_seconds\x18\x02 \x01(\x04\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x04\"O\n\x0f\x43redentialQuota\x12\x12\n\ncredential\x18\x01 \x01(\r\x12(\n\x05quota\x18\x02 \x03(\x0b\x32\x19.trunkline.admin.v1.Quota\"%\n\x11ListQuotasRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\"a\n\x12ListQuotasResponse\x12;\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32&.trunkline.admin.v1.CredentialHeadroom\x12\x0e\n\x06silent\x18\x02 \x03(\t\"\xb5\x02\n\x12\x43redentialHeadroom\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x12\n\ncredential\x18\x02 \x01(\r\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x11\n\ttarget_id\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x0e\n\x06metric\x18\x06 \x01(\t\x12\x13\n\x0bper_seconds\x18\x07 \x01(\x04\x12\r\n\x05limit\x18\x08 \x01(\x04\x12\x11\n\tremaining\x18\t \x01(\x04\x12\x11\n\tresets_at\x18\n \x01(\x03\x12\x13\n\x0brests_until\x18\x0b \x01(\x03\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x12\n\ntranslator\x18\r \x01(\t\x12\x33\n\x0breason_code\x18\x0e \x01(\x0b\x32\x1e.trunkline.admin.v1.ReasonCode\"\xc4\x01\n\tRestAlert\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.trunkline.admin.v1.RestAlertKind\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05since\x18\x04 \x01(\x03\x12\r\n\x05until\x18\x05 \x01(\x03\x12\x12\n\ntranslator\x18\x06 \x01(\t\x12\x33\n\x0breason_code\x18\x07 \x01(\x0b\x32\x1e.trunkline.admin.v1.ReasonCode*\x9d\x01\n\rRestAlertKind\x12\x1f\n\x1bREST_ALERT_KIND_UNSPECIFIED\x10\x00\x12&\n\"REST_ALERT_KIND_CREDENTIAL_REFUSED\x10\x01\x12!\n\x1dREST_ALERT_KIND_QUOTA_USED_UP\x10\x02\x12 \n\x1cREST_ALERT_KIND_TARGET_RESTS\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$trunkline_proto/admin/v1/quota.proto\x12\x12trunkline.admin.v1\x1a&trunkline_proto/admin/v1/reasons.proto\x1a&trunkline_proto/policy/v1/policy.proto\"Y\n\x05Quota\x12+\n\x06metric\x18\x01 \x01(\x0e\x32\x1b.trunkline.policy.v1.Metric\x12\x13\n\x0bper_seconds\x18\x02 \x01(\x04\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x04\"O\n\x0f\x43redentialQuota\x12\x12\n\ncredential\x18\x01 \x01(\r\x12(\n\x05quota\x18\x02 \x03(\x0b\x32\x19.trunkline.admin.v1.Quota\"%\n\x11ListQuotasRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\"a\n\x12ListQuotasResponse\x12;\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32&.trunkline.admin.v1.CredentialHeadroom\x12\x0e\n\x06silent\x18\x02 \x03(\t\"\xd2\x02\n\x12\x43redentialHeadroom\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x12\n\ncredential\x18\x02 \x01(\r\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x11\n\ttarget_id\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x0e\n\x06metric\x18\x06 \x01(\t\x12\x13\n\x0bper_seconds\x18\x07 \x01(\x04\x12\r\n\x05limit\x18\x08 \x01(\x04\x12\x11\n\tremaining\x18\t \x01(\x04\x12\x11\n\tresets_at\x18\n \x01(\x03\x12\x13\n\x0brests_until\x18\x0b \x01(\x03\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x12\n\ntranslator\x18\r \x01(\t\x12\x33\n\x0breason_code\x18\x0e \x01(\x0b\x32\x1e.trunkline.admin.v1.ReasonCode\x12\r\n\x05share\x18\x0f \x01(\x04\x12\x0c\n\x04used\x18\x10 \x01(\x04\"\xc4\x01\n\tRestAlert\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.trunkline.admin.v1.RestAlertKind\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05since\x18\x04 \x01(\x03\x12\r\n\x05until\x18\x05 \x01(\x03\x12\x12\n\ntranslator\x18\x06 \x01(\t\x12\x33\n\x0breason_code\x18\x07 \x01(\x0b\x32\x1e.trunkline.admin.v1.ReasonCode*\x9d\x01\n\rRestAlertKind\x12\x1f\n\x1bREST_ALERT_KIND_UNSPECIFIED\x10\x00\x12&\n\"REST_ALERT_KIND_CREDENTIAL_REFUSED\x10\x01\x12!\n\x1dREST_ALERT_KIND_QUOTA_USED_UP\x10\x02\x12 \n\x1cREST_ALERT_KIND_TARGET_RESTS\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline_proto.admin.v1.quota_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_RESTALERTKIND']._serialized_start=962
-  _globals['_RESTALERTKIND']._serialized_end=1119
+  _globals['_RESTALERTKIND']._serialized_start=991
+  _globals['_RESTALERTKIND']._serialized_end=1148
   _globals['_QUOTA']._serialized_start=140
   _globals['_QUOTA']._serialized_end=229
   _globals['_CREDENTIALQUOTA']._serialized_start=231
@@ -34,7 +34,7 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_LISTQUOTASRESPONSE']._serialized_start=351
   _globals['_LISTQUOTASRESPONSE']._serialized_end=448
   _globals['_CREDENTIALHEADROOM']._serialized_start=451
-  _globals['_CREDENTIALHEADROOM']._serialized_end=760
-  _globals['_RESTALERT']._serialized_start=763
-  _globals['_RESTALERT']._serialized_end=959
+  _globals['_CREDENTIALHEADROOM']._serialized_end=789
+  _globals['_RESTALERT']._serialized_start=792
+  _globals['_RESTALERT']._serialized_end=988
 # @@protoc_insertion_point(module_scope)

@@ -150,7 +150,7 @@ Global___ListQuotasResponse: _TypeAlias = ListQuotasResponse  # noqa: Y015
 
 @_typing.final
 class CredentialHeadroom(_message.Message):
-    """The remainder of one quota of a credential, at one gateway."""
+    """The remainder of one quota of a credential, as one gateway knows it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -168,6 +168,8 @@ class CredentialHeadroom(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     TRANSLATOR_FIELD_NUMBER: _builtins.int
     REASON_CODE_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     credential: _builtins.int
     """The credential's position at its provider, from 1; also 1 if the provider has no credential."""
@@ -186,6 +188,7 @@ class CredentialHeadroom(_message.Message):
     limit: _builtins.int
     """0: not known."""
     remaining: _builtins.int
+    """Of a configured quota: what no gateway has used."""
     resets_at: _builtins.int
     """Unix seconds; 0: not known."""
     rests_until: _builtins.int
@@ -194,6 +197,9 @@ class CredentialHeadroom(_message.Message):
     """The reason of the rest; empty: it does not rest."""
     translator: _builtins.str
     """The translator whose Envoy counts this."""
+    share: _builtins.int
+    """Of a configured quota: how much of it this gateway may use and has used in the window."""
+    used: _builtins.int
     @_builtins.property
     def reason_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(
@@ -213,10 +219,12 @@ class CredentialHeadroom(_message.Message):
         reason: _builtins.str = ...,
         translator: _builtins.str = ...,
         reason_code: _reasons_pb2.ReasonCode | None = ...,
+        share: _builtins.int = ...,
+        used: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reason_code", b"reason_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "digest", b"digest", "limit", b"limit", "metric", b"metric", "per_seconds", b"per_seconds", "provider", b"provider", "reason", b"reason", "reason_code", b"reason_code", "remaining", b"remaining", "resets_at", b"resets_at", "rests_until", b"rests_until", "source", b"source", "target_id", b"target_id", "translator", b"translator"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "digest", b"digest", "limit", b"limit", "metric", b"metric", "per_seconds", b"per_seconds", "provider", b"provider", "reason", b"reason", "reason_code", b"reason_code", "remaining", b"remaining", "resets_at", b"resets_at", "rests_until", b"rests_until", "share", b"share", "source", b"source", "target_id", b"target_id", "translator", b"translator", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

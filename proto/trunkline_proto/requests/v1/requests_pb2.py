@@ -16,7 +16,7 @@ from trunkline_proto.admin.v1 import requests_pb2 as trunkline__proto_dot_admin_
 from trunkline_proto.policy.v1 import policy_pb2 as trunkline__proto_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trunkline_proto/requests/v1/requests.proto\x12\x15trunkline.requests.v1\x1a\'trunkline_proto/admin/v1/requests.proto\x1a&trunkline_proto/policy/v1/policy.proto\"\xd0\x01\n\rAttendRequest\x12\x12\n\ntranslator\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x34\n\x08requests\x18\x03 \x03(\x0b\x32\".trunkline.admin.v1.RunningRequest\x12\x0f\n\x07running\x18\x04 \x01(\r\x12\x0e\n\x06queued\x18\x05 \x01(\r\x12\x31\n\x08standing\x18\x06 \x01(\x0b\x32\x1f.trunkline.requests.v1.Standing\x12\x11\n\tis_within\x18\x07 \x01(\x08\"\x9c\x01\n\x08Standing\x12*\n\x05rests\x18\x01 \x03(\x0b\x32\x1b.trunkline.requests.v1.Rest\x12\x34\n\x07\x63ounted\x18\x02 \x03(\x0b\x32#.trunkline.requests.v1.CountedQuota\x12.\n\x04told\x18\x03 \x03(\x0b\x32 .trunkline.requests.v1.ToldQuota\"U\n\x04Rest\x12\x0c\n\x04host\x18\x01 \x01(\x04\x12\r\n\x05\x63\x61use\x18\x02 \x01(\r\x12\x0f\n\x07\x66or_all\x18\x03 \x01(\x08\x12\x0e\n\x06\x61ge_ms\x18\x04 \x01(\x04\x12\x0f\n\x07left_ms\x18\x05 \x01(\x04\"\xa0\x01\n\x0c\x43ountedQuota\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\x04\x12+\n\x06metric\x18\x02 \x01(\x0e\x32\x1b.trunkline.policy.v1.Metric\x12\x13\n\x0bper_seconds\x18\x03 \x01(\x04\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x04\x12\x0c\n\x04used\x18\x05 \x01(\x04\x12\x0f\n\x07wait_ms\x18\x06 \x01(\x04\x12\x0e\n\x06\x61ge_ms\x18\x07 \x01(\x04\"]\n\tToldQuota\x12\x0c\n\x04host\x18\x01 \x01(\x04\x12\x0e\n\x06metric\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x04\x12\x11\n\tremaining\x18\x04 \x01(\x04\x12\x10\n\x08reset_ms\x18\x05 \x01(\x04\"\x81\x01\n\x0e\x41ttendResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12.\n\x04list\x18\x02 \x01(\x0b\x32\x1e.trunkline.requests.v1.ListingH\x00\x12\x10\n\x06\x63\x61ncel\x18\x03 \x01(\tH\x00\x12\x12\n\x08standing\x18\x04 \x01(\x08H\x00\x42\t\n\x07inquiry\"\xbe\x01\n\x07Listing\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.trunkline.admin.v1.RequestFilter\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .trunkline.admin.v1.RequestState\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x11\n\tid_prefix\x18\x04 \x01(\t\x12-\n\x06within\x18\x05 \x01(\x0b\x32\x1d.trunkline.requests.v1.Within\"3\n\x06Within\x12\x18\n\x10organisation_ids\x18\x01 \x03(\t\x12\x0f\n\x07key_ids\x18\x02 \x03(\t2e\n\x08Requests\x12Y\n\x06\x41ttend\x12$.trunkline.requests.v1.AttendRequest\x1a%.trunkline.requests.v1.AttendResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trunkline_proto/requests/v1/requests.proto\x12\x15trunkline.requests.v1\x1a\'trunkline_proto/admin/v1/requests.proto\x1a&trunkline_proto/policy/v1/policy.proto\"\xe1\x01\n\rAttendRequest\x12\x12\n\ntranslator\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x08 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\x34\n\x08requests\x18\x03 \x03(\x0b\x32\".trunkline.admin.v1.RunningRequest\x12\x0f\n\x07running\x18\x04 \x01(\r\x12\x0e\n\x06queued\x18\x05 \x01(\r\x12\x31\n\x08standing\x18\x06 \x01(\x0b\x32\x1f.trunkline.requests.v1.Standing\x12\x11\n\tis_within\x18\x07 \x01(\x08\"\x9e\x02\n\x08Standing\x12*\n\x05rests\x18\x01 \x03(\x0b\x32\x1b.trunkline.requests.v1.Rest\x12\x34\n\x07\x63ounted\x18\x02 \x03(\x0b\x32#.trunkline.requests.v1.CountedQuota\x12.\n\x04told\x18\x03 \x03(\x0b\x32 .trunkline.requests.v1.ToldQuota\x12-\n\x04uses\x18\x04 \x03(\x0b\x32\x1f.trunkline.requests.v1.QuotaUse\x12,\n\x06pauses\x18\x05 \x03(\x0b\x32\x1c.trunkline.requests.v1.Pause\x12\x0f\n\x07process\x18\x06 \x01(\x04\x12\x12\n\ntranslator\x18\x07 \x01(\t\"U\n\x04Rest\x12\x0c\n\x04host\x18\x01 \x01(\x04\x12\r\n\x05\x63\x61use\x18\x02 \x01(\r\x12\x0f\n\x07\x66or_all\x18\x03 \x01(\x08\x12\x0e\n\x06\x61ge_ms\x18\x04 \x01(\x04\x12\x0f\n\x07left_ms\x18\x05 \x01(\x04\"\xa0\x01\n\x0c\x43ountedQuota\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\x04\x12+\n\x06metric\x18\x02 \x01(\x0e\x32\x1b.trunkline.policy.v1.Metric\x12\x13\n\x0bper_seconds\x18\x03 \x01(\x04\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x04\x12\x0c\n\x04used\x18\x05 \x01(\x04\x12\x0f\n\x07wait_ms\x18\x06 \x01(\x04\x12\x0e\n\x06\x61ge_ms\x18\x07 \x01(\x04\"\x9a\x01\n\x08QuotaUse\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\x04\x12+\n\x06metric\x18\x02 \x01(\x0e\x32\x1b.trunkline.policy.v1.Metric\x12\x13\n\x0bper_seconds\x18\x03 \x01(\x04\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x04\x12\r\n\x05share\x18\x05 \x01(\x04\x12\x0c\n\x04used\x18\x06 \x01(\x04\x12\x0e\n\x06wanted\x18\x07 \x01(\x04\"\xc7\x01\n\x05Pause\x12\x0c\n\x04host\x18\x01 \x01(\x04\x12\x0f\n\x07\x66oreign\x18\x02 \x01(\x08\x12\r\n\x05\x63\x61use\x18\x03 \x01(\r\x12\r\n\x05reach\x18\x04 \x01(\r\x12\x0f\n\x07\x62readth\x18\x05 \x01(\r\x12\x0e\n\x06stated\x18\x06 \x01(\x08\x12\x14\n\x0corganisation\x18\x07 \x01(\x04\x12\x0b\n\x03key\x18\x08 \x01(\x04\x12\x0c\n\x04user\x18\t \x01(\x04\x12\x0e\n\x06pauses\x18\n \x01(\r\x12\x0e\n\x06\x61ge_ms\x18\x0b \x01(\x04\x12\x0f\n\x07left_ms\x18\x0c \x01(\x04\"|\n\x07Sharing\x12\x10\n\x08gateways\x18\x01 \x01(\r\x12\x31\n\x06shares\x18\x02 \x03(\x0b\x32!.trunkline.requests.v1.QuotaShare\x12,\n\x06pauses\x18\x03 \x03(\x0b\x32\x1c.trunkline.requests.v1.Pause\"\x8f\x01\n\nQuotaShare\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\x04\x12+\n\x06metric\x18\x02 \x01(\x0e\x32\x1b.trunkline.policy.v1.Metric\x12\x13\n\x0bper_seconds\x18\x03 \x01(\x04\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x04\x12\r\n\x05share\x18\x05 \x01(\x04\x12\x0f\n\x07room_ms\x18\x06 \x01(\x04\"]\n\tToldQuota\x12\x0c\n\x04host\x18\x01 \x01(\x04\x12\x0e\n\x06metric\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x04\x12\x11\n\tremaining\x18\x04 \x01(\x04\x12\x10\n\x08reset_ms\x18\x05 \x01(\x04\"\xb4\x01\n\x0e\x41ttendResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12.\n\x04list\x18\x02 \x01(\x0b\x32\x1e.trunkline.requests.v1.ListingH\x00\x12\x10\n\x06\x63\x61ncel\x18\x03 \x01(\tH\x00\x12\x12\n\x08standing\x18\x04 \x01(\x08H\x00\x12\x31\n\x07sharing\x18\x05 \x01(\x0b\x32\x1e.trunkline.requests.v1.SharingH\x00\x42\t\n\x07inquiry\"\xbe\x01\n\x07Listing\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.trunkline.admin.v1.RequestFilter\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .trunkline.admin.v1.RequestState\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x11\n\tid_prefix\x18\x04 \x01(\t\x12-\n\x06within\x18\x05 \x01(\x0b\x32\x1d.trunkline.requests.v1.Within\"3\n\x06Within\x12\x18\n\x10organisation_ids\x18\x01 \x03(\t\x12\x0f\n\x07key_ids\x18\x02 \x03(\t2e\n\x08Requests\x12Y\n\x06\x41ttend\x12$.trunkline.requests.v1.AttendRequest\x1a%.trunkline.requests.v1.AttendResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,21 +24,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trunkline_proto.requests.v1
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_ATTENDREQUEST']._serialized_start=151
-  _globals['_ATTENDREQUEST']._serialized_end=359
-  _globals['_STANDING']._serialized_start=362
-  _globals['_STANDING']._serialized_end=518
-  _globals['_REST']._serialized_start=520
-  _globals['_REST']._serialized_end=605
-  _globals['_COUNTEDQUOTA']._serialized_start=608
-  _globals['_COUNTEDQUOTA']._serialized_end=768
-  _globals['_TOLDQUOTA']._serialized_start=770
-  _globals['_TOLDQUOTA']._serialized_end=863
-  _globals['_ATTENDRESPONSE']._serialized_start=866
-  _globals['_ATTENDRESPONSE']._serialized_end=995
-  _globals['_LISTING']._serialized_start=998
-  _globals['_LISTING']._serialized_end=1188
-  _globals['_WITHIN']._serialized_start=1190
-  _globals['_WITHIN']._serialized_end=1241
-  _globals['_REQUESTS']._serialized_start=1243
-  _globals['_REQUESTS']._serialized_end=1344
+  _globals['_ATTENDREQUEST']._serialized_end=376
+  _globals['_STANDING']._serialized_start=379
+  _globals['_STANDING']._serialized_end=665
+  _globals['_REST']._serialized_start=667
+  _globals['_REST']._serialized_end=752
+  _globals['_COUNTEDQUOTA']._serialized_start=755
+  _globals['_COUNTEDQUOTA']._serialized_end=915
+  _globals['_QUOTAUSE']._serialized_start=918
+  _globals['_QUOTAUSE']._serialized_end=1072
+  _globals['_PAUSE']._serialized_start=1075
+  _globals['_PAUSE']._serialized_end=1274
+  _globals['_SHARING']._serialized_start=1276
+  _globals['_SHARING']._serialized_end=1400
+  _globals['_QUOTASHARE']._serialized_start=1403
+  _globals['_QUOTASHARE']._serialized_end=1546
+  _globals['_TOLDQUOTA']._serialized_start=1548
+  _globals['_TOLDQUOTA']._serialized_end=1641
+  _globals['_ATTENDRESPONSE']._serialized_start=1644
+  _globals['_ATTENDRESPONSE']._serialized_end=1824
+  _globals['_LISTING']._serialized_start=1827
+  _globals['_LISTING']._serialized_end=2017
+  _globals['_WITHIN']._serialized_start=2019
+  _globals['_WITHIN']._serialized_end=2070
+  _globals['_REQUESTS']._serialized_start=2072
+  _globals['_REQUESTS']._serialized_end=2173
 # @@protoc_insertion_point(module_scope)

@@ -27,6 +27,7 @@ class AttendRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRANSLATOR_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     REQUESTS_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
@@ -35,6 +36,10 @@ class AttendRequest(_message.Message):
     IS_WITHIN_FIELD_NUMBER: _builtins.int
     translator: _builtins.str
     """In the first message: the translator, such as `translator-edge-1`."""
+    gateway: _builtins.str
+    """In the first message: identifies the gateway among all that share a database, also after its restart. Empty: the
+    translator is of an earlier version and takes no `sharing`.
+    """
     number: _builtins.int
     """In the others: the number of the inquiry that this answers."""
     running: _builtins.int
@@ -48,12 +53,13 @@ class AttendRequest(_message.Message):
 
     @_builtins.property
     def standing(self) -> Global___Standing:
-        """The answer to an inquiry about rests."""
+        """The answer to an inquiry about rests, and to one that shares something."""
 
     def __init__(
         self,
         *,
         translator: _builtins.str = ...,
+        gateway: _builtins.str = ...,
         number: _builtins.int = ...,
         requests: _abc.Iterable[_requests_pb2.RunningRequest] | None = ...,
         running: _builtins.int = ...,
@@ -63,7 +69,7 @@ class AttendRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_within", b"is_within", "number", b"number", "queued", b"queued", "requests", b"requests", "running", b"running", "standing", b"standing", "translator", b"translator"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway", "is_within", b"is_within", "number", b"number", "queued", b"queued", "requests", b"requests", "running", b"running", "standing", b"standing", "translator", b"translator"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -80,22 +86,38 @@ class Standing(_message.Message):
     RESTS_FIELD_NUMBER: _builtins.int
     COUNTED_FIELD_NUMBER: _builtins.int
     TOLD_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
+    TRANSLATOR_FIELD_NUMBER: _builtins.int
+    process: _builtins.int
+    """Identifies the process of Envoy that reported. 0: none did, and the rest is empty and says nothing."""
+    translator: _builtins.str
+    """The translator's name, where the control plane stores this."""
     @_builtins.property
     def rests(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rest]: ...
     @_builtins.property
     def counted(self) -> _containers.RepeatedCompositeFieldContainer[Global___CountedQuota]: ...
     @_builtins.property
     def told(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToldQuota]: ...
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuotaUse]: ...
+    @_builtins.property
+    def pauses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pause]: ...
     def __init__(
         self,
         *,
         rests: _abc.Iterable[Global___Rest] | None = ...,
         counted: _abc.Iterable[Global___CountedQuota] | None = ...,
         told: _abc.Iterable[Global___ToldQuota] | None = ...,
+        uses: _abc.Iterable[Global___QuotaUse] | None = ...,
+        pauses: _abc.Iterable[Global___Pause] | None = ...,
+        process: _builtins.int = ...,
+        translator: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "rests", b"rests", "told", b"told"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "pauses", b"pauses", "process", b"process", "rests", b"rests", "told", b"told", "translator", b"translator", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -181,6 +203,172 @@ class CountedQuota(_message.Message):
 Global___CountedQuota: _TypeAlias = CountedQuota  # noqa: Y015
 
 @_typing.final
+class QuotaUse(_message.Message):
+    """What a gateway may use and uses of a configured quota of a credential."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    PER_SECONDS_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    account: _builtins.int
+    metric: _policy_pb2.Metric.ValueType
+    per_seconds: _builtins.int
+    amount: _builtins.int
+    share: _builtins.int
+    """At most this much of the amount."""
+    used: _builtins.int
+    wanted: _builtins.int
+    """What requests were refused lately because it was used up."""
+    def __init__(
+        self,
+        *,
+        account: _builtins.int = ...,
+        metric: _policy_pb2.Metric.ValueType = ...,
+        per_seconds: _builtins.int = ...,
+        amount: _builtins.int = ...,
+        share: _builtins.int = ...,
+        used: _builtins.int = ...,
+        wanted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "metric", b"metric", "per_seconds", b"per_seconds", "share", b"share", "used", b"used", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuotaUse: _TypeAlias = QuotaUse  # noqa: Y015
+
+@_typing.final
+class Pause(_message.Message):
+    """A pause of a target or credential; see envoy/module/rest.h."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    FOREIGN_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    REACH_FIELD_NUMBER: _builtins.int
+    BREADTH_FIELD_NUMBER: _builtins.int
+    STATED_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
+    AGE_MS_FIELD_NUMBER: _builtins.int
+    LEFT_MS_FIELD_NUMBER: _builtins.int
+    host: _builtins.int
+    foreign: _builtins.bool
+    """Whether another gateway met it."""
+    cause: _builtins.int
+    reach: _builtins.int
+    breadth: _builtins.int
+    stated: _builtins.bool
+    organisation: _builtins.int
+    """The caller, as numbers."""
+    key: _builtins.int
+    user: _builtins.int
+    pauses: _builtins.int
+    age_ms: _builtins.int
+    left_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        host: _builtins.int = ...,
+        foreign: _builtins.bool = ...,
+        cause: _builtins.int = ...,
+        reach: _builtins.int = ...,
+        breadth: _builtins.int = ...,
+        stated: _builtins.bool = ...,
+        organisation: _builtins.int = ...,
+        key: _builtins.int = ...,
+        user: _builtins.int = ...,
+        pauses: _builtins.int = ...,
+        age_ms: _builtins.int = ...,
+        left_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "breadth", b"breadth", "cause", b"cause", "foreign", b"foreign", "host", b"host", "key", b"key", "left_ms", b"left_ms", "organisation", b"organisation", "pauses", b"pauses", "reach", b"reach", "stated", b"stated", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pause: _TypeAlias = Pause  # noqa: Y015
+
+@_typing.final
+class Sharing(_message.Message):
+    """What a gateway has to know of the others that use the same credentials."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAYS_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
+    gateways: _builtins.int
+    """The number of gateways. They divide a quota equally until its shares are known."""
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuotaShare]:
+        """Shares that are new or have changed."""
+
+    @_builtins.property
+    def pauses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pause]:
+        """Pauses that others met."""
+
+    def __init__(
+        self,
+        *,
+        gateways: _builtins.int = ...,
+        shares: _abc.Iterable[Global___QuotaShare] | None = ...,
+        pauses: _abc.Iterable[Global___Pause] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateways", b"gateways", "pauses", b"pauses", "shares", b"shares"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sharing: _TypeAlias = Sharing  # noqa: Y015
+
+@_typing.final
+class QuotaShare(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    PER_SECONDS_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    ROOM_MS_FIELD_NUMBER: _builtins.int
+    account: _builtins.int
+    metric: _policy_pb2.Metric.ValueType
+    per_seconds: _builtins.int
+    amount: _builtins.int
+    share: _builtins.int
+    room_ms: _builtins.int
+    """Until the other gateways have room, if the share is too small; 0: not known."""
+    def __init__(
+        self,
+        *,
+        account: _builtins.int = ...,
+        metric: _policy_pb2.Metric.ValueType = ...,
+        per_seconds: _builtins.int = ...,
+        amount: _builtins.int = ...,
+        share: _builtins.int = ...,
+        room_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "metric", b"metric", "per_seconds", b"per_seconds", "room_ms", b"room_ms", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuotaShare: _TypeAlias = QuotaShare  # noqa: Y015
+
+@_typing.final
 class ToldQuota(_message.Message):
     """One quota of a target, as reported in its answers."""
 
@@ -226,6 +414,7 @@ class AttendResponse(_message.Message):
     LIST_FIELD_NUMBER: _builtins.int
     CANCEL_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
+    SHARING_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Rises with every inquiry of a call."""
     cancel: _builtins.str
@@ -234,6 +423,10 @@ class AttendResponse(_message.Message):
     """True: list rests and remaining quotas."""
     @_builtins.property
     def list(self) -> Global___Listing: ...
+    @_builtins.property
+    def sharing(self) -> Global___Sharing:
+        """Answered like `standing`, after it has come into force."""
+
     def __init__(
         self,
         *,
@@ -241,12 +434,13 @@ class AttendResponse(_message.Message):
         list: Global___Listing | None = ...,
         cancel: _builtins.str = ...,
         standing: _builtins.bool = ...,
+        sharing: Global___Sharing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "inquiry", b"inquiry", "list", b"list", "standing", b"standing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "inquiry", b"inquiry", "list", b"list", "sharing", b"sharing", "standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "inquiry", b"inquiry", "list", b"list", "number", b"number", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "inquiry", b"inquiry", "list", b"list", "number", b"number", "sharing", b"sharing", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_inquiry: _TypeAlias = _typing.Literal["list", "cancel", "standing"]  # noqa: Y015
+    _WhichOneofReturnType_inquiry: _TypeAlias = _typing.Literal["list", "cancel", "standing", "sharing"]  # noqa: Y015
     _WhichOneofArgType_inquiry: _TypeAlias = _typing.Literal["inquiry", b"inquiry"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_inquiry) -> _WhichOneofReturnType_inquiry | None: ...
 

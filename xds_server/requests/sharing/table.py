@@ -1,0 +1,47 @@
+"""What gateways reported last, in the database: the meeting point of replicas, and what survives their restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+from trunkline_proto.requests.v1 import requests_pb2 as pb
+
+from xds_server.ledger.connection import LedgerTransaction
+from xds_server.store.connection import DatabaseSnapshot
+
+_COLUMNS = {"gateway": "text", "at": "bigint", "data": "bytea"}
+_REPLACE = "ON CONFLICT (gateway) DO UPDATE SET at = excluded.at, data = excluded.data"
+
+
+class Row(NamedTuple):
+    """A gateway's report, and when it was made, in Unix milliseconds. The shares in it are the most that it may
+    use: a larger one is stored before its gateway is told of it, a smaller one once it has confirmed it.
+    """
+
+    at: int
+    standing: pb.Standing
+
+
+Rows = Mapping[str, Row]
+
+
+def read(snapshot: DatabaseSnapshot) -> dict[str, Row]:
+    """Returns the rows by the gateways' ids."""
+    rows = snapshot.rows("SELECT gateway, at, data FROM gateway_standing")
+    return {str(gateway): Row(int(at), pb.Standing.FromString(bytes(data))) for gateway, at, data in rows}
+
+
+def change(writing: LedgerTransaction, decide: Callable[[Rows], tuple[Rows, Collection[str]]]) -> dict[str, Row]:
+    """Stores the rows that `decide` returns, and removes those that it names, given all rows as they are now. No
+    other replica changes any row meanwhile. Returns all rows.
+    """
+    rows = read(writing)
+    changed, removed = decide(rows)
+    for gateway in removed:
+        writing.run("DELETE FROM gateway_standing WHERE gateway = ?", gateway)
+    stored = [
+        (gateway, row.at, row.standing.SerializeToString(deterministic=True)) for gateway, row in changed.items()
+    ]
+    writing.insert("gateway_standing", _COLUMNS, stored, _REPLACE)
+    return {name: row for name, row in {**rows, **changed}.items() if name not in removed}
