@@ -23,7 +23,7 @@ from translator.bodies.names import check_query
 from translator.bodies.prefix import PromptCacheRule
 from translator.cache.answers import CachedAnswer
 from translator.cache.gate import CacheGate, Lookup
-from translator.checks.frames import Admitted, Allowed, Answered, Copied
+from translator.checks.frames import Admitted, Allowed, Answered, Copied, MachineNotice
 from translator.checks.waits import Waits
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import NoPlace, Refusal, policy_unavailable
@@ -153,6 +153,10 @@ class Authoriser:
         self._meter.end(request_id)
         if self._cache is not None:
             self._cache.ended(request_id)
+
+    def machine_busy(self, notice: MachineNotice) -> None:
+        """Keeps a request's place in front of those that wait while a machine is too busy for it."""
+        self._meter.machine_busy(notice.request_id, turned_away=notice.turned_away)
 
     def response_created(self, text: str) -> None:
         """Remembers where a response was created."""

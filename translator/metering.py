@@ -144,6 +144,13 @@ class Meter:
         """Returns the outstanding reservation of a request."""
         return self._limiter.reservation(request_id)
 
+    def machine_busy(self, request_id: str, *, turned_away: bool) -> None:
+        """Takes that a machine was too busy for a request, or serves it now."""
+        if turned_away:
+            self._limiter.turned_away(request_id)
+        else:
+            self._limiter.let_in(request_id)
+
     def end(self, request_id: str) -> None:
         """Frees the concurrent places of a request; does nothing if it holds none."""
         if self._limiter.end(request_id) and self._journal is not None:

@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from translator import health, logs
 from translator.authorise import Authoriser, Ready
-from translator.checks.frames import Admitted, Allowed, Answered, Copied
+from translator.checks.frames import Admitted, Allowed, Answered, Copied, MachineNotice
 from translator.checks.session import Later
 from translator.checks.waits import Waits
 from translator.endpoints import MODEL_PREFIX
@@ -102,6 +102,10 @@ class Service:
     def end(self, request_id: str) -> None:
         """Takes Envoy's report that a request is over. Never raises."""
         self._take_in(self._authoriser.end, request_id)
+
+    def machine_busy(self, notice: MachineNotice) -> None:
+        """Takes Envoy's report that a machine was too busy for a request. Never raises."""
+        self._take_in(self._authoriser.machine_busy, notice)
 
     def copied(self, copy: Copied) -> None:
         """Takes the copy of an answer. Never raises."""

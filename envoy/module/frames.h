@@ -17,7 +17,9 @@ enum frame_kind {
   FRAME_END_NOTICE,
   FRAME_COPY,
   FRAME_RESPONSE_CREATED,
-  FRAME_RUNNING
+  FRAME_RUNNING,
+  FRAME_TURNED_AWAY,
+  FRAME_LET_IN
 };
 
 // Begins a frame in an empty buffer, to which `body` bytes may be added before the end.

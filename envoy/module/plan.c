@@ -231,10 +231,11 @@ void choice_begin(struct choice *choice) {
   if (choice->verdict < CHOICE_GIVE_UP && choice->tries[choice->current] < UINT8_MAX) choice->tries[choice->current]++;
 }
 
-void choice_busy(struct choice *choice) {
-  if (!choice->waits || choice->verdict >= CHOICE_GIVE_UP || !choice->tries[choice->current]) return;
+bool choice_busy(struct choice *choice) {
+  if (!choice->waits || choice->verdict >= CHOICE_GIVE_UP || !choice->tries[choice->current]) return false;
   choice->tries[choice->current]--;
   choice->more = true;
+  return true;
 }
 
 void choice_free(struct choice *choice) {

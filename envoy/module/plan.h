@@ -84,6 +84,6 @@ void choose(const struct plan *plan, struct choice *choice, const struct draw *d
 // The attempt at `choice->current` begins.
 void choice_begin(struct choice *choice);
 // The machine that was asked is busy. If requests wait for machines, the attempt does not count and the request may be
-// sent on; Envoy bounds how often.
-void choice_busy(struct choice *choice);
+// sent on; Envoy bounds how often. Returns whether it may.
+bool choice_busy(struct choice *choice);
 void choice_free(struct choice *choice);

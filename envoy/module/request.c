@@ -214,6 +214,15 @@ bool request_paused(const struct request *request, uint64_t host, struct pause p
   return hosts_pause(host, &pause, hosts_now());
 }
 
+void request_turned_away(struct request *request, bool away) {
+  if (request->turned_away == away) return;
+  request->turned_away = away;
+  struct span words = request->log_context;
+  struct buffer frame = {0};
+  frame_begin(&frame, away ? FRAME_TURNED_AWAY : FRAME_LET_IN, span_next(&words, ' '), 0);
+  connection_send_notice(request->connection, request->number, frame);
+}
+
 void request_limited(struct request *request, uint64_t ms) {
   struct buffer seconds = {0};
   buffer_add_number(&seconds, (ms + 999) / 1000);

@@ -67,6 +67,7 @@ struct request {
   size_t failed_host_count;
   struct buffer place;  // the cluster of the running attempt, if the request creates a response
   bool response_created;  // the translator knows the created response
+  bool turned_away;  // the translator knows that machines are busier than it counts
   struct buffer target;  // of the running attempt
   struct buffer upstream_id;  // the target's id of the request
   struct buffer failed;  // "<target>=<status>:<ms> …", with status 0 without an answer, and `cancelled` at the end if
@@ -107,6 +108,9 @@ void request_served_by(struct request *request, uint64_t host);
 // The target accepts no more requests like this for a while: the host is limited, or the credential refused. Returns
 // whether that is news.
 bool request_paused(const struct request *request, uint64_t host, struct pause pause);
+// Tells the translator that a machine was too busy for the request, which waits for it, or that one serves it now. Does
+// nothing if the translator knows.
+void request_turned_away(struct request *request, bool away);
 // Restores the true status of an answer that Envoy saw with another one.
 void request_restore_status(const struct request *request, envoy_filter filter);
 // Returns whether it creates a response that may be referred to later.

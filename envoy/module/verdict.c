@@ -63,6 +63,7 @@ static void log_unknown_model(const struct attempt *attempt) {
 // The answer is valid and passes.
 static void serve(struct attempt *attempt) {
   attempt->answered = true;
+  request_turned_away(attempt->request, false);
   request_served_by(attempt->request, attempt->host);
 }
 
@@ -96,7 +97,7 @@ static void reject(struct attempt *attempt, enum fate fate) {
       fail(attempt, 502);
       break;
     case FATE_LIMITED:
-      choice_busy(&request->choice);
+      if (choice_busy(&request->choice)) request_turned_away(request, true);
       // fall through
     case FATE_FAILED:
       if (head->page || head->encoded) replace_body(attempt, page_word());

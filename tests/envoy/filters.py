@@ -60,7 +60,7 @@ def heads() -> list[Request]:
 
 @pytest.fixture(scope="module")
 def ends() -> queue.Queue[tuple[int, str]]:
-    """The end notices."""
+    """The end notices, and those of busy machines: whether one turned a request away, and `busy: ID`."""
     return queue.Queue()
 
 
@@ -99,7 +99,14 @@ def driver(
 
     with (
         closing(Peer(path)) as peer,
-        serving(peer, decide, admit, lambda number, request_id: ends.put((number, request_id)), copies.put),
+        serving(
+            peer,
+            decide,
+            admit,
+            lambda number, request_id: ends.put((number, request_id)),
+            copies.put,
+            machine=lambda notice: ends.put((int(notice.turned_away), f"busy: {notice.request_id}")),
+        ),
         Driver("filters", TRUNKLINE_TRANSLATOR_SOCKET=str(path)) as running,
     ):
         assert running.ask("configure", AUTHORISE, "authorise", SETTINGS) == [b"1"]

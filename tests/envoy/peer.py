@@ -15,6 +15,7 @@ from translator.checks.frames import (
     Copied,
     FrameKind,
     FrameReader,
+    MachineNotice,
     Queued,
     ResponseCreated,
     refused,
@@ -32,7 +33,9 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._reader = FrameReader(MAX_BODY)
-        self._read: list[tuple[int, int, Request | str | Copied | ResponseCreated | CommandResult]] = []
+        self._read: list[
+            tuple[int, int, Request | str | Copied | ResponseCreated | MachineNotice | CommandResult]
+        ] = []
         self._rest = b""
         sock.settimeout(PATIENCE)
 
@@ -52,7 +55,7 @@ class Connection:
         assert isinstance(content, Request)
         return number, content
 
-    def next(self) -> tuple[int, int, Request | str | Copied | ResponseCreated | CommandResult]:
+    def next(self) -> tuple[int, int, Request | str | Copied | ResponseCreated | MachineNotice | CommandResult]:
         """Returns the next frame of any kind: number, kind, and a request, the id in an end notice, a copy, or a
         created response.
         """
@@ -149,10 +152,18 @@ def serving(
     end: Callable[[int, str], object] = lambda number, _: None,
     copied: Callable[[Copied], object] = lambda _: None,
     made: Callable[[str], object] = lambda _: None,
+    machine: Callable[[MachineNotice], object] = lambda _: None,
 ) -> Iterator[None]:
     """Answers all checks, in a thread for each connection, which an OSError of `decide` ends."""
 
-    def answer(number: int, kind: int, content: Request | str | Copied | ResponseCreated | CommandResult) -> bytes:
+    def answer(
+        number: int,
+        kind: int,
+        content: Request | str | Copied | ResponseCreated | MachineNotice | CommandResult,
+    ) -> bytes:
+        if isinstance(content, MachineNotice):
+            machine(content)
+            return b""
         assert not isinstance(content, CommandResult), "no command was sent"
         if isinstance(content, Copied):
             copied(content)

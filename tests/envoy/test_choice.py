@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import queue
 
 import pytest
 
@@ -30,6 +31,7 @@ from tests.envoy.filters import (
     request_,
 )
 from tests.envoy.native import Driver
+from tests.envoy.peer import PATIENCE
 from translator.checks.frames import Allowed, Answered
 
 __all__ = ["asked", "attempts", "copies", "decisions", "driver", "ends", "heads", "request_"]
@@ -311,6 +313,24 @@ class TestPause:
                     made.add(RESPONSE, **{":status": "429", "retry-after": after})
                     made.call("response_headers", 1)
                     assert made.headers(RESPONSE)[":status"] == RETRY
+
+
+def test_a_machine_that_turns_a_request_away_is_reported_until_one_takes_it(
+    driver: Driver, decisions: Decisions, ends: queue.Queue[tuple[int, str]]
+) -> None:
+    decision = Allowed("route", "", "id-1 1 org key", "/chat", "-", MODEL, {})
+    with (
+        authorised(driver, decisions, decision) as request,
+        Attempts(request, "0 0 1 2 m w nodes/m\n") as attempts,
+    ):
+        for status in ("429", "429", "200"):
+            assert attempts.choose("nodes/m=1") == "nodes/m"
+            with attempt(request, 'n /v1 node-1 nodes/m "m"') as made:
+                made.call("request_headers", 1)
+                made.add(RESPONSE, **{":status": status, "content-type": "audio/mpeg", "retry-after": "1"})
+                made.call("response_headers", 0)
+    assert [ends.get(timeout=PATIENCE) for _ in range(2)] == [(1, "busy: id-1"), (0, "busy: id-1")]
+    assert ends.empty()
 
 
 def test_busy_machines_go_on_being_asked_where_requests_wait_for_them(request_: Filter) -> None:

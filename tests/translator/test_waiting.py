@@ -13,7 +13,9 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
 from tests.translator.asking import check, end_notice
+from tests.translator.checks.test_frames import encoded
 from translator.authorise import Authoriser
+from translator.checks.frames import FrameKind
 from translator.checks.session import CheckSession
 from translator.limits import Limiter
 from translator.metering import Meter
@@ -60,6 +62,10 @@ class Translator:
 
     def end(self, number: int) -> None:
         self._written(self.session.receive(end_notice(number, f"id-{number}")))
+
+    def machine_busy(self, number: int, *, turned_away: bool) -> None:
+        kind = FrameKind.TURNED_AWAY if turned_away else FrameKind.LET_IN
+        self._written(self.session.receive(encoded(number, f"id-{number}".encode(), b"", kind)))
 
     async def answer(self, number: int) -> tuple[int, list[str], bytes]:
         async with asyncio.timeout(PATIENCE):

@@ -132,3 +132,54 @@ async def test_places_are_no_limit_that_is_reported() -> None:
     assert [name for name, total in one.limiter.totals(0.0) if total] == ["concurrency - pool * llama3"]
     reporter = LimitReporter(one.limiter, "edge", "", structlog.get_logger())
     assert await reporter._changes() == {}
+
+
+async def test_one_that_a_machine_turns_away_keeps_its_place() -> None:
+    """Somebody else uses a slot. The next one that is free goes to the request that was turned away, not to the
+    first of those that wait.
+    """
+    one = translator(route({"": 2}))
+    one.ask(1, 2, 3, 4)
+    assert await one.settled() == {1: 200, 2: 200, 3: 102, 4: 102}
+    one.machine_busy(2, turned_away=True)
+    one.machine_busy(2, turned_away=True)  # a notice that arrives twice
+    one.end(1)
+    assert await one.settled() == {1: 200, 2: 200, 3: 102, 4: 102}
+    one.machine_busy(2, turned_away=False)
+    assert await one.settled() == {1: 200, 2: 200, 3: 200, 4: 102}
+    # The new one is turned away in its turn, and gives up.
+    one.machine_busy(3, turned_away=True)
+    one.end(2)
+    assert (await one.settled())[4] == 102
+    one.end(3)
+    assert (await one.settled())[4] == 200
+
+
+async def test_one_that_is_turned_away_holds_up_only_those_that_need_the_same_machines() -> None:
+    one = translator(route({"": 1, ORGANISATION: 1}), route({"": 1}, "rt_b", "alias"))
+    one.ask(1, 2)
+    one.ask(3, model="alias")
+    assert await one.settled() == {1: 200, 2: 200, 3: 102}
+    one.machine_busy(2, turned_away=True)  # by everybody's machine
+    one.end(1)
+    one.ask(4)
+    assert await one.settled() == {1: 200, 2: 200, 3: 102, 4: 200}
+    one.end(2)
+    assert (await one.settled())[3] == 200
+
+
+async def test_a_settled_one_holds_nobody_up() -> None:
+    """Envoy's log may tell that it is over, if the notice is lost."""
+    one = translator(route({"": 1}))
+    one.ask(1, 2)
+    await one.settled()
+    (reservation,) = one.limiter.reservations
+    one.machine_busy(1, turned_away=True)
+    await one.settled()
+    one.limiter.settle(reservation.id, 0, 0)
+    assert await one.settled() == {1: 200, 2: 200}
+    one.machine_busy(7, turned_away=True)  # unknown
+    one.machine_busy(7, turned_away=False)
+    one.end(2)
+    one.ask(3)
+    assert (await one.settled())[3] == 200

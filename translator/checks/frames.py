@@ -15,6 +15,8 @@ The kinds of frames:
 - An end notice has a request's id as its head, and the number of that request's whole check. The request is over,
   or its client no longer waits for the answer. It has no answer.
 - A copy has the lines of `Copied` as its head and what the client was sent as its body. It has no answer.
+- A notice that a machine turned a request away, or that one let it in after that, has the request's id as its
+  head. It has no answer.
 - A command's result has the command's token as its head and one line for each request concerned as its body. It
   has no answer.
 
@@ -75,6 +77,8 @@ class FrameKind(IntEnum):
     COPY = 4
     RESPONSE_CREATED = 5
     COMMAND_RESULT = 6
+    TURNED_AWAY = 7
+    LET_IN = 8
 
 
 #: Python 3.11 takes as long to look up a member of an enum as to read a check.
@@ -85,6 +89,7 @@ _CHECKS, _END, _COPY = (
 )
 _RESPONSE_CREATED, _RESPONSE_CREATED_LINES = int(FrameKind.RESPONSE_CREATED), 4
 _COMMAND_RESULT = int(FrameKind.COMMAND_RESULT)
+_TURNED_AWAY, _LET_IN = int(FrameKind.TURNED_AWAY), int(FrameKind.LET_IN)
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -116,6 +121,13 @@ class Copied(msgspec.Struct, frozen=True):
     token: str
     passed: Passed | None
     cut: bool = False
+
+
+class MachineNotice(msgspec.Struct, frozen=True):
+    """A machine was too busy for a request, which goes on waiting for it; or it lets the request in at last."""
+
+    request_id: str
+    turned_away: bool
 
 
 class CommandResult(msgspec.Struct, frozen=True):
@@ -154,7 +166,7 @@ class Command:
 
 #: Number, kind and content. The content is a check's request, None for a check over the size limit, the id in an
 #: end notice, a copy, or a command's result.
-Frame = tuple[int, int, Request | str | Copied | ResponseCreated | CommandResult | None]
+Frame = tuple[int, int, Request | str | Copied | ResponseCreated | MachineNotice | CommandResult | None]
 
 
 @dataclass(slots=True)
@@ -376,6 +388,8 @@ def _frame(number: int, kind: int, head: bytes, body: bytes) -> Frame:
         return number, kind, _copied(head, body)
     if kind == _RESPONSE_CREATED:
         return number, kind, _response_created(head)
+    if kind in {_TURNED_AWAY, _LET_IN}:
+        return number, kind, MachineNotice(head.decode("latin-1"), kind == _TURNED_AWAY)
     if kind == _COMMAND_RESULT:
         return number, kind, CommandResult(head.decode("latin-1"), body)
     raise MalformedFrameError(f"{kind} is not a kind of frame")

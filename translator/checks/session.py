@@ -17,6 +17,7 @@ from translator.checks.frames import (
     Frame,
     FrameKind,
     FrameReader,
+    MachineNotice,
     ResponseCreated,
     refused,
 )
@@ -47,6 +48,9 @@ class Decider(Protocol):
 
     def end(self, request_id: str) -> None:
         """Takes an end notice. The id may be unknown."""
+
+    def machine_busy(self, notice: MachineNotice) -> None:
+        """Takes a notice about a request that waits for a machine. The id may be unknown."""
 
     def copied(self, copy: Copied) -> None:
         """Takes the copy of an answer. Its token may be unknown."""
@@ -127,7 +131,9 @@ class CheckSession:
             return b""
         return _encoded(number, answer)
 
-    def _take_in(self, number: int, notice: str | ResponseCreated | Copied | CommandResult) -> None:
+    def _take_in(
+        self, number: int, notice: str | ResponseCreated | MachineNotice | Copied | CommandResult
+    ) -> None:
         if type(notice) is str:
             # The client has left: the answer is of no use, and what the request reserved is free.
             if number in self._pending:
@@ -135,6 +141,8 @@ class CheckSession:
             self._decider.end(notice)
         elif type(notice) is ResponseCreated:
             self._decider.response_created(notice.text)
+        elif type(notice) is MachineNotice:
+            self._decider.machine_busy(notice)
         elif type(notice) is Copied:
             self._decider.copied(notice)
         elif type(notice) is CommandResult and self._commander is not None:

@@ -27,7 +27,7 @@ from translator.errors import LimitError
 from translator.limits import legacy
 from translator.limits.alerts import Alerts
 from translator.limits.counters import Counter, counter
-from translator.limits.limit import POOL, Applicable, HolderLimit, Metric
+from translator.limits.limit import POOL, Applicable, HolderLimit, Metric, are_places
 from translator.limits.reservation import Refused, Remaining, Reservation
 from translator.limits.snapshot import NANO_USD, LimitsSnapshot, Places
 from translator.limits.values import Values, overflow
@@ -53,6 +53,8 @@ class Limiter:
         self._watching = False
         self._counters: dict[str, Counter] = {}
         self._outstanding: dict[str, tuple[Reservation, Places]] = {}
+        #: The places that others take at machines, by the requests that were turned away because of them.
+        self._foreign: dict[str, tuple[str, ...]] = {}
         #: The counters' ids, in the order in which `_forget_idle` examines them.
         self._examination: deque[str] = deque()
         #: Counters created since the last `_forget_idle`.
@@ -218,6 +220,8 @@ class Limiter:
         entry = self._outstanding.pop(request_id, None)
         if entry is None:
             return False
+        if self._foreign:
+            self.let_in(request_id)
         reservation, places = entry
         if not places and not self._watching:
             return True
@@ -247,6 +251,8 @@ class Limiter:
         entry = self._outstanding.get(request_id)
         if entry is None:
             return False
+        if self._foreign:
+            self.let_in(request_id)
         reservation, places = entry
         lasting = [found.metric is not _CONCURRENCY for found, _ in places]
         if all(lasting):
@@ -262,6 +268,30 @@ class Limiter:
         if self.on_freed is not None:
             self.on_freed(reservation.limits)
         return True
+
+    def turned_away(self, request_id: str) -> None:
+        """Takes that machines have no place for a request, although one is counted for it: somebody else has that.
+
+        It counts until the request is let in or over, so that no other request gets the next free place.
+        """
+        entry = self._outstanding.get(request_id)
+        if entry is None or request_id in self._foreign:
+            return
+        reservation, places = entry
+        pools = {
+            name: found for name, (found, _) in zip(reservation.limits, places, strict=True) if are_places(name)
+        }
+        for found in pools.values():
+            found.total += 1
+        self._foreign[request_id] = tuple(pools)
+
+    def let_in(self, request_id: str) -> None:
+        """Takes that a machine serves a request that was turned away before."""
+        pools = self._foreign.pop(request_id, ())
+        for name in pools:
+            self._counters[name].total -= 1
+        if pools and self.on_freed is not None:
+            self.on_freed(pools)
 
     def settle_unknown(self, reservation: Reservation, tokens: int, cost: int) -> None:
         """Counts a request whose reservation was lost.
@@ -355,6 +385,7 @@ class Limiter:
             raise LimitError("the limits' state is damaged") from None
         self._counters, self._examination = restored._counters, restored._examination
         self._outstanding = restored._outstanding
+        self._foreign.clear()
         self._values, self._watching = restored._values, restored._watching
 
     def _take(self, reservation: Reservation, steps: Sequence[int]) -> None:

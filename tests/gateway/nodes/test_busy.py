@@ -116,6 +116,30 @@ async def test_they_wait_for_a_slot_and_share_them(gateway: GatewayProcess, serv
     assert abs(order[:15].count("double") - 10) <= 2, order
 
 
+async def test_one_that_a_machine_turns_away_keeps_its_place(gateway: GatewayProcess) -> None:
+    """Somebody else uses slots that the gateway counts as free. The first request finds out; the others wait."""
+    held = holding(gateway, HASTY)
+    await until(gateway, lambda rows: states(rows) == {"running": SLOTS})
+    order: list[int] = []
+
+    async def ask_as(number: int) -> Answer:
+        answer = await ask(gateway, WAITS, key=key_of("one"), max_tokens=4)
+        order.append(number)
+        return answer
+
+    asking = [asyncio.create_task(ask_as(0))]
+    await until(gateway, lambda rows: any(row["attempt"] not in {"", 0, 1} for row in rows))
+    asking += [asyncio.create_task(ask_as(number)) for number in range(1, 4)]
+    await until(gateway, lambda rows: states(rows) == {"running": SLOTS + 1, "queued": 3})
+    held[0].cancel()
+    answers = await asyncio.wait_for(asyncio.gather(*asking), PATIENCE)
+    held[1].cancel()
+    assert {each.status for each in answers} == {200}
+    assert order[0] == 0
+    assert "x-trunkline-queued-ms" not in answers[0].headers
+    assert all("x-trunkline-queued-ms" in each.headers for each in answers[1:])
+
+
 async def test_one_that_a_machine_turns_away_is_sent_again(gateway: GatewayProcess) -> None:
     """The gateway did not know that the machine is busy, because somebody else uses it."""
     held = holding(gateway, HASTY)

@@ -10,7 +10,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.translator.checks.test_frames import check, encoded, notice
-from translator.checks.frames import ASKED, Admitted, Allowed, Copied, FrameKind, refused
+from translator.checks.frames import ASKED, Admitted, Allowed, Copied, FrameKind, MachineNotice, refused
 from translator.checks.session import CheckSession, Later
 from translator.errors import MalformedFrameError
 from translator.message import Request, Response
@@ -45,6 +45,9 @@ class Decider:
 
     def response_created(self, text: str) -> None:
         self.done.append(text)
+
+    def machine_busy(self, notice: MachineNotice) -> None:
+        self.done.append(f"{notice.request_id} {notice.turned_away}")
 
     async def _later(self, body: bytes) -> Allowed:
         await self.let_go.wait()
@@ -160,3 +163,11 @@ def test_a_response_that_is_made_is_taken_in_and_has_no_answer(session: CheckSes
     lines = "resp_1\n\na/m\nnote"
     assert session.receive(encoded(7, lines.encode(), b"", FrameKind.RESPONSE_CREATED)) == b""
     assert decider.done == [lines, b"flushed"]
+
+
+def test_notices_of_busy_machines_have_no_answer() -> None:
+    decider = Decider()
+    session = session_of(decider)
+    data = encoded(3, b"id-1", b"", FrameKind.TURNED_AWAY) + encoded(3, b"id-1", b"", FrameKind.LET_IN)
+    assert session.receive(data) == b""
+    assert decider.done == ["id-1 True", "id-1 False", b"flushed"]
