@@ -91,7 +91,7 @@ class RestingTargets:
             self._state, self._hosts_by_number = state, hosts(state)
         return self._hosts_by_number
 
-    async def _reports(self, state: State) -> tuple[list[tuple[HeadroomReport, pb.Standing]], list[str]]:
+    async def _reports(self, state: DesiredState) -> tuple[list[tuple[HeadroomReport, pb.Standing]], list[str]]:
         """Returns what every gateway reports, those of other replicas as of their last report, and the translators
         that did not answer.
         """

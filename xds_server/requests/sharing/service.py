@@ -14,7 +14,7 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb
 
 from xds_server.errors import StoreError
 from xds_server.ledger.ledger import Ledger
-from xds_server.model import State
+from xds_server.model import DesiredState
 from xds_server.requests.attending import TranslatorCall, Translators
 from xds_server.requests.hosts import account, credentials
 from xds_server.requests.sharing import table
@@ -70,7 +70,7 @@ class QuotaSharing:
         self._replicas = replicas
         self._clock = clock
         self._since = self._now()
-        self._state: State | None = None
+        self._state: DesiredState | None = None
         self._quotas: Mapping[QuotaKey, int] = {}
         #: The rows in the database as far as known; None before they were read.
         self._stored: Rows | None = None
@@ -130,7 +130,7 @@ class QuotaSharing:
     def _now(self) -> int:
         return round(self._clock() * 1000)
 
-    def _configured(self, state: State) -> Mapping[QuotaKey, int]:
+    def _configured(self, state: DesiredState) -> Mapping[QuotaKey, int]:
         if state is not self._state:
             self._state = state
             self._quotas = {
