@@ -19,6 +19,8 @@ from translator.running.sharing import as_lines
 from xds_server.requests.sharing.plan import QuotaKey, plan
 from xds_server.requests.sharing.table import Row
 
+pytestmark = pytest.mark.compiler
+
 SECONDS = 60
 START = 10**9
 accounts = itertools.count(1_000)
