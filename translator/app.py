@@ -34,7 +34,7 @@ from translator.policy.subscription import PolicySubscription
 from translator.reading.pool import ReadingPool
 from translator.responses import Responses
 from translator.running.commander import Commander
-from translator.running.sharing import QuotaSharing
+from translator.running.sharing import QuotaKeeper
 from translator.service import Service
 from translator.settings import Settings
 from translator.waiting import WaitingRoom
@@ -81,7 +81,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     service = Service(
         policy, authoriser, log, metrics, ledger.status, draining=settings.draining, trouble=settings.trouble
     )
-    quotas = QuotaSharing(settings.quotas, commander := Commander(), log)
+    quotas = QuotaKeeper(settings.quotas, commander := Commander(), log)
     checks = partial(CheckSession, service, ledger.flush, settings.max_body, log, commander=commander)
     server = Server(service.handle, settings.max_body, {PROTOCOL: checks})
     tasks = [
@@ -218,7 +218,7 @@ async def _attend(
     limiter: Limiter,
     waiting: WaitingRoom,
     commander: Commander,
-    quotas: QuotaSharing,
+    quotas: QuotaKeeper,
     *,
     log: FilteringBoundLogger,
 ) -> None:

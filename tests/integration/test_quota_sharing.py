@@ -17,7 +17,7 @@ from tests.envoy.native import Driver
 from translator.running import quotas
 from translator.running.sharing import as_lines
 from xds_server.requests.sharing.plan import QuotaKey, plan
-from xds_server.requests.sharing.table import Row
+from xds_server.requests.sharing.table import GatewayReport
 
 pytestmark = pytest.mark.compiler
 
@@ -41,7 +41,7 @@ class Gateways:
         self.key = QuotaKey(self.account, policy.METRIC_REQUESTS, SECONDS)
         self.now = START + self.account * 10**8
         self.sent: list[int] = []
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, GatewayReport] = {}
         for driver in drivers:
             driver.ask("share", f"g {len(drivers)}\n", self.now)
 
@@ -52,13 +52,13 @@ class Gateways:
         self.sent += [self.now] * taken
         return taken
 
-    def report(self, at: int) -> Row:
+    def report(self, at: int) -> GatewayReport:
         lines = [self.drivers[at].ask(word, self.now)[0] for word in ("shared", "report")]
         standing = quotas.read([b"".join(lines)])
         mine = pb.Standing(process=standing.process)
         mine.uses.extend(use for use in standing.uses if use.account == self.account)
         mine.counted.extend(each for each in standing.counted if each.account == self.account)
-        return Row(self.now, mine)
+        return GatewayReport(self.now, mine)
 
     def round(self, *reached: int) -> None:
         """The control plane hears the gateways that it reaches, and tells them."""

@@ -48,7 +48,7 @@ class _Kept(NamedTuple):
     lines: str
 
 
-class QuotaSharing:
+class QuotaKeeper:
     """Keeps in `path` what Envoy reported last. `clock` gives Unix seconds."""
 
     def __init__(

@@ -18,7 +18,7 @@ from xds_server.requests.attending import Translators
 from xds_server.requests.headroom import HeadroomReport
 from xds_server.requests.hosts import Host, hosts
 from xds_server.requests.sharing.plan import GONE_MS
-from xds_server.requests.sharing.table import Rows
+from xds_server.requests.sharing.table import GatewayReports
 from xds_server.store import AsyncStore
 
 _log = structlog.get_logger()
@@ -41,7 +41,7 @@ class RestingTargets:
         self,
         store: AsyncStore,
         translators: Translators,
-        shared: Callable[[], Rows] = dict,
+        shared: Callable[[], GatewayReports] = dict,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store

@@ -11,7 +11,7 @@ import structlog
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
-from translator.running.sharing import QuotaSharing
+from translator.running.sharing import QuotaKeeper
 
 NOW = 1_800_000_000.0
 PAUSE = "p 9 0 429 2 0 1 11 12 13 1 500 20000\n"
@@ -41,7 +41,7 @@ class Envoy:
 class Gateway:
     def __init__(self, path: Path, envoy: Envoy) -> None:
         self.now, self.envoy = NOW, envoy
-        self.sharing = QuotaSharing(path, envoy, structlog.get_logger(), lambda: self.now)
+        self.sharing = QuotaKeeper(path, envoy, structlog.get_logger(), lambda: self.now)
 
     @property
     def greeting(self) -> str:
@@ -102,11 +102,7 @@ async def test_envoy_is_told_what_others_share(path: Path) -> None:
 
 async def test_it_is_stored_when_it_changes_and_not_as_it_ages(path: Path) -> None:
     gateway = Gateway(path, Envoy(REPORT))
-    running = asyncio.create_task(gateway.sharing.run())
-    async with asyncio.timeout(30):
-        while not path.exists():
-            await asyncio.sleep(0.01)
-    running.cancel()
+    await gateway.sharing.take(pb.Sharing(gateways=1))
     written = path.stat().st_ino
     await gateway.sharing.take(pb.Sharing(gateways=1))
     gateway.envoy.lines = [REPORT.replace("20000\n", "19000\n").replace("2000:5", "3000:5").encode()]
@@ -115,6 +111,15 @@ async def test_it_is_stored_when_it_changes_and_not_as_it_ages(path: Path) -> No
     gateway.envoy.lines = [REPORT.replace("2000:5", "3000:6").encode()]
     await gateway.sharing.take(pb.Sharing(gateways=1))
     assert "3000:6" in path.read_text()
+
+
+async def test_envoy_is_asked_without_the_control_plane_too(path: Path) -> None:
+    running = asyncio.create_task(Gateway(path, Envoy(REPORT)).sharing.run())
+    async with asyncio.timeout(60):
+        while not path.exists():
+            await asyncio.sleep(0.01)
+    running.cancel()
+    assert SHARE in path.read_text()
 
 
 @pytest.mark.parametrize(

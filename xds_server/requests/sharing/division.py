@@ -15,7 +15,7 @@ _SLACK = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class GatewayUse:
     """A gateway's part of a quota: it sends no request by which a window would have more than `share`, and has
     used `used` in the current one, perhaps of a larger share.
 
@@ -34,14 +34,14 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class ShareGrant:
     """What one gateway is to be told: `share`. Until it has confirmed it, `held` counts as its share."""
 
     share: int
     held: int
 
 
-def divide(amount: int, uses: Mapping[str, Use]) -> dict[str, int]:
+def divide(amount: int, uses: Mapping[str, GatewayUse]) -> dict[str, int]:
     """Returns the share that each gateway should have. They add up to `amount`, less what gone gateways used.
 
     Gateways that need little get it; the others share the rest equally. What nobody needs is divided equally too,
@@ -69,7 +69,7 @@ def divide(amount: int, uses: Mapping[str, Use]) -> dict[str, int]:
     return shares
 
 
-def grants(amount: int, uses: Mapping[str, Use], own: Collection[str]) -> dict[str, Grant]:
+def grants(amount: int, uses: Mapping[str, GatewayUse], own: Collection[str]) -> dict[str, ShareGrant]:
     """Returns the next shares of the gateways `own`, which this control plane can tell. What all gateways hold
     stays within `amount`, if it was.
     """
@@ -84,9 +84,9 @@ def grants(amount: int, uses: Mapping[str, Use], own: Collection[str]) -> dict[s
         if not lacks and abs(share - use.share) * _SLACK < amount:
             share = use.share
         if share <= use.share:
-            found[name] = Grant(share, use.held)
+            found[name] = ShareGrant(share, use.held)
         else:
             more = max(0, min(share - use.share, free))
             free -= more
-            found[name] = Grant(use.share + more, max(use.share + more, use.used))
+            found[name] = ShareGrant(use.share + more, max(use.share + more, use.used))
     return found

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
-from xds_server.requests.sharing.division import Use, grants
-from xds_server.requests.sharing.table import Row, Rows
+from xds_server.requests.sharing.division import GatewayUse, grants
+from xds_server.requests.sharing.table import GatewayReport, GatewayReports
 
 #: A gateway that has not been heard of for so long uses nothing more, as far as others are concerned.
 GONE_MS = 60_000
@@ -38,22 +38,30 @@ def key_of(message: pb.QuotaUse | pb.CountedQuota | pb.QuotaShare) -> QuotaKey:
 
 
 @dataclass(slots=True)
-class Plan:
+class SharingPlan:
     """The rows of this replica's gateways as they are to be stored, and each one's shares. `due` says that they
     must be stored, `gone` names rows that are of no use any more.
     """
 
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, GatewayReport] = field(default_factory=dict)
     shares: dict[str, dict[QuotaKey, pb.QuotaShare]] = field(default_factory=dict)
     due: bool = False
     gone: list[str] = field(default_factory=list)
 
 
-def plan(rows: Rows, reports: Mapping[str, Row], quotas: Mapping[QuotaKey, int], now: int, since: int = 0) -> Plan:
+def plan(
+    rows: GatewayReports,
+    reports: Mapping[str, GatewayReport],
+    quotas: Mapping[QuotaKey, int],
+    now: int,
+    since: int = 0,
+) -> SharingPlan:
     """Divides `quotas`, which are amounts, among all gateways. `reports` come from those that are connected to
     this replica, which began at `since` and cannot know who is gone since before.
     """
-    found = Plan(rows={gateway: _merged(rows.get(gateway), row, quotas) for gateway, row in reports.items()})
+    found = SharingPlan(
+        rows={gateway: _merged(rows.get(gateway), row, quotas) for gateway, row in reports.items()}
+    )
     everybody = {**rows, **found.rows}
     present = present_of(everybody, reports, now, since)
     for key, amount in quotas.items():
@@ -77,12 +85,12 @@ def plan(rows: Rows, reports: Mapping[str, Row], quotas: Mapping[QuotaKey, int],
     return found
 
 
-def present_of(rows: Rows, connected: Collection[str], now: int, since: int) -> set[str]:
+def present_of(rows: GatewayReports, connected: Collection[str], now: int, since: int) -> set[str]:
     """Returns the gateways that are there: connected, or heard of lately by any replica."""
     return {name for name, row in rows.items() if name in connected or now - max(row.at, since) <= GONE_MS}
 
 
-def pauses_of_others(rows: Rows, gateway: str, now: int) -> Iterator[pb.Pause]:
+def pauses_of_others(rows: GatewayReports, gateway: str, now: int) -> Iterator[pb.Pause]:
     """Yields the pauses that other gateways met and that still last, as they are now."""
     for name, row in rows.items():
         passed = max(0, now - row.at)
@@ -102,7 +110,7 @@ def is_same(pause: pb.Pause, told: tuple[int, int] | None, now: int) -> bool:
     return reach == pause.reach and abs(now + pause.left_ms - until) < SAME_MS
 
 
-def _merged(before: Row | None, row: Row, quotas: Collection[QuotaKey]) -> Row:
+def _merged(before: GatewayReport | None, row: GatewayReport, quotas: Collection[QuotaKey]) -> GatewayReport:
     """Returns a report as it is to be stored, with shares of quotas that are not in use at the moment."""
     standing = pb.Standing()
     standing.CopyFrom(row.standing if row.standing.process or before is None else before.standing)
@@ -112,15 +120,15 @@ def _merged(before: Row | None, row: Row, quotas: Collection[QuotaKey]) -> Row:
     for use in before.standing.uses if before is not None else ():
         if key_of(use) not in known and key_of(use) in quotas:
             standing.uses.add(share=use.share, amount=use.amount, **key_of(use)._asdict())
-    return Row(at, standing)
+    return GatewayReport(at, standing)
 
 
-def _use(row: Row, key: QuotaKey, now: int, *, gone: bool) -> Use:
+def _use(row: GatewayReport, key: QuotaKey, now: int, *, gone: bool) -> GatewayUse:
     found = next((use for use in row.standing.uses if key_of(use) == key), None)
     if found is None:
-        return Use(0, gone=gone)
+        return GatewayUse(0, gone=gone)
     passed = now - row.at > 1000 * key.per_seconds
-    return Use(found.share, 0 if gone and passed else found.used, found.wanted, gone)
+    return GatewayUse(found.share, 0 if gone and passed else found.used, found.wanted, gone)
 
 
 def _keep(standing: pb.Standing, key: QuotaKey, amount: int, share: int) -> None:
@@ -131,7 +139,7 @@ def _keep(standing: pb.Standing, key: QuotaKey, amount: int, share: int) -> None
         found.share, found.amount = share, amount
 
 
-def _room(rows: Rows, key: QuotaKey, now: int) -> int:
+def _room(rows: GatewayReports, key: QuotaKey, now: int) -> int:
     """Returns the milliseconds until any gateway has room; 0 if that is not known."""
     waits = (
         counted.wait_ms - max(0, now - row.at)
@@ -142,17 +150,17 @@ def _room(rows: Rows, key: QuotaKey, now: int) -> int:
     return min((wait for wait in waits if wait > 0), default=0)
 
 
-def _is_due(before: Row | None, row: Row, *, alone: bool) -> bool:
+def _is_due(before: GatewayReport | None, row: GatewayReport, *, alone: bool) -> bool:
     if before is None or row.at - before.at >= KEPT_MS or _shares(before) != _shares(row):
         return True
     return not alone and _coarse(before) != _coarse(row)
 
 
-def _shares(row: Row) -> object:
+def _shares(row: GatewayReport) -> object:
     return sorted((key_of(use), use.share) for use in row.standing.uses)
 
 
-def _coarse(row: Row) -> object:
+def _coarse(row: GatewayReport) -> object:
     uses = [
         (key_of(use), use.used * _COARSE // max(1, use.amount), use.wanted * _COARSE // max(1, use.amount))
         for use in row.standing.uses

@@ -21,15 +21,15 @@ from xds_server.requests.sharing import table
 from xds_server.requests.sharing.plan import (
     KEPT_MS,
     SAME_MS,
-    Plan,
     QuotaKey,
+    SharingPlan,
     is_same,
     key_of,
     pauses_of_others,
     plan,
     present_of,
 )
-from xds_server.requests.sharing.table import Row, Rows
+from xds_server.requests.sharing.table import GatewayReport, GatewayReports
 from xds_server.store import AsyncStore
 
 _log = structlog.get_logger(__name__)
@@ -73,11 +73,11 @@ class QuotaSharing:
         self._state: DesiredState | None = None
         self._quotas: Mapping[QuotaKey, int] = {}
         #: The rows in the database as far as known; None before they were read.
-        self._stored: Rows | None = None
-        self._rows: Rows = {}
+        self._stored: GatewayReports | None = None
+        self._rows: GatewayReports = {}
         self._told: dict[TranslatorCall, _Told] = {}
 
-    def current(self) -> Rows:
+    def current(self) -> GatewayReports:
         """Returns what all gateways reported last, also those of other replicas."""
         return self._rows
 
@@ -113,7 +113,7 @@ class QuotaSharing:
         )
         if not calls or not (quotas or len(present) > 1 or stale):
             return False
-        reports: dict[str, Row] = {}
+        reports: dict[str, GatewayReport] = {}
         inquiries = dict.fromkeys(calls.values(), pb.AttendResponse(standing=True))
         for _ in range(_EXCHANGES):
             reports |= await self._ask(inquiries)
@@ -140,28 +140,28 @@ class QuotaSharing:
             }
         return self._quotas
 
-    async def _ask(self, inquiries: Mapping[TranslatorCall, pb.AttendResponse]) -> dict[str, Row]:
+    async def _ask(self, inquiries: Mapping[TranslatorCall, pb.AttendResponse]) -> dict[str, GatewayReport]:
         answers = await self._translators.ask_each(inquiries)
         now, reports = self._now(), {}
         for call, answer in answers.items():
             if answer is None:
                 continue
             answer.standing.translator = call.name
-            reports[call.gateway] = Row(now, answer.standing)
+            reports[call.gateway] = GatewayReport(now, answer.standing)
             if inquiries[call].HasField("sharing"):
                 self._remember(call, inquiries[call].sharing, now)
             self._told[call] = _in_force(self._told.get(call, _UNTOLD), answer.standing)
         return reports
 
-    async def _decide(self, reports: Rows, quotas: Mapping[QuotaKey, int]) -> Plan:
+    async def _decide(self, reports: GatewayReports, quotas: Mapping[QuotaKey, int]) -> SharingPlan:
         """Returns the plan, whose rows are stored: nobody is told of a larger share before that."""
         assert self._stored is not None  # noqa: S101 - `look` reads it
         planning = partial(plan, reports=reports, quotas=quotas, now=self._now(), since=self._since)
         decided = planning(self._stored)
         if decided.due or decided.gone:
-            plans: list[Plan] = []
+            plans: list[SharingPlan] = []
 
-            def decide(rows: Rows) -> tuple[Rows, list[str]]:
+            def decide(rows: GatewayReports) -> tuple[GatewayReports, list[str]]:
                 plans.append(planning(rows))
                 return plans[-1].rows, plans[-1].gone
 
@@ -170,7 +170,7 @@ class QuotaSharing:
         self._rows = {**self._stored, **decided.rows}
         return decided
 
-    def _news(self, call: TranslatorCall, decided: Plan) -> pb.Sharing | None:
+    def _news(self, call: TranslatorCall, decided: SharingPlan) -> pb.Sharing | None:
         """Returns what a gateway does not know yet; None if it knows everything."""
         now = self._now()
         told = self._told.get(call, _UNTOLD)

@@ -14,7 +14,7 @@ _COLUMNS = {"gateway": "text", "at": "bigint", "data": "bytea"}
 _REPLACE = "ON CONFLICT (gateway) DO UPDATE SET at = excluded.at, data = excluded.data"
 
 
-class Row(NamedTuple):
+class GatewayReport(NamedTuple):
     """A gateway's report, and when it was made, in Unix milliseconds. The shares in it are the most that it may
     use: a larger one is stored before its gateway is told of it, a smaller one once it has confirmed it.
     """
@@ -23,16 +23,20 @@ class Row(NamedTuple):
     standing: pb.Standing
 
 
-Rows = Mapping[str, Row]
+GatewayReports = Mapping[str, GatewayReport]
 
 
-def read(snapshot: DatabaseSnapshot) -> dict[str, Row]:
+def read(snapshot: DatabaseSnapshot) -> dict[str, GatewayReport]:
     """Returns the rows by the gateways' ids."""
     rows = snapshot.rows("SELECT gateway, at, data FROM gateway_standing")
-    return {str(gateway): Row(int(at), pb.Standing.FromString(bytes(data))) for gateway, at, data in rows}
+    return {
+        str(gateway): GatewayReport(int(at), pb.Standing.FromString(bytes(data))) for gateway, at, data in rows
+    }
 
 
-def change(writing: LedgerTransaction, decide: Callable[[Rows], tuple[Rows, Collection[str]]]) -> dict[str, Row]:
+def change(
+    writing: LedgerTransaction, decide: Callable[[GatewayReports], tuple[GatewayReports, Collection[str]]]
+) -> dict[str, GatewayReport]:
     """Stores the rows that `decide` returns, and removes those that it names, given all rows as they are now. No
     other replica changes any row meanwhile. Returns all rows.
     """
