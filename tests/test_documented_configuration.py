@@ -1,4 +1,4 @@
-"""Every piece of trunkline.yaml that the documentation shows is accepted by a control plane."""
+"""A control plane accepts every piece of trunkline.yaml that the documentation shows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _AROUND: Mapping[str, str] = {
 
 
 class Environment(dict[str, str]):
-    """Has every variable."""
+    """An environment that has every variable."""
 
     def __missing__(self, name: str) -> str:
         return f"value-of-{name.lower()}-in-the-tests"
@@ -42,7 +42,7 @@ class Environment(dict[str, str]):
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Each piece of a block: several that begin with the same field are alternatives."""
+    """Yields each piece of a block: several that begin with the same field are alternatives."""
     lines = text.splitlines()
     fields = [line.partition(":")[0] for line in lines if re.match(r"\w", line)]
     if len(fields) == len(set(fields)):
@@ -54,7 +54,7 @@ def pieces(text: str) -> Iterator[str]:
 
 
 def whole(piece: str) -> dict[str, Any]:
-    """The piece as a file: with the objects around it, and the providers that it names."""
+    """Returns the piece as a complete file: with the objects around it, and the providers that it names."""
     found: dict[str, Any] = yaml.safe_load(piece)
     first = next(iter(found))
     if first in _AROUND:

@@ -1,4 +1,4 @@
-"""A name has one meaning: no two public classes of the services have the same one without a reason."""
+"""Each name has one meaning: no two public classes of the services share a name without a reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IN_SEVERAL_SERVICES = {
 
 @cache
 def public_classes() -> dict[str, list[tuple[Path, bool]]]:
-    """The modules that define a class, by its name, and whether it is a protocol there."""
+    """Returns the modules that define a class, by its name, and whether the class is a protocol there."""
     found = defaultdict(list)
     for service in ("xds_server", "translator", "node_sidecar", "trunkline"):
         for path in (ROOT / service).rglob("*.py"):
@@ -40,7 +40,7 @@ def public_classes() -> dict[str, list[tuple[Path, bool]]]:
 
 
 def test_a_class_has_its_name_alone() -> None:
-    """Protocols are left out: they say what their consumer needs of the class of that name."""
+    """Protocols are exempt: they state what their consumer needs of the class with the same name."""
     ambiguous = {}
     for name, places in public_classes().items():
         modules = [path for path, is_protocol in places if not is_protocol]

@@ -44,7 +44,7 @@ NOT_OFFERED = {
 
 
 def generated(name: str) -> dict[str, Any]:
-    """What `src/generated/fields.js` exports."""
+    """Returns the exports of `src/generated/fields.js`."""
     text = (SOURCES / "generated" / "fields.js").read_text()
     found = re.search(rf"^export const {name} = (.*?^\}});$", text, re.MULTILINE | re.DOTALL)
     assert found is not None
@@ -77,7 +77,7 @@ def test_exceptions_are_fields() -> None:
 
 
 def stored(window: Window, kind: str, **name: str) -> dict[str, Any]:
-    """An object as the Admin API lists it."""
+    """Returns an object as the Admin API lists it."""
     headers = {"authorization": f"Bearer {window.gateway.credentials['admin_token']}"}
     answer = httpx.get(f"{window.gateway.admin_url}/admin/v1/{kind}", headers=headers)
     assert answer.status_code == 200, answer.text

@@ -1,4 +1,6 @@
-"""`envoy/module/sharing.c`: shares of quotas, pauses that others met, and what an earlier process reported."""
+"""`envoy/module/sharing.c`: shares of quotas, pauses that other gateways met, and reports of an
+earlier process.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ def pause(host: int, left: int, *, reach: int = ALL, foreign: int = 1, stated: i
 
 
 def pauses(driver: Driver, host: int, now: int) -> list[list[int]]:
-    """The words of a host's reported pauses, from `foreign` on."""
+    """Returns the words of a host's reported pauses, from `foreign` on."""
     (report,) = driver.ask("shared", now)
     lines = [line.split() for line in report.decode().splitlines() if line.startswith(f"p {host} ")]
     return [[int(word) for word in line[2:]] for line in lines]

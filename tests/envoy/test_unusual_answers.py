@@ -1,4 +1,4 @@
-"""Answers that no well-known provider sends, and that its clients understand all the same."""
+"""Answers that no well-known provider sends, but that its clients understand nevertheless."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_only_the_first_line_of_a_stream_may_have_one(answers: Driver) -> None:
 
 
 def test_events_that_end_with_carriage_returns_alone_are_not_kept_back(answers: Driver) -> None:
-    """Each event goes on with its own last byte, not with the next one or at the end of the stream."""
+    """Each event is passed on with its own last byte, not with the next event or at the end of the stream."""
     events = [TOKEN + b"\r\r"] * 3
     for count in range(1, 4):
         assert answers.ask("events", 1, 0, *events[:count])[3] == b"".join(events[:count])
@@ -138,7 +138,7 @@ def test_what_has_no_known_form_passes(chat: Filter, text: bytes) -> None:
 @pytest.mark.parametrize("status", ["400", "404", "413", "422", "429", "500", "501", "503"])
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate", "identity, gzip"])
 def test_a_compressed_error_reaches_no_client(request_: Filter, status: str, coding: str) -> None:
-    """It could quote the gateway's credential, and nobody can see whether it does."""
+    """The error could quote the gateway's credential, and the module cannot read it."""
     with attempt(request_) as first:
         first.call("request_headers", 0)
         first.add(RESPONSE, **{":status": status, "content-type": "application/json"})

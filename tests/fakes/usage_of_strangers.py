@@ -1,4 +1,4 @@
-"""How less usual providers report usage: other names, other places, and what stands beside the counts."""
+"""Usage reports of less common providers: other names, other positions, and other members next to the counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Floods of HTTP/2 frames that cost their sender little: each yields what a client writes after the preface."""
+"""Floods of HTTP/2 frames that cost their sender little: each yields the bytes that a client writes after the
+preface.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def _begin(stream: int, head: bytes, *flags: str) -> Frame:
 
 
 def rapid_reset(key: str) -> Iterator[Frame]:
-    """Requests that are whole and taken back at once."""
+    """Complete requests that are reset at once."""
     head, body = _head(key), b'{"model":"gpt-4.1","messages":[]}'
     for stream in range(1, 40_001, 2):
         yield _begin(stream, head, "END_HEADERS")
@@ -50,7 +52,7 @@ def rapid_reset(key: str) -> Iterator[Frame]:
 
 
 def reset_heads(key: str) -> Iterator[Frame]:
-    """Requests that are taken back before their bodies."""
+    """Requests that are reset before their bodies."""
     head = _head(key, ("content-length", "1000"))
     for stream in range(1, 40_001, 2):
         yield _begin(stream, head, "END_HEADERS")
@@ -58,7 +60,7 @@ def reset_heads(key: str) -> Iterator[Frame]:
 
 
 def continuations(key: str) -> Iterator[Frame]:
-    """One request whose head has no end."""
+    """One request whose headers never end."""
     yield _begin(1, _head(key))
     for _ in range(20_000):
         yield ContinuationFrame(1, b"\x00\x01a\x7f\x80\x06" + b"b" * 133)
@@ -107,7 +109,7 @@ FLOODS: dict[str, Flood] = {
 
 
 async def flood(address: tuple[str, int], frames: Iterator[Frame]) -> None:
-    """Sends the frames on a connection, until all are sent or the peer closes it; reads what comes."""
+    """Sends the frames on a connection, until all are sent or the peer closes it; reads the answers."""
     reader, writer = await asyncio.open_connection(*address)
 
     async def read() -> None:

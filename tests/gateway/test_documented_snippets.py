@@ -1,4 +1,4 @@
-"""What the documentation tells people to type, typed: its blocks, and the README's table of commands."""
+"""Runs what the documentation tells people to type: its blocks, and the README's table of commands."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GRANTED: Mapping[str, list[str]] = {
 
 @pytest.fixture(scope="module")
 def config(provider_a: ProviderProcess) -> dict[str, Any]:
-    """The README's file, with a test's provider behind both of its names."""
+    """The README's file, with a test's provider in place of both of its providers."""
     (text,) = (text for kind, text in _FENCE.findall(README) if kind == "yaml")
     file: dict[str, Any] = yaml.safe_load(text)
     for provider in file["providers"]:
@@ -51,7 +51,7 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 
 
 def commands(page: Path) -> list[str]:
-    """The command lines of `trunkline` in a page's blocks, and in the README's table, in their order."""
+    """Returns the command lines of `trunkline` in a page's blocks, and in the README's table, in their order."""
     text = page.read_text()
     blocks = [block.replace("\\\n", " ") for kind, block in _FENCE.findall(text) if kind == "sh"]
     lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
@@ -66,7 +66,7 @@ PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.m
 
 
 def type_in(gateway: GatewayProcess, line: str) -> None:
-    """Runs a command line without what it is piped into."""
+    """Runs a command line without the pipe after it."""
     words = shlex.split(re.split(r" [|>] ", line)[0])
     gateway.run(*words[1:])
 
@@ -91,13 +91,13 @@ def test_what_runs_elsewhere_does() -> None:
 
 
 def shown(kind: str, part: str) -> str:
-    """The README's block of this kind with a part in it."""
+    """Returns the README's block of this kind that contains `part`."""
     (found,) = (text for each, text in _FENCE.findall(README) if each == kind and part in text)
     return str(found)
 
 
 def shell(gateway: GatewayProcess, script: str) -> str:
-    """Runs the README's exports, at this gateway's address, and then a script in the same shell."""
+    """Runs the README's exports, with this gateway's address, and then a script in the same shell."""
     exports = shown("sh", "export OPENAI_BASE_URL").replace("http://127.0.0.1:8080", gateway.origin)
     done = subprocess.run(
         ["bash", "-ec", f"{exports}\n{script}"],

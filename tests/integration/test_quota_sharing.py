@@ -1,5 +1,5 @@
-"""Gateways' modules with one credential, told by the control plane's rules through the translator's words, in
-simulated time: together they keep to its quota.
+"""Gateways' modules with one credential stay within its quota together, by the control plane's rules and the
+translator's words, in simulated time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Gateways:
             driver.ask("share", f"g {len(drivers)}\n", self.now)
 
     def ask(self, at: int, requests: int = 1) -> int:
-        """A client's requests, one after the other; returns how many were sent."""
+        """Sends a client's requests, one after the other. Returns how many reached the target."""
         words = ("take", self.account, f"r{SECONDS}:{self.amount}", 0, self.now, 0, 0)
         taken = sum(self.drivers[at].ask(*words) == [b"1"] for _ in range(requests))
         self.sent += [self.now] * taken
@@ -61,7 +61,7 @@ class Gateways:
         return GatewayReport(self.now, mine)
 
     def round(self, *reached: int) -> None:
-        """The control plane hears the gateways that it reaches, and tells them."""
+        """Lets the control plane read the reports of the gateways that it reaches, and inform them."""
         for _ in range(3):
             reports = {str(at): self.report(at) for at in reached}
             decided = plan(self.rows, reports, {self.key: self.amount}, self.now)
@@ -161,7 +161,7 @@ def test_what_was_used_comes_back_in_the_next_envoy(drivers: list[Driver]) -> No
 def test_the_sum_is_bounded(
     drivers: list[Driver], amount: int, steps: list[tuple[int, int, int, set[int]]]
 ) -> None:
-    """However the requests come, and whomever the control plane reaches."""
+    """This holds for any requests, and whichever gateways the control plane reaches."""
     gateways = Gateways(drivers, amount)
     gateways.round(0, 1, 2)
     for passed, at, requests, reached in steps:

@@ -1,5 +1,5 @@
-"""What this gateway knows of its credentials' quotas and pauses: the control plane shares it with other gateways,
-and a file keeps it for the next Envoy and the next translator (docs/quota.md).
+"""The state of this gateway's credentials' quotas and pauses. The control plane shares it with other gateways, and
+a file keeps it for the next Envoy and the next translator (docs/quota.md).
 
 The file has a line that names the format, a line with the gateway's id, a line with the number of gateways and the
 Unix time in milliseconds, and the lines that Envoy's module reported then (envoy/module/sharing.h).
@@ -23,7 +23,7 @@ from translator.running import quotas
 
 _FORMAT = "trunkline quotas 1"
 _METRICS = {policy.METRIC_REQUESTS: "r", policy.METRIC_TOKENS: "t"}
-#: Seconds between two reports of Envoy while it knows something of quotas or pauses, and otherwise.
+#: Seconds between two reports of Envoy while it has quotas or pauses, and otherwise.
 _INTERVAL, _IDLE_INTERVAL = 1.0, 5.0
 #: The lines that a later Envoy takes over: pauses, shares, and what targets reported.
 _KEPT = ("p ", "s ", "h ")
@@ -42,14 +42,14 @@ class Commander(Protocol):
 class _Kept(NamedTuple):
     gateway: str
     gateways: int
-    #: When Envoy reported, in Unix milliseconds.
+    #: The time of Envoy's report, in Unix milliseconds.
     at: int
     process: str
     lines: str
 
 
 class QuotaKeeper:
-    """Keeps in `path` what Envoy reported last. `clock` gives Unix seconds."""
+    """Stores Envoy's last report in `path`. `clock` gives Unix seconds."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class QuotaKeeper:
         return self._kept.gateway
 
     def restoration(self) -> bytes:
-        """Returns the lines for an Envoy that connects; it knows by itself whether it has to take them."""
+        """Returns the lines for an Envoy that connects; the Envoy decides whether it needs them."""
         kept = self._kept
         lines = f"g {kept.gateways}\n"
         if kept.process:
@@ -82,11 +82,11 @@ class QuotaKeeper:
         return lines.encode("latin-1")
 
     async def report(self) -> pb.Standing:
-        """Returns what rests, and what is left of quotas."""
+        """Returns the rests and the remaining quotas."""
         return self._read(await self._commander.quotas())
 
     async def take(self, sharing: pb.Sharing) -> pb.Standing:
-        """Puts what others share into force, keeps it, and returns a report that includes it."""
+        """Applies and stores what other gateways share. Returns a report that includes it."""
         self._kept = self._kept._replace(gateways=sharing.gateways)
         found = self._read(await self._commander.share(as_lines(sharing)))
         # A share that was given away must not come back with a restart.
@@ -94,7 +94,7 @@ class QuotaKeeper:
         return found
 
     async def run(self) -> None:
-        """Has Envoy report regularly, and stores the reports, until it is cancelled."""
+        """Requests Envoy's reports regularly and stores them, until it is cancelled."""
         while True:
             await self.report()
             await self._store()
@@ -123,7 +123,7 @@ class QuotaKeeper:
 
 
 def _load(path: Path) -> _Kept | None:
-    """Returns what was stored; None if there is nothing that can be read."""
+    """Returns the stored state; None if there is none, or if it is unreadable."""
     try:
         first, gateway, about, *lines = path.read_text("latin-1").splitlines(keepends=True)
         if first.strip() != _FORMAT or not gateway.strip():
@@ -148,7 +148,7 @@ def as_lines(sharing: pb.Sharing) -> bytes:
 
 
 def _content(kept: _Kept) -> object:
-    """Returns what is worth storing again when it changes: everything but how long ago it was."""
+    """Returns the part whose changes are worth storing: everything except the age."""
     return (
         kept.gateway,
         kept.gateways,

@@ -1,4 +1,4 @@
-"""Says what to do about text that is not YAML, beside what the parser says."""
+"""Advice about text that is not YAML, in addition to the parser's message."""
 
 from __future__ import annotations
 

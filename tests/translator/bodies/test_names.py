@@ -1,4 +1,4 @@
-"""Queries in which a target could read what the gateway reads in the body."""
+"""Queries in which a target could read names that the gateway reads only in the body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a gateway keeps of quotas and pauses: told to Envoy, and there again after a restart."""
+"""The quotas and pauses that a gateway stores: sent to Envoy, and restored after a restart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEPT = f"{TOLD}{PAUSE}{SHARE}"
 
 
 class Envoy:
-    """Reports `lines`, and knows what it was told."""
+    """Reports `lines`, and records what it is sent."""
 
     def __init__(self, *lines: str) -> None:
         self.lines = [each.encode() for each in lines]

@@ -1,4 +1,4 @@
-"""What is said about text that is not YAML: what happened, where, and what to do."""
+"""Errors about text that is not YAML: what happened, where, and what to do."""
 
 from __future__ import annotations
 

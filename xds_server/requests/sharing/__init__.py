@@ -1,1 +1,3 @@
-"""Gateways with the same credentials share their quotas and what providers say about them (docs/quota.md)."""
+"""Lets gateways with the same credentials share their quotas and what providers report about them
+(docs/quota.md).
+"""

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-#: Where nobody lacks anything, a share changes only by at least this part of the quota.
+#: While no gateway needs more, a share changes only by at least this part of the quota.
 _SLACK = 16
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayUse:
-    """A gateway's part of a quota: it sends no request by which a window would have more than `share`, and has
-    used `used` in the current one, perhaps of a larger share.
+    """A gateway's part of a quota. It sends no request that would take a window above `share`, and has used `used`
+    in the current window, perhaps under a larger share.
 
-    `wanted` was refused lately. A gateway that is `gone` uses nothing more.
+    `wanted` is the amount refused lately. A gateway that is `gone` uses nothing any more.
     """
 
     share: int
@@ -35,19 +35,19 @@ class GatewayUse:
 
 @dataclass(frozen=True, slots=True)
 class ShareGrant:
-    """What one gateway is to be told: `share`. Until it has confirmed it, `held` counts as its share."""
+    """The share to send to one gateway. Until the gateway has confirmed it, `held` counts as its share."""
 
     share: int
     held: int
 
 
 def divide(amount: int, uses: Mapping[str, GatewayUse]) -> dict[str, int]:
-    """Returns the share that each gateway should have. They add up to `amount`, less what gone gateways used.
+    """Returns each gateway's intended share. The shares add up to `amount`, minus what gone gateways used.
 
-    Gateways that need little get it; the others share the rest equally. What nobody needs is divided equally too,
+    Gateways that need little get it; the others share the rest equally. The part that no gateway needs is divided equally too,
     so that a gateway whose use grows finds room: among those that had to refuse requests, if there are any.
     """
-    # What cannot be divided goes to those who have used less.
+    # The remainder of the division goes to the gateways that have used less.
     here = sorted(
         (name for name, use in uses.items() if not use.gone),
         key=lambda name: (uses[name].used, -uses[name].share, name),
@@ -57,7 +57,7 @@ def divide(amount: int, uses: Mapping[str, GatewayUse]) -> dict[str, int]:
     left = max(0, amount - sum(use.used for use in uses.values() if use.gone))
     needs = {name: min(left, uses[name].used + uses[name].wanted) for name in here}
     shares = dict.fromkeys(here, 0)
-    # The neediest last: each takes at most an equal part of what the ones before it left.
+    # The neediest come last: each takes at most an equal part of what is left.
     for place, name in enumerate(sorted(here, key=lambda name: (needs[name], here.index(name)))):
         shares[name] = min(needs[name], -(-left // (len(here) - place)))
         left -= shares[name]
@@ -70,8 +70,8 @@ def divide(amount: int, uses: Mapping[str, GatewayUse]) -> dict[str, int]:
 
 
 def grants(amount: int, uses: Mapping[str, GatewayUse], own: Collection[str]) -> dict[str, ShareGrant]:
-    """Returns the next shares of the gateways `own`, which this control plane can tell. What all gateways hold
-    stays within `amount`, if it was.
+    """Returns the next shares of the gateways `own`, which this control plane can reach. The sum of held shares
+    stays within `amount`, if it was within it before.
     """
     wanted = divide(amount, uses)
     free = amount - sum(use.held for use in uses.values())

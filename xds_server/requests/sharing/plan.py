@@ -1,4 +1,4 @@
-"""Decides what each gateway is to be told, from what all of them report. No I/O, no clock: times are Unix
+"""Decides what to send to each gateway, from the reports of all of them. No I/O, no clock: times are Unix
 milliseconds.
 """
 
@@ -14,13 +14,13 @@ from trunkline_proto.requests.v1 import requests_pb2 as pb
 from xds_server.requests.sharing.division import GatewayUse, grants
 from xds_server.requests.sharing.table import GatewayReport, GatewayReports
 
-#: A gateway that has not been heard of for so long uses nothing more, as far as others are concerned.
+#: A gateway without a report for this long counts as using nothing.
 GONE_MS = 60_000
-#: A row is stored at least this often while its gateway is there.
+#: A row is stored at least this often while its gateway is present.
 KEPT_MS = 20_000
 #: A stored use is at most this part of the quota behind.
 _COARSE = 32
-#: Moments that differ by less are the same one, reported twice.
+#: Moments that differ by less count as one, reported twice.
 SAME_MS = 2_000
 
 
@@ -39,8 +39,8 @@ def key_of(message: pb.QuotaUse | pb.CountedQuota | pb.QuotaShare) -> QuotaKey:
 
 @dataclass(slots=True)
 class SharingPlan:
-    """The rows of this replica's gateways as they are to be stored, and each one's shares. `due` says that they
-    must be stored, `gone` names rows that are of no use any more.
+    """The rows of this replica's gateways to store, and the share of each. `due` says that the rows must be
+    stored; `gone` names rows that are useless now.
     """
 
     rows: dict[str, GatewayReport] = field(default_factory=dict)
@@ -56,8 +56,8 @@ def plan(
     now: int,
     since: int = 0,
 ) -> SharingPlan:
-    """Divides `quotas`, which are amounts, among all gateways. `reports` come from those that are connected to
-    this replica, which began at `since` and cannot know who is gone since before.
+    """Divides `quotas`, which are amounts, among all gateways. `reports` come from gateways connected to this
+    replica, which started at `since` and cannot know which gateways left before.
     """
     found = SharingPlan(
         rows={gateway: _merged(rows.get(gateway), row, quotas) for gateway, row in reports.items()}
@@ -86,12 +86,12 @@ def plan(
 
 
 def present_of(rows: GatewayReports, connected: Collection[str], now: int, since: int) -> set[str]:
-    """Returns the gateways that are there: connected, or heard of lately by any replica."""
+    """Returns the present gateways: connected ones, and those that any replica heard of lately."""
     return {name for name, row in rows.items() if name in connected or now - max(row.at, since) <= GONE_MS}
 
 
 def pauses_of_others(rows: GatewayReports, gateway: str, now: int) -> Iterator[pb.Pause]:
-    """Yields the pauses that other gateways met and that still last, as they are now."""
+    """Yields the pauses that other gateways met and that still last, with their current length."""
     for name, row in rows.items():
         passed = max(0, now - row.at)
         for pause in row.standing.pauses:
@@ -105,13 +105,13 @@ def pauses_of_others(rows: GatewayReports, gateway: str, now: int) -> Iterator[p
 
 
 def is_same(pause: pb.Pause, told: tuple[int, int] | None, now: int) -> bool:
-    """Returns whether a gateway that was told of an end and a reach knows this pause."""
+    """Returns whether a gateway that was sent this end and reach knows the pause."""
     until, reach = told or (0, 0)
     return reach == pause.reach and abs(now + pause.left_ms - until) < SAME_MS
 
 
 def _merged(before: GatewayReport | None, row: GatewayReport, quotas: Collection[QuotaKey]) -> GatewayReport:
-    """Returns a report as it is to be stored, with shares of quotas that are not in use at the moment."""
+    """Returns a report in the form to store, including shares of quotas that are not in use at the moment."""
     standing = pb.Standing()
     standing.CopyFrom(row.standing if row.standing.process or before is None else before.standing)
     standing.translator = row.standing.translator
@@ -140,7 +140,7 @@ def _keep(standing: pb.Standing, key: QuotaKey, amount: int, share: int) -> None
 
 
 def _room(rows: GatewayReports, key: QuotaKey, now: int) -> int:
-    """Returns the milliseconds until any gateway has room; 0 if that is not known."""
+    """Returns the milliseconds until any gateway has room; 0 if unknown."""
     waits = (
         counted.wait_ms - max(0, now - row.at)
         for row in rows.values()

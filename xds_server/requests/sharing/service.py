@@ -1,4 +1,4 @@
-"""Has gateways with the same credentials share their quotas and the pauses that they meet."""
+"""Makes gateways with the same credentials share their quotas and the pauses that they meet."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ _log = structlog.get_logger(__name__)
 
 #: Seconds between two rounds while gateways share something, and while they do not.
 _INTERVAL, _IDLE_INTERVAL = 0.5, 1.0
-#: Exchanges in one round: shares are lowered, others raised, and what follows from that.
+#: Exchanges in one round: shares are lowered, others raised, and the consequences of that.
 _EXCHANGES = 4
 
 
 class _Told(NamedTuple):
-    """What a process of Envoy knows: amount, share and time of room of each quota, end and reach of each pause."""
+    """The state that a process of Envoy knows: amount, share and time of room of each quota, end and reach of each
+    pause.
+    """
 
     process: int
     gateways: int
@@ -72,17 +74,17 @@ class QuotaSharing:
         self._since = self._now()
         self._state: DesiredState | None = None
         self._quotas: Mapping[QuotaKey, int] = {}
-        #: The rows in the database as far as known; None before they were read.
+        #: The known rows of the database; None before they were read.
         self._stored: GatewayReports | None = None
         self._rows: GatewayReports = {}
         self._told: dict[TranslatorCall, _Told] = {}
 
     def current(self) -> GatewayReports:
-        """Returns what all gateways reported last, also those of other replicas."""
+        """Returns the last reports of all gateways, including those of other replicas."""
         return self._rows
 
     async def run(self) -> None:
-        """Shares until it is cancelled."""
+        """Shares quotas and pauses until it is cancelled."""
         reason = ""
         while True:
             shares = False
@@ -96,7 +98,8 @@ class QuotaSharing:
             await asyncio.sleep(_INTERVAL if shares else _IDLE_INTERVAL)
 
     async def look(self) -> bool:
-        """Has the gateways report, and tells them what follows. Returns whether there is anything to share.
+        """Reads the gateways' reports, and sends them the resulting changes. Returns whether there is anything to
+        share.
 
         Raises StoreError; then every gateway keeps its shares.
         """
@@ -154,7 +157,7 @@ class QuotaSharing:
         return reports
 
     async def _decide(self, reports: GatewayReports, quotas: Mapping[QuotaKey, int]) -> SharingPlan:
-        """Returns the plan, whose rows are stored: nobody is told of a larger share before that."""
+        """Returns the plan after its rows are stored: no gateway gets a larger share before that."""
         assert self._stored is not None  # noqa: S101 - `look` reads it
         planning = partial(plan, reports=reports, quotas=quotas, now=self._now(), since=self._since)
         decided = planning(self._stored)
@@ -171,7 +174,7 @@ class QuotaSharing:
         return decided
 
     def _news(self, call: TranslatorCall, decided: SharingPlan) -> pb.Sharing | None:
-        """Returns what a gateway does not know yet; None if it knows everything."""
+        """Returns the changes that a gateway does not know yet; None if it knows everything."""
         now = self._now()
         told = self._told.get(call, _UNTOLD)
         gateways = len(present_of(self._rows, decided.rows, now, self._since))
@@ -201,7 +204,7 @@ class QuotaSharing:
 
 
 def _in_force(told: _Told, standing: pb.Standing) -> _Told:
-    """Returns what is still known according to a report."""
+    """Returns the part of the known state that a report still confirms."""
     if not standing.process:
         return told
     if told.process not in {0, standing.process}:

@@ -1,4 +1,4 @@
-"""What gateways reported last, in the database: the meeting point of replicas, and what survives their restart."""
+"""The gateways' last reports, in the database, where replicas meet and which survives their restart."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _REPLACE = "ON CONFLICT (gateway) DO UPDATE SET at = excluded.at, data = exclude
 
 
 class GatewayReport(NamedTuple):
-    """A gateway's report, and when it was made, in Unix milliseconds. The shares in it are the most that it may
-    use: a larger one is stored before its gateway is told of it, a smaller one once it has confirmed it.
+    """A gateway's report, and its time in Unix milliseconds. The shares in it are the most that the gateway may
+    use: a larger share is stored before the gateway gets it, a smaller one once the gateway has confirmed it.
     """
 
     at: int
@@ -37,8 +37,8 @@ def read(snapshot: DatabaseSnapshot) -> dict[str, GatewayReport]:
 def change(
     writing: LedgerTransaction, decide: Callable[[GatewayReports], tuple[GatewayReports, Collection[str]]]
 ) -> dict[str, GatewayReport]:
-    """Stores the rows that `decide` returns, and removes those that it names, given all rows as they are now. No
-    other replica changes any row meanwhile. Returns all rows.
+    """Stores the rows that `decide` returns for all current rows, and removes those that it names. No other
+    replica changes any row meanwhile. Returns all rows.
     """
     rows = read(writing)
     changed, removed = decide(rows)

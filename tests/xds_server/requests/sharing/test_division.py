@@ -1,4 +1,4 @@
-"""How a quota is divided among gateways: by demand, never more than all of it, and nobody hoards."""
+"""Divisions of a quota among gateways: by demand, never more than the whole, and without hoarding."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_small_differences_change_nothing_while_nobody_lacks_anything() -> None:
 
 @dataclass
 class Simulated:
-    """A gateway: its share in force, and when it used what. The window has 10 steps."""
+    """A gateway: its share in force, and its use by time. The window has 10 steps."""
 
     share: int = 0
     used: tuple[int, ...] = ()

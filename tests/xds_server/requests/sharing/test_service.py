@@ -34,7 +34,7 @@ class Clock:
 
 
 class Gateway:
-    """A translator with its Envoy; it does what it is told."""
+    """A translator with its Envoy; it applies what it is sent."""
 
     def __init__(self, name: str, account: int) -> None:
         self.name, self.account = name, account
@@ -65,7 +65,7 @@ class Gateway:
 
 
 class Replica:
-    """A control plane, until it is left."""
+    """A running control plane; the block's end stops it."""
 
     def __init__(self, store: Store, clock: Clock, *, replicas: bool = True) -> None:
         self.store = store

@@ -1,4 +1,4 @@
-"""What gateways share about quotas."""
+"""Adds what gateways share about quotas."""
 
 from __future__ import annotations
 
