@@ -44,8 +44,9 @@ class ShareGrant:
 def divide(amount: int, uses: Mapping[str, GatewayUse]) -> dict[str, int]:
     """Returns each gateway's intended share. The shares add up to `amount`, minus what gone gateways used.
 
-    Gateways that need little get it; the others share the rest equally. The part that no gateway needs is divided equally too,
-    so that a gateway whose use grows finds room: among those that had to refuse requests, if there are any.
+    Gateways that need little get it; the others share the rest equally. The part that no gateway needs is divided
+    equally too, so that a gateway whose use grows finds room: among those that had to refuse requests, if there
+    are any.
     """
     # The remainder of the division goes to the gateways that have used less.
     here = sorted(
