@@ -188,7 +188,7 @@ class CredentialHeadroom(_message.Message):
     limit: _builtins.int
     """0: not known."""
     remaining: _builtins.int
-    """Of a configured quota: what no gateway has used."""
+    """For a configured quota: the part that no gateway has used."""
     resets_at: _builtins.int
     """Unix seconds; 0: not known."""
     rests_until: _builtins.int
@@ -198,7 +198,7 @@ class CredentialHeadroom(_message.Message):
     translator: _builtins.str
     """The translator whose Envoy counts this."""
     share: _builtins.int
-    """Of a configured quota: how much of it this gateway may use and has used in the window."""
+    """For a configured quota: how much of it this gateway may use, and has used in the window."""
     used: _builtins.int
     @_builtins.property
     def reason_code(self) -> _reasons_pb2.ReasonCode: ...

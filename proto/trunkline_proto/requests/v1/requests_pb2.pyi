@@ -37,8 +37,8 @@ class AttendRequest(_message.Message):
     translator: _builtins.str
     """In the first message: the translator, such as `translator-edge-1`."""
     gateway: _builtins.str
-    """In the first message: identifies the gateway among all that share a database, also after its restart. Empty: the
-    translator is of an earlier version and takes no `sharing`.
+    """In the first message: identifies the gateway among all that share a database, also after its restart. Empty if the
+    translator is of an earlier version, which takes no `sharing`.
     """
     number: _builtins.int
     """In the others: the number of the inquiry that this answers."""
@@ -91,9 +91,9 @@ class Standing(_message.Message):
     PROCESS_FIELD_NUMBER: _builtins.int
     TRANSLATOR_FIELD_NUMBER: _builtins.int
     process: _builtins.int
-    """Identifies the process of Envoy that reported. 0: none did, and the rest is empty and says nothing."""
+    """Identifies the process of Envoy that reported. 0: none did, and all other fields are meaningless."""
     translator: _builtins.str
-    """The translator's name, where the control plane stores this."""
+    """The translator's name, set when the control plane stores this."""
     @_builtins.property
     def rests(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rest]: ...
     @_builtins.property
@@ -204,7 +204,7 @@ Global___CountedQuota: _TypeAlias = CountedQuota  # noqa: Y015
 
 @_typing.final
 class QuotaUse(_message.Message):
-    """What a gateway may use and uses of a configured quota of a credential."""
+    """A gateway's share and use of a configured quota of a credential."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -223,7 +223,7 @@ class QuotaUse(_message.Message):
     """At most this much of the amount."""
     used: _builtins.int
     wanted: _builtins.int
-    """What requests were refused lately because it was used up."""
+    """The amount of requests that were refused lately because the share was used up."""
     def __init__(
         self,
         *,
@@ -263,7 +263,7 @@ class Pause(_message.Message):
     LEFT_MS_FIELD_NUMBER: _builtins.int
     host: _builtins.int
     foreign: _builtins.bool
-    """Whether another gateway met it."""
+    """True if another gateway met the pause."""
     cause: _builtins.int
     reach: _builtins.int
     breadth: _builtins.int
@@ -301,7 +301,7 @@ Global___Pause: _TypeAlias = Pause  # noqa: Y015
 
 @_typing.final
 class Sharing(_message.Message):
-    """What a gateway has to know of the others that use the same credentials."""
+    """The facts that a gateway needs about others with the same credentials."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -316,7 +316,7 @@ class Sharing(_message.Message):
 
     @_builtins.property
     def pauses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pause]:
-        """Pauses that others met."""
+        """Pauses that other gateways met."""
 
     def __init__(
         self,
@@ -349,7 +349,7 @@ class QuotaShare(_message.Message):
     amount: _builtins.int
     share: _builtins.int
     room_ms: _builtins.int
-    """Until the other gateways have room, if the share is too small; 0: not known."""
+    """Milliseconds until the other gateways have room, if the share is too small; 0: unknown."""
     def __init__(
         self,
         *,
@@ -425,7 +425,7 @@ class AttendResponse(_message.Message):
     def list(self) -> Global___Listing: ...
     @_builtins.property
     def sharing(self) -> Global___Sharing:
-        """Answered like `standing`, after it has come into force."""
+        """Answered like `standing`, after it has been applied."""
 
     def __init__(
         self,
