@@ -22,6 +22,7 @@ import structlog
 from bench.translator import BATCH, TURN, Gateway
 from translator.checks.frames import ASKED, Allowed, FrameKind
 from translator.checks.session import CheckSession
+from translator.ledger import rows
 from translator.message import Request
 
 _CHECK, _ANSWER = struct.Struct("<IQBI"), struct.Struct("<IQHI")
@@ -116,7 +117,7 @@ def measure(limits: int, directory: Path) -> tuple[Counted, Counted]:
             lines.run(follow)
         else:
             follow()
-        ledger._outbox.acknowledge([record.id for record in ledger._outbox.batch(BATCH)])
+        ledger._outbox.acknowledge(map(rows.record_id, ledger._outbox.batch(BATCH)))
     assert not ledger.outstanding
     return checks, lines
 

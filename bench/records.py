@@ -24,6 +24,7 @@ from typing import Any
 from trunkline_proto.ledger.v1 import ledger_pb2
 
 from tests.postgres import start_server
+from tests.xds_server.ledger.usage import packed
 from xds_server.ledger.ledger import Ledger
 from xds_server.store import DatabaseUrl, Store
 
@@ -89,7 +90,7 @@ def make(draw: random.Random) -> Any:
             for _ in range(size):
                 number += 1
                 records.append(record(draw, number, *KINDS[kind]))
-            yield ledger_pb2.AppendRequest(source="bench", records=records).SerializeToString()
+            yield ledger_pb2.AppendRequest(source="bench", packed=packed(*records)).SerializeToString()
 
     return requests
 
@@ -117,7 +118,8 @@ async def measure(store: Store, batches: list[bytes], server: int, size: int = 5
     for each in batches:
         began = time.process_time_ns()
         appended = await ledger.append(ledger_pb2.AppendRequest.FromString(each))
-        ledger_pb2.AppendResponse(acknowledged_ids=appended.acknowledged).SerializeToString()
+        assert not appended.refused
+        ledger_pb2.AppendResponse(all_acknowledged=True).SerializeToString()
         took.append((time.process_time_ns() - began) / 1_000 / size)
     served = (processor_seconds(server) - server_before) * 1e6 / size / len(batches)
     ledger.close()

@@ -26,7 +26,7 @@ from bench.limits import TARGET, at, body, store, value_of
 from translator import logs
 from translator.authorise import Authoriser
 from translator.checks.frames import Allowed
-from translator.ledger import lines, records
+from translator.ledger import lines, records, rows
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
 from translator.limits import Limiter
@@ -126,10 +126,10 @@ class Clock:
     def __init__(self) -> None:
         self.taken: dict[str, list[float]] = {}
 
-    def each(self, part: str, work: Callable[..., T], rows: Iterable[tuple[Any, ...]]) -> list[T]:
-        """Times `work` for each of `rows`, and returns its results."""
-        rows = list(rows)
-        return self.whole(part, lambda: [work(*row) for row in rows])
+    def each(self, part: str, work: Callable[..., T], inputs: Iterable[tuple[Any, ...]]) -> list[T]:
+        """Times `work` for each of `inputs`, and returns its results."""
+        prepared = list(inputs)
+        return self.whole(part, lambda: [work(*each) for each in prepared])
 
     def whole(self, part: str, work: Callable[[], T]) -> T:
         """Times `work` for the batch, and returns its result."""
@@ -166,7 +166,7 @@ def measure(repetitions: int, limits: int, directory: Path) -> dict[str, float]:
             pass
 
     def acknowledge() -> None:
-        outbox.acknowledge([record.id for record in outbox.batch(BATCH)])
+        outbox.acknowledge(map(rows.record_id, outbox.batch(BATCH)))
 
     gc.collect()
     gc.freeze()
@@ -185,9 +185,10 @@ def measure(repetitions: int, limits: int, directory: Path) -> dict[str, float]:
         parsed = clock.each("  parse", lines.parse, zip(raw))
         whole = [(line, line.reservation) for line in parsed if line is not None and line.reservation is not None]
         billed = clock.each("  bill", lambda line, reservation: records.bill(line, reservation, prices), whole)
-        rows = [(*each, bill) for each, bill in zip(whole, billed, strict=True)]
-        made = clock.each("  record", records.record, rows)
-        clock.each("  serialise", lambda record: record.SerializeToString(), zip(made))
+        finished = [(*each, bill) for each, bill in zip(whole, billed, strict=True)]
+        made = clock.each("  record", records.record, finished)
+        plain_rows = [each for each in made if isinstance(each, tuple)]
+        clock.whole("  serialise", lambda: rows.packed(plain_rows).SerializeToString())  # noqa: B023 - called at once
         clock.whole("settle", follow)
         clock.whole("acknowledge", acknowledge)
         assert len(made) == BATCH

@@ -15,6 +15,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 from translator.ledger import records
 from translator.ledger.lines import RequestLine
 from translator.ledger.records import Bill
+from translator.ledger.rows import Row
 from translator.ledger.segments import LogPosition
 from translator.limits import Reservation
 
@@ -27,7 +28,8 @@ _MAX_EXPIRED = 20_000
 class _Waiting(msgspec.Struct, gc=False):
     """A record. `start` is where its line begins, file and offset as in `LogPosition`."""
 
-    record: ledger.UsageRecord
+    id: str
+    record: Row | ledger.UsageRecord
     start: tuple[int, int]
     done: bool = False
 
@@ -63,7 +65,7 @@ class Outbox:
 
     def take(self, line: RequestLine, reservation: Reservation, billed: Bill, start: tuple[int, int]) -> None:
         """Takes the line at `start`, which equals `next`."""
-        self._waiting.append(_Waiting(records.record(line, reservation, billed), start))
+        self._waiting.append(_Waiting(reservation.id, records.record(line, reservation, billed), start))
 
     def expire(self, record: ledger.UsageRecord) -> None:
         """Takes a record that has no line."""
@@ -72,9 +74,9 @@ class Outbox:
             return
         self.expired[record.id] = record
 
-    def batch(self, most: int) -> list[ledger.UsageRecord]:
+    def batch(self, most: int) -> list[Row | ledger.UsageRecord]:
         """Returns the oldest records, up to `most`; they stay until they are acknowledged."""
-        chosen = list(islice(self.expired.values(), most))
+        chosen: list[Row | ledger.UsageRecord] = list(islice(self.expired.values(), most))
         for waiting in self._waiting:
             if len(chosen) >= most:
                 break
@@ -90,12 +92,12 @@ class Outbox:
             self.shipped += 1
         held = self._waiting
         # Nearly always, those of a batch, which are the oldest, and all of them.
-        while known and held and held[0].record.id in known:
-            known.discard(held.popleft().record.id)
+        while known and held and held[0].id in known:
+            known.discard(held.popleft().id)
             self.shipped += 1
         for waiting in held if known else ():
-            if not waiting.done and waiting.record.id in known:
-                known.discard(waiting.record.id)
+            if not waiting.done and waiting.id in known:
+                known.discard(waiting.id)
                 waiting.done = True
                 self.shipped += 1
         while held and held[0].done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import grpc
 import grpc.aio
@@ -11,8 +12,10 @@ from structlog.typing import FilteringBoundLogger
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger, ledger_pb2_grpc as ledger_grpc
 
 from translator.control_plane import CHANNEL_OPTIONS
+from translator.ledger import rows
 from translator.ledger.outbox import Outbox
 from translator.ledger.quarantine import Quarantine
+from translator.ledger.rows import Row
 
 BATCH = 500
 #: Most bytes of one call, unless a single record is larger: a quarter of what the control plane accepts.
@@ -37,6 +40,7 @@ class Shipper:
     The control plane accepts what it can of a batch and says what it refuses. Refused records go into the
     `quarantine` unless the control plane stores them itself. A control plane of an earlier version refuses the
     whole batch: then ever smaller batches are sent until the bad record is alone, and ever larger ones afterwards.
+    One that does not acknowledge packed records is sent messages until the connection to it fails.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Shipper:
         self._log = log
         self._logged = ""
         self._most = BATCH
+        self._packs = True
         #: Records that the control plane refused for good.
         self.refused = 0
 
@@ -66,7 +71,7 @@ class Shipper:
             batch = self._outbox.batch(self._most)
             if not batch:
                 continue
-            request = ledger.AppendRequest(source=self._source, records=batch, keeps_refused=True)
+            request = self._request(batch)
             if len(batch) > 1 and request.ByteSize() > _BATCH_BYTES:
                 self._most = len(batch) // 2
                 continue
@@ -86,6 +91,15 @@ class Shipper:
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
             delay = min(delay * 2, _MAX_DELAY)
 
+    def _request(self, batch: Sequence[Row | ledger.UsageRecord]) -> ledger.AppendRequest:
+        packed = [each for each in batch if isinstance(each, tuple)] if self._packs else []
+        return ledger.AppendRequest(
+            source=self._source,
+            records=[rows.as_message(each) for each in batch if not (self._packs and isinstance(each, tuple))],
+            packed=rows.packed(packed) if packed else None,
+            keeps_refused=True,
+        )
+
     async def _gather(self) -> None:
         """Waits for records to gather; returns at once while a bad record is being searched for."""
         waited = 0.0
@@ -96,23 +110,34 @@ class Shipper:
                 return
 
     async def _send(
-        self, stub: ledger_grpc.LedgerAsyncStub, batch: list[ledger.UsageRecord], request: ledger.AppendRequest
+        self,
+        stub: ledger_grpc.LedgerAsyncStub,
+        batch: Sequence[Row | ledger.UsageRecord],
+        request: ledger.AppendRequest,
     ) -> str:
         """Returns why nothing was acknowledged; empty if something was."""
         try:
             answer = await stub.Append(request, timeout=_TIMEOUT, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                self._packs = True  # the next control plane may be a newer one
             return f"{error.code().name}: {error.details()}"
+        if answer.all_acknowledged:
+            self._outbox.acknowledge(map(rows.record_id, batch))
+            return ""
         if not answer.acknowledged_ids and not answer.refused:
+            if request.HasField("packed"):
+                self._packs = False
+                return ""
             return "the control plane acknowledged nothing"
         if answer.refused:
             self._set_aside(batch, answer)
         self._outbox.acknowledge(answer.acknowledged_ids)
         return ""
 
-    def _set_aside(self, batch: list[ledger.UsageRecord], answer: ledger.AppendResponse) -> None:
+    def _set_aside(self, batch: Sequence[Row | ledger.UsageRecord], answer: ledger.AppendResponse) -> None:
         """Moves refused records from the outbox to the quarantine."""
-        sent = {record.id: record for record in batch}
+        sent = {rows.record_id(record): record for record in batch}
         kept = set(answer.acknowledged_ids)
         for each in answer.refused:
             record = sent.get(each.id)
@@ -120,7 +145,8 @@ class Shipper:
                 reason = f"{each.field}: {each.reason}" if each.field else each.reason
                 self._give_up(record, reason, kept=each.id in kept)
 
-    def _give_up(self, record: ledger.UsageRecord, reason: str, *, kept: bool) -> None:
+    def _give_up(self, refused: Row | ledger.UsageRecord, reason: str, *, kept: bool) -> None:
+        record = rows.as_message(refused)
         self.refused += 1
         self._log.error("usage record refused", id=record.id, reason=reason, kept_by_control_plane=kept)
         if not kept:

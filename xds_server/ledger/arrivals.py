@@ -31,12 +31,16 @@ class Arrivals:
 
     def note(self, request: pb.AppendRequest) -> None:
         """Records an arrival. Translators send records in the order in which requests ended."""
-        if not request.records:
+        packed = request.packed
+        if packed.id:
+            ended_us = packed.started_at_us[-1] + (packed.duration_us[-1] if packed.duration_us else 0)
+        elif request.records:
+            ended_us = request.records[-1].started_at_us + request.records[-1].duration_us
+        else:
             return
-        newest, now = request.records[-1], self._clock()
-        ended = (newest.started_at_us + newest.duration_us) / 1e6
+        now = self._clock()
         self._last.pop(request.source, None)
-        self._last[request.source] = Arrival(now, max(0.0, now - ended))
+        self._last[request.source] = Arrival(now, max(0.0, now - ended_us / 1e6))
         if len(self._last) > _MAX_SOURCES:
             del self._last[next(iter(self._last))]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from google.protobuf.message import DecodeError
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 
 from xds_server.errors import InvalidFieldError
@@ -38,7 +38,7 @@ _NUMBERS = {
 _MAX_FAILED = 64
 
 
-_format_of = attrgetter("format")
+_PACKED_COLUMNS = [each.name for each in ledger.PackedRecords.DESCRIPTOR.fields if each.name != "templates"]
 
 
 class RecordRefusal(NamedTuple):
@@ -50,46 +50,62 @@ class RecordRefusal(NamedTuple):
 
 
 class CheckedBatch(NamedTuple):
-    """A sorted batch: the good `messages`, their `columns` (empty without messages), and the records that cannot
-    be stored.
+    """A sorted batch: the `columns` of the good records (empty without any), and the records that cannot be
+    stored.
     """
 
-    messages: Sequence[ledger.UsageRecord]
     columns: Columns
     refused: list[RecordRefusal]
 
 
 def check_request(request: ledger.AppendRequest) -> None:
     """Raises InvalidFieldError for a problem of the call rather than of a record."""
-    if len(request.records) > MAX_RECORDS:
-        raise InvalidFieldError([f"records: {len(request.records)} items; accepted: at most {MAX_RECORDS:,}"])
+    packed = request.packed
+    number = len(request.records) + len(packed.id)
+    if number > MAX_RECORDS:
+        raise InvalidFieldError([f"records: {number} items; accepted: at most {MAX_RECORDS:,}"])
     if len(request.source) > 128:
         raise InvalidFieldError(["source: accepted: at most 128 characters"])
+    if request.HasField("packed"):
+        uneven = [
+            f"packed.{name}: {len(column)} values; accepted: {len(packed.id)}, one for each id, or none"
+            for name in _PACKED_COLUMNS
+            if len(column := getattr(packed, name)) not in {0, len(packed.id)}
+        ]
+        if not packed.id or len(packed.template) != len(packed.id):
+            uneven.append("packed.template: accepted: one for each id, at least one")
+        elif max(packed.template) >= len(packed.templates):
+            uneven.append("packed.template: accepted: indices of packed.templates")
+        if uneven:
+            raise InvalidFieldError(uneven)
 
 
-def sort_out(messages: Sequence[ledger.UsageRecord]) -> CheckedBatch:
-    """Sorts a batch of at least one message."""
-    found = records.columns(messages)
-    suspect: Iterable[int] = range(len(messages))
-    if _are_ordinary(messages, found):
+def sort_out(request: ledger.AppendRequest) -> CheckedBatch:
+    """Sorts the records of a call that has some. Raises InvalidFieldError if packed ones cannot be read."""
+    try:
+        found, formats = records.received(request)
+    except DecodeError:
+        raise InvalidFieldError(["packed.templates: accepted: encoded usage records"]) from None
+    number = len(found["id"])
+    suspect: Iterable[int] = range(number)
+    if formats == {FORMAT} and _are_ordinary(found):
         suspect = [index for index, each in enumerate(found["failed_attempts"]) if each]
+    messages = records.messages(request) if suspect else []
     refused = {}
     for index in suspect:
         for field, reason in _problems(messages[index]):
             refused[index] = RecordRefusal(messages[index], field, reason)
             break
     if not refused:
-        return CheckedBatch(messages, found, [])
-    good = [index for index in range(len(messages)) if index not in refused]
-    chosen = records.chosen(found, good) if good else {}
-    return CheckedBatch([messages[index] for index in good], chosen, list(refused.values()))
+        return CheckedBatch(found, [])
+    good = [index for index in range(number) if index not in refused]
+    return CheckedBatch(records.chosen(found, good) if good else {}, list(refused.values()))
 
 
-def _are_ordinary(messages: Sequence[ledger.UsageRecord], of: Columns) -> bool:
+def _are_ordinary(of: Columns) -> bool:
     """Returns whether everything is within bounds, as in nearly every batch; failed attempts are not examined."""
     return bool(
-        set(map(_format_of, messages)) == {FORMAT}
-        and all(all(of[name]) for name in _REQUIRED)
+        all(all(of[name]) for name in _REQUIRED)
         and all(
             max(map(len, of[name])) <= most and "\x00" not in "".join(of[name])
             for name, most in _TEXTS.items()

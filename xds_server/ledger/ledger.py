@@ -18,6 +18,7 @@ from xds_server.ledger import checking, refused, writing
 from xds_server.ledger.checking import RecordRefusal
 from xds_server.ledger.connection import LedgerTransaction, open_writer
 from xds_server.store.url import DatabaseUrl
+from xds_server.usage import records
 from xds_server.usage.records import Columns
 
 T = TypeVar("T")
@@ -62,35 +63,36 @@ class Ledger:
 
     def _append(self, request: ledger.AppendRequest) -> AppendResult:
         checking.check_request(request)
-        if not request.records:
+        if not request.records and not request.HasField("packed"):
             return AppendResult([], [])
-        found = checking.sort_out(request.records)
-        turned_down = found.refused + self._store(found.messages, found.columns)
+        ids = [*(each.id for each in request.records), *request.packed.id]
+        found = checking.sort_out(request)
+        turned_down = found.refused + (self._store(found.columns) if found.columns else [])
         if not turned_down:
-            return AppendResult(list(found.columns["id"]), [])
+            return AppendResult(ids, [])
         unkept = self._set_aside(request, turned_down)
-        return AppendResult([each.id for each in request.records if each.id not in unkept], turned_down)
+        return AppendResult([each for each in ids if each not in unkept], turned_down)
 
-    def _store(self, messages: Sequence[ledger.UsageRecord], batch: Columns) -> list[RecordRefusal]:
-        """Stores a batch. If the database refuses one record for an unforeseen reason, halves the batch until that
-        record is found, so that the others do not wait.
+    def _store(self, batch: Columns) -> list[RecordRefusal]:
+        """Stores a batch of at least one record. If the database refuses one for an unforeseen reason, halves the
+        batch until that record is found, so that the others do not wait.
         """
-        if not messages:
-            return []
+        number = len(batch["id"])
         try:
             new = self._write(lambda transaction: writing.append(transaction, batch))
         except (UnstorableError, ValueError, TypeError, ArithmeticError, LookupError) as error:
-            if len(messages) == 1:
-                _log.exception("a usage record cannot be stored", id=messages[0].id[:128])
-                return [RecordRefusal(messages[0], "", f"cannot be stored: {error}")]
-            middle = len(messages) // 2
+            if number == 1:
+                _log.exception("a usage record cannot be stored", id=batch["id"][0][:128])
+                (row,) = records.rows(batch)
+                return [RecordRefusal(records.record(row), "", f"cannot be stored: {error}")]
+            middle = number // 2
             return [
                 refusal
                 for part in (slice(None, middle), slice(middle, None))
-                for refusal in self._store(messages[part], {name: batch[name][part] for name in batch})
+                for refusal in self._store({name: batch[name][part] for name in batch})
             ]
         self.stored += new
-        self.repeated += len(messages) - new
+        self.repeated += number - new
         return []
 
     def _set_aside(self, request: ledger.AppendRequest, turned_down: Sequence[RecordRefusal]) -> set[str]:

@@ -89,7 +89,11 @@ _SELDOM = tuple(
 )
 _USUAL = tuple(name for name in Row._fields if name not in _SELDOM)
 
+#: The fields that are columns of PackedRecords. The others come from templates.
+_PACKED = frozenset(ledger.PackedRecords.DESCRIPTOR.fields_by_name) & frozenset(Row._fields)
+
 _usual_of, _seldom_of, _is_plain = attrgetter(*_USUAL), attrgetter(*_SELDOM), attrgetter("plain")
+_format_of = attrgetter("format")
 
 
 def columns(messages: Sequence[ledger.UsageRecord]) -> Columns:
@@ -108,6 +112,62 @@ def columns(messages: Sequence[ledger.UsageRecord]) -> Columns:
     found["failed_attempts"] = (
         [_plain(each) if each else () for each in attempts] if any(attempts) else [()] * len(attempts)
     )
+    return found
+
+
+class Received(NamedTuple):
+    """The records of a call: first those sent as messages, then the packed ones. `formats` are those that
+    occur.
+    """
+
+    columns: Columns
+    formats: set[int]
+
+
+def received(request: ledger.AppendRequest) -> Received:
+    """Returns at least one record, unchecked. Raises DecodeError for a template that is no record."""
+    formats = set(map(_format_of, request.records))
+    if not request.HasField("packed"):
+        return Received(columns(request.records), formats)
+    templates = _templates(request.packed)
+    formats.update(map(_format_of, templates))
+    packed = _unpacked(request.packed, templates)
+    if not request.records:
+        return Received(packed, formats)
+    merged: Columns = {name: [*column, *packed[name]] for name, column in columns(request.records).items()}
+    return Received(merged, formats)
+
+
+def messages(request: ledger.AppendRequest) -> list[ledger.UsageRecord]:
+    """Returns a call's records as messages, in the order of `received`. Raises DecodeError."""
+    packed, found = request.packed, list(request.records)
+    templates = _templates(packed)
+    filled = {name: column for name in _PACKED if (column := getattr(packed, name))}
+    for index, which in enumerate(packed.template):
+        made = ledger.UsageRecord()
+        made.CopyFrom(templates[which])
+        for name, column in filled.items():
+            setattr(made, name, column[index])
+        found.append(made)
+    return found
+
+
+def _templates(packed: ledger.PackedRecords) -> list[ledger.UsageRecord]:
+    return list(map(ledger.UsageRecord.FromString, packed.templates))
+
+
+def _unpacked(packed: ledger.PackedRecords, templates: Sequence[ledger.UsageRecord]) -> Columns:
+    """Returns the columns of at least one packed record."""
+    number, which, shared = len(packed.id), packed.template, columns(templates)
+    found: Columns = {}
+    for name in Row._fields:
+        if name in _PACKED:
+            found[name] = list(getattr(packed, name)) or [EMPTY[name]] * number
+        elif len(templates) == 1 or not any(shared[name]):
+            found[name] = [shared[name][0]] * number
+        else:
+            values = shared[name]
+            found[name] = [values[index] for index in which]
     return found
 
 

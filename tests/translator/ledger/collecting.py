@@ -9,13 +9,15 @@ import grpc
 import grpc.aio
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger, ledger_pb2_grpc as ledger_grpc
 
+from xds_server.usage.records import messages
+
 
 class Collector(ledger_grpc.LedgerServicer):
     """`records` has every record that ever arrived, by id. `failures` calls store their records and then fail
     nevertheless.
 
     Records in `refuse` are refused: `named` in the answer, with `keeps` as if the control plane stored them
-    elsewhere; or, like an earlier version, with the whole call.
+    elsewhere; or, like an earlier version, which knows no packed records, with the whole call.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,11 +62,12 @@ class Collector(ledger_grpc.LedgerServicer):
     ) -> ledger.AppendResponse:
         metadata = dict(context.invocation_metadata() or ())
         self.tokens.append(str(metadata.get("authorization", "")))
-        bad = [record for record in request.records if record.id in self.refuse]
+        sent = messages(request) if self.named else list(request.records)
+        bad = [record for record in sent if record.id in self.refuse]
         if bad and not self.named:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{bad[0].id}: bad")
-        self.sizes.append(len(request.records))
-        good = [record for record in request.records if record.id not in self.refuse]
+        self.sizes.append(len(sent))
+        good = [record for record in sent if record.id not in self.refuse]
         for record in good:
             self.records.setdefault(record.id, []).append(record)
         self._arrived.set()
@@ -72,7 +75,9 @@ class Collector(ledger_grpc.LedgerServicer):
             self.failures -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the answer is lost")
         assert request.keeps_refused
+        if self.named and request.HasField("packed") and not bad:
+            return ledger.AppendResponse(all_acknowledged=True)
         return ledger.AppendResponse(
-            acknowledged_ids=[record.id for record in (request.records if self.keeps else good)],
+            acknowledged_ids=[record.id for record in (sent if self.keeps else good)],
             refused=[ledger.RefusedRecord(id=each.id, field="model", reason="bad") for each in bad],
         )

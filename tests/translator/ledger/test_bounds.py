@@ -6,16 +6,18 @@ import json
 
 import pytest
 from hypothesis import example, given, settings, strategies as st
+from trunkline_proto.ledger.v1 import ledger_pb2
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator.ledger.writing import request_line, reservation
 from translator import bounds, money
-from translator.ledger import records
+from translator.ledger import records, rows
 from translator.ledger.lines import parse
 from translator.ledger.prices import PriceBook
 from translator.limits import Reservation
 from xds_server.ledger import checking
 from xds_server.resources import access_log
+from xds_server.usage.records import columns, messages
 
 NUMBERS = st.integers(-5, 5) | st.integers(-(2**70), 2**70) | st.sampled_from([2**53 - 1, 10**13, 10**13 + 1])
 TEXTS = st.text(max_size=6) | st.sampled_from(["\x00", "-", "😀" * 600, "x" * 200, "x" * 9_000, "%00", "\udc80"])
@@ -45,13 +47,22 @@ def book() -> PriceBook:
     return made
 
 
+def request(record: rows.Row | ledger_pb2.UsageRecord) -> ledger_pb2.AppendRequest:
+    """Returns the call with which a record is shipped."""
+    if isinstance(record, tuple):
+        return ledger_pb2.AppendRequest(packed=rows.packed([record]))
+    return ledger_pb2.AppendRequest(records=[record])
+
+
 def refused(line: bytes) -> list[str]:
     """Returns the control plane's objections to the record, if the line gives one."""
     found = parse(line)
     if found is None or found.reservation is None:
         return []
     made = records.record(found, found.reservation, records.bill(found, found.reservation, book()))
-    return [f"{each.field}: {each.reason}" for each in checking.sort_out([made]).refused]
+    sent = request(made)
+    assert columns(messages(sent)) == columns([rows.as_message(made)])
+    return [f"{each.field}: {each.reason}" for each in checking.sort_out(sent).refused]
 
 
 @pytest.mark.slow
@@ -82,14 +93,14 @@ def test_any_reservation_gives_a_record_that_is_taken(fields: tuple[int, int, in
     """A reservation without a line, read from a journal that may be damaged."""
     tokens, cost, prompt = fields
     made = Reservation("i" * 300, at, "o", "k\x00", "r", "m" * 600, tokens, cost, prompt, False, "%00", "t" * 900)
-    assert checking.sort_out([records.expired(made)]).refused == []
+    assert checking.sort_out(request(records.expired(made))).refused == []
 
 
 def test_a_node_at_the_highest_price_with_an_absurd_claim_earns_what_is_believed_and_no_more() -> None:
     usage = json.dumps({"prompt_tokens": 2 * 10**9, "completion_tokens": 2 * 10**9})
     line = parse(request_line("r", node=f"nd-1 {10**12} {10**12}", usage=usage).rstrip())
     assert line is not None
-    made = records.record(line, reservation("r"), records.bill(line, reservation("r"), book()))
+    made = rows.as_message(records.record(line, reservation("r"), records.bill(line, reservation("r"), book())))
     assert made.capped
     assert made.earned_nano_usd <= money.MAX
     assert made.prompt_tokens + made.completion_tokens < 10_000
@@ -117,6 +128,6 @@ def test_a_plain_record_has_nothing_that_a_reader_skips(usage: dict[str, object]
     reserved = reservation("r", units=units)
     line = parse(request_line("r", reserved, usage=json.dumps(usage)).rstrip())
     assert line is not None
-    made = records.record(line, reserved, records.bill(line, reserved, book()))
+    made = rows.as_message(records.record(line, reserved, records.bill(line, reserved, book())))
     if made.plain:
         assert not [field.name for field, _ in made.ListFields() if 35 <= field.number < 48]

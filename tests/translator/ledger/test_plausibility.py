@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.translator.ledger.writing import request_line, reservation
-from translator.ledger import plausibility, records
+from translator.ledger import plausibility, records, rows
 from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import parse
 from translator.ledger.prices import PriceBook
@@ -138,7 +138,7 @@ def test_a_node_earns_by_what_is_believed() -> None:
     node = "node-1 1000000 2000000"
     line = parse(request_line("r", made, usage=usage, bytes_in=80, node=node, target="nodes/m").rstrip())
     assert line is not None
-    record = records.record(line, made, records.bill(line, made, PriceBook()))
+    record = rows.as_message(records.record(line, made, records.bill(line, made, PriceBook())))
     assert record.earned_nano_usd == record.prompt_tokens * 1_000 + 100 * 2_000
     assert record.prompt_tokens <= 5_000
     assert (record.capped, record.claimed_prompt_tokens, record.claimed_completion_tokens) == (True, CLAIM, CLAIM)

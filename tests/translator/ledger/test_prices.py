@@ -9,7 +9,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator.ledger.writing import START, request_line, reservation
 from translator import money
-from translator.ledger import records
+from translator.ledger import records, rows
 from translator.ledger.lines import RequestLine, parse
 from translator.ledger.prices import PriceBook, Rates, VersionedPrice
 from translator.ledger.usage import Tokens
@@ -164,10 +164,12 @@ def test_bill() -> None:
 
 
 def test_record() -> None:
-    made = records.record(
-        line(node="nd-1 1000000 2500000", first_byte_us="7"),
-        reservation("r", user="u%201", tag="t%2F", stream=True),
-        bill(PriceBook()),
+    made = rows.as_message(
+        records.record(
+            line(node="nd-1 1000000 2500000", first_byte_us="7"),
+            reservation("r", user="u%201", tag="t%2F", stream=True),
+            bill(PriceBook()),
+        )
     )
     assert (made.id, made.format, made.started_at_us) == ("r", 1, START * 1_000_000 + 250)
     assert (made.organisation_id, made.key_id, made.route_id, made.model) == (

@@ -53,3 +53,26 @@ def usage(at: float = MONDAY_10, **fields: Any) -> pb.UsageRecord:
 
 def batch(*records: pb.UsageRecord) -> pb.AppendRequest:
     return pb.AppendRequest(source="translator-test", records=records)
+
+
+def packed(*records: pb.UsageRecord) -> pb.PackedRecords:
+    """Packs records as a translator does."""
+    made, numbers = pb.PackedRecords(), dict[bytes, int]()
+    columns = [each.name for each in made.DESCRIPTOR.fields if each.name not in {"templates", "template"}]
+    for record in records:
+        template = pb.UsageRecord()
+        template.CopyFrom(record)
+        for name in columns:
+            template.ClearField(name)  # type: ignore[arg-type]
+        encoded = template.SerializeToString(deterministic=True)
+        made.template.append(numbers.setdefault(encoded, len(numbers)))
+    made.templates.extend(numbers)
+    for name in columns:
+        column = [getattr(record, name) for record in records]
+        if any(column):
+            getattr(made, name).extend(column)
+    return made
+
+
+def packed_batch(*records: pb.UsageRecord) -> pb.AppendRequest:
+    return pb.AppendRequest(source="translator-test", packed=packed(*records), keeps_refused=True)

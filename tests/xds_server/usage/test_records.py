@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from hypothesis import given, strategies as st
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
-from tests.xds_server.ledger.usage import usage
+from tests.xds_server.ledger.usage import packed, usage
 from xds_server.ledger import blocks
 from xds_server.usage import records
 
@@ -29,6 +32,36 @@ def test_a_record_comes_back_as_it_was() -> None:
         assert records.record(records.rows(each)[0]) == record
     every = {*pb.UsageRecord.DESCRIPTOR.fields_by_name} - {"plain"}
     assert {field.name for field, _ in record.ListFields()} == every
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"id": st.uuids().map(str)},
+            optional={
+                "model": st.sampled_from(["a", "b"]), "end_user": st.text(max_size=3), "stream": st.booleans(),
+                "node_id": st.just("n1"), "service_tier": st.just("flex"), "images": st.integers(0, 9),
+                "failed_attempts": st.just(FAILED), "upstream_request_id": st.text(max_size=3),
+                **dict.fromkeys(("cost_nano_usd", "earned_nano_usd", "saved_nano_usd"), st.integers(0, 10**13)),
+                **dict.fromkeys(("request_bytes", "cached_tokens", "reasoning_tokens"), st.integers(0, 10**13)),
+            },
+        ),
+        min_size=1,
+    ),
+    st.integers(0, 5),
+)  # fmt: skip
+def test_packed_records_are_those_that_were_packed(fields: list[dict[str, Any]], messages: int) -> None:
+    sent = [usage(**each) for each in fields]
+    request = pb.AppendRequest(records=sent[:messages])
+    if sent[messages:]:
+        request.packed.CopyFrom(packed(*sent[messages:]))
+    assert records.messages(request) == sent
+    found = records.received(request)
+    expected = records.columns(sent)
+    assert {name: list(column) for name, column in found.columns.items()} == {
+        name: list(column) for name, column in expected.items()
+    }
+    assert found.formats == {1}
 
 
 def test_of_plain_records_only_what_they_have_is_asked_for() -> None:

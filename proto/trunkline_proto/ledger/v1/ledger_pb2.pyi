@@ -27,13 +27,18 @@ class AppendRequest(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     KEEPS_REFUSED_FIELD_NUMBER: _builtins.int
+    PACKED_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """The sender, e.g. `translator-edge-1`."""
     keeps_refused: _builtins.bool
     """The sender keeps records that are refused and not acknowledged. Otherwise every refused record is acknowledged."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRecord]:
-        """At most 1,000."""
+        """At most 1,000, those in `packed` included."""
+
+    @_builtins.property
+    def packed(self) -> Global___PackedRecords:
+        """Further records. A control plane that does not know this field does not acknowledge them."""
 
     def __init__(
         self,
@@ -41,14 +46,105 @@ class AppendRequest(_message.Message):
         source: _builtins.str = ...,
         records: _abc.Iterable[Global___UsageRecord] | None = ...,
         keeps_refused: _builtins.bool = ...,
+        packed: Global___PackedRecords | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["packed", b"packed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keeps_refused", b"keeps_refused", "records", b"records", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keeps_refused", b"keeps_refused", "packed", b"packed", "records", b"records", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppendRequest: _TypeAlias = AppendRequest  # noqa: Y015
+
+@_typing.final
+class PackedRecords(_message.Message):
+    """Records as columns, which cost both sides a third of single messages. Each column has a value for each record, or is
+    empty if none has a value. A name means the same as in UsageRecord.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEMPLATES_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    STARTED_AT_US_FIELD_NUMBER: _builtins.int
+    REQUEST_BYTES_FIELD_NUMBER: _builtins.int
+    RESPONSE_BYTES_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_US_FIELD_NUMBER: _builtins.int
+    DURATION_US_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
+    REASONING_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_NANO_USD_FIELD_NUMBER: _builtins.int
+    EARNED_NANO_USD_FIELD_NUMBER: _builtins.int
+    SAVED_NANO_USD_FIELD_NUMBER: _builtins.int
+    UPSTREAM_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def templates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """What records have in common: UsageRecords with every field that is no column here. Encoded, because a sender keeps
+        them so, and may have one for each record.
+        """
+
+    @_builtins.property
+    def template(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The index of each record's template."""
+
+    @_builtins.property
+    def id(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def started_at_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def request_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def response_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def first_byte_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def duration_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def prompt_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def cached_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def completion_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def reasoning_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def cost_nano_usd(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def earned_nano_usd(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def saved_nano_usd(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def upstream_request_id(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        templates: _abc.Iterable[_builtins.bytes] | None = ...,
+        template: _abc.Iterable[_builtins.int] | None = ...,
+        id: _abc.Iterable[_builtins.str] | None = ...,
+        started_at_us: _abc.Iterable[_builtins.int] | None = ...,
+        request_bytes: _abc.Iterable[_builtins.int] | None = ...,
+        response_bytes: _abc.Iterable[_builtins.int] | None = ...,
+        first_byte_us: _abc.Iterable[_builtins.int] | None = ...,
+        duration_us: _abc.Iterable[_builtins.int] | None = ...,
+        prompt_tokens: _abc.Iterable[_builtins.int] | None = ...,
+        cached_tokens: _abc.Iterable[_builtins.int] | None = ...,
+        completion_tokens: _abc.Iterable[_builtins.int] | None = ...,
+        reasoning_tokens: _abc.Iterable[_builtins.int] | None = ...,
+        cost_nano_usd: _abc.Iterable[_builtins.int] | None = ...,
+        earned_nano_usd: _abc.Iterable[_builtins.int] | None = ...,
+        saved_nano_usd: _abc.Iterable[_builtins.int] | None = ...,
+        upstream_request_id: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "cost_nano_usd", b"cost_nano_usd", "duration_us", b"duration_us", "earned_nano_usd", b"earned_nano_usd", "first_byte_us", b"first_byte_us", "id", b"id", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "saved_nano_usd", b"saved_nano_usd", "started_at_us", b"started_at_us", "template", b"template", "templates", b"templates", "upstream_request_id", b"upstream_request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackedRecords: _TypeAlias = PackedRecords  # noqa: Y015
 
 @_typing.final
 class AppendResponse(_message.Message):
@@ -56,6 +152,9 @@ class AppendResponse(_message.Message):
 
     ACKNOWLEDGED_IDS_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    ALL_ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    all_acknowledged: _builtins.bool
+    """Every record of a call with `packed` is durable now; no id is listed."""
     @_builtins.property
     def acknowledged_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids that are durable now, whether by this call or an earlier one, including those set aside."""
@@ -69,10 +168,11 @@ class AppendResponse(_message.Message):
         *,
         acknowledged_ids: _abc.Iterable[_builtins.str] | None = ...,
         refused: _abc.Iterable[Global___RefusedRecord] | None = ...,
+        all_acknowledged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_ids", b"acknowledged_ids", "refused", b"refused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_ids", b"acknowledged_ids", "all_acknowledged", b"all_acknowledged", "refused", b"refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
