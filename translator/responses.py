@@ -26,7 +26,7 @@ MAX = 100_000
 LONGEST = 30 * 86_400
 #: The id as Envoy's module reads it from an answer (facts.h).
 _NAMED = re.compile(rb"/v1/responses/((?!\.)[A-Za-z0-9_.=:+~-]{1,512})(/cancel|/input_items|)")
-#: Path segments that stand in the place of an id without being one.
+#: Path segments that occur in place of an id.
 _OTHERS = frozenset({b"compact", b"input_tokens"})
 _METHODS = {b"": ("GET", "HEAD", "DELETE"), b"/cancel": ("POST",), b"/input_items": ("GET", "HEAD")}
 _SHOWN = 80

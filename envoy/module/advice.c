@@ -175,7 +175,7 @@ static bool wait_of(struct span text, uint64_t unix_ms, uint64_t *ms) {
   return true;
 }
 
-// Returns the value of the header that is named like `key`, with `word` in the place of `remaining`.
+// Returns the value of the header that is named like `key`, with `word` in place of `remaining`.
 static struct span beside(const struct header *headers, size_t count, struct span key, size_t place, struct span word) {
   struct buffer name = {0};
   buffer_add(&name, span_between(key, 0, place));

@@ -27,7 +27,7 @@ static void replace_body(struct attempt *attempt, struct span body) {
   attempt->instead = body;
 }
 
-// Shows Envoy a status that says what to do, in the place of `status`, which the client gets in the end.
+// Shows Envoy a status that says what to do, in place of `status`, which the client gets in the end.
 static void show(struct attempt *attempt, unsigned shown, unsigned status) {
   set_number(attempt->filter.envoy, SPAN(":status"), shown);
   attempt->request->status = status;

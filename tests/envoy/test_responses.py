@@ -141,7 +141,7 @@ def test_nothing_else_is_one_that_is_made(
 
 
 def shown(attempts: Attempts, status: str = "503") -> tuple[str, str]:
-    """Returns the answer that the client gets in the place of Envoy's own."""
+    """Returns the answer that the client gets in place of Envoy's own."""
     request = attempts.request
     request.driver.ask("clear", request.slot, RESPONSE)
     request.add(RESPONSE, **{":status": status, "content-type": "application/json"})

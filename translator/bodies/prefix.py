@@ -75,8 +75,8 @@ def with_key(facts: BodyFacts, key: str) -> tuple[BodyFacts, Replaced]:
 def ordered(
     body: bytes, values: Mapping[str, Any], facts: BodyFacts, endpoint: Endpoint
 ) -> tuple[BodyFacts, bytes] | None:
-    """Returns the body with its members in a stable order and its facts; None if they are already, or if
-    reordering would lose something.
+    """Returns facts and bytes of the body with its members in a stable order; None if the members are in that order
+    already, or if reordering would lose something.
     """
     if endpoint.path not in _ENDPOINTS or not any(name in values for name in _IN_FRONT):
         return None
@@ -117,8 +117,8 @@ def _by_name(members: Any, required: Any) -> Any:
 
 
 def _moved_place(place: str, by: int) -> str:
-    """Returns where the model stands after the change; the brace of a body without a model stays at its
-    beginning.
+    """Returns where the model stands after the change; the brace of a body without a model stays at the
+    body's beginning.
     """
     offset, _, rest = place.partition(":")
     length, _, kind = rest.partition(":")

@@ -71,7 +71,7 @@ class LedgerSnapshot:
         )
 
     def encode(self, limits: Iterable[bytes]) -> bytes:
-        """Encodes the snapshot with these parts, which `encode_part` has encoded, in the place of its own."""
+        """Encodes the snapshot with these parts, which `encode_part` has encoded, in place of its own."""
         return orjson.dumps(
             {
                 "journal": list(self.journal),
