@@ -75,8 +75,8 @@ def with_key(facts: BodyFacts, key: str) -> tuple[BodyFacts, Replaced]:
 def ordered(
     body: bytes, values: Mapping[str, Any], facts: BodyFacts, endpoint: Endpoint
 ) -> tuple[BodyFacts, bytes] | None:
-    """Returns facts and bytes of the body with its members in a stable order; None if the members are in that order
-    already, or if reordering would lose something.
+    """Returns facts and bytes of the body with its members in a stable order; None if the members are in that
+    order already, or if reordering would lose something.
     """
     if endpoint.path not in _ENDPOINTS or not any(name in values for name in _IN_FRONT):
         return None
