@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import usage
 from tests.xds_server.store.databases import database, key_file, ledger, open_store, store
+from xds_server.ledger import slots
+from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention import Retention
 from xds_server.ledger.retention_periods import RetentionPeriods
@@ -18,6 +21,7 @@ from xds_server.ledger.slots import after
 from xds_server.model import ProviderTarget, Route, Strategy
 from xds_server.prices import TargetPrice
 from xds_server.ranker import Ranker
+from xds_server.routing.slots import slot_of
 from xds_server.routing.tiers import Rankings
 from xds_server.routing.window import KEPT_SLOTS
 from xds_server.store import Store
@@ -161,6 +165,22 @@ async def test_a_price_to_come_counts_from_its_second_on(store: Store, ledger: L
     await ranker.look(published)
     assert published.order == ["steady/m", "raised/m"]
     ranker.close()
+
+
+def _store_slot(writing: LedgerTransaction, row: tuple[object, ...]) -> None:
+    writing.insert("routing_slot", slots.COLUMNS, [row])
+
+
+async def test_what_another_version_stored_is_left_out(
+    store: Store, ledger: Ledger, make_ranker: Callable[[], Ranker]
+) -> None:
+    await append(ledger, quick=100_000, slow=2_000_000)
+    for data in (b"[1,2,3]", b"[0,0,0,0,0,0,0,0,0,{},{},{},{},1]", b"[{},0,0,0,0,0,0,0,0,{},{},{},{}]", b"{}"):
+        row = (slot_of(time.time()), "rt_m", SLOW, 0, data)
+        await ledger.write(partial(_store_slot, row=row))
+    ranker, published = make_ranker(), Published(ROUTE)
+    await ranker.look(published)
+    assert published.order == [QUICK, SLOW]
 
 
 async def test_a_clock_that_is_set_back_stops_no_ranking(store: Store, ledger: Ledger) -> None:

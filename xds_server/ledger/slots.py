@@ -18,7 +18,7 @@ from xds_server.routing.tiers import Rankings
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage.records import Columns
 
-_COLUMNS = {
+COLUMNS = {
     "slot": "bigint",
     "route_id": "text",
     "target_id": "text",
@@ -31,6 +31,7 @@ _LATER = (
     "WHERE excluded.since > routing_best.since"
 )
 _FIELDS = tuple(each.name for each in fields(Slot))
+_TYPES = [type(value) for value in astuple(Slot())]
 #: Seconds by which the clocks of replicas may differ. A later time was stored before the clock was set back.
 _SKEW = 60
 #: Records of one batch that are examined. Medians and shares of this many are as good as those of all.
@@ -55,11 +56,13 @@ def append(writing: LedgerTransaction, new: Columns, at: float) -> None:
         (slot, *asked.served, asked.credential_index, _encode(content))
         for asked, content in summarise(sample(new, _SAMPLED)).items()
     ]
-    writing.insert("routing_slot", _COLUMNS, sorted(rows))
+    writing.insert("routing_slot", COLUMNS, sorted(rows))
 
 
 def after(snapshot: DatabaseSnapshot, last: int, oldest: int) -> Iterator[StoredSlot]:
-    """Yields what was stored after the id `last`, from the slot `oldest` on, in order."""
+    """Yields what was stored after the id `last`, from the slot `oldest` on, in order. What a replica of another
+    version stored in another form is left out.
+    """
     rows = snapshot.rows(
         "SELECT id, slot, route_id, target_id, credential_index, data FROM routing_slot "
         "WHERE id > ? AND slot >= ? ORDER BY id",
@@ -67,9 +70,11 @@ def after(snapshot: DatabaseSnapshot, last: int, oldest: int) -> Iterator[Stored
         oldest,
     )
     for id_, slot, route_id, target_id, credential_index, data in rows:
-        yield StoredSlot(
-            id_, slot, RouteCredential(RouteTarget(route_id, target_id), credential_index), _decode(bytes(data))
-        )
+        content = _decode(bytes(data))
+        if content is not None:
+            yield StoredSlot(
+                id_, slot, RouteCredential(RouteTarget(route_id, target_id), credential_index), content
+            )
 
 
 def remove(writing: LedgerTransaction, before: int) -> int:
@@ -98,8 +103,11 @@ def _encode(content: Slot) -> bytes:
     return orjson.dumps(astuple(content), option=orjson.OPT_NON_STR_KEYS)
 
 
-def _decode(data: bytes) -> Slot:
-    values = dict(zip(_FIELDS, orjson.loads(data), strict=True))
+def _decode(data: bytes) -> Slot | None:
+    stored = orjson.loads(data)
+    if [type(value) for value in stored] != _TYPES:
+        return None
+    values = dict(zip(_FIELDS, stored, strict=True))
     for name, value in values.items():
         if isinstance(value, dict):
             values[name] = {int(index): count for index, count in value.items()}
