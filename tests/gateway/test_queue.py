@@ -183,7 +183,8 @@ async def test_a_full_line_refuses_at_once(gateway: GatewayProcess, provider_a: 
     await waiting(gateway, SMALL, 2)
     answer = await ask(gateway, SMALL)
     assert answer.status == 429
-    assert json.loads(answer.text)["error"]["message"].startswith("2 requests wait for model 'small' already")
+    message = json.loads(answer.text)["error"]["message"]
+    assert message.startswith("2 requests are already waiting for model 'small'")
     # A request of another organisation takes the place of the newest of them.
     third = asyncio.create_task(ask(gateway, SMALL, "double"))
     assert (await line[1]).status == 429
