@@ -1,6 +1,6 @@
 """`python -m bench.bytecodes`: how many bytecodes the translator executes for a plain request, by function.
 
-In a running gateway, where four processes share the caches, the translator takes as long as it executes bytecodes,
+In a running gateway, where four processes share the caches, the translator's time follows the number of bytecodes,
 and a busy machine does not change their number. A check is counted from frame to frame, a line of the log until
 its record waits to be shipped, both in batches as a busy gateway has them.
 """
@@ -58,7 +58,7 @@ class Counted:
         return self._executed
 
     def text(self, name: str, most: int) -> str:
-        """A table of the functions with the most bytecodes, per request."""
+        """Returns a table of the functions with the most bytecodes, per request."""
         lines = [
             f"{name}: {self.bytecodes.total() / BATCH:.0f} bytecodes in {self.calls.total() / BATCH:.1f} calls"
         ]
@@ -69,7 +69,7 @@ class Counted:
 
 
 def frame_of(number: int, request: Request) -> bytes:
-    """A whole check, as Envoy's module sends it."""
+    """Returns a whole check, as Envoy's module sends it."""
     head = b"\n".join(
         [request.method.encode(), request.target, *(request.headers.get(each, b"") for each in ASKED)]
     )
@@ -78,7 +78,7 @@ def frame_of(number: int, request: Request) -> bytes:
 
 
 def allowed_in(answers: bytes) -> list[Allowed]:
-    """The log contexts of answers that let requests through."""
+    """Returns the log contexts of answers that admit requests."""
     found, at = [], 0
     while at < len(answers):
         size, _, status, head = _ANSWER.unpack_from(answers, at)
@@ -90,7 +90,7 @@ def allowed_in(answers: bytes) -> list[Allowed]:
 
 
 def measure(limits: int, directory: Path) -> tuple[Counted, Counted]:
-    """A batch of checks, and one of lines, when everything has been done before."""
+    """Returns the counts of a batch of checks, and of one of lines, after everything has run once."""
     gateway = Gateway(directory, limits)
     ledger, service = gateway.ledger, gateway.service(journal=True)
     session = CheckSession(service, ledger.flush, _MAX_BODY, structlog.get_logger(), lambda written: None)

@@ -112,7 +112,7 @@ def record(draw: random.Random, number: int, keys: int, models: int, targets: in
 
 
 async def measure(store: Store, batches: list[bytes], server: int, size: int = 500) -> dict[str, float]:
-    """Microseconds per record."""
+    """Returns microseconds per record."""
     ledger = Ledger(store.url, store.write_lock)
     took, server_before = [], processor_seconds(server)
     for each in batches:

@@ -114,7 +114,7 @@ def run(url: DatabaseUrl, directory: Path, scale: Scale) -> dict[str, Any]:
 
 
 async def sum_up(store: Store, scale: Scale) -> dict[str, float]:
-    """Seconds until every day has its sums, and of the control plane's processor."""
+    """Returns the seconds until every day has its sums, and those of the control plane's processor."""
     ledger = Ledger(store.url, store.write_lock)
     began, cpu = time.monotonic(), time.process_time()
     await DailySums(ledger, clock=lambda: scale.until_hour * HOUR).catch_up()

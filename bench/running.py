@@ -94,7 +94,7 @@ def run(gateway: Gateway, directory: Path, given: argparse.Namespace) -> dict[st
 
 
 def window(gateway: Gateway, seconds: int, limit: int) -> tuple[dict[str, float], dict[str, Any]]:
-    """Percent of a core by role, and the last answer; `limit` 0: nobody watches."""
+    """Returns percent of a core by role, and the last answer; with `limit` 0, nobody watches."""
     roles, found = roles_below(gateway.child.pid), {}
     before = {role: sum(map(cpu_us, pids)) for role, pids in roles.items()}
     began = time.monotonic()

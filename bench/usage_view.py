@@ -29,7 +29,7 @@ CHANGES: dict[str, tuple[dict[str, str], tuple[pb.Dimension.ValueType, ...]]] = 
 
 
 async def measure(store: Store, reader: LedgerReader, until: int) -> dict[str, Any]:
-    """Seconds, of the first and of the second time; `until` is Unix seconds, where the usage ends.
+    """Returns the seconds of the first and the second time; `until` is the end of the usage in Unix seconds.
 
     The periods begin five hours into a day and end three hours before another, as the console's begin and end at
     any hour.

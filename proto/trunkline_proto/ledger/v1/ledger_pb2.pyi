@@ -82,7 +82,7 @@ class PackedRecords(_message.Message):
     UPSTREAM_REQUEST_ID_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def templates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """What records have in common: UsageRecords with every field that is no column here. Encoded, because a sender keeps
+        """The common parts of records: UsageRecords with every field that is not a column here. Encoded, because a sender keeps
         them so, and may have one for each record.
         """
 
