@@ -34,7 +34,7 @@ class HeldStreams:
 def hold(
     subject: Subject, upstream: Upstream, plan: SlowStreams, directory: Path, progress: Progress
 ) -> HeldStreams:
-    """Holds the streams. Call it first after the subject's start: memory freed by earlier load would hide theirs."""
+    """Holds the streams. Call it right after the start: memory freed by earlier load would hide theirs."""
     request = directory / f"request-slow-{subject.name}"
     request.write_bytes(load.request_bytes(SLOW_MODEL, 1024, subject.api_key, stream=True))
     load.run(subject, request, Load(connections=4, seconds=0.3, drain=0))  # so that every code path has run once

@@ -20,7 +20,7 @@ class Upstream:
     port: int
 
     def stats(self) -> dict[str, int]:
-        """Returns connections, requests, streams, streams_finished, events, clients_gone: totals since the start."""
+        """Returns connections, requests, streams, streams_finished, events, clients_gone since the start."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request("GET", "/__stats")
