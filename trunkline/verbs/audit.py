@@ -20,7 +20,7 @@ from trunkline.output import output_option, render, when
 from trunkline.text import as_json, say
 from trunkline.timestamps import Timestamp
 
-_COLUMNS = ("id", "at", "actor", "action", "object", "name", "before", "after", "revision")
+_COLUMNS = ("id", "at", "actor", "action", "object", "name", "organisation", "before", "after", "revision")
 _SHORT = ("id", "at", "actor", "action", "object", "name", "revision")
 #: The columns that a narrow terminal keeps longest.
 _IMPORTANT = ("at", "action", "name", "object", "actor")
@@ -208,6 +208,7 @@ def _row(event: admin.AuditEvent) -> dict[str, Any]:
         "action": event.action,
         "object": event.object_type,
         "name": event.object_name,
+        "organisation": event.organisation,
         "before": event.before,
         "after": event.after,
         "revision": event.revision,

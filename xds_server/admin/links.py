@@ -59,7 +59,14 @@ class LinkMethods(SignInMethods):
             )
             made, value = writing.account_links.create(transaction, link, ttl)
             view = views.invitation(made, request.organisation)
-            transaction.record(Action.CREATE, ObjectType.INVITATION, f"{email}/{made.id}", None, view)
+            transaction.record(
+                Action.CREATE,
+                ObjectType.INVITATION,
+                f"{email}/{made.id}",
+                None,
+                view,
+                organisation_id=organisation_id,
+            )
             return made, value
 
         link, value = (await self._changes.write(actor_of(context), work)).value
@@ -95,7 +102,14 @@ class LinkMethods(SignInMethods):
                 raise NotFoundError(f"no invitation {quoted(request.id)}")
             writing.account_links.remove(transaction, link.id)
             view = views.invitation(link, organisation)
-            transaction.record(Action.REVOKE, ObjectType.INVITATION, f"{link.email}/{link.id}", view, None)
+            transaction.record(
+                Action.REVOKE,
+                ObjectType.INVITATION,
+                f"{link.email}/{link.id}",
+                view,
+                None,
+                organisation_id=link.organisation_id,
+            )
 
         await self._changes.write(actor_of(context), work)
         return pb.RevokeInvitationResponse()

@@ -80,7 +80,7 @@ _GATEWAY = Encoder(
         JwtIssuer: lambda value: _JWT_ISSUER(value, key_ids=value.key_ids),
     },
 )
-_AUDIT_EVENT = Encoder(AuditEvent, pb.AuditEvent)
+_AUDIT_EVENT = Encoder(AuditEvent, pb.AuditEvent, given=["organisation"], omitted=["organisation_id"])
 
 
 def provider(value: Provider) -> pb.Provider:
@@ -141,8 +141,8 @@ def nodes(state: DesiredState, live: LiveNodes, organisation: str = "") -> list[
     return sorted(found, key=lambda each: (each.organisation, each.name))
 
 
-def audit_event(value: AuditEvent) -> pb.AuditEvent:
-    return _AUDIT_EVENT(value)
+def audit_event(value: AuditEvent, state: DesiredState) -> pb.AuditEvent:
+    return _AUDIT_EVENT(value, organisation=state.owners.get(value.organisation_id, value.organisation_id))
 
 
 def routes(state: DesiredState) -> list[pb.Route]:

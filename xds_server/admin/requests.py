@@ -125,7 +125,7 @@ class RequestMethods(UsageMethods):
         cancelled = None if is_hidden and not caller.is_admin else await self._running.cancel(request.id)
         if cancelled is None:
             raise NotFoundError(f"no request {values.quoted(request.id)} is running or waiting")
-        await self._changes.write(actor, lambda transaction: _note(transaction, cancelled))
+        await self._changes.write(actor, lambda transaction: note_cancelled(transaction, cancelled))
         return pb.CancelRequestResponse(request=cancelled)
 
     async def _finished(self, rows: list[Row]) -> list[pb.FinishedRequest]:
@@ -140,7 +140,7 @@ class RequestMethods(UsageMethods):
         ]
 
 
-def _note(transaction: Transaction, cancelled: pb.RunningRequest) -> None:
+def note_cancelled(transaction: Transaction, cancelled: pb.RunningRequest) -> None:
     """Writes an audit event and nothing else: requests are not part of the desired state."""
     state = pb.RequestState.Name(cancelled.state).removeprefix("REQUEST_STATE_").lower()
     before: View = {
@@ -150,7 +150,9 @@ def _note(transaction: Transaction, cancelled: pb.RunningRequest) -> None:
         "model": cancelled.model,
         "target": cancelled.target_id,
     }
-    transaction.record(Action.CANCEL, ObjectType.REQUEST, cancelled.id, before, None)
+    # Of an organisation that was deleted meanwhile, only admins read it.
+    owner = transaction.organisation_ids.get(cancelled.organisation, "")
+    transaction.record(Action.CANCEL, ObjectType.REQUEST, cancelled.id, before, None, organisation_id=owner)
 
 
 def _check_id(text: str, problems: Problems) -> None:

@@ -45,7 +45,7 @@ from xds_server.background import BackgroundTasks
 from xds_server.errors import DatabaseReplacedError, NotFoundError
 from xds_server.ledger.arrivals import Arrivals
 from xds_server.ledger.reader import LedgerReader
-from xds_server.model import GATEWAY_SECTIONS
+from xds_server.model import GATEWAY_SECTIONS, DesiredState
 from xds_server.rpc.reporting import reporting
 from xds_server.store import AsyncStore, AuditQuery, managers, writing
 from xds_server.store.records import ObjectType
@@ -278,27 +278,27 @@ class AdminService(
             if request.object_type and request.object_type not in list(ObjectType):
                 shown = values.quoted(request.object_type)
                 problems.at("object_type").note(f"{shown} is not known; accepted: {', '.join(ObjectType)}")
+        state = await self._store.load()
         query = AuditQuery(
             limit=request.page_size or _PAGE,
             before_id=request.before_id,
             object_type=request.object_type,
             object_name=request.object_name,
-            organisations=await self._audited(request.organisation),
+            organisation_ids=self._audited(state, request.organisation),
         )
         events = await self._store.audit_events(query)
-        return pb.ListAuditEventsResponse(events=[render.audit_event(each) for each in events])
+        return pb.ListAuditEventsResponse(events=[render.audit_event(each, state) for each in events])
 
-    async def _audited(self, organisation: str) -> tuple[str, ...] | None:
-        """Returns the names of the organisations whose changes the caller reads; None: everybody's.
+    def _audited(self, state: DesiredState, organisation: str) -> tuple[str, ...] | None:
+        """Returns the ids of the organisations whose changes the caller reads; None: everybody's.
 
         Raises NotFoundError.
         """
         caller = current()
         if caller.is_admin and not organisation:
             return None
-        state = await self._store.load()
         found = tuple(
-            each.name
+            each.id
             for each in state.organisations.values()
             if organisation in {"", each.name} and caller.role_in(each.name) is Role.OWNER
         )

@@ -2,14 +2,15 @@
 
 An event's hash is the SHA-256 of, in this order:
 
-1. the 17 bytes `trunkline audit 1`,
+1. the 17 bytes `trunkline audit 1`; if the object belonged to an organisation, `trunkline audit 2`,
 2. the 32 bytes of the hash of the event before it (of the one with the next lower id); for the first, 32 zeros,
 3. id, at_us and revision, each as 8 bytes, big-endian, signed,
 4. actor, action, object_type, object_name, before and after, each as its length in bytes (8 bytes, big-endian)
-   and its UTF-8 text.
+   and its UTF-8 text; if the object belonged to an organisation, the organisation's id alike.
 
 Every length is fixed or written, so different events never encode alike. This never changes: a chain that was
-written once is verified for ever.
+written once is verified for ever. Events that are older than the column `organisation_id` got its value later, so
+their hashes, of the first form, say nothing about it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from xds_server.store.connection import DatabaseSnapshot
 #: The hash before the first event.
 GENESIS = bytes(32)
 
-_DOMAIN = b"trunkline audit 1"
+_OF_INSTALLATION, _OF_ORGANISATION = b"trunkline audit 1", b"trunkline audit 2"
 _NUMBERS = struct.Struct(">qqq")
 _LENGTH = struct.Struct(">Q")
 _PAGE = 1_000
@@ -44,6 +45,7 @@ class ChainEntry(NamedTuple):
     object_name: str
     before: str
     after: str
+    organisation_id: str = ""
 
 
 COLUMNS = ", ".join(ChainEntry._fields)
@@ -62,9 +64,10 @@ class ChainVerdict:
 
 def link(previous: bytes, entry: ChainEntry) -> bytes:
     """Returns the hash of `entry` after the event whose hash is `previous`."""
-    digest = hashlib.sha256(_DOMAIN + previous)
+    *texts, organisation_id = entry[3:]
+    digest = hashlib.sha256((_OF_ORGANISATION if organisation_id else _OF_INSTALLATION) + previous)
     digest.update(_NUMBERS.pack(entry.id, entry.at_us, entry.revision))
-    for text in entry[3:]:
+    for text in [*texts, organisation_id] if organisation_id else texts:
         # A text that was changed by SQL may not be valid.
         encoded = str(text).encode("utf-8", "surrogatepass")
         digest.update(_LENGTH.pack(len(encoded)) + encoded)
@@ -82,7 +85,7 @@ def verify(snapshots: Callable[[], AbstractContextManager[DatabaseSnapshot]]) ->
 
     A changed event is named itself; for a removed or inserted event, the one after it is named.
     """
-    events, first_broken, last, previous = 0, 0, 0, GENESIS
+    events, first_broken, last, previous, says_owner = 0, 0, 0, GENESIS, False
     while True:
         with snapshots() as snapshot:
             rows = snapshot.rows(
@@ -91,7 +94,12 @@ def verify(snapshots: Callable[[], AbstractContextManager[DatabaseSnapshot]]) ->
             )
         for row in rows:
             entry, stored = ChainEntry(*row[:-1]), row[-1]
-            if not first_broken and not _follows(previous, entry, stored):
+            follows = _follows(previous, entry, stored)
+            if entry.organisation_id and not says_owner:
+                # The first event that says so itself; every later one does.
+                says_owner = follows
+                follows = follows or _follows(previous, entry._replace(organisation_id=""), stored)
+            if not first_broken and not follows:
                 first_broken = entry.id
             last, previous = entry.id, stored if isinstance(stored, bytes) else b""
         events += len(rows)

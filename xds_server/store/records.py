@@ -84,17 +84,19 @@ class AuditEvent:
     before: str
     after: str
     revision: int
+    #: The organisation that the object belonged to; empty: it belonged to the installation.
+    organisation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
     """Selects events, newest first; `before_id` 0 begins at the newest, empty strings match everything.
 
-    `organisations` are the names of those whose events are wanted; None: all events.
+    `organisation_ids`: only events of objects that belonged to one of these; None: all events.
     """
 
     limit: int = 100
     before_id: int = 0
     object_type: str = ""
     object_name: str = ""
-    organisations: tuple[str, ...] | None = None
+    organisation_ids: tuple[str, ...] | None = None

@@ -287,13 +287,16 @@ class NodeLiveRow(SQLModel, table=True):
 
 class AuditRow(SQLModel, table=True):
     """An audit event. Append-only: triggers refuse UPDATE and DELETE. `before` and `after` are JSON without
-    secrets, or empty.
+    secrets, or empty. `organisation_id` is the object's owner then; empty for the installation.
 
     `hash` is this event's link of the chain; see audit_chain.
     """
 
     __tablename__ = "audit_event"
-    __table_args__: ClassVar = (Index("audit_event_object", "object_type", "object_name", "id"),)
+    __table_args__: ClassVar = (
+        Index("audit_event_object", "object_type", "object_name", "id"),
+        Index("audit_event_organisation", "organisation_id", "id"),
+    )
     id: int | None = Field(default=None, primary_key=True, sa_type=_AutoId)
     at_us: int = Field(sa_type=BigInteger)
     actor: str
@@ -303,6 +306,7 @@ class AuditRow(SQLModel, table=True):
     before: str = Field(sa_type=Text)
     after: str = Field(sa_type=Text)
     revision: int = Field(sa_type=BigInteger)
+    organisation_id: str
     hash: bytes = Field(sa_type=LargeBinary)
 
 

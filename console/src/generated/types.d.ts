@@ -84,6 +84,7 @@ export interface AuditEvent {
   before?: string;
   after?: string;
   revision?: string;
+  organisation?: string;
 }
 
 export interface BackgroundTask {

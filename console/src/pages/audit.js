@@ -11,12 +11,13 @@ import { Badge, Empty, Loaded, announce } from "../ui/feedback.js";
 import { Page } from "../ui/page.js";
 import { Fields } from "../routes/difference.js";
 
-const TYPES = ["", "provider", "route", "organisation", "key", "node", "join-token", "gateway", "user", "member", "invitation", "token"];
+const TYPES = ["", "provider", "route", "organisation", "key", "node", "join-token", "gateway", "user", "member", "invitation", "token", "request"];
 const PAGE = 50;
 
 export default function Audit() {
-  const { type = "", name = "" } = place.value.query;
-  const view = useView("ListAuditEvents", { page_size: PAGE, object_type: type, object_name: name });
+  const { type = "", name = "", organisation = "" } = place.value.query;
+  const wanted = { page_size: PAGE, object_type: type, object_name: name, organisation };
+  const view = useView("ListAuditEvents", wanted);
   const verify = async () => {
     const found = await call("VerifyAudit");
     announce(found.intact ? t("audit.intact", { n: num(found.events) }) : t("audit.broken", { id: found.first_broken_id ?? "" }), found.intact ? "ok" : "bad");
@@ -28,19 +29,21 @@ export default function Audit() {
           options=${TYPES.map((each) => [each, each ? t(`audit.of.${each}`) : t("audit.all")])} />
         <${TextField} label=${t("audit.name")} value=${name} type="search" placeholder=${t("audit.all")} onValue=${() => {}}
           onChange=${(event) => refine({ name: event.currentTarget.value.trim() })} />
+        ${isAdmin.value && html`<${TextField} label=${t("usage.filter.organisation")} value=${organisation} type="search" placeholder=${t("usage.all")}
+          onValue=${() => {}} onChange=${(event) => refine({ organisation: event.currentTarget.value.trim() })} />`}
       </div>
-      <${Loaded} view=${view}>${(data) => html`<${Events} key=${`${type} ${name}`} first=${data.events ?? []} type=${type} name=${name} />`}<//>
+      <${Loaded} view=${view}>${(data) => html`<${Events} key=${JSON.stringify(wanted)} first=${data.events ?? []} wanted=${wanted} />`}<//>
     <//>
   `;
 }
 
-function Events({ first, type, name }) {
+function Events({ first, wanted }) {
   const [older, setOlder] = useState(/** @type {any[]} */ ([]));
   const [ended, setEnded] = useState(first.length < PAGE);
   useEffect(() => setEnded(first.length < PAGE), [first]);
   const events = [...first, ...older];
   const more = async () => {
-    const answer = await call("ListAuditEvents", { page_size: PAGE, object_type: type, object_name: name, before_id: events.at(-1)?.id });
+    const answer = await call("ListAuditEvents", { ...wanted, before_id: events.at(-1)?.id });
     setOlder([...older, ...(answer.events ?? [])]);
     setEnded((answer.events ?? []).length < PAGE);
   };

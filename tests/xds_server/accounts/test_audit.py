@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from tests.xds_server.accounts.conftest import Gateway, serving
 from tests.xds_server.accounts.people import Town, invite, town
+from xds_server.admin import requests
 from xds_server.store import DatabaseUrl, Store
+from xds_server.store.records import ObjectType
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ async def events(stub: Any, **query: Any) -> list[pb.AuditEvent]:
 
 
 async def routes(gateway: Gateway) -> None:
-    """Sets up routes, which belong to the installation, although one has a model named like an object of acme."""
+    """Creates a route of each organisation, and one of the installation whose model looks like one of acme's."""
     for model, organisation in (("own", "acme"), ("theirs", "other"), ("acme/own", "")):
         route = pb.Route(model=model, organisation=organisation, targets=[pb.RouteTarget(nodes="n", weight=1)])
         await gateway.admin.PutRoute(pb.PutRouteRequest(route=route))
@@ -46,6 +49,47 @@ OF_ACME = {
     *(("key", f"acme/{name}") for name in ("mine", "ci")),
     *(("node", f"acme/node-{name}") for name in ("own", "shared")),
 }
+#: Whether an object of this kind can belong to an organisation.
+BELONGS = {
+    ObjectType.PROVIDER: False,
+    ObjectType.ROUTE: True,
+    ObjectType.ORGANISATION: True,
+    ObjectType.KEY: True,
+    ObjectType.NODE: True,
+    ObjectType.GATEWAY: False,
+    ObjectType.JOIN_TOKEN: True,
+    ObjectType.REQUEST: True,
+    ObjectType.USER: False,
+    ObjectType.MEMBER: True,
+    ObjectType.INVITATION: True,
+    ObjectType.TOKEN: False,
+}
+
+
+async def other_kinds(gateway: Gateway, found: Town) -> None:
+    """Changes what neither `town` nor `routes` do."""
+    provider = pb.Provider(name="p", base_url="https://api.example.com/v1")
+    await gateway.admin.PutProvider(pb.PutProviderRequest(provider=provider))
+    settings = pb.Gateway(cors=pb.Cors(origins=["https://app.example"]))
+    await gateway.admin.PutGateway(pb.PutGatewayRequest(gateway=settings))
+    token = {"name": "laptop"}
+    assert (await found.browsers["owner"]("POST", "/admin/v1/me/tokens", token)).status == 200
+    for organisation in ("acme", "other"):
+        running = pb.RunningRequest(id=f"of-{organisation}", organisation=organisation)
+        gateway.store.write("test", partial(requests.note_cancelled, cancelled=running))
+
+
+async def test_an_owner_reads_of_each_kind_what_belongs_to_their_organisation(gateway: Gateway) -> None:
+    found = await town(gateway)
+    await routes(gateway)
+    await other_kinds(gateway, found)
+    for kind in ObjectType:
+        of_kind = await events(gateway.admin, object_type=kind)
+        seen = await events(found.stub("owner"), object_type=kind)
+        assert of_kind, kind
+        assert seen == [each for each in of_kind if each.organisation == "acme"], kind
+        owners = {each.organisation for each in of_kind} - {""}
+        assert owners == ({"acme", "other"} if BELONGS[kind] else set()), kind
 
 
 async def test_an_owner_reads_what_belongs_to_their_organisation(gateway: Gateway) -> None:
@@ -53,7 +97,7 @@ async def test_an_owner_reads_what_belongs_to_their_organisation(gateway: Gatewa
     await routes(gateway)
     owner = found.stub("owner")
     seen = await events(owner)
-    assert {each for each in names(seen) if each[0] != "join-token"} == OF_ACME
+    assert {each for each in names(seen) if each[0] != "join-token"} == {*OF_ACME, ("route", "acme/own")}
     assert {each[1].partition("/")[0] for each in names(seen) if each[0] == "join-token"} == {"acme"}
     assert await events(owner, organisation="acme") == seen
     assert {each.object_type for each in await events(owner, object_type="key")} == {"key"}
@@ -70,9 +114,10 @@ async def test_an_admin_reads_all_or_those_of_one_organisation(gateway: Gateway)
     for admin in (found.stub("admin"), gateway.admin):
         seen = names(await events(admin))
         assert seen >= OF_ACME | {("organisation", "other"), ("key", "other/ci"), ("user", "alice")}
-        assert {
-            each for each in names(await events(admin, organisation="acme")) if each[0] != "join-token"
-        } == OF_ACME
+        assert {each for each in names(await events(admin, organisation="acme")) if each[0] != "join-token"} == {
+            *OF_ACME,
+            ("route", "acme/own"),
+        }
 
 
 @pytest.mark.parametrize("person", ["viewer", "member", "operator", "neighbour", "nobody"])

@@ -13,6 +13,7 @@ from alembic import command
 from sqlalchemy import Connection, text
 
 from tests.xds_server.store.databases import OpenStore, empty_database as database
+from xds_server.model import Provider
 from xds_server.store import AuditQuery, DatabaseUrl, Store, schema, writing
 from xds_server.store.audit_chain import COLUMNS, GENESIS, ChainEntry, link
 from xds_server.store.engine import make_engine
@@ -46,6 +47,8 @@ def test_the_encoding_is_what_the_documentation_says() -> None:
     encoded = b"trunkline audit 1" + bytes(32) + struct.pack(">qqq", 1, 1_700_000_000_000_000, 7)
     encoded += b"".join(struct.pack(">Q", len(each.encode())) + each.encode() for each in texts)
     assert link(GENESIS, ENTRY) == hashlib.sha256(encoded).digest()
+    encoded = b"trunkline audit 2" + encoded.removeprefix(b"trunkline audit 1") + struct.pack(">Q", 5) + b"org_1"
+    assert link(GENESIS, ENTRY._replace(organisation_id="org_1")) == hashlib.sha256(encoded).digest()
 
 
 @pytest.mark.parametrize("field", ChainEntry._fields)
@@ -90,12 +93,23 @@ def test_a_dry_run_and_a_failed_write_leave_the_chain_alone(store: Store) -> Non
             f"INSERT INTO audit_event ({COLUMNS}, hash) SELECT 6, {REST}, hash FROM audit_event WHERE id = 5",
             6,
         ),
+        ("UPDATE audit_event SET organisation_id = '' WHERE id = 3", 3),
+        ("UPDATE audit_event SET organisation_id = 'org_other' WHERE id = 4", 4),
     ],
 )
 def test_tampering_is_named(store: Store, database: DatabaseUrl, statement: str, named: int) -> None:
     make_events(store, 5)
     tamper(database, statement)
     assert store.verify_audit().first_broken == named
+
+
+def test_an_event_of_the_installation_is_not_given_to_an_organisation(store: Store, database: DatabaseUrl) -> None:
+    make_events(store, 1)
+    provider = Provider("p", "https://api.example.com/v1")
+    store.write("admin", lambda tx: writing.providers.put(tx, provider, expected=0))
+    assert store.verify_audit().first_broken == 0
+    tamper(database, "UPDATE audit_event SET organisation_id = 'org_1' WHERE id = 2")
+    assert store.verify_audit().first_broken == 2
 
 
 def test_a_cut_off_tail_changes_the_head(store: Store, database: DatabaseUrl) -> None:

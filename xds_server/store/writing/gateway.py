@@ -64,6 +64,7 @@ def put(
         _NAME,
         views.gateway(before),
         views.gateway(stored),
+        organisation_id="",
         secrets_changed=secrets,
     )
     return stored
@@ -102,7 +103,9 @@ def renew_keys(transaction: Transaction, issuer: JwtIssuer, keys: str) -> bool:
     row = transaction.session.get_one(GatewayRow, _ID)
     row.jwt = codec.GATEWAY.encode(after)["jwt"]
     transaction.session.add(row)
-    transaction.record(Action.UPDATE, ObjectType.GATEWAY, _NAME, views.gateway(before), views.gateway(after))
+    transaction.record(
+        Action.UPDATE, ObjectType.GATEWAY, _NAME, views.gateway(before), views.gateway(after), organisation_id=""
+    )
     return True
 
 

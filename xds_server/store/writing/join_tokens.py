@@ -137,7 +137,14 @@ def _is_taken(transaction: Transaction, organisation_id: str, name: str) -> bool
 def _record(transaction: Transaction, action: Action, organisation: str, token: JoinTokenRecord) -> None:
     view = views.join_token(token)
     before, after = (None, view) if action is Action.CREATE else (view, None)
-    transaction.record(action, ObjectType.JOIN_TOKEN, f"{organisation}/{token.id}", before, after)
+    transaction.record(
+        action,
+        ObjectType.JOIN_TOKEN,
+        f"{organisation}/{token.id}",
+        before,
+        after,
+        organisation_id=token.organisation_id,
+    )
 
 
 def _moment(seconds: int) -> str:

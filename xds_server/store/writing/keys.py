@@ -56,7 +56,7 @@ def create(
     row = KeyRow(**codec.KEY.encode(key), revoked_at=0)
     transaction.session.add(row)
     index.add(row)
-    transaction.record(Action.CREATE, ObjectType.KEY, label, None, views.key(key))
+    transaction.record(Action.CREATE, ObjectType.KEY, label, None, views.key(key), organisation_id=organisation_id)
     return key, value
 
 
@@ -110,7 +110,15 @@ def store(transaction: Transaction, label: str, before: Key, after: Key, action:
     transaction.session.merge(KeyRow(**codec.KEY.encode(after), revoked_at=0))
     secrets_changed = ["value"] if after.hash != before.hash else []
     view, viewed = views.key(before), views.key(after)
-    transaction.record(action, ObjectType.KEY, label, view, viewed, secrets_changed=secrets_changed)
+    transaction.record(
+        action,
+        ObjectType.KEY,
+        label,
+        view,
+        viewed,
+        organisation_id=after.organisation_id,
+        secrets_changed=secrets_changed,
+    )
     return after
 
 
@@ -180,7 +188,14 @@ def revoke(transaction: Transaction, reference: str) -> KeyRecord:
         transaction.session.flush()
         label = display_name(owner.name, row.name)
         removing(transaction, ObjectType.KEY, label, row.managed_by)
-        transaction.record(Action.REVOKE, ObjectType.KEY, label, views.key(codec.KEY.decode_row(row)), None)
+        transaction.record(
+            Action.REVOKE,
+            ObjectType.KEY,
+            label,
+            views.key(codec.KEY.decode_row(row)),
+            None,
+            organisation_id=row.organisation_id,
+        )
         join_tokens.withdraw(transaction, owner.name, owner_key_id=row.id)
         nodes.disown(transaction, row.id)
     return KeyRecord(codec.KEY.decode_row(row), owner.name, row.revoked_at)
@@ -191,7 +206,14 @@ def delete(transaction: Transaction, row: KeyRow, *, organisation: str) -> None:
     if row.revoked_at == 0:
         label = display_name(organisation, row.name)
         removing(transaction, ObjectType.KEY, label, row.managed_by)
-        transaction.record(Action.DELETE, ObjectType.KEY, label, views.key(codec.KEY.decode_row(row)), None)
+        transaction.record(
+            Action.DELETE,
+            ObjectType.KEY,
+            label,
+            views.key(codec.KEY.decode_row(row)),
+            None,
+            organisation_id=row.organisation_id,
+        )
     transaction.keys().discard(row)
     transaction.session.delete(row)
 

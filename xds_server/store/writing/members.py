@@ -22,7 +22,14 @@ def put(transaction: Transaction, organisation: str, user: User, role: Role) -> 
     transaction.session.flush()
     action = Action.CREATE if before is None else Action.UPDATE
     view = None if before is None else {"role": before.value}
-    transaction.record(action, ObjectType.MEMBER, f"{organisation}/{user.email}", view, {"role": role.value})
+    transaction.record(
+        action,
+        ObjectType.MEMBER,
+        f"{organisation}/{user.email}",
+        view,
+        {"role": role.value},
+        organisation_id=organisation_id,
+    )
 
 
 def remove(transaction: Transaction, organisation: str, user: User) -> int:
@@ -34,7 +41,14 @@ def remove(transaction: Transaction, organisation: str, user: User) -> int:
     view = {"role": row.role}
     transaction.session.delete(row)
     transaction.session.flush()
-    transaction.record(Action.DELETE, ObjectType.MEMBER, f"{organisation}/{user.email}", view, None)
+    transaction.record(
+        Action.DELETE,
+        ObjectType.MEMBER,
+        f"{organisation}/{user.email}",
+        view,
+        None,
+        organisation_id=organisation_id,
+    )
     return revoke_own_keys(transaction, user.id, organisation_id)
 
 

@@ -52,6 +52,7 @@ def enrol(transaction: Transaction, token: str, proposed_name: str, key_hash: by
         _label(transaction, row),
         None,
         {**views.node(node), "join_token": invitation.id},
+        organisation_id=organisation_id,
     )
     return node
 
@@ -117,6 +118,7 @@ def delete_all(transaction: Transaction, organisation: str) -> None:
                 f"{organisation}/{row.name}",
                 views.node(codec.NODE.decode_row(row)),
                 None,
+                organisation_id=row.organisation_id,
             )
         transaction.session.delete(row)
     transaction.session.flush()
@@ -127,7 +129,14 @@ def _change(transaction: Transaction, row: NodeRow, after: Node) -> Node:
     after = replace(after, version=transaction.revision)
     transaction.session.merge(NodeRow(**codec.NODE.encode(after), removed_at=0))
     transaction.session.flush()
-    transaction.record(Action.UPDATE, ObjectType.NODE, label, views.node(before), views.node(after))
+    transaction.record(
+        Action.UPDATE,
+        ObjectType.NODE,
+        label,
+        views.node(before),
+        views.node(after),
+        organisation_id=after.organisation_id,
+    )
     return after
 
 
@@ -137,7 +146,14 @@ def _remove(transaction: Transaction, row: NodeRow) -> Node:
     row.version = transaction.revision
     transaction.session.add(row)
     transaction.session.flush()
-    transaction.record(Action.DELETE, ObjectType.NODE, _label(transaction, row), views.node(node), None)
+    transaction.record(
+        Action.DELETE,
+        ObjectType.NODE,
+        _label(transaction, row),
+        views.node(node),
+        None,
+        organisation_id=node.organisation_id,
+    )
     return node
 
 

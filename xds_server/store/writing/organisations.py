@@ -39,6 +39,7 @@ def put(
         name,
         views.organisation(before) if before else None,
         views.organisation(stored),
+        organisation_id=stored.id,
     )
     return stored
 
@@ -66,7 +67,12 @@ def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
     session.flush()
     del transaction.organisation_ids[name]
     transaction.record(
-        Action.DELETE, ObjectType.ORGANISATION, name, views.organisation(codec.ORGANISATION.decode_row(row)), None
+        Action.DELETE,
+        ObjectType.ORGANISATION,
+        name,
+        views.organisation(codec.ORGANISATION.decode_row(row)),
+        None,
+        organisation_id=row.id,
     )
 
 

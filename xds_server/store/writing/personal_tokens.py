@@ -38,7 +38,14 @@ def create(transaction: Transaction, user: User, name: str, ttl_seconds: int) ->
     token = PersonalToken(f"pat_{api_keys.new_id()}", user.id, name, now, now + ttl_seconds)
     transaction.session.add(PersonalTokenRow(**accounts.PERSONAL_TOKEN.encode(token), hash=tokens.hash_of(value)))
     transaction.session.flush()
-    transaction.record(Action.CREATE, ObjectType.TOKEN, f"{user.email}/{name}", None, views.personal_token(token))
+    transaction.record(
+        Action.CREATE,
+        ObjectType.TOKEN,
+        f"{user.email}/{name}",
+        None,
+        views.personal_token(token),
+        organisation_id="",
+    )
     return token, value
 
 
@@ -51,7 +58,12 @@ def revoke(transaction: Transaction, user: User, token_id: str) -> None:
     transaction.session.delete(row)
     transaction.session.flush()
     transaction.record(
-        Action.REVOKE, ObjectType.TOKEN, f"{user.email}/{token.name}", views.personal_token(token), None
+        Action.REVOKE,
+        ObjectType.TOKEN,
+        f"{user.email}/{token.name}",
+        views.personal_token(token),
+        None,
+        organisation_id="",
     )
 
 

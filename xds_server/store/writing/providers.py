@@ -74,6 +74,7 @@ def put(
         stored.name,
         views.provider(before) if before else None,
         views.provider(stored),
+        organisation_id="",
         secrets_changed=["credentials"] if renewed else [],
     )
     return stored
@@ -98,7 +99,14 @@ def delete(transaction: Transaction, name: str, *, expected: int = 0) -> None:
         raise InUseError(f'provider "{name}" is used by these routes: {names}; take it out of their targets first')
     removing(transaction, ObjectType.PROVIDER, name, row.managed_by)
     transaction.session.delete(row)
-    transaction.record(Action.DELETE, ObjectType.PROVIDER, name, views.provider(_decode(transaction, row)), None)
+    transaction.record(
+        Action.DELETE,
+        ObjectType.PROVIDER,
+        name,
+        views.provider(_decode(transaction, row)),
+        None,
+        organisation_id="",
+    )
 
 
 def _moves(before: Provider, after: Provider) -> bool:

@@ -66,6 +66,7 @@ def put(
         name,
         views.route(before) if before else None,
         views.route(stored),
+        organisation_id=stored.organisation_id,
     )
     return stored
 
@@ -83,7 +84,9 @@ def delete(transaction: Transaction, model: str, *, organisation: str, expected:
     transaction.session.exec(delete_rows(PriceRow).where(col(PriceRow.route_id) == row.id))
     transaction.session.delete(row)
     transaction.session.flush()
-    transaction.record(Action.DELETE, ObjectType.ROUTE, name, views.route(before), None)
+    transaction.record(
+        Action.DELETE, ObjectType.ROUTE, name, views.route(before), None, organisation_id=before.organisation_id
+    )
 
 
 def display_name(model: str, organisation: str) -> str:

@@ -53,6 +53,7 @@ class ObjectChange:
     object_name: str
     before: View | None
     after: View | None
+    organisation_id: str
     changed: frozenset[str]
 
 
@@ -93,15 +94,18 @@ class Transaction:
         before: View | None,
         after: View | None,
         *,
+        organisation_id: str,
         secrets_changed: Iterable[str] = (),
     ) -> None:
-        """Records a change. Every change of an object passes through here."""
+        """Records a change. Every change of an object passes through here.
+
+        `organisation_id` is the object's owner, whose owners may read the event; empty: only admins may.
+        """
         fields = {**(before or {}), **(after or {})}
         changed = {name for name in fields if (before or {}).get(name) != (after or {}).get(name)}
+        changed.update(secrets_changed)
         self.events.append(
-            ObjectChange(
-                action, object_type, object_name, before, after, frozenset(changed.union(secrets_changed))
-            )
+            ObjectChange(action, object_type, object_name, before, after, organisation_id, frozenset(changed))
         )
 
     def state(self) -> DesiredState:
@@ -160,6 +164,7 @@ class Transaction:
                 object_name=event.object_name,
                 before=_json(event.before),
                 after=_json(event.after),
+                organisation_id=event.organisation_id,
             )
             previous = audit_chain.link(previous, entry)
             self.session.add(AuditRow(**entry._asdict(), hash=previous))

@@ -25,7 +25,7 @@ def create(transaction: Transaction, user: User) -> User:
     made = replace(user, id=f"usr_{api_keys.new_id()}", created_at=transaction.now, version=transaction.revision)
     transaction.session.add(UserRow(**accounts.USER.encode(made)))
     transaction.session.flush()
-    transaction.record(Action.CREATE, ObjectType.USER, made.email, None, views.user(made))
+    transaction.record(Action.CREATE, ObjectType.USER, made.email, None, views.user(made), organisation_id="")
     return made
 
 
@@ -39,7 +39,9 @@ def change(transaction: Transaction, user: User) -> User:
     transaction.session.flush()
     changed = ["password"] if after.password_hash != before.password_hash else []
     view, viewed = views.user(before), views.user(after)
-    transaction.record(Action.UPDATE, ObjectType.USER, after.email, view, viewed, secrets_changed=changed)
+    transaction.record(
+        Action.UPDATE, ObjectType.USER, after.email, view, viewed, organisation_id="", secrets_changed=changed
+    )
     return after
 
 
@@ -66,7 +68,7 @@ def remove(transaction: Transaction, user: User) -> int:
     row = transaction.session.get_one(UserRow, user.id)
     transaction.session.delete(row)
     transaction.session.flush()
-    transaction.record(Action.DELETE, ObjectType.USER, user.email, views.user(user), None)
+    transaction.record(Action.DELETE, ObjectType.USER, user.email, views.user(user), None, organisation_id="")
     return revoked
 
 

@@ -136,6 +136,7 @@ export default {
   "audit.of.member": "members",
   "audit.of.invitation": "invitations",
   "audit.of.token": "personal tokens",
+  "audit.of.request": "requests",
 
   "requests.lead": "Running and ended requests, without their prompts and answers.",
   "requests.which": "Which",

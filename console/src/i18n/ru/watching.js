@@ -136,6 +136,7 @@ export default {
   "audit.of.member": "участники",
   "audit.of.invitation": "приглашения людей",
   "audit.of.token": "личные токены",
+  "audit.of.request": "запросы",
 
   "requests.lead": "Что выполняется сейчас и как прошёл каждый запрос. Текста вопросов и ответов здесь нет.",
   "requests.which": "Какие",

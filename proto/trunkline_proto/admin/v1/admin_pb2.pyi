@@ -2146,6 +2146,7 @@ class AuditEvent(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    ORGANISATION_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     at_us: _builtins.int
     """Unix microseconds, UTC."""
@@ -2160,6 +2161,10 @@ class AuditEvent(_message.Message):
     after: _builtins.str
     revision: _builtins.int
     """Revision of the state that this change made."""
+    organisation: _builtins.str
+    """The organisation to which the object belonged: its name, or its id if it was deleted since; empty: the
+    installation.
+    """
     def __init__(
         self,
         *,
@@ -2172,10 +2177,11 @@ class AuditEvent(_message.Message):
         before: _builtins.str = ...,
         after: _builtins.str = ...,
         revision: _builtins.int = ...,
+        organisation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "after", b"after", "at_us", b"at_us", "before", b"before", "id", b"id", "object_name", b"object_name", "object_type", b"object_type", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "after", b"after", "at_us", b"at_us", "before", b"before", "id", b"id", "object_name", b"object_name", "object_type", b"object_type", "organisation", b"organisation", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

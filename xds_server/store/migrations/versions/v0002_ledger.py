@@ -5,17 +5,17 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from xds_server.store.audit_chain import COLUMNS, GENESIS, ChainEntry, link
+from xds_server.store.audit_chain import GENESIS, ChainEntry, link
 
 revision = "0002"
 down_revision = "0001"
 
 #: The triggers that refuse changes are dropped while the stored events get their hashes.
-_DROP = {
+ALLOW_CHANGES = {
     "sqlite": ["DROP TRIGGER audit_event_no_update"],
     "postgresql": ["DROP TRIGGER audit_event_append_only ON audit_event"],
 }
-_RESTORE = {
+REFUSE_CHANGES = {
     "sqlite": [
         """CREATE TRIGGER audit_event_no_update BEFORE UPDATE ON audit_event
         BEGIN SELECT RAISE(ABORT, 'audit events are append-only'); END""",
@@ -26,6 +26,8 @@ _RESTORE = {
     ],
 }
 _PAGE = 1_000
+#: The fields that were hashed then.
+_CHAINED = "id, at_us, revision, actor, action, object_type, object_name, before, after"
 
 
 def upgrade() -> None:
@@ -135,14 +137,14 @@ def _rollups() -> None:
 def _chain() -> None:
     connection = op.get_bind()
     dialect = connection.dialect.name
-    for statement in _DROP[dialect]:
+    for statement in ALLOW_CHANGES[dialect]:
         op.execute(sa.text(statement))
     # SQLite adds a NOT NULL column only with a default; no link of the chain is empty.
     empty = sa.text("x''" if dialect == "sqlite" else "''::bytea")
     op.add_column("audit_event", sa.Column("hash", sa.LargeBinary(), nullable=False, server_default=empty))
     if dialect != "sqlite":
         op.alter_column("audit_event", "hash", server_default=None)
-    page = sa.text(f"SELECT {COLUMNS} FROM audit_event WHERE id > :last ORDER BY id LIMIT {_PAGE}")  # noqa: S608
+    page = sa.text(f"SELECT {_CHAINED} FROM audit_event WHERE id > :last ORDER BY id LIMIT {_PAGE}")  # noqa: S608
     last, previous = 0, GENESIS
     while rows := connection.execute(page, {"last": last}).all():
         for row in rows:
@@ -151,5 +153,5 @@ def _chain() -> None:
             connection.execute(
                 sa.text("UPDATE audit_event SET hash = :hash WHERE id = :id"), {"hash": previous, "id": last}
             )
-    for statement in _RESTORE[dialect]:
+    for statement in REFUSE_CHANGES[dialect]:
         op.execute(sa.text(statement))
