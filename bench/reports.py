@@ -97,6 +97,7 @@ def run(url: DatabaseUrl, directory: Path, scale: Scale) -> dict[str, Any]:
     columns = ("id", "digest", *Series._fields, "last_hour", "group_id")
     load(url, "usage_series", columns, itertools.chain(group_rows(), series_rows(scale)))
     load(url, "usage_hour", HOUR_COLUMNS, hour_rows(scale))
+    load(url, "usage_open_day", ("day",), ((day,) for day in range(FIRST_HOUR // 24, scale.until_hour // 24)))
     load(url, "usage_first_byte", ("series_id", "hour", "histogram"), first_byte_rows(scale))
     load_records(url, scale)
     if not url.is_sqlite:

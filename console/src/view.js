@@ -9,11 +9,11 @@ import { useSettling } from "./settling.js";
  * @param {import("./generated/types.d.ts").Methods[M]["request"]} [request] a change of it asks again
  * @param {{every?: number}} [options] `every`: seconds between calls while the page is seen
  * @returns {{data: import("./generated/types.d.ts").Methods[M]["response"] | null, error: any, busy: boolean,
- *   reload: () => Promise<void>}}
+ *   reload: () => Promise<void>, answered: string}} `answered`: the request that `data` answers, as JSON
  */
 export function useView(method, request = {}, { every = 0 } = {}) {
   const asked = JSON.stringify(request);
-  const [state, setState] = useState({ data: null, error: null, busy: true, asked: "" });
+  const [state, setState] = useState({ data: null, error: null, busy: true, asked: "", answered: "" });
   const running = useRef(/** @type {AbortController | null} */ (null));
 
   const read = async () => {
@@ -21,7 +21,7 @@ export function useView(method, request = {}, { every = 0 } = {}) {
     const controller = (running.current = new AbortController());
     try {
       const data = await call(method, JSON.parse(asked), { signal: controller.signal });
-      setState({ data, error: null, busy: false, asked });
+      setState({ data, error: null, busy: false, asked, answered: asked });
     } catch (error) {
       if (error.name !== "AbortError") setState((former) => ({ ...former, error, busy: false, asked }));
     } finally {
@@ -47,5 +47,5 @@ export function useView(method, request = {}, { every = 0 } = {}) {
 
   const busy = state.busy || state.asked !== asked;
   useSettling(busy);
-  return { data: state.data, error: state.error, busy, reload };
+  return { data: state.data, error: state.error, busy, reload, answered: state.answered };
 }

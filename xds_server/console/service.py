@@ -192,6 +192,15 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
         groups = sorted(await rows(now, *request.by), key=lambda each: -each.cost_nano_usd)
         shown = groups[:_MAX_GROUPS]
         values = {tuple(each.values) for each in shown}
+        view = views.GetUsageViewResponse(
+            rows=shown,
+            rows_before=[each for each in await rows(before, *request.by) if tuple(each.values) in values],
+            groups=len(groups),
+            since=now.since,
+            until=now.until,
+        )
+        if request.rows_only:
+            return view
         lately = pb.UsageFilter()
         lately.CopyFrom(now)
         # Targets change. From the beginning of a day on, because days are summed up and hours are not.
@@ -199,21 +208,19 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
         heaviest = await ask(pb.TopRequestsRequest(filter=now, limit=_HEAVIEST, most_records=_MAX_RECORDS))
         by_time = await ask(pb.ReportUsageRequest(filter=now, by=[moment]))
         times_before = await rows(before, moment)
-        return views.GetUsageViewResponse(
-            total=_sum(by_time.rows),
-            total_before=_sum(times_before),
-            rows=shown,
-            rows_before=[each for each in await rows(before, *request.by) if tuple(each.values) in values],
-            groups=len(groups),
-            times=by_time.rows,
-            times_before=times_before,
-            heaviest=heaviest.records,
-            heaviest_since=heaviest.complete_since,
-            targets=(await ask(pb.CompareTargetsRequest(filter=lately))).targets,
-            refused_records=by_time.refused_records,
-            since=now.since,
-            until=now.until,
+        view.MergeFrom(
+            views.GetUsageViewResponse(
+                total=_sum(by_time.rows),
+                total_before=_sum(times_before),
+                times=by_time.rows,
+                times_before=times_before,
+                heaviest=heaviest.records,
+                heaviest_since=heaviest.complete_since,
+                targets=(await ask(pb.CompareTargetsRequest(filter=lately))).targets,
+                refused_records=by_time.refused_records,
+            )
         )
+        return view
 
     def _clients(self) -> views.ClientsAddress:
         host, port = self._edge.openai_listen

@@ -5,6 +5,9 @@ The sums are complete up to a position, which is a day and a series of that day;
 hour. One transaction makes the next sums and moves the position, so nothing is counted twice if a process dies or
 two run at once. A record that arrives for a day before the position is added to the hour and to the day at once.
 
+The days after the position that have records are listed in usage_open_day. To find the next one among the sums by
+hour would mean a look at every series.
+
 Each series' group (an organisation's model) has sums by day, too: most reports need nothing finer.
 """
 
@@ -33,6 +36,7 @@ _FIRST_BYTE = {**_KEY, "histogram": "bytea"}
 _ADD_DAY = on_conflict_add("usage_day", _KEY, SUMS)
 _ADD_UNIT = on_conflict_add("usage_day_unit", (*_KEY, "unit"), ["amount"])
 _PUT_FIRST_BYTE = "ON CONFLICT (series_id, day) DO UPDATE SET histogram = excluded.histogram"
+_KNOWN = "ON CONFLICT (day) DO NOTHING"
 _SUMMED = ", ".join(f"SUM({name})" for name in SUMS)
 
 
@@ -86,22 +90,25 @@ def first_missing(snapshot: DatabaseSnapshot) -> int:
 
 
 def add_late(writing: LedgerTransaction, added: Mapping[tuple[Ids, int], Totals]) -> None:
-    """Adds what arrived for days that have their sums. `added` is what was added to hours now, by series and
-    hour.
+    """Adds what arrived for days that have their sums, and lists the other days as open. `added` is what was added
+    to hours now, by series and hour.
     """
     reached = position(writing)
+    still_open: set[int] = set()
     days: dict[tuple[int, int], list[int]] = {}
     units: defaultdict[tuple[int, int, str], int] = defaultdict(int)
     counted: defaultdict[tuple[int, int], dict[int, int]] = defaultdict(dict)
     for (ids, hour), totals in added.items():
         day = hour // 24
         if (day, ids.series) > reached:
+            still_open.add(day)
             continue
         for id_ in ids:
             days[id_, day] = list(map(add, days.get((id_, day), [0] * len(SUMS)), totals.sums))
             for unit, amount in totals.units.items():
                 units[id_, day, unit] += amount
         histogram.add(counted[ids.series, day], totals.first_bytes.items())
+    writing.insert("usage_open_day", {"day": "integer"}, [(day,) for day in sorted(still_open)], _KNOWN)
     if not days:
         return
     writing.insert("usage_day", _DAY, sorted((*key, *sums) for key, sums in days.items()), _ADD_DAY)
@@ -134,13 +141,8 @@ def _series_after(snapshot: DatabaseSnapshot, day: int, after: int, batch: int) 
 
 
 def _next_day(snapshot: DatabaseSnapshot, day: int) -> int:
-    """Returns the first day after `day` that has sums by hour. A wrong clock can leave many days without any."""
-    ((found,),) = snapshot.rows(
-        "SELECT MIN((SELECT MIN(h.day) FROM usage_hour h WHERE h.series_id = s.id AND h.day > ?)) "
-        "FROM usage_series s WHERE s.group_id IS NOT NULL AND s.last_hour >= ?",
-        day,
-        (day + 1) * 24,
-    )
+    """Returns the first open day after `day`. A wrong clock can leave many days without any records."""
+    ((found,),) = snapshot.rows("SELECT MIN(day) FROM usage_open_day WHERE day > ?", day)
     return NEVER if found is None else int(found)
 
 
@@ -175,3 +177,4 @@ def _move(writing: LedgerTransaction, to: DailyPosition) -> None:
     conflict = "ON CONFLICT (id) DO UPDATE SET day = excluded.day, series_id = excluded.series_id"
     columns = {"id": "integer", "day": "integer", "series_id": "bigint"}
     writing.insert("usage_day_position", columns, [(1, *to)], conflict)
+    writing.run("DELETE FROM usage_open_day WHERE day <= ?", to.complete_day)

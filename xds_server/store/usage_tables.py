@@ -195,6 +195,13 @@ class UsageDayPositionRow(SQLModel, table=True):
     series_id: int = Field(sa_type=BigInteger)
 
 
+class UsageOpenDayRow(SQLModel, table=True):
+    """A day after the position in UsageDayPositionRow that has sums by hour."""
+
+    __tablename__ = "usage_open_day"
+    day: int = Field(primary_key=True)
+
+
 class UsageTagRow(SQLModel, table=True):
     """The tags in an organisation's roll-ups of one hour: clients choose tags, so their number is bounded."""
 

@@ -527,6 +527,7 @@ export interface GetStatusResponse {
 export interface GetUsageViewRequest {
   filter?: UsageFilter;
   by?: Dimension[];
+  rows_only?: boolean;
 }
 
 export interface GetUsageViewResponse {

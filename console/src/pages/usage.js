@@ -1,5 +1,5 @@
 // Usage and cost by any two dimensions, compared with the previous period.
-import { html } from "../html.js";
+import { html, useMemo, useRef } from "../html.js";
 import { count, day, duration, micro, nano, num, percent, short } from "../format.js";
 import { t } from "../i18n.js";
 import { address, place, refine } from "../router.js";
@@ -22,15 +22,12 @@ const since = (days) => String(Math.floor(Date.now() / 1000 / HOUR) * HOUR - day
 
 export default function Usage() {
   const { days = "7", by = "DIMENSION_MODEL", and = "", model = "", organisation = "", tag = "" } = place.value.query;
-  const request = {
-    filter: { since: since(PERIODS[days] ?? 7), model, organisation, tag },
-    by: /** @type {any[]} */ ([by, and].filter((each, index) => each && (!index || each !== by))),
-  };
-  const view = useView("GetUsageView", request);
+  const view = useUsage({ since: since(PERIODS[days] ?? 7), model, organisation, tag },
+    /** @type {any[]} */ ([by, and].filter((each, index) => each && (!index || each !== by))));
   const dimensions = DIMENSIONS.map((each) => [each, t(`dimension.${each}`)]);
   return html`
     <${Page} title=${t("nav.usage")} lead=${t("usage.lead")}
-      actions=${view.data && html`<${Button} icon="download" onClick=${() => save(view.data, request.by)}>CSV<//>`}>
+      actions=${view.data && html`<${Button} icon="download" onClick=${() => save(view.data, view.by)}>CSV<//>`}>
       <div class="filters">
         <${Segmented} label=${t("usage.period")} value=${days} onValue=${(next) => refine({ days: next })}
           options=${Object.keys(PERIODS).map((each) => [each, t(`period.${each}`)])} />
@@ -41,10 +38,28 @@ export default function Usage() {
         <${Filter} name="tag" value=${tag} />
       </div>
       <${Loaded} view=${view} lines=${10}>
-        ${(data) => (num(data.total?.requests) || num(data.total_before?.requests) ? html`<${Shown} data=${data} by=${request.by} />` : html`<${Nothing} />`)}
+        ${(data) => (num(data.total?.requests) || num(data.total_before?.requests) ? html`<${Shown} data=${data} by=${view.by} />` : html`<${Nothing} />`)}
       <//>
     <//>
   `;
+}
+
+/**
+ * The view of usage. A change of the dimensions alone asks for the rows alone: the rest stays as it is.
+ * @param {{since: string, model: string, organisation: string, tag: string}} filter @param {any[]} by
+ */
+function useUsage(filter, by) {
+  const kept = useRef({ filter: "", data: /** @type {any} */ (null) });
+  const asked = JSON.stringify(filter);
+  const request = useMemo(() => {
+    const { filter: former, data } = kept.current;
+    return former === asked ? { filter: { ...filter, until: data.until }, by, rows_only: true } : { filter, by };
+  }, [asked, ...by, by.length]);
+  const view = useView("GetUsageView", request);
+  if (!view.data) return { ...view, by };
+  const answered = JSON.parse(view.answered);
+  if (!answered.rows_only) kept.current = { filter: JSON.stringify(answered.filter), data: view.data };
+  return { ...view, data: answered.rows_only ? { ...kept.current.data, rows: [], rows_before: [], groups: 0, ...view.data } : view.data, by: answered.by };
 }
 
 const Filter = ({ name, value }) => html`

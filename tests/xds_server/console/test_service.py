@@ -159,6 +159,13 @@ async def test_usage_stands_beside_the_time_before(console: Any, admin: Any, led
     assert seen.times[0].values[0].endswith(":00:00Z")
     assert [each.id for each in seen.heaviest] == ["request-2", "request-1"]
     assert [each.target_id for each in seen.targets] == ["a/ape", "a/zebra"]
+    by_key = views.GetUsageViewRequest(
+        filter=pb.UsageFilter(since=begin, until=seen.until), by=[pb.DIMENSION_KEY], rows_only=True
+    )
+    rows = await console.GetUsageView(by_key, CONTEXT)
+    assert [each.cost_nano_usd for each in rows.rows] == [14_000]
+    assert (_costs(rows.rows_before), rows.until) == ([("acme/ci", 3_000)], seen.until)
+    assert {field.name for field, _ in rows.ListFields()} == {"rows", "rows_before", "groups", "since", "until"}
     wide = views.GetUsageViewRequest(filter=pb.UsageFilter(since=begin - 30 * 24 * HOUR), by=request.by)
     assert {len(each.values[0]) for each in (await console.GetUsageView(wide, CONTEXT)).times} == {
         len("2026-01-01")

@@ -126,9 +126,7 @@ async def test_money_becomes_nano_usd(open_store: OpenStore, database: DatabaseU
     }  # fmt: skip
     with at_version(database, "0007") as connection:
         for table, values in rows.items():
-            names = ", ".join(values)
-            marks = ", ".join(f":{name}" for name in values)
-            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({marks})"), values)
+            _insert(connection, table, values)
     store = open_store()
     reader, ledger = LedgerReader(database), Ledger(database, store.write_lock)
     await ledger.append(batch(before, after))
@@ -142,3 +140,25 @@ async def test_money_becomes_nano_usd(open_store: OpenStore, database: DatabaseU
     assert contributed.sums[-1] == 10**15
     for each in (reader, ledger):
         each.close()
+
+
+@pytest.mark.parametrize(("summed", "still_open"), [(None, [20_000, 20_001, 20_003]), (20_001, [20_001, 20_003])])
+def test_days_without_sums_are_listed(
+    open_store: OpenStore, database: DatabaseUrl, summed: int | None, still_open: list[int]
+) -> None:
+    with at_version(database, "0035") as connection:
+        series = dict.fromkeys(("key_id", "route_id", "model", "target_id", "provider", "tag"), "")
+        series |= {"id": 1, "digest": b"s", "organisation_id": "o", "last_hour": 0, "group_id": 2}
+        _insert(connection, "usage_series", series)
+        for day, hour in ((20_000, 1), (20_001, 2), (20_001, 3), (20_003, 4)):
+            sums = dict.fromkeys(rollup.SUMS, 0)
+            _insert(connection, "usage_hour", {"series_id": 1, "day": day, "hour": day * 24 + hour, **sums})
+        if summed is not None:
+            _insert(connection, "usage_day_position", {"id": 1, "day": summed, "series_id": 5})
+    with open_store()._reader.snapshot() as snapshot:
+        assert [day for (day,) in snapshot.rows("SELECT day FROM usage_open_day ORDER BY day")] == still_open
+
+
+def _insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
+    marks = ", ".join(f":{name}" for name in row)
+    connection.execute(text(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"), row)

@@ -508,6 +508,9 @@ class GetUsageViewRequest(_message.Message):
 
     FILTER_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
+    ROWS_ONLY_FIELD_NUMBER: _builtins.int
+    rows_only: _builtins.bool
+    """Only `rows`, `rows_before` and `groups`: everything else is the same for all dimensions, and takes longer."""
     @_builtins.property
     def filter(self) -> _admin_pb2.UsageFilter:
         """`since` is required; without `until`, the range ends now."""
@@ -521,10 +524,11 @@ class GetUsageViewRequest(_message.Message):
         *,
         filter: _admin_pb2.UsageFilter | None = ...,
         by: _abc.Iterable[_admin_pb2.Dimension.ValueType] | None = ...,
+        rows_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "filter", b"filter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "filter", b"filter", "rows_only", b"rows_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
