@@ -288,9 +288,9 @@ async def _watch(store: Store, troubles: Troubles) -> None:
         try:
             await asyncio.to_thread(store.require)
         except DatabaseReplacedError as error:
-            troubles.set("database", str(error), unready=True)
+            troubles.set("database", error.reason, unready=True)
         else:
-            troubles.set("database", "", unready=True)
+            troubles.set("database", unready=True)
         await asyncio.sleep(_WATCH_SECONDS)
 
 

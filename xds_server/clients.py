@@ -16,6 +16,7 @@ import structlog
 from xds_server.expected_clients import ExpectedClients, Types
 from xds_server.protocol.push import Nack, TypeProgress
 from xds_server.protocol.stream import Stream
+from xds_server.reasons import NOTHING, Reason
 
 _HISTORY = 50
 _DISCONNECTED_REMEMBERED = 200
@@ -69,7 +70,7 @@ class ClientStatus:
     types: tuple[TypeStatus, ...]
     #: The client's misbehaviour: why its last stream was given up, or how many answers it invented. Empty if
     #: nothing.
-    problem: str = ""
+    problem: Reason = NOTHING
     peer: str = ""
 
 
@@ -131,14 +132,14 @@ class _Connection:
             return False
         return not self.awaited <= {progress.type_url for progress in stream.progress()}
 
-    def unanswered(self) -> str:
+    def unanswered(self) -> Reason:
         """Describes the pushes that the client has left unanswered for too long; empty if there are none."""
         late = [(sent_at, type_url) for type_url, (_, sent_at) in self.in_flight.items()]
         sent_at, type_url = min(late, default=(math.inf, ""))
         seconds = time.monotonic() - sent_at
         if seconds < _LONG_UNANSWERED:
-            return ""
-        return f"has not answered a response ({type_url.rpartition('.')[2]}) for {seconds:.0f} s"
+            return NOTHING
+        return Reason.of("client.unanswered", type_url.rpartition(".")[2], round(seconds))
 
 
 @dataclass(slots=True)
@@ -148,7 +149,7 @@ class _Client:
     since: float
     streams: dict[Stream, _Connection] = field(default_factory=dict)
     last_types: tuple[TypeStatus, ...] = ()
-    problem: str = ""
+    problem: Reason = NOTHING
 
 
 class _Waiter:
@@ -214,9 +215,9 @@ class ClientRegistry:
             if not connection.warned:
                 _log.warning("xds client answers responses that were not sent to it", client=client_id)
             connection.warned = True
-            client.problem = f"answered {stream.unknown_answers} responses that were not sent to it"
+            client.problem = Reason.of("client.unknown_answers", stream.unknown_answers)
         elif stream.answers:
-            client.problem = ""
+            client.problem = NOTHING
         for waiter in tuple(self._waiters):
             if client_id in waiter.missing:
                 waiter.missing.discard(client_id)
@@ -234,7 +235,7 @@ class ClientRegistry:
         if count & (count - 1) == 0:  # log the first, second, fourth, …: one address must not fill the disk
             _log.warning("xds stream refused", peer=peer, reason=reason, times=count)
 
-    def disconnected(self, stream: Stream, *, problem: str = "") -> None:
+    def disconnected(self, stream: Stream, *, problem: Reason = NOTHING) -> None:
         """Records that `stream` ended, because of `problem` if it was given up. The client is remembered for a
         while.
         """
@@ -387,7 +388,7 @@ def _statuses(client_id: str, client: _Client) -> list[ClientStatus]:
             )
         ]
     several = len(client.streams)
-    shared = f"{several} streams have this id: give every client an id of its own" if several > 1 else ""
+    shared = Reason.of("client.shared", several) if several > 1 else NOTHING
     return [
         ClientStatus(
             client_id=client_id,

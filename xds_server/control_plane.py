@@ -13,6 +13,7 @@ from xds_server.errors import DatabaseUnavailableError
 from xds_server.model import DesiredState, Gateway, Route
 from xds_server.pool import Pool
 from xds_server.protocol.snapshot import ResourceSnapshot
+from xds_server.reasons import Reason
 from xds_server.resources.builder import Builder
 from xds_server.routing.tiers import NO_RANKINGS, Rankings
 from xds_server.salvage import salvage
@@ -108,12 +109,12 @@ class ControlPlane:
                 await asyncio.sleep(_RETRY)
                 self._changed.set()
             except Exception as error:  # noqa: BLE001  # whatever it is: what is published serves on
-                if self._troubles.set("snapshot", f"the state could not be read or built: {_in_short(error)}"):
+                if self._troubles.set("snapshot", Reason.of("trouble.state", _in_short(error))):
                     _log.error("snapshot not built", exc_info=error)
                 await asyncio.sleep(_RETRY)
                 self._changed.set()
             else:
-                self._troubles.set("snapshot", "")
+                self._troubles.set("snapshot")
 
     def _take(self, pools: Mapping[str, Pool]) -> None:
         for name, pool in pools.items():
@@ -131,7 +132,7 @@ class ControlPlane:
             except BaseException:
                 self._stale = True
                 raise
-            self._troubles.set("store", "; ".join(state.unreadable))
+            self._troubles.set("store", *state.unreadable)
             if self._live is not None:
                 self._take(self._live(state))
             # Runs in a thread because encoding a large state takes seconds, and changes of health must get through
@@ -154,7 +155,7 @@ class ControlPlane:
             _log.error("the state cannot be built; searching for the object", exc_info=failed)
         else:
             self._built = state
-            self._troubles.set("builder", "")
+            self._troubles.set("builder")
             return snapshot
 
         def error_of(tried: DesiredState) -> Exception | None:
@@ -167,7 +168,7 @@ class ControlPlane:
         built, broken = salvage(self._built, state, error_of)
         snapshot = self._builder.build(built.revision, built, pools, self._rankings)
         self._built = built
-        self._troubles.set("builder", "; ".join(map(str, broken)))
+        self._troubles.set("builder", *(each.reason for each in broken))
         return snapshot
 
 

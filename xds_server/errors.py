@@ -33,6 +33,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xds_server.reasons import Reason
+
 
 class XdsServerError(Exception):
     """The base of every error in this tree."""
@@ -144,4 +146,8 @@ class DatabaseUnavailableError(StoreError):
 
 
 class DatabaseReplacedError(DatabaseUnavailableError):
-    """The database's file was deleted or replaced. The text says what to do."""
+    """The database's file was deleted or replaced. `reason`, which is the text too, says what to do."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason

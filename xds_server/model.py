@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from xds_server.accounts.settings import Accounts, IdentityProvider, JwtIssuer
 from xds_server.prices import TargetPrice
+from xds_server.reasons import Reason
 
 
 class Strategy(StrEnum):
@@ -440,7 +441,7 @@ class DesiredState:
     keys: Mapping[str, Key] = field(default_factory=dict)
     nodes: Mapping[str, Node] = field(default_factory=dict)
     gateway: Gateway = Gateway()
-    unreadable: tuple[str, ...] = ()
+    unreadable: tuple[Reason, ...] = ()
 
     @property
     def owners(self) -> dict[str, str]:

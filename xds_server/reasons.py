@@ -7,6 +7,10 @@ from typing import Self
 
 from trunkline_proto.admin.v1 import reasons_pb2 as pb
 
+_WHILE_OPEN = (
+    "while the control plane had it open. Nothing more is written, and what was configured last is served. Move "
+    "the right file to this path, then restart the control plane (`trunkline restart`)"
+)
 #: Sentences by code; `{}` stands for a value, in order.
 TEXTS: Mapping[str, str] = {
     "target.paused": "paused: it is not tried",
@@ -58,6 +62,23 @@ TEXTS: Mapping[str, str] = {
     "node.drained_owner": "by its owner",
     "task.daily_sums": "sums usage by day; reports on long periods take longer until this is done",
     "task.request_ids": "indexes requests by their ids; searches by id take longer until this is done",
+    "object.unreadable": '{} "{}" as it is stored cannot be read ({}); its last good form is served',
+    "object.left_out": '{} "{}" as it is stored cannot be read ({}); it is left out',
+    "object.unbuildable": '{} "{}" cannot be built ({}); its last good form is served',
+    "gateway.unreadable": "the gateway as it is stored cannot be read ({}); its last good form is served",
+    "gateway.left_out": "the gateway as it is stored cannot be read ({}); it is left out",
+    "gateway.unbuildable": "the gateway cannot be built ({}); its last good form is served",
+    "trouble.state": "the state could not be read or built: {}",
+    "trouble.issuer_keys": "the keys of the token issuer {} cannot be read: {}",
+    "trouble.database_deleted": f"the database {{}} was deleted {_WHILE_OPEN}",
+    "trouble.database_replaced": f"the database {{}} was replaced by another file {_WHILE_OPEN}",
+    "client.unknown_answers": "answered {} responses that were not sent to it",
+    "client.unanswered": "has not answered a response ({}) for {} s",
+    "client.stuck": "did not read a response of {} bytes ({}) within {} s; its stream was given up",
+    "client.shared": "{} streams have this id: give every client an id of its own",
+    "certificate.early": "the certificate is not valid before {}",
+    "certificate.expired": "the certificate expired on {}",
+    "certificate.expiring": "the certificate expires on {}: renew it",
     "note.no_route": "there is no such route now: nothing to compare with",
     "note.no_request": ("no answered request is recorded in this period: there is nothing to replay"),
     "note.no_price": "{}: it has no price, so its requests count as free of charge",
@@ -96,7 +117,16 @@ class Reason(str):
         made.code, made.values = "", ()
         return made
 
+    @classmethod
+    def of_object(cls, kind: str, name: str, what: str, *values: object) -> Self:
+        """Returns the sentence of `object.WHAT`; for the gateway, which has no name, that of `gateway.WHAT`."""
+        return cls.of(f"object.{what}", kind, name, *values) if name else cls.of(f"gateway.{what}", *values)
+
     @property
     def coded(self) -> pb.ReasonCode:
         """Returns the code with its values, as the Admin API has them."""
         return pb.ReasonCode(code=self.code, values=self.values)
+
+
+#: No reason at all.
+NOTHING = Reason.quoted("")

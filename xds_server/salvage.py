@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from xds_server.model import DesiredState
+from xds_server.reasons import Reason
 
 Kind = Literal["organisations", "providers", "keys", "nodes", "routes"]
 #: An object is added after the objects that it refers to, and removed before them.
@@ -21,14 +22,18 @@ _MAX_BUILDS = 64
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """An object that cannot be built, such as `route "gpt-4.1"` or `the gateway`, and what building it raised."""
+    """An object that cannot be built, such as `route` and `gpt-4.1`, and what building it raised. The gateway has
+    no name.
+    """
 
-    what: str
+    kind: str
+    name: str
     error: Exception
 
-    def __str__(self) -> str:
-        reason = str(self.error).partition("\n")[0][:200]
-        return f"{self.what} cannot be built ({type(self.error).__name__}: {reason}); its last good form is served"
+    @property
+    def reason(self) -> Reason:
+        said = str(self.error).partition("\n")[0][:200]
+        return Reason.of_object(self.kind, self.name, "unbuildable", f"{type(self.error).__name__}: {said}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class _Search:
         if error is None:
             return tried
         if len(changes) == 1 or self._builds >= _MAX_BUILDS:
-            self.broken += [Broken(_named(base, each), error) for each in changes[:1]]
+            self.broken += [Broken(*_named(base, each), error) for each in changes[:1]]
             return base
         half = len(changes) // 2
         return self.put(self.put(base, changes[:half]), changes[half:])
@@ -98,9 +103,10 @@ def _with(base: DesiredState, changes: Sequence[_Change]) -> DesiredState:
     return replace(base, **kinds)  # type: ignore[arg-type]  # by the kinds' own names
 
 
-def _named(base: DesiredState, change: _Change) -> str:
+def _named(base: DesiredState, change: _Change) -> tuple[str, str]:
+    """Returns the kind and the name of what is changed."""
     if change.kind == "gateway":
-        return "the gateway"
+        return "gateway", ""
     value = change.value if change.value is not None else getattr(base, change.kind).get(change.name)
     name = getattr(value, "model", None) or getattr(value, "name", None) or change.name
-    return f'{change.kind.removesuffix("s")} "{name}"'
+    return change.kind.removesuffix("s"), name

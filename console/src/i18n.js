@@ -47,10 +47,17 @@ export function rich(key, values) {
 export const has = (key) => key in texts.value;
 
 /**
- * A reason: in the chosen language if the gateway gives a code, else in the gateway's words.
+ * A reason: in the chosen language if the gateway gives a code, else in the gateway's words. A code `object.…` has the
+ * kind of the object as its first value.
  * @param {import("./generated/types.d.ts").ReasonCode | undefined} code @param {string | undefined} text
  */
-export const reason = (code, text) => (code?.code && has(`reason.${code.code}`) ? t(`reason.${code.code}`, { ...code.values }) : (text ?? ""));
+export function reason(code, text) {
+  if (!code?.code || !has(`reason.${code.code}`)) return text ?? "";
+  const [first, ...rest] = code.values ?? [];
+  return t(`reason.${code.code}`, { ...[code.code.startsWith("object.") ? word(`object.${first}`, first) : first, ...rest] });
+}
 
 /** A text that may be missing, as of a word of the API that this console does not know. @param {string} key @param {string} otherwise */
-export const word = (key, otherwise) => (has(key) ? t(key) : otherwise);
+export function word(key, otherwise) {
+  return has(key) ? t(key) : otherwise;
+}

@@ -14,6 +14,7 @@ from xds_server.protocol.delta import DeltaStream
 from xds_server.protocol.encoding import ResponseEncoder
 from xds_server.protocol.push import Push
 from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, Resource, ResourceSnapshot
+from xds_server.reasons import Reason
 
 
 def content(revision: int) -> ResourceSnapshot:
@@ -272,7 +273,7 @@ def test_what_a_client_does_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     assert registry.clients()[0].problem == "has not answered a response (Cluster) for 0 s"
     client.request(response_nonce="made up")
     assert registry.clients()[0].problem == "answered 1 responses that were not sent to it"
-    registry.disconnected(client.stream, problem="did not read a response")
+    registry.disconnected(client.stream, problem=Reason.quoted("did not read a response"))
     assert (registry.clients()[0].problem, registry.clients()[0].connected) == ("did not read a response", False)
     Client(registry, "edge")
     assert registry.clients()[0].problem == ""

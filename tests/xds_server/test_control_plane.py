@@ -105,14 +105,14 @@ async def test_an_object_that_cannot_be_built_is_named_and_keeps_nobody_waiting(
     published = await asyncio.wait_for(sink.published.get(), 30)
     assert published.revision == 2
     assert set(builder.states[-1].routes) == {"rt_fine"}
-    assert [text.partition(" (")[0] for text in troubles.texts] == ['route "broken" cannot be built']
+    assert [text.partition(" (")[0] for text in troubles.reasons] == ['route "broken" cannot be built']
     changed = pool("x", "b")
     control_plane.pools_changed({changed.name: changed})
     await asyncio.wait_for(sink.published.get(), 30)
     source.state = DesiredState(3, routes={"rt_fine": fine})
     await control_plane.state_changed(3)
     await asyncio.wait_for(sink.published.get(), 30)
-    assert troubles.texts == ()
+    assert troubles.reasons == ()
     running.cancel()
 
 
@@ -129,9 +129,9 @@ async def test_a_state_that_cannot_be_read_leaves_what_is_published() -> None:
 
     source.load = unreadable  # type: ignore[method-assign]
     await control_plane.state_changed(2)
-    while not troubles.texts:
+    while not troubles.reasons:
         await asyncio.sleep(0)
-    assert "a block of another shape" in troubles.texts[0]
+    assert "a block of another shape" in troubles.reasons[0]
     source.load, source.state = read, DesiredState(3)  # type: ignore[method-assign]
     await control_plane.state_changed(3)
     assert (await asyncio.wait_for(sink.published.get(), 30)).revision == 3

@@ -60,7 +60,7 @@ class ListenerCertificate(Protocol):
         ...
 
     @property
-    def problem(self) -> str:
+    def problem(self) -> Reason:
         """Returns what an operator has to fix; empty if nothing."""
         ...
 

@@ -309,7 +309,7 @@ class AdminService(
     @reporting
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         revision = refused = 0
-        problems = list(self._troubles.texts)
+        problems = list(self._troubles.reasons)
         alerts: list[pb.LimitAlert] = []
         rests: Sequence[pb.RestAlert] = ()
         try:
@@ -319,7 +319,7 @@ class AdminService(
             alerts = await limit_uses.alerts(self._ledger, state)
             rests = await self._resting.alerts()
         except DatabaseReplacedError as error:
-            problems = problems if str(error) in problems else [*problems, str(error)]
+            problems = problems if error.reason in problems else [*problems, error.reason]
         return status.status(
             revision,
             self._clients,

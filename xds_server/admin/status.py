@@ -10,6 +10,7 @@ from xds_server import clients
 from xds_server.admin.ports import Clients, ListenerCertificate
 from xds_server.background import BackgroundTask
 from xds_server.ledger.arrivals import Arrival
+from xds_server.reasons import Reason
 
 _RECENT_REJECTIONS = 50
 
@@ -40,7 +41,7 @@ def status(
     *,
     refused_records: int,
     certificate: ListenerCertificate | None = None,
-    problems: Sequence[str] = (),
+    problems: Sequence[Reason] = (),
     alerts: Sequence[pb.LimitAlert] = (),
     rests: Sequence[pb.RestAlert] = (),
     tasks: Sequence[BackgroundTask] = (),
@@ -56,6 +57,7 @@ def status(
         ],
         refused_records=refused_records,
         problems=problems,
+        problem_codes=[each.coded for each in problems],
         alerts=alerts,
         rests=rests,
         tasks=[
@@ -75,7 +77,10 @@ def status(
         certificate=None
         if certificate is None
         else pb.ListenerCertificate(
-            names=certificate.names, expires_at=certificate.expires_at, problem=certificate.problem
+            names=certificate.names,
+            expires_at=certificate.expires_at,
+            problem=certificate.problem,
+            problem_code=certificate.problem.coded if certificate.problem else None,
         ),
     )
 
@@ -89,6 +94,7 @@ def _client(value: clients.ClientStatus) -> pb.ClientStatus:
         since=int(value.since),
         types=[_type(each) for each in value.types],
         problem=value.problem,
+        problem_code=value.problem.coded if value.problem else None,
         peer=value.peer,
     )
 

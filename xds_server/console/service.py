@@ -84,6 +84,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
             overview.credentials = sum(each.credential_count for each in providers)
             overview.revision = status.revision
             overview.problems.extend(status.problems)
+            overview.problem_codes.extend(status.problem_codes)
         return overview
 
     @reporting

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from xds_server.errors import SecretKeyError
 from xds_server.model import DesiredState, Gateway, Key, Node, Organisation, Provider, Route
 from xds_server.prices import TargetPrice
+from xds_server.reasons import Reason
 from xds_server.store import codec
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.store.crypto import Cipher
@@ -28,7 +29,7 @@ class LoadedState:
 
     state: DesiredState
     revisions: Mapping[str, int]
-    unreadable: Mapping[str, tuple[str, ...]]
+    unreadable: Mapping[str, tuple[Reason, ...]]
 
 
 def load(snapshot: DatabaseSnapshot, cipher: Cipher, last: LoadedState | None = None) -> LoadedState:
@@ -63,20 +64,19 @@ def load(snapshot: DatabaseSnapshot, cipher: Cipher, last: LoadedState | None = 
     return LoadedState(state, revisions, unreadable)
 
 
-def _salvaged(kind: str, rows: _Rows[T], known: Mapping[str, T]) -> tuple[dict[str, T], tuple[str, ...]]:
-    """Returns the objects of `rows` by id, and a text about each row that cannot be decoded."""
+def _salvaged(kind: str, rows: _Rows[T], known: Mapping[str, T]) -> tuple[dict[str, T], tuple[Reason, ...]]:
+    """Returns the objects of `rows` by id, and the reason of each row that cannot be decoded."""
     objects: dict[str, T] = {}
-    unreadable: list[str] = []
+    unreadable: list[Reason] = []
     for id_, name, decode in rows:
         try:
             objects[id_] = decode()
         except SecretKeyError:  # one key for all of them: the database is another's, or its key is
             raise
         except Exception as error:  # noqa: BLE001  # whatever a column of another version holds
-            what = f'{kind.removesuffix("s")} "{name}"' if name else "the gateway"
-            meanwhile = "its last good form is served" if id_ in known else "it is left out"
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
-            unreadable.append(f"{what} as it is stored cannot be read ({reason}); {meanwhile}")
+            meanwhile = "unreadable" if id_ in known else "left_out"
+            said = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+            unreadable.append(Reason.of_object(kind.removesuffix("s"), name, meanwhile, said))
             if id_ in known:
                 objects[id_] = known[id_]
     return objects, tuple(unreadable)

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from xds_server.errors import DatabaseReplacedError
+from xds_server.reasons import Reason
 
 
 class SameFile:
@@ -26,12 +27,8 @@ class SameFile:
             self._opened = found
         if found == self._opened:
             return
-        what = "was deleted" if found is None else "was replaced by another file"
-        raise DatabaseReplacedError(
-            f"the database {self._path} {what} while the control plane had it open. Nothing more is written, and "
-            "what was configured last is served. Move the right file to this path, then restart the control plane "
-            "(`trunkline restart`)"
-        )
+        what = "deleted" if found is None else "replaced"
+        raise DatabaseReplacedError(Reason.of(f"trouble.database_{what}", self._path))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

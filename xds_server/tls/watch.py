@@ -13,6 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from xds_server.errors import TlsFilesError
+from xds_server.reasons import NOTHING, Reason
 from xds_server.resources.settings import ListenerTls
 from xds_server.tls.files import Certificate, Contents, TlsFiles
 
@@ -53,9 +54,12 @@ class CertificateWatch:
         return self._current.expires_at
 
     @property
-    def problem(self) -> str:
+    def problem(self) -> Reason:
         """Returns what an operator has to fix; empty if nothing."""
-        return "; ".join(each for each in (self._refused, _age(self._current, self._clock())) if each)
+        age = _age(self._current, self._clock())
+        if not self._refused:
+            return age
+        return Reason.quoted(f"{self._refused}; {age}" if age else self._refused)
 
     async def run(self, on_renewed: Callable[[ListenerTls], None]) -> None:
         """Checks every second, until cancelled."""
@@ -111,15 +115,15 @@ class CertificateWatch:
         log("certificate", names=list(certificate.names), expires_at=certificate.expires_at, problem=age)
 
 
-def _age(certificate: Certificate, now: float, *, soon: float = _SOON) -> str:
+def _age(certificate: Certificate, now: float, *, soon: float = _SOON) -> Reason:
     """Returns what is wrong with the certificate's dates; empty if nothing."""
     if now < certificate.begins_at:
-        return f"the certificate is not valid before {_moment(certificate.begins_at)}"
+        return Reason.of("certificate.early", _moment(certificate.begins_at))
     if now >= certificate.expires_at:
-        return f"the certificate expired on {_moment(certificate.expires_at)}"
+        return Reason.of("certificate.expired", _moment(certificate.expires_at))
     if certificate.expires_at - now < soon:
-        return f"the certificate expires on {_moment(certificate.expires_at)}: renew it"
-    return ""
+        return Reason.of("certificate.expiring", _moment(certificate.expires_at))
+    return NOTHING
 
 
 def _moment(at: int) -> str:

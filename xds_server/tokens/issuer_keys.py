@@ -22,6 +22,7 @@ from xds_server.accounts.oidc import asking
 from xds_server.accounts.settings import JwtIssuer
 from xds_server.errors import DatabaseUnavailableError
 from xds_server.model import Gateway
+from xds_server.reasons import Reason
 from xds_server.store import AsyncStore, writing
 from xds_server.tokens import key_set
 from xds_server.troubles import Troubles
@@ -89,7 +90,7 @@ class IssuerKeys:
         issuers = {_source(each): each for each in self._publisher.gateway().jwt}
         for source in self._readings.keys() - issuers.keys():
             del self._readings[source]
-            self._troubles.set(_part(source[0]), "")
+            self._troubles.set(_part(source[0]))
         due = [each for source, each in issuers.items() if self._is_due(source)]
         await asyncio.gather(*map(self._read, due))
 
@@ -112,9 +113,9 @@ class IssuerKeys:
             )
         except (ProviderError, DatabaseUnavailableError) as error:
             reading.failed = True
-            self._troubles.set(part, f"the keys of the token issuer {issuer.name} cannot be read: {error}")
+            self._troubles.set(part, Reason.of("trouble.issuer_keys", issuer.name, error))
             return
-        self._troubles.set(part, "")
+        self._troubles.set(part)
         if committed.value:
             _log.info("jwt.keys_changed", issuer=issuer.name, revision=committed.revision)
             await self._publisher.state_changed(committed.revision)

@@ -24,6 +24,7 @@ from xds_server.protocol.push import Push
 from xds_server.protocol.returning import ReturningClients
 from xds_server.protocol.snapshot import ResourceSnapshot
 from xds_server.protocol.sotw import SotwStream
+from xds_server.reasons import NOTHING, Reason
 from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise, anyone
 from xds_server.transport.response_buffers import ResponseBuffers
 from xds_server.transport.work_budget import WorkBudget
@@ -73,7 +74,7 @@ class _Connection:
         #: The part that all connections of a machine share, and the address of this one.
         self.peer, self.address = peer, address
         #: Why the client was given up; empty as long as it reads.
-        self.stuck = ""
+        self.stuck: Reason = NOTHING
         self._outgoing: asyncio.Queue[Push] = asyncio.Queue()
 
     def send(self, pushes: list[Push]) -> None:
@@ -98,9 +99,8 @@ class _Connection:
                     try:
                         done, _ = await asyncio.wait({writing}, timeout=seconds)
                         if not done:
-                            self.stuck = (
-                                f"did not read a response of {push.size:,} bytes ({_short(push.type_url)}) within "
-                                f"{seconds:.0f} s; its stream was given up"
+                            self.stuck = Reason.of(
+                                "client.stuck", f"{push.size:,}", _short(push.type_url), f"{seconds:.0f}"
                             )
                             self._outgoing = asyncio.Queue()
                             give_up(self)

@@ -149,6 +149,7 @@ export interface ClientStatus {
   types?: TypeStatus[];
   problem?: string;
   peer?: string;
+  problem_code?: ReasonCode;
 }
 
 export interface ClientsAddress {
@@ -465,6 +466,7 @@ export interface GetOverviewResponse {
   problems?: string[];
   revision?: string;
   version?: string;
+  problem_codes?: ReasonCode[];
 }
 
 export interface GetProvidersViewRequest {
@@ -522,6 +524,7 @@ export interface GetStatusResponse {
   rests?: RestAlert[];
   tasks?: BackgroundTask[];
   ledger?: LedgerSource[];
+  problem_codes?: ReasonCode[];
 }
 
 export interface GetUsageViewRequest {
@@ -779,6 +782,7 @@ export interface ListenerCertificate {
   names?: string[];
   expires_at?: string;
   problem?: string;
+  problem_code?: ReasonCode;
 }
 
 export interface Membership {

@@ -29,8 +29,7 @@ function Shown({ status }) {
   const connected = (kind) => clients.filter((each) => each.kind === kind && each.connected).length;
   const isWell = !status.problems?.length && !clients.some((each) => isRefusing(each) || each.problem) && connected("envoy") > 0;
   return html`
-    ${status.problems?.map((each) => html`<${Notice} tone="bad" title=${t("health.problem")}>${each}<//>`)}
-    ${status.tasks?.map((each) => html`<${Notice} tone="info" title=${t("health.task")}>${each.description}: ${count(each.done)} / ${count(each.total)}<//>`)}
+    ${status.problems?.map((each, index) => html`<${Notice} tone="bad" title=${t("health.problem")}>${reason(status.problem_codes?.[index], each)}<//>`)}
     ${isWell && html`<${Notice} tone="ok">${t("health.well")}<//>`}
     <${Card} class="after">
       <dl class="figures">
@@ -38,7 +37,7 @@ function Shown({ status }) {
         <${Figure} label=${t("health.translators")} value=${count(connected("translator"))} />
         <${Figure} label=${t("health.revision")} value=${count(status.revision)} />
         <${Figure} label=${t("health.refused_records")} value=${count(status.refused_records)} />
-        ${certificate && html`<${Figure} label=${t("health.certificate")} value=${day(num(certificate.expires_at) * 1000)} note=${certificate.problem || certificate.names?.join(", ")} />`}
+        ${certificate && html`<${Figure} label=${t("health.certificate")} value=${day(num(certificate.expires_at) * 1000)} note=${reason(certificate.problem_code, certificate.problem) || certificate.names?.join(", ")} />`}
       </dl>
     <//>
     ${tasks.length > 0 && html`<${Card} title=${t("health.tasks")}><${Tasks} tasks=${tasks} /><//>`}
@@ -74,7 +73,7 @@ function ClientState({ client }) {
   const refusal = (client.types ?? []).find((each) => each.rejection);
   if (!client.connected) return html`<${Badge} tone="bad">${t("health.gone")}<//>`;
   if (refusal) return html`<span><${Badge} tone="bad">${t("health.refuses", { what: short(refusal.type_url) })}<//><span class="sub">${refusal.rejection.reason}</span></span>`;
-  if (client.problem) return html`<span><${Badge} tone="warn">${t("health.trouble")}<//><span class="sub">${client.problem}</span></span>`;
+  if (client.problem) return html`<span><${Badge} tone="warn">${t("health.trouble")}<//><span class="sub">${reason(client.problem_code, client.problem)}</span></span>`;
   return html`<${Badge} tone="ok">${t("health.connected")}<//>`;
 }
 

@@ -2,7 +2,7 @@
 import { html, useState } from "../html.js";
 import { count, nano, num, short } from "../format.js";
 import { baseUrl } from "../gateway.js";
-import { rich, t } from "../i18n.js";
+import { reason, rich, t } from "../i18n.js";
 import { recipes } from "../recipes.js";
 import { address } from "../router.js";
 import { isAdmin } from "../session.js";
@@ -24,7 +24,7 @@ export default function Start() {
     <${Page} title=${t("start.title")} lead=${t("start.lead")}>
       <${Loaded} view=${view} lines=${10}>
         ${(overview) => html`
-          ${overview.problems?.map((each) => html`<${Notice} tone="bad" title=${t("health.problem")}>${each}<//>`)}
+          ${overview.problems?.map((each, index) => html`<${Notice} tone="bad" title=${t("health.problem")}>${reason(overview.problem_codes?.[index], each)}<//>`)}
           <div class="grid">
             <${Card} title=${t("start.steps")}><${Checklist} overview=${overview} onDone=${view.reload} /><//>
             <${Lately} overview=${overview} />

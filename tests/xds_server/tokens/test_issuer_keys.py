@@ -92,7 +92,7 @@ async def test_keys_are_discovered_stored_and_published(setting: Setting) -> Non
     assert setting.issuer.key_ids == ("one",)
     assert json.loads(setting.issuer.keys)["keys"][0].keys() == {"kty", "n", "e", "kid"}
     assert setting.published.revisions == [setting.store.load().revision]
-    assert not setting.troubles.texts
+    assert not setting.troubles.reasons
     # The audit log shows who changed which keys are trusted; the file keeps managing the gateway.
     (event, *_) = setting.store.audit_events(AuditQuery(limit=1))
     assert (event.actor, event.object_name) == ("jwt:corp", "gateway")
@@ -139,12 +139,12 @@ async def test_what_cannot_be_read_stays_as_it_was(setting: Setting) -> None:
     setting.now += 600
     await setting.keys.read_due()
     assert setting.issuer.key_ids == ("one",)
-    (trouble,) = setting.troubles.texts
+    (trouble,) = setting.troubles.reasons
     assert "the keys of the token issuer corp cannot be read" in trouble
     del setting.provider.metadata["jwks_uri"]
     setting.now += 10
     await setting.keys.read_due()
-    assert not setting.troubles.texts
+    assert not setting.troubles.reasons
 
 
 @pytest.mark.parametrize(
@@ -157,11 +157,11 @@ async def test_metadata_that_lead_elsewhere(setting: Setting, metadata: dict[str
     setting.configure("corp")
     await setting.keys.read_due()
     assert setting.issuer.keys == ""
-    assert len(setting.troubles.texts) == 1
+    assert len(setting.troubles.reasons) == 1
     # Removing the issuer removes its trouble.
     setting.configure()
     await setting.keys.read_due()
-    assert not setting.troubles.texts
+    assert not setting.troubles.reasons
 
 
 async def test_another_source_begins_without_keys(setting: Setting) -> None:

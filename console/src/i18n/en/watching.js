@@ -35,7 +35,6 @@ export default {
   "usage.per_million": "Paid per 1M tokens",
 
   "health.problem": "The control plane has a problem",
-  "health.task": "The control plane is working in the background",
   "health.lead": "What each part runs and refuses, and what needs your attention.",
   "health.well": "Everything that is connected runs the newest configuration.",
   "health.envoys": "Envoys",

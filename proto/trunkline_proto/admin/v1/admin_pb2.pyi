@@ -2735,6 +2735,7 @@ class GetStatusResponse(_message.Message):
     RESTS_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
     LEDGER_FIELD_NUMBER: _builtins.int
+    PROBLEM_CODES_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision of the control plane's own state."""
     refused_records: _builtins.int
@@ -2775,6 +2776,10 @@ class GetStatusResponse(_message.Message):
     def ledger(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerSource]:
         """Translators that have sent usage records since the control plane started, by name."""
 
+    @_builtins.property
+    def problem_codes(self) -> _containers.RepeatedCompositeFieldContainer[_reasons_pb2.ReasonCode]:
+        """One for each of `problems`."""
+
     def __init__(
         self,
         *,
@@ -2789,10 +2794,11 @@ class GetStatusResponse(_message.Message):
         rests: _abc.Iterable[_quota_pb2.RestAlert] | None = ...,
         tasks: _abc.Iterable[Global___BackgroundTask] | None = ...,
         ledger: _abc.Iterable[Global___LedgerSource] | None = ...,
+        problem_codes: _abc.Iterable[_reasons_pb2.ReasonCode] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "certificate", b"certificate", "clients", b"clients", "ledger", b"ledger", "problems", b"problems", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "rests", b"rests", "revision", b"revision", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "certificate", b"certificate", "clients", b"clients", "ledger", b"ledger", "problem_codes", b"problem_codes", "problems", b"problems", "recent_rejections", b"recent_rejections", "refused_peers", b"refused_peers", "refused_records", b"refused_records", "rests", b"rests", "revision", b"revision", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2869,6 +2875,7 @@ class ListenerCertificate(_message.Message):
     NAMES_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    PROBLEM_CODE_FIELD_NUMBER: _builtins.int
     expires_at: _builtins.int
     """Unix seconds."""
     problem: _builtins.str
@@ -2877,16 +2884,19 @@ class ListenerCertificate(_message.Message):
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The DNS names and addresses in it."""
 
+    @_builtins.property
+    def problem_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(
         self,
         *,
         names: _abc.Iterable[_builtins.str] | None = ...,
         expires_at: _builtins.int = ...,
         problem: _builtins.str = ...,
+        problem_code: _reasons_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["problem_code", b"problem_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "names", b"names", "problem", b"problem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "names", b"names", "problem", b"problem", "problem_code", b"problem_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2939,6 +2949,7 @@ class ClientStatus(_message.Message):
     TYPES_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     PEER_FIELD_NUMBER: _builtins.int
+    PROBLEM_CODE_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     kind: _builtins.str
     """`envoy` or `translator`."""
@@ -2954,6 +2965,8 @@ class ClientStatus(_message.Message):
     """
     @_builtins.property
     def types(self) -> _containers.RepeatedCompositeFieldContainer[Global___TypeStatus]: ...
+    @_builtins.property
+    def problem_code(self) -> _reasons_pb2.ReasonCode: ...
     def __init__(
         self,
         *,
@@ -2965,10 +2978,11 @@ class ClientStatus(_message.Message):
         types: _abc.Iterable[Global___TypeStatus] | None = ...,
         problem: _builtins.str = ...,
         peer: _builtins.str = ...,
+        problem_code: _reasons_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["problem_code", b"problem_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "connected", b"connected", "kind", b"kind", "peer", b"peer", "problem", b"problem", "since", b"since", "software", b"software", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "connected", b"connected", "kind", b"kind", "peer", b"peer", "problem", b"problem", "problem_code", b"problem_code", "since", b"since", "software", b"software", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -43,10 +43,11 @@ try:
   trunkline__proto_dot_admin_dot_v1_dot_routing__pb2 = trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.trunkline__proto_dot_admin_dot_v1_dot_routing__pb2
 except AttributeError:
   trunkline__proto_dot_admin_dot_v1_dot_routing__pb2 = trunkline__proto_dot_admin_dot_v1_dot_admin__pb2.trunkline_proto.admin.v1.routing_pb2
+from trunkline_proto.admin.v1 import reasons_pb2 as trunkline__proto_dot_admin_dot_v1_dot_reasons__pb2
 from trunkline_proto.ledger.v1 import ledger_pb2 as trunkline__proto_dot_ledger_dot_v1_dot_ledger__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/admin/v1/console.proto\x12\x12trunkline.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\'trunkline_proto/admin/v1/accounts.proto\x1a$trunkline_proto/admin/v1/admin.proto\x1a&trunkline_proto/ledger/v1/ledger.proto\"\x10\n\x0eGetDoorRequest\"\x7f\n\x0fGetDoorResponse\x12=\n\x07options\x18\x01 \x01(\x0b\x32,.trunkline.admin.v1.GetSignInOptionsResponse\x12-\n\x02me\x18\x02 \x01(\x0b\x32!.trunkline.admin.v1.GetMeResponse\"<\n\x0e\x43lientsAddress\x12\x0e\n\x06scheme\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\"\x14\n\x12GetOverviewRequest\"\xc4\x02\n\x13GetOverviewResponse\x12\x33\n\x07\x63lients\x18\x01 \x01(\x0b\x32\".trunkline.admin.v1.ClientsAddress\x12\x11\n\tproviders\x18\x02 \x01(\r\x12\x13\n\x0b\x63redentials\x18\x03 \x01(\r\x12\x15\n\rorganisations\x18\x04 \x01(\r\x12\x0c\n\x04keys\x18\x05 \x01(\r\x12\x0e\n\x06models\x18\x06 \x03(\t\x12\r\n\x05nodes\x18\x07 \x01(\r\x12\x14\n\x0cnodes_online\x18\x08 \x01(\r\x12\x15\n\rnodes_invited\x18\t \x01(\x08\x12*\n\x04\x64\x61ys\x18\n \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x10\n\x08problems\x18\x0b \x03(\t\x12\x10\n\x08revision\x18\x0c \x01(\x04\x12\x0f\n\x07version\x18\r \x01(\t\"-\n\x12GetKeysViewRequest\x12\x17\n\x0finclude_revoked\x18\x01 \x01(\x08\"\xe7\x01\n\x13GetKeysViewResponse\x12%\n\x04keys\x18\x01 \x03(\x0b\x32\x17.trunkline.admin.v1.Key\x12\x37\n\rorganisations\x18\x02 \x03(\x0b\x32 .trunkline.admin.v1.Organisation\x12\x0e\n\x06models\x18\x03 \x03(\t\x12+\n\x05usage\x18\x04 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x33\n\x07\x63lients\x18\x05 \x01(\x0b\x32\".trunkline.admin.v1.ClientsAddress\"\x16\n\x14GetModelsViewRequest\"\xef\x01\n\x15GetModelsViewResponse\x12\x38\n\x06routes\x18\x01 \x03(\x0b\x32(.trunkline.admin.v1.ExplainRouteResponse\x12\x11\n\tproviders\x18\x02 \x03(\t\x12\x15\n\rorganisations\x18\x03 \x03(\t\x12\x0f\n\x07offered\x18\x04 \x03(\t\x12\x33\n\x07\x63lients\x18\x05 \x01(\x0b\x32\".trunkline.admin.v1.ClientsAddress\x12,\n\x05rests\x18\x06 \x03(\x0b\x32\x1d.trunkline.admin.v1.RestAlert\"\x19\n\x17GetProvidersViewRequest\"\xdd\x01\n\x18GetProvidersViewResponse\x12/\n\tproviders\x18\x01 \x03(\x0b\x32\x1c.trunkline.admin.v1.Provider\x12+\n\x05usage\x18\x02 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12)\n\x06routes\x18\x03 \x03(\x0b\x32\x19.trunkline.admin.v1.Route\x12\x38\n\x08headroom\x18\x04 \x03(\x0b\x32&.trunkline.admin.v1.CredentialHeadroom\"\x15\n\x13GetNodesViewRequest\"\xa6\x01\n\x14GetNodesViewResponse\x12\'\n\x05nodes\x18\x01 \x03(\x0b\x32\x18.trunkline.admin.v1.Node\x12\x15\n\rorganisations\x18\x02 \x03(\t\x12\x37\n\rcontributions\x18\x03 \x03(\x0b\x32 .trunkline.admin.v1.Contribution\x12\x15\n\rnodes_invited\x18\x04 \x01(\x08\"\x17\n\x15GetMembersViewRequest\"\x8d\x01\n\x16GetMembersViewResponse\x12\'\n\x05users\x18\x01 \x03(\x0b\x32\x18.trunkline.admin.v1.User\x12\x33\n\x0binvitations\x18\x02 \x03(\x0b\x32\x1e.trunkline.admin.v1.Invitation\x12\x15\n\rorganisations\x18\x03 \x03(\t\"\x18\n\x16GetSettingsViewRequest\"\x81\x01\n\x17GetSettingsViewResponse\x12,\n\x07gateway\x18\x01 \x01(\x0b\x32\x1b.trunkline.admin.v1.Gateway\x12\x15\n\rorganisations\x18\x02 \x03(\t\x12\x0e\n\x06models\x18\x03 \x03(\t\x12\x11\n\tendpoints\x18\x04 \x03(\t\"\x84\x01\n\x13GetUsageViewRequest\x12/\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.trunkline.admin.v1.UsageFilter\x12)\n\x02\x62y\x18\x02 \x03(\x0e\x32\x1d.trunkline.admin.v1.Dimension\x12\x11\n\trows_only\x18\x03 \x01(\x08\"\x81\x04\n\x14GetUsageViewResponse\x12+\n\x05total\x18\x01 \x01(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x0ctotal_before\x18\x02 \x01(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12*\n\x04rows\x18\x03 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x31\n\x0brows_before\x18\x04 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x0e\n\x06groups\x18\x05 \x01(\r\x12+\n\x05times\x18\x06 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x0ctimes_before\x18\x07 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x08heaviest\x18\x08 \x03(\x0b\x32 .trunkline.ledger.v1.UsageRecord\x12\x35\n\x07targets\x18\t \x03(\x0b\x32$.trunkline.admin.v1.TargetComparison\x12\x17\n\x0frefused_records\x18\n \x01(\x04\x12\r\n\x05since\x18\x0b \x01(\x03\x12\r\n\x05until\x18\x0c \x01(\x03\x12\x16\n\x0eheaviest_since\x18\r \x01(\x03\x32\xc8\t\n\x07\x43onsole\x12r\n\x07GetDoor\x12\".trunkline.admin.v1.GetDoorRequest\x1a#.trunkline.admin.v1.GetDoorResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/admin/v1/console/door\x12\x82\x01\n\x0bGetOverview\x12&.trunkline.admin.v1.GetOverviewRequest\x1a\'.trunkline.admin.v1.GetOverviewResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/admin/v1/console/overview\x12~\n\x0bGetKeysView\x12&.trunkline.admin.v1.GetKeysViewRequest\x1a\'.trunkline.admin.v1.GetKeysViewResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/admin/v1/console/keys\x12\x86\x01\n\rGetModelsView\x12(.trunkline.admin.v1.GetModelsViewRequest\x1a).trunkline.admin.v1.GetModelsViewResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/admin/v1/console/models\x12\x92\x01\n\x10GetProvidersView\x12+.trunkline.admin.v1.GetProvidersViewRequest\x1a,.trunkline.admin.v1.GetProvidersViewResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/admin/v1/console/providers\x12\x82\x01\n\x0cGetNodesView\x12\'.trunkline.admin.v1.GetNodesViewRequest\x1a(.trunkline.admin.v1.GetNodesViewResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/admin/v1/console/nodes\x12\x8a\x01\n\x0eGetMembersView\x12).trunkline.admin.v1.GetMembersViewRequest\x1a*.trunkline.admin.v1.GetMembersViewResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/admin/v1/console/members\x12\x8e\x01\n\x0fGetSettingsView\x12*.trunkline.admin.v1.GetSettingsViewRequest\x1a+.trunkline.admin.v1.GetSettingsViewResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/admin/v1/console/settings\x12\x82\x01\n\x0cGetUsageView\x12\'.trunkline.admin.v1.GetUsageViewRequest\x1a(.trunkline.admin.v1.GetUsageViewResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/admin/v1/console/usageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&trunkline_proto/admin/v1/console.proto\x12\x12trunkline.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\'trunkline_proto/admin/v1/accounts.proto\x1a$trunkline_proto/admin/v1/admin.proto\x1a&trunkline_proto/admin/v1/reasons.proto\x1a&trunkline_proto/ledger/v1/ledger.proto\"\x10\n\x0eGetDoorRequest\"\x7f\n\x0fGetDoorResponse\x12=\n\x07options\x18\x01 \x01(\x0b\x32,.trunkline.admin.v1.GetSignInOptionsResponse\x12-\n\x02me\x18\x02 \x01(\x0b\x32!.trunkline.admin.v1.GetMeResponse\"<\n\x0e\x43lientsAddress\x12\x0e\n\x06scheme\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\"\x14\n\x12GetOverviewRequest\"\xfb\x02\n\x13GetOverviewResponse\x12\x33\n\x07\x63lients\x18\x01 \x01(\x0b\x32\".trunkline.admin.v1.ClientsAddress\x12\x11\n\tproviders\x18\x02 \x01(\r\x12\x13\n\x0b\x63redentials\x18\x03 \x01(\r\x12\x15\n\rorganisations\x18\x04 \x01(\r\x12\x0c\n\x04keys\x18\x05 \x01(\r\x12\x0e\n\x06models\x18\x06 \x03(\t\x12\r\n\x05nodes\x18\x07 \x01(\r\x12\x14\n\x0cnodes_online\x18\x08 \x01(\r\x12\x15\n\rnodes_invited\x18\t \x01(\x08\x12*\n\x04\x64\x61ys\x18\n \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x10\n\x08problems\x18\x0b \x03(\t\x12\x10\n\x08revision\x18\x0c \x01(\x04\x12\x0f\n\x07version\x18\r \x01(\t\x12\x35\n\rproblem_codes\x18\x0e \x03(\x0b\x32\x1e.trunkline.admin.v1.ReasonCode\"-\n\x12GetKeysViewRequest\x12\x17\n\x0finclude_revoked\x18\x01 \x01(\x08\"\xe7\x01\n\x13GetKeysViewResponse\x12%\n\x04keys\x18\x01 \x03(\x0b\x32\x17.trunkline.admin.v1.Key\x12\x37\n\rorganisations\x18\x02 \x03(\x0b\x32 .trunkline.admin.v1.Organisation\x12\x0e\n\x06models\x18\x03 \x03(\t\x12+\n\x05usage\x18\x04 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x33\n\x07\x63lients\x18\x05 \x01(\x0b\x32\".trunkline.admin.v1.ClientsAddress\"\x16\n\x14GetModelsViewRequest\"\xef\x01\n\x15GetModelsViewResponse\x12\x38\n\x06routes\x18\x01 \x03(\x0b\x32(.trunkline.admin.v1.ExplainRouteResponse\x12\x11\n\tproviders\x18\x02 \x03(\t\x12\x15\n\rorganisations\x18\x03 \x03(\t\x12\x0f\n\x07offered\x18\x04 \x03(\t\x12\x33\n\x07\x63lients\x18\x05 \x01(\x0b\x32\".trunkline.admin.v1.ClientsAddress\x12,\n\x05rests\x18\x06 \x03(\x0b\x32\x1d.trunkline.admin.v1.RestAlert\"\x19\n\x17GetProvidersViewRequest\"\xdd\x01\n\x18GetProvidersViewResponse\x12/\n\tproviders\x18\x01 \x03(\x0b\x32\x1c.trunkline.admin.v1.Provider\x12+\n\x05usage\x18\x02 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12)\n\x06routes\x18\x03 \x03(\x0b\x32\x19.trunkline.admin.v1.Route\x12\x38\n\x08headroom\x18\x04 \x03(\x0b\x32&.trunkline.admin.v1.CredentialHeadroom\"\x15\n\x13GetNodesViewRequest\"\xa6\x01\n\x14GetNodesViewResponse\x12\'\n\x05nodes\x18\x01 \x03(\x0b\x32\x18.trunkline.admin.v1.Node\x12\x15\n\rorganisations\x18\x02 \x03(\t\x12\x37\n\rcontributions\x18\x03 \x03(\x0b\x32 .trunkline.admin.v1.Contribution\x12\x15\n\rnodes_invited\x18\x04 \x01(\x08\"\x17\n\x15GetMembersViewRequest\"\x8d\x01\n\x16GetMembersViewResponse\x12\'\n\x05users\x18\x01 \x03(\x0b\x32\x18.trunkline.admin.v1.User\x12\x33\n\x0binvitations\x18\x02 \x03(\x0b\x32\x1e.trunkline.admin.v1.Invitation\x12\x15\n\rorganisations\x18\x03 \x03(\t\"\x18\n\x16GetSettingsViewRequest\"\x81\x01\n\x17GetSettingsViewResponse\x12,\n\x07gateway\x18\x01 \x01(\x0b\x32\x1b.trunkline.admin.v1.Gateway\x12\x15\n\rorganisations\x18\x02 \x03(\t\x12\x0e\n\x06models\x18\x03 \x03(\t\x12\x11\n\tendpoints\x18\x04 \x03(\t\"\x84\x01\n\x13GetUsageViewRequest\x12/\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.trunkline.admin.v1.UsageFilter\x12)\n\x02\x62y\x18\x02 \x03(\x0e\x32\x1d.trunkline.admin.v1.Dimension\x12\x11\n\trows_only\x18\x03 \x01(\x08\"\x81\x04\n\x14GetUsageViewResponse\x12+\n\x05total\x18\x01 \x01(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x0ctotal_before\x18\x02 \x01(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12*\n\x04rows\x18\x03 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x31\n\x0brows_before\x18\x04 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x0e\n\x06groups\x18\x05 \x01(\r\x12+\n\x05times\x18\x06 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x0ctimes_before\x18\x07 \x03(\x0b\x32\x1c.trunkline.admin.v1.UsageRow\x12\x32\n\x08heaviest\x18\x08 \x03(\x0b\x32 .trunkline.ledger.v1.UsageRecord\x12\x35\n\x07targets\x18\t \x03(\x0b\x32$.trunkline.admin.v1.TargetComparison\x12\x17\n\x0frefused_records\x18\n \x01(\x04\x12\r\n\x05since\x18\x0b \x01(\x03\x12\r\n\x05until\x18\x0c \x01(\x03\x12\x16\n\x0eheaviest_since\x18\r \x01(\x03\x32\xc8\t\n\x07\x43onsole\x12r\n\x07GetDoor\x12\".trunkline.admin.v1.GetDoorRequest\x1a#.trunkline.admin.v1.GetDoorResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/admin/v1/console/door\x12\x82\x01\n\x0bGetOverview\x12&.trunkline.admin.v1.GetOverviewRequest\x1a\'.trunkline.admin.v1.GetOverviewResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/admin/v1/console/overview\x12~\n\x0bGetKeysView\x12&.trunkline.admin.v1.GetKeysViewRequest\x1a\'.trunkline.admin.v1.GetKeysViewResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/admin/v1/console/keys\x12\x86\x01\n\rGetModelsView\x12(.trunkline.admin.v1.GetModelsViewRequest\x1a).trunkline.admin.v1.GetModelsViewResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/admin/v1/console/models\x12\x92\x01\n\x10GetProvidersView\x12+.trunkline.admin.v1.GetProvidersViewRequest\x1a,.trunkline.admin.v1.GetProvidersViewResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/admin/v1/console/providers\x12\x82\x01\n\x0cGetNodesView\x12\'.trunkline.admin.v1.GetNodesViewRequest\x1a(.trunkline.admin.v1.GetNodesViewResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/admin/v1/console/nodes\x12\x8a\x01\n\x0eGetMembersView\x12).trunkline.admin.v1.GetMembersViewRequest\x1a*.trunkline.admin.v1.GetMembersViewResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/admin/v1/console/members\x12\x8e\x01\n\x0fGetSettingsView\x12*.trunkline.admin.v1.GetSettingsViewRequest\x1a+.trunkline.admin.v1.GetSettingsViewResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/admin/v1/console/settings\x12\x82\x01\n\x0cGetUsageView\x12\'.trunkline.admin.v1.GetUsageViewRequest\x1a(.trunkline.admin.v1.GetUsageViewResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/admin/v1/console/usageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -71,44 +72,44 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_CONSOLE'].methods_by_name['GetSettingsView']._serialized_options = b'\202\323\344\223\002\034\022\032/admin/v1/console/settings'
   _globals['_CONSOLE'].methods_by_name['GetUsageView']._options = None
   _globals['_CONSOLE'].methods_by_name['GetUsageView']._serialized_options = b'\202\323\344\223\002\031\022\027/admin/v1/console/usage'
-  _globals['_GETDOORREQUEST']._serialized_start=211
-  _globals['_GETDOORREQUEST']._serialized_end=227
-  _globals['_GETDOORRESPONSE']._serialized_start=229
-  _globals['_GETDOORRESPONSE']._serialized_end=356
-  _globals['_CLIENTSADDRESS']._serialized_start=358
-  _globals['_CLIENTSADDRESS']._serialized_end=418
-  _globals['_GETOVERVIEWREQUEST']._serialized_start=420
-  _globals['_GETOVERVIEWREQUEST']._serialized_end=440
-  _globals['_GETOVERVIEWRESPONSE']._serialized_start=443
-  _globals['_GETOVERVIEWRESPONSE']._serialized_end=767
-  _globals['_GETKEYSVIEWREQUEST']._serialized_start=769
-  _globals['_GETKEYSVIEWREQUEST']._serialized_end=814
-  _globals['_GETKEYSVIEWRESPONSE']._serialized_start=817
-  _globals['_GETKEYSVIEWRESPONSE']._serialized_end=1048
-  _globals['_GETMODELSVIEWREQUEST']._serialized_start=1050
-  _globals['_GETMODELSVIEWREQUEST']._serialized_end=1072
-  _globals['_GETMODELSVIEWRESPONSE']._serialized_start=1075
-  _globals['_GETMODELSVIEWRESPONSE']._serialized_end=1314
-  _globals['_GETPROVIDERSVIEWREQUEST']._serialized_start=1316
-  _globals['_GETPROVIDERSVIEWREQUEST']._serialized_end=1341
-  _globals['_GETPROVIDERSVIEWRESPONSE']._serialized_start=1344
-  _globals['_GETPROVIDERSVIEWRESPONSE']._serialized_end=1565
-  _globals['_GETNODESVIEWREQUEST']._serialized_start=1567
-  _globals['_GETNODESVIEWREQUEST']._serialized_end=1588
-  _globals['_GETNODESVIEWRESPONSE']._serialized_start=1591
-  _globals['_GETNODESVIEWRESPONSE']._serialized_end=1757
-  _globals['_GETMEMBERSVIEWREQUEST']._serialized_start=1759
-  _globals['_GETMEMBERSVIEWREQUEST']._serialized_end=1782
-  _globals['_GETMEMBERSVIEWRESPONSE']._serialized_start=1785
-  _globals['_GETMEMBERSVIEWRESPONSE']._serialized_end=1926
-  _globals['_GETSETTINGSVIEWREQUEST']._serialized_start=1928
-  _globals['_GETSETTINGSVIEWREQUEST']._serialized_end=1952
-  _globals['_GETSETTINGSVIEWRESPONSE']._serialized_start=1955
-  _globals['_GETSETTINGSVIEWRESPONSE']._serialized_end=2084
-  _globals['_GETUSAGEVIEWREQUEST']._serialized_start=2087
-  _globals['_GETUSAGEVIEWREQUEST']._serialized_end=2219
-  _globals['_GETUSAGEVIEWRESPONSE']._serialized_start=2222
-  _globals['_GETUSAGEVIEWRESPONSE']._serialized_end=2735
-  _globals['_CONSOLE']._serialized_start=2738
-  _globals['_CONSOLE']._serialized_end=3962
+  _globals['_GETDOORREQUEST']._serialized_start=251
+  _globals['_GETDOORREQUEST']._serialized_end=267
+  _globals['_GETDOORRESPONSE']._serialized_start=269
+  _globals['_GETDOORRESPONSE']._serialized_end=396
+  _globals['_CLIENTSADDRESS']._serialized_start=398
+  _globals['_CLIENTSADDRESS']._serialized_end=458
+  _globals['_GETOVERVIEWREQUEST']._serialized_start=460
+  _globals['_GETOVERVIEWREQUEST']._serialized_end=480
+  _globals['_GETOVERVIEWRESPONSE']._serialized_start=483
+  _globals['_GETOVERVIEWRESPONSE']._serialized_end=862
+  _globals['_GETKEYSVIEWREQUEST']._serialized_start=864
+  _globals['_GETKEYSVIEWREQUEST']._serialized_end=909
+  _globals['_GETKEYSVIEWRESPONSE']._serialized_start=912
+  _globals['_GETKEYSVIEWRESPONSE']._serialized_end=1143
+  _globals['_GETMODELSVIEWREQUEST']._serialized_start=1145
+  _globals['_GETMODELSVIEWREQUEST']._serialized_end=1167
+  _globals['_GETMODELSVIEWRESPONSE']._serialized_start=1170
+  _globals['_GETMODELSVIEWRESPONSE']._serialized_end=1409
+  _globals['_GETPROVIDERSVIEWREQUEST']._serialized_start=1411
+  _globals['_GETPROVIDERSVIEWREQUEST']._serialized_end=1436
+  _globals['_GETPROVIDERSVIEWRESPONSE']._serialized_start=1439
+  _globals['_GETPROVIDERSVIEWRESPONSE']._serialized_end=1660
+  _globals['_GETNODESVIEWREQUEST']._serialized_start=1662
+  _globals['_GETNODESVIEWREQUEST']._serialized_end=1683
+  _globals['_GETNODESVIEWRESPONSE']._serialized_start=1686
+  _globals['_GETNODESVIEWRESPONSE']._serialized_end=1852
+  _globals['_GETMEMBERSVIEWREQUEST']._serialized_start=1854
+  _globals['_GETMEMBERSVIEWREQUEST']._serialized_end=1877
+  _globals['_GETMEMBERSVIEWRESPONSE']._serialized_start=1880
+  _globals['_GETMEMBERSVIEWRESPONSE']._serialized_end=2021
+  _globals['_GETSETTINGSVIEWREQUEST']._serialized_start=2023
+  _globals['_GETSETTINGSVIEWREQUEST']._serialized_end=2047
+  _globals['_GETSETTINGSVIEWRESPONSE']._serialized_start=2050
+  _globals['_GETSETTINGSVIEWRESPONSE']._serialized_end=2179
+  _globals['_GETUSAGEVIEWREQUEST']._serialized_start=2182
+  _globals['_GETUSAGEVIEWREQUEST']._serialized_end=2314
+  _globals['_GETUSAGEVIEWRESPONSE']._serialized_start=2317
+  _globals['_GETUSAGEVIEWRESPONSE']._serialized_end=2830
+  _globals['_CONSOLE']._serialized_start=2833
+  _globals['_CONSOLE']._serialized_end=4057
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from trunkline_proto.admin.v1 import accounts_pb2 as _accounts_pb2
 from trunkline_proto.admin.v1 import admin_pb2 as _admin_pb2
 from trunkline_proto.admin.v1 import quota_pb2 as _quota_pb2
+from trunkline_proto.admin.v1 import reasons_pb2 as _reasons_pb2
 from trunkline_proto.ledger.v1 import ledger_pb2 as _ledger_pb2
 import builtins as _builtins
 import sys
@@ -127,6 +128,7 @@ class GetOverviewResponse(_message.Message):
     PROBLEMS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    PROBLEM_CODES_FIELD_NUMBER: _builtins.int
     providers: _builtins.int
     credentials: _builtins.int
     """Credentials stored for all of them together."""
@@ -155,6 +157,10 @@ class GetOverviewResponse(_message.Message):
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Same as in GetStatusResponse."""
 
+    @_builtins.property
+    def problem_codes(self) -> _containers.RepeatedCompositeFieldContainer[_reasons_pb2.ReasonCode]:
+        """One for each of `problems`."""
+
     def __init__(
         self,
         *,
@@ -171,10 +177,11 @@ class GetOverviewResponse(_message.Message):
         problems: _abc.Iterable[_builtins.str] | None = ...,
         revision: _builtins.int = ...,
         version: _builtins.str = ...,
+        problem_codes: _abc.Iterable[_reasons_pb2.ReasonCode] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "credentials", b"credentials", "days", b"days", "keys", b"keys", "models", b"models", "nodes", b"nodes", "nodes_invited", b"nodes_invited", "nodes_online", b"nodes_online", "organisations", b"organisations", "problems", b"problems", "providers", b"providers", "revision", b"revision", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "credentials", b"credentials", "days", b"days", "keys", b"keys", "models", b"models", "nodes", b"nodes", "nodes_invited", b"nodes_invited", "nodes_online", b"nodes_online", "organisations", b"organisations", "problem_codes", b"problem_codes", "problems", b"problems", "providers", b"providers", "revision", b"revision", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
