@@ -45,19 +45,19 @@ function Admin({ document }) {
     [document],
   );
   const wanted = needle.trim().toLowerCase();
+  const said = useMemo(() => inRussian(document, russian), [document, russian]);
   const matching = operations.filter((each) => !wanted || `${each.path} ${each.operationId} ${each.description} ${about(each, russian)}`.toLowerCase().includes(wanted));
   return html`
     <input class="search" type="search" value=${needle} placeholder=${t("reference.search")} aria-label=${t("reference.search")}
       onInput=${(event) => setNeedle(event.currentTarget.value)} />
-    ${russian && html`<p class="hint">${t("reference.fields_english")}</p>`}
     <ol class="events">
-      ${matching.map((each) => html`<${Operation} key=${each.operationId} operation=${each} schemas=${document.components.schemas} russian=${russian} />`)}
+      ${matching.map((each) => html`<${Operation} key=${each.operationId} operation=${each} schemas=${document.components.schemas} russian=${russian} said=${said} />`)}
     </ol>
     ${!matching.length && html`<p class="none">${t("reference.none")}</p>`}
   `;
 }
 
-function Operation({ operation, schemas, russian }) {
+function Operation({ operation, schemas, russian, said }) {
   const [open, setOpen] = useState(false);
   const { verb, path, operationId, parameters = [], requestBody, responses } = operation;
   const body = requestBody?.content["application/json"].schema;
@@ -70,9 +70,9 @@ function Operation({ operation, schemas, russian }) {
         html`
           <div class="stack after">
             <p><${Marked} text=${about(operation, russian)} /></p>
-            ${parameters.length > 0 && html`<h3>${t("reference.parameters")}</h3><${Fields} fields=${parameters.map((each) => [each.name, each.schema, each.description, each.required])} schemas=${schemas} />`}
-            ${body && html`<h3>${t("reference.body")}</h3><${Members} schema=${body} schemas=${schemas} />`}
-            <h3>${t("reference.answer")}</h3><${Members} schema=${answer} schemas=${schemas} />
+            ${parameters.length > 0 && html`<h3>${t("reference.parameters")}</h3><${Fields} fields=${parameters.map((each) => [each.name, each.schema, each.description, each.required])} schemas=${schemas} said=${said} />`}
+            ${body && html`<h3>${t("reference.body")}</h3><${Members} schema=${body} schemas=${schemas} said=${said} />`}
+            <h3>${t("reference.answer")}</h3><${Members} schema=${answer} schemas=${schemas} said=${said} />
           </div>
         `}
       </details>
@@ -82,20 +82,20 @@ function Operation({ operation, schemas, russian }) {
 
 const target = (schema, schemas) => schemas[(schema.$ref ?? "").split("/").at(-1)];
 
-const Members = ({ schema, schemas }) => {
+const Members = ({ schema, schemas, said }) => {
   const { properties = {}, required = [] } = target(schema, schemas) ?? {};
-  return html`<${Fields} schemas=${schemas} fields=${Object.entries(properties).map(([name, each]) => [name, each, each.description, required.includes(name)])} />`;
+  return html`<${Fields} schemas=${schemas} said=${said} fields=${Object.entries(properties).map(([name, each]) => [name, each, each.description, required.includes(name)])} />`;
 };
 
 /** The fields of an object; nested objects can be expanded. */
-const Fields = ({ fields, schemas }) => html`
+const Fields = ({ fields, schemas, said }) => html`
   <dl class="reference">
-    ${fields.map(([name, schema, description, required]) => html`<${Member} name=${name} schema=${schema} description=${description} required=${required} schemas=${schemas} />`)}
+    ${fields.map(([name, schema, description, required]) => html`<${Member} name=${name} schema=${schema} description=${description} required=${required} schemas=${schemas} said=${said} />`)}
     ${!fields.length && html`<div class="muted">–</div>`}
   </dl>
 `;
 
-function Member({ name, schema, description, required, schemas }) {
+function Member({ name, schema, description, required, schemas, said }) {
   const [open, setOpen] = useState(false);
   const item = schema.items ?? schema;
   const inner = target(item, schemas);
@@ -104,18 +104,37 @@ function Member({ name, schema, description, required, schemas }) {
     <div>
       <dt><code>${name}</code> <span class="muted">${kind}${schema.items ? "[]" : ""}</span> ${required && html`<${Badge} tone="info">${t("reference.required")}<//>`}</dt>
       <dd>
-        ${description}
-        ${inner && html`<details onToggle=${(event) => setOpen(event.currentTarget.open)}><summary>${kind}</summary>${open && html`<${Members} schema=${item} schemas=${schemas} />`}</details>`}
+        <${Description} text=${description} said=${said} />
+        ${inner && html`<details onToggle=${(event) => setOpen(event.currentTarget.open)}><summary>${kind}</summary>${open && html`<${Members} schema=${item} schemas=${schemas} said=${said} />`}</details>`}
       </dd>
     </div>
   `;
 }
 
+/** What a field means; in English, marked as such, where there is no Russian text. */
+function Description({ text = "", said }) {
+  if (!said || !text) return html`<${Marked} text=${text} />`;
+  return said.has(text) ? html`<${Marked} text=${said.get(text)} />` : html`<span lang="en"><${Badge}>en<//> <${Marked} text=${text} /></span>`;
+}
+
+/** The Russian of each English description in the document; null in English. */
+function inRussian(document, russian) {
+  if (!russian) return null;
+  const found = new Map();
+  for (const [message, { properties = {} }] of Object.entries(document.components.schemas)) {
+    for (const [name, { description }] of Object.entries(properties)) {
+      const text = russian.FIELDS[`${message}.${name}`];
+      if (description && text) found.set(description, text);
+    }
+  }
+  return found;
+}
+
 /** The page's Russian texts, loaded on demand; null in English, whose texts are in the documents themselves. */
 function useRussian() {
-  const [found, setFound] = useState(/** @type {typeof import("../i18n/reference/ru.js") | null} */ (null));
+  const [found, setFound] = useState(/** @type {any} */ (null));
   useEffect(() => {
-    if (language.value === "ru") import("../i18n/reference/ru.js").then(setFound);
+    if (language.value === "ru") Promise.all([import("../i18n/reference/ru.js"), import("../i18n/reference/ru_fields.js")]).then(([calls, fields]) => setFound({ ...calls, ...fields }));
     else setFound(null);
   }, [language.value]);
   return found;

@@ -191,7 +191,6 @@ export default {
   "simulation.duration": "Whole answer",
 
   "reference.needs": "Needs: {role}.",
-  "reference.fields_english": "Fields are explained in English.",
   "reference.lead": "Everything that this console does, for your programs.",
   "reference.admin": "Admin API",
   "reference.clients": "OpenAI-compatible API",

@@ -1,4 +1,4 @@
-// Русский: the API reference's texts about calls, headers and errors. Fields are described only in English.
+// Русский: the API reference's texts about calls, headers and errors; ru_fields.js has those about fields.
 
 /** By the call's name. @type {Record<string, string>} */
 export const OPERATIONS = {

@@ -191,7 +191,6 @@ export default {
   "simulation.duration": "Ответ целиком",
 
   "reference.needs": "Нужна роль: {role}.",
-  "reference.fields_english": "Поля объяснены по-английски.",
   "reference.lead": "Всё, что делает эта консоль, для ваших программ.",
   "reference.admin": "API управления",
   "reference.clients": "API, совместимый с OpenAI",
