@@ -77,11 +77,25 @@ def test_an_identity_provider_is_added_changed_and_removed(admin: Window) -> Non
     assert provider["groups"] == [{"group": "ml-team", "organisation": "acme", "role": "ROLE_OPERATOR"}]
     page.get_by_role("button", name="Edit: corp").click()
     dialog.get_by_label("Text of the button").fill("Corporate login")
+    dialog.get_by_role("button", name="Add a group").click()
+    dialog.get_by_label("Group", exact=True).last.fill("admins")
+    dialog.get_by_label("Role").last.select_option("admin")
+    dialog.get_by_text("Scopes, sign-up").click()
+    dialog.get_by_label("Scopes beside openid").fill("profile email groups")
+    dialog.get_by_label("Domains whose people may sign up").fill("example.org\nexample.com")
+    dialog.get_by_label("They join").select_option("acme")
     dialog.get_by_role("button", name="Save").click()
     dialog.wait_for(state="detached")
     page.get_by_text("Corporate login").wait_for()
     (provider,) = _stored(admin)["oidc"]
     assert (provider["title"], provider["has_secret"]) == ("Corporate login", True)
+    assert provider["groups"][1:] == [{"group": "admins", "admin": True}]
+    assert provider["scopes"] == ["profile", "email", "groups"]
+    assert provider["sign_up"] == {
+        "domains": ["example.org", "example.com"],
+        "organisation": "acme",
+        "role": "ROLE_MEMBER",
+    }
     page.get_by_role("button", name="Remove: corp").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     page.get_by_text("None: people sign in with a password.").wait_for()
@@ -105,10 +119,40 @@ def test_tokens_of_a_provider_are_accepted_and_no_longer(admin: Window) -> None:
     (issuer,) = _stored(admin)["jwt"]
     assert (issuer["name"], issuer["audiences"]) == ("corp", ["trunkline-api"])
     assert issuer["grants"] == [{"claim": "groups", "value": "research", "organisation": "acme", "key": "ci"}]
+    page.get_by_role("button", name="Edit: corp").click()
+    assert dialog.get_by_label("Name", exact=True).is_disabled()
+    assert not dialog.get_by_role("button", name="Remove rule 1").count()  # one always stays
+    dialog.get_by_role("button", name="Add a rule").click()
+    dialog.get_by_label("Name of the key").last.fill("ci")
+    dialog.get_by_text("Where its keys are, who sends the request").click()
+    dialog.get_by_label("Claim that names the user").fill("email")
+    dialog.get_by_role("button", name="Save").click()
+    dialog.wait_for(state="detached")
+    page.locator(".announcement").first.wait_for(state="detached")
+    (issuer,) = _stored(admin)["jwt"]
+    assert issuer["user_claim"] == "email"
+    assert [each.get("claim", "") for each in issuer["grants"]] == ["groups", ""]
+    page.get_by_role("button", name="Edit: corp").click()
+    dialog.get_by_role("button", name="Remove rule 1").click()
+    dialog.get_by_role("button", name="Save").click()
+    dialog.wait_for(state="detached")
+    assert [each.get("claim", "") for each in _stored(admin)["jwt"][0]["grants"]] == [""]
     page.get_by_role("button", name="Remove: corp").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     page.get_by_text("None: clients send API keys.").wait_for()
     assert "jwt" not in _stored(admin)
+
+
+def test_saving_one_form_keeps_what_is_typed_in_another(admin: Window) -> None:
+    page = admin.open("settings")
+    page.get_by_label("Webhook").fill("https://half.example.org/")
+    page.get_by_label("Memory for answers").fill("32")
+    card = page.locator(".card", has=page.get_by_role("heading", name="Kept answers", exact=True))
+    card.get_by_role("button", name="Save").click()
+    page.get_by_text("Settings saved").last.wait_for()
+    page.locator(".announcement").first.wait_for(state="detached")
+    admin.settled()
+    assert page.get_by_label("Webhook").input_value() == "https://half.example.org/"
 
 
 def test_what_is_refused_stands_in_its_form(admin: Window) -> None:

@@ -6,6 +6,7 @@ import re
 
 import httpx
 import pytest
+from playwright.sync_api import Route
 
 from tests.console.conftest import Window
 from tests.fakes.provider_process import ProviderProcess
@@ -57,6 +58,30 @@ def test_the_audit_log_shows_what_was_and_what_is(admin: Window) -> None:
     page.locator(".events .difference").last.get_by_text("limits").wait_for()
     page.get_by_role("button", name="Verify the chain").click()
     page.get_by_text(re.compile(r"The chain of \d+ events? is intact")).wait_for()
+
+
+def test_work_in_the_background_and_problems_are_shown(admin: Window) -> None:
+    """As the control plane reports them after an upgrade of a large database; here added to its answer."""
+
+    def with_task(route: Route) -> None:
+        answer = route.fetch()
+        task = {"description": "sums", "done": "73", "total": "365", "unit": "days"}
+        task["description_code"] = {"code": "task.daily_sums"}  # type: ignore[assignment]
+        problem = {"code": "object.unbuildable", "values": ["route", "gpt-4.1", "KeyError: 'x'"]}
+        more = {"tasks": [task], "problems": ["said in English"], "problem_codes": [problem]}
+        route.fulfill(response=answer, json={**answer.json(), **more})
+
+    admin.page.route("**/admin/v1/status", with_task)
+    page = admin.open("health")
+    work = page.locator(".card", has=page.get_by_role("heading", name="Work in the background"))
+    work.get_by_text("sums usage by day").wait_for()
+    work.get_by_text("73 of 365 (20%)").wait_for()
+    page.get_by_text("route \"gpt-4.1\" cannot be built (KeyError: 'x')").wait_for()
+    page.get_by_label("Language").select_option("ru")
+    work = page.locator(".card", has=page.get_by_role("heading", name="Работа в фоне"))
+    work.get_by_text("73 из 365").wait_for()
+    page.get_by_text("маршрут «gpt-4.1»: не собирается (KeyError: 'x')").wait_for()
+    assert "said in English" not in page.content()
 
 
 def test_a_machine_is_invited_with_a_command_for_its_system(admin: Window) -> None:

@@ -1,5 +1,5 @@
 // Settings of the whole gateway. Each card is a separate form, which leaves all other settings unchanged.
-import { html } from "../html.js";
+import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { t } from "../i18n.js";
 import { useView } from "../view.js";
@@ -29,8 +29,22 @@ function Sections({ data, put }) {
   const gateway = data.gateway ?? {};
   const managers = Object.fromEntries((gateway.managers ?? []).map((each) => [each.section, each.managed_by]));
   const files = [...new Set(Object.values(managers).filter(isFiles))].map((each) => each.slice(5));
-  // The key resets the form to the stored values.
-  const card = (id, Section, sections = [id]) => html`<${Card} title=${t(`settings.${id}`)}><p class="hint card-lead">${t(`settings.${id}_text`)}</p><${Section} ...${{ gateway, put, data, isFixed: sections.some((each) => isFiles(managers[each])), key: gateway.version }} /><//>`;
+  const [saved, setSaved] = useState(/** @type {Record<string, number>} */ ({}));
+  const card = (id, Section, sections = [id]) => {
+    const store = async (changes) => {
+      await put(changes);
+      setSaved((former) => ({ ...former, [id]: (former[id] ?? 0) + 1 }));
+    };
+    // Another key resets a form to the stored values. What is typed in other forms stays.
+    const key = JSON.stringify([saved[id], ...sections.map((each) => gateway[each])]);
+    const isFixed = sections.some((each) => isFiles(managers[each]));
+    return html`
+      <${Card} title=${t(`settings.${id}`)}>
+        <p class="hint card-lead">${t(`settings.${id}_text`)}</p>
+        <${Section} ...${{ gateway, put: store, data, isFixed, key }} />
+      <//>
+    `;
+  };
   return html`
     ${files.map((file) => html`<${Notice} tone="info">${t("managed.notice", { name: file })}<${Code} text=${`trunkline apply -f ${file}.yaml`} /><//>`)}
     <div class="grid after">

@@ -1,9 +1,10 @@
 // Sign-in of people: the console's address, and identity providers.
 import { html, useState } from "../html.js";
 import { t } from "../i18n.js";
-import { Button, CheckField, Field, Form, IconButton, SelectField, TextField } from "../ui/controls.js";
-import { Dialog, confirm } from "../ui/dialog.js";
+import { CheckField, Field, Form, SelectField, TextField } from "../ui/controls.js";
+import { Dialog } from "../ui/dialog.js";
 import { Badge } from "../ui/feedback.js";
+import { Entries, Rows } from "./entries.js";
 import { lines } from "./sections.js";
 import { Section } from "./section.js";
 
@@ -17,55 +18,26 @@ const ADMIN = "admin";
 export function SignInSettings(props) {
   const { gateway, put, data, isFixed } = props;
   const stored = gateway.accounts ?? {};
-  const providers = gateway.oidc ?? [];
   const [url, setUrl] = useState(stored.console_url ?? "");
   const [only, setOnly] = useState(stored.sso_only ?? false);
-  const [dialog, setDialog] = useState(/** @type {{at: number} | null} */ (null));
-  const remove = (index) =>
-    confirm({
-      title: t("sso.remove_title", { name: providers[index].name }),
-      text: t("sso.remove_text"),
-      action: t("form.remove"),
-      work: () => put({ oidc: providers.filter((_, at) => at !== index) }),
-    });
-  const store = (at, provider) => put({ oidc: at < providers.length ? providers.map((each, index) => (index === at ? provider : each)) : [...providers, provider] });
   return html`
     <${Section} isFixed=${isFixed} onSend=${() => put({ accounts: { ...stored, console_url: url, sso_only: only } })}>
       <${TextField} label=${t("sso.console_url")} hint=${t("sso.console_url_hint")} type="url" optional value=${url} onValue=${setUrl} placeholder="https://console.example.org" />
       <${CheckField} label=${t("sso.only")} hint=${t("sso.only_hint")} checked=${only} onValue=${setOnly} />
     <//>
     <h3 class="after">${t("sso.providers")}</h3>
-    <ul class="plain-list after">
-      ${providers.map((each, index) => html`<${Provider} provider=${each} isFixed=${isFixed} onEdit=${() => setDialog({ at: index })} onRemove=${() => remove(index)} />`)}
-    </ul>
-    ${!providers.length && html`<p class="muted">${t("sso.none")}</p>`}
-    ${!isFixed && html`<div class="after"><${Button} icon="plus" onClick=${() => setDialog({ at: providers.length })}>${t("sso.add")}<//></div>`}
-    ${dialog &&
-    html`<${ProviderDialog} provider=${providers[dialog.at]} organisations=${data.organisations ?? []} onClose=${() => setDialog(null)} onSend=${(provider) => store(dialog.at, provider)} />`}
+    <${Entries} items=${gateway.oidc ?? []} onItems=${(oidc) => put({ oidc })} isFixed=${isFixed}
+      texts=${{ none: t("sso.none"), add: t("sso.add"), removeTitle: (name) => t("sso.remove_title", { name }), removeText: t("sso.remove_text") }}
+      about=${(each) => html`<${Badge} tone=${each.has_secret ? "ok" : "plain"}>${t(each.has_secret ? "sso.with_secret" : "sso.public")}<//>`}
+      editor=${({ item, ...more }) => html`<${ProviderDialog} provider=${item} organisations=${data.organisations ?? []} ...${more} />`} />
   `;
 }
-
-const Provider = ({ provider, isFixed, onEdit, onRemove }) => html`
-  <li class="row">
-    <strong>${provider.title || provider.name}</strong>
-    <span class="muted mono broken-words">${provider.issuer}</span>
-    <${Badge} tone=${provider.has_secret ? "ok" : "plain"}>${t(provider.has_secret ? "sso.with_secret" : "sso.public")}<//>
-    ${!isFixed &&
-    html`
-      <button type="button" class="button quiet small" aria-label=${`${t("form.edit")}: ${provider.name}`} onClick=${onEdit}>${t("form.edit")}</button>
-      <button type="button" class="button danger small" aria-label=${`${t("form.remove")}: ${provider.name}`} onClick=${onRemove}>${t("form.remove")}</button>
-    `}
-  </li>
-`;
 
 /** @param {{provider?: IdentityProvider, organisations: string[], onClose: () => void, onSend: (provider: IdentityProvider) => Promise<void>}} props */
 function ProviderDialog({ provider, organisations, onClose, onSend }) {
   const [form, setForm] = useState(() => begin(provider));
   const set = (name) => (value) => setForm((former) => ({ ...former, [name]: value }));
-  const send = async () => {
-    await onSend(written(form, provider));
-    onClose();
-  };
+  const send = () => onSend(written(form, provider));
   const text = (name, more = {}) => html`<${TextField} label=${t(`sso.${name}`)} value=${form[name]} onValue=${set(name)} name=${name} ...${more} />`;
   return html`
     <${Dialog} title=${provider ? t("sso.edit", { name: provider.name }) : t("sso.add")} onClose=${onClose} wide>
@@ -99,27 +71,17 @@ function ProviderDialog({ provider, organisations, onClose, onSend }) {
   `;
 }
 
-function Groups({ rows, organisations, onRows }) {
-  const change = (index, changes) => onRows(rows.map((each, at) => (at === index ? { ...each, ...changes } : each)));
-  const add = () => onRows([...rows, { group: "", organisation: organisations[0] ?? "", role: "ROLE_MEMBER" }]);
-  return html`
-    <fieldset class="stack">
-      <legend><strong>${t("sso.groups")}</strong></legend>
-      <p class="hint">${t("sso.groups_hint")}</p>
-      ${rows.map(
-        (row, index) => html`
-          <div class="limit-row" key=${index}>
-            <${TextField} label=${t("sso.group")} value=${row.group} onValue=${(group) => change(index, { group })} />
-            <${SelectField} label=${t("sso.role")} value=${row.role} onValue=${(role) => change(index, { role })} options=${[...ROLES.map((each) => [each, t(`role.${each}`)]), [ADMIN, t("role.admin")]]} />
-            ${row.role !== ADMIN && html`<${SelectField} label=${t("key.organisation")} value=${row.organisation} onValue=${(organisation) => change(index, { organisation })} options=${organisations.map((each) => [each, each])} />`}
-            <${IconButton} icon="close" label=${t("sso.remove_group", { group: row.group })} onClick=${() => onRows(rows.filter((_, at) => at !== index))} />
-          </div>
-        `,
-      )}
-      <div><${Button} icon="plus" onClick=${add}>${t("sso.add_group")}<//></div>
-    </fieldset>
-  `;
-}
+const Groups = ({ rows, organisations, onRows }) => html`
+  <${Rows} title=${t("sso.groups")} hint=${t("sso.groups_hint")} rows=${rows} onRows=${onRows} class="limit-row"
+    fresh=${{ group: "", organisation: organisations[0] ?? "", role: "ROLE_MEMBER" }}
+    add=${t("sso.add_group")} removeLabel=${(row) => t("sso.remove_group", { group: row.group })}>
+    ${(row, change) => html`
+      <${TextField} label=${t("sso.group")} value=${row.group} onValue=${(group) => change({ group })} />
+      <${SelectField} label=${t("sso.role")} value=${row.role} onValue=${(role) => change({ role })} options=${[...ROLES.map((each) => [each, t(`role.${each}`)]), [ADMIN, t("role.admin")]]} />
+      ${row.role !== ADMIN && html`<${SelectField} label=${t("key.organisation")} value=${row.organisation} onValue=${(organisation) => change({ organisation })} options=${organisations.map((each) => [each, each])} />`}
+    `}
+  <//>
+`;
 
 /** @param {IdentityProvider} [provider] */
 const begin = (provider = {}) => ({
