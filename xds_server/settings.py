@@ -167,7 +167,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         "--usage-retention", type=_duration, default="30d", help="how long single requests are kept; 0 = for ever"
     )
     parser.add_argument(
-        "--rollup-retention", type=_duration, default="400d", help="how long hourly sums are kept; 0 = for ever"
+        "--rollup-retention",
+        type=_duration,
+        default="400d",
+        help="how long sums are kept, at least as long as records; 0 = for ever",
     )
     parser.add_argument(
         "--session-idle", type=_lifetime, default="12h", help="how long a session lasts without a call, 5m to 366d"
@@ -228,7 +231,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             tunnel_secret=hmac.digest(token.encode(), b"tunnel handshake", "sha256").hex(),
         ),
         tunnel_url=given.tunnel_url or _url_of(given.tunnel_listen),
-        retention=RetentionPeriods(records=given.usage_retention, rollups=given.rollup_retention),
+        retention=RetentionPeriods.of(records=given.usage_retention, rollups=given.rollup_retention),
         sessions=Lifetime(idle=given.session_idle, absolute=given.session_lifetime),
         node_tunnels=given.node_tunnels,
         allow_direct=tuple(given.allow_direct),

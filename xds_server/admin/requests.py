@@ -62,6 +62,7 @@ class RequestMethods(UsageMethods):
         with checking() as problems:
             values.number(request.page_size, 0, _MAX_PAGE, f"(0 = {_PAGE})", problems.at("page_size"))
             ended = _ended(request.status, problems.at("status"))
+            errors = request.status[:1] in {"4", "5"} or request.status == "expired"
             if request.id:
                 _check_id(request.id, problems.at("id"))
             before = _cursor(request.page_token, problems.at("page_token"))
@@ -76,7 +77,7 @@ class RequestMethods(UsageMethods):
             tag=wanted.tag,
         )
         found, after = await self._ledger.search(
-            Search(await self._filter(usage), request.id, wanted.end_user, ended),
+            Search(await self._filter(usage), request.id, wanted.end_user, ended, errors),
             before,
             request.page_size or _PAGE,
             _PAGE_SECONDS,

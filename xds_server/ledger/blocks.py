@@ -57,6 +57,13 @@ def opened(snapshot: DatabaseSnapshot, block: int) -> Columns:
     return decode(data)
 
 
+def opened_with(snapshot: DatabaseSnapshot, block: int, texts: Sequence[bytes]) -> Columns | None:
+    """Returns the content of a block, which must exist; None if it lacks one of these JSON texts."""
+    ((data,),) = snapshot.rows("SELECT data FROM usage_block WHERE id = ?", block)
+    written = zlib.decompress(data)
+    return _decoded(written) if all(each in written for each in texts) else None
+
+
 def order(of: Columns, by: str) -> Sequence[int]:
     """Returns the values that order a block's requests; `by` is one of ORDERS."""
     return records.tokens(of) if by == "tokens" else of[by]
@@ -72,7 +79,11 @@ def encode(block: Columns) -> bytes:
 
 def decode(data: bytes) -> Columns:
     """Decodes the output of `encode`, including that of earlier versions, into every current column."""
-    found: dict[str, Any] = orjson.loads(zlib.decompress(data))
+    return _decoded(zlib.decompress(data))
+
+
+def _decoded(text: bytes) -> Columns:
+    found: dict[str, Any] = orjson.loads(text)
     written = found.pop("format", 1)
     if written == 1:
         for name in ("cost", "earned"):

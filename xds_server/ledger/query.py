@@ -65,7 +65,7 @@ class Filter:
 
     def of_columns(self, prefix: str) -> Condition:
         """Returns a condition on the columns of usage_series, which begins with AND unless it is empty."""
-        given = Condition("".join(f" AND {prefix}{name} = ?" for name in self._given), tuple(self._given.values()))
+        given = Condition("".join(f" AND {prefix}{name} = ?" for name in self.given), tuple(self.given.values()))
         if self.within is None:
             return given
         within = self.within.of_columns(f"{prefix}organisation_id", f"{prefix}key_id")
@@ -86,7 +86,7 @@ class Filter:
         """Returns the indices of the `requests` that match."""
         times = self.times_us
         found = [index for index, at in enumerate(requests["started_at_us"]) if at in times]
-        for name, value in self._given.items():
+        for name, value in self.given.items():
             column = requests[name]
             found = [index for index in found if column[index] == value]
         if self.within is not None:
@@ -95,7 +95,8 @@ class Filter:
         return found
 
     @property
-    def _given(self) -> dict[str, str]:
+    def given(self) -> dict[str, str]:
+        """Returns the values that are not empty, by column."""
         wanted = {
             "organisation_id": self.organisation_id,
             "key_id": self.key_id,

@@ -69,10 +69,11 @@ class LedgerReader:
         """
         until = time.monotonic() + seconds
         found: list[Row] = []
+        searching = search.Searching(wanted)
         after: Cursor | None = before
         while after is not None and len(found) < size and time.monotonic() < until:
             rows, after = await self._read(
-                lambda snapshot, after=after: search.step(snapshot, wanted, after)  # type: ignore[misc]
+                lambda snapshot, after=after: searching.step(snapshot, after)  # type: ignore[misc]
             )
             found += rows
         if len(found) > size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 DAY = 86_400
 
@@ -17,3 +18,8 @@ class RetentionPeriods:
 
     records: int = 30 * DAY
     rollups: int = 400 * DAY
+
+    @classmethod
+    def of(cls, *, records: int, rollups: int) -> Self:
+        """Returns periods in which the sums of a record are kept as long as the record: searches rely on them."""
+        return cls(records, 0 if not records else max(records, rollups) if rollups else 0)

@@ -1,14 +1,20 @@
-"""Finds single requests, newest first, by what an operator remembers of one: id, key, tag, model, status."""
+"""Finds single requests, newest first, by what an operator remembers of one: id, key, tag, model, status.
+
+The sums by hour show in which hours a key, a model, a target or a tag was used, so the others are skipped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
+
+import orjson
 
 from xds_server.ledger import blocks, request_ids
 from xds_server.ledger.query import Filter
 from xds_server.ledger.requests import Cursor
+from xds_server.ledger.rollup import OTHER
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage import records
 from xds_server.usage.records import HOUR_US, Columns, Row
@@ -29,12 +35,21 @@ def anyhow(of: Columns, index: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Selects requests. An empty `id_prefix` or `end_user` matches all."""
+    """Selects requests. An empty `id_prefix` or `end_user` matches all. With `errors`, all that match are requests
+    that reports count as errors.
+    """
 
     filter: Filter = field(default_factory=Filter)
     id_prefix: str = ""
     end_user: str = ""
     ended: Ended = anyhow
+    errors: bool = False
+
+    @property
+    def texts(self) -> tuple[bytes, ...]:
+        """Returns what stands in every block with a match: a block without one of these need not be read."""
+        found = [orjson.dumps(each) for each in (*self.filter.given.values(), self.end_user) if each]
+        return (*found, orjson.dumps(self.id_prefix)[:-1]) if self.id_prefix else tuple(found)
 
     def matching(self, requests: Columns) -> Iterator[int]:
         """Yields the indices of the `requests` that match."""
@@ -44,6 +59,45 @@ class Search:
                 continue
             if ids[index].startswith(self.id_prefix) and self.ended(requests, index):
                 yield index
+
+
+class Searching:
+    """One search, step by step. It knows down to which hour there can be matches."""
+
+    def __init__(self, wanted: Search) -> None:
+        self._wanted = wanted
+        self._hour: int | None = None
+
+    def step(self, snapshot: DatabaseSnapshot, before: Cursor) -> tuple[list[Row], Cursor | None]:
+        """Skips the hours without matches, then does what `step` does."""
+        if self._hour is None or _hour_before(before) < self._hour:
+            self._hour = latest_hour(snapshot, self._wanted, before)
+            if self._hour is None:
+                return [], None
+            before = min(before, Cursor((self._hour + 1) * HOUR_US))
+        return step(snapshot, self._wanted, before)
+
+
+def latest_hour(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> int | None:
+    """Returns the last hour (since 1970), up to that of `before`, that can have matches by its sums; None if there
+    is none. All hours can have them if no column of the sums is filtered: a look at every series would take long.
+    """
+    selected = wanted.filter
+    hour = min(_hour_before(before), (selected.times_us.stop - 1) // HOUR_US)
+    if not selected.given and selected.within is None:
+        return hour
+    # A tag may have been one too many for its hour.
+    tag = " AND s.tag IN (?, ?)" if selected.tag else ""
+    series = replace(selected, tag="").of_columns("s.")
+    ((found,),) = snapshot.rows(
+        "SELECT MAX((SELECT h.hour FROM usage_hour h WHERE h.series_id = s.id AND h.day <= ? AND h.hour <= ? "  # noqa: S608
+        f"AND h.requests > 0{' AND h.errors > 0' if wanted.errors else ''} "
+        "ORDER BY h.day DESC, h.hour DESC LIMIT 1)) FROM usage_series s "
+        f"WHERE s.group_id IS NOT NULL AND s.last_hour >= ?{series.sql}{tag}",
+        *(hour // 24, hour, selected.first_hour, *series.arguments),
+        *((selected.tag, OTHER) if selected.tag else ()),
+    )
+    return None if found is None or found < selected.first_hour else int(found)
 
 
 def step(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> tuple[list[Row], Cursor | None]:
@@ -78,6 +132,11 @@ def step(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> tuple[li
     return found, Cursor(since) if since > first else None
 
 
+def _hour_before(before: Cursor) -> int:
+    """Returns the hour of the last moment before the cursor."""
+    return (before.started_at_us - (not before.id)) // HOUR_US
+
+
 def _where_id_may_be(
     snapshot: DatabaseSnapshot, id_prefix: str, first: int, before: Cursor
 ) -> tuple[int, Cursor] | None:
@@ -96,8 +155,11 @@ def _where_id_may_be(
 
 def _opened(snapshot: DatabaseSnapshot, wanted: Search, listed: dict[tuple[int, str], int]) -> list[Row]:
     found: list[Row] = []
+    texts = wanted.texts
     for block in set(listed.values()):
-        requests = blocks.opened(snapshot, block)
+        requests = blocks.opened_with(snapshot, block, texts)
+        if requests is None:
+            continue
         keys = list(zip(requests["started_at_us"], requests["id"], strict=True))
         chosen = [index for index in wanted.matching(requests) if keys[index] in listed]
         found += records.rows(records.chosen(requests, chosen))
