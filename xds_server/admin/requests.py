@@ -61,8 +61,7 @@ class RequestMethods(UsageMethods):
     ) -> pb.SearchRequestsResponse:
         with checking() as problems:
             values.number(request.page_size, 0, _MAX_PAGE, f"(0 = {_PAGE})", problems.at("page_size"))
-            ended = _ended(request.status, problems.at("status"))
-            errors = request.status[:1] in {"4", "5"} or request.status == "expired"
+            ended, statuses = _ended(request.status, problems.at("status"))
             if request.id:
                 _check_id(request.id, problems.at("id"))
             before = _cursor(request.page_token, problems.at("page_token"))
@@ -77,7 +76,7 @@ class RequestMethods(UsageMethods):
             tag=wanted.tag,
         )
         found, after = await self._ledger.search(
-            Search(await self._filter(usage), request.id, wanted.end_user, ended, errors),
+            Search(await self._filter(usage), request.id, wanted.end_user, ended, statuses),
             before,
             request.page_size or _PAGE,
             _PAGE_SECONDS,
@@ -171,31 +170,23 @@ def _cursor(token: str, problems: Problems) -> Cursor:
     return search.NEWEST
 
 
-def _ended(word: str, problems: Problems) -> search.Ended:
-    """Parses the `status` filter."""
+def _ended(word: str, problems: Problems) -> tuple[search.Ended, range]:
+    """Parses the `status` filter. Returns how a request ended, and its status."""
     if not word:
-        return search.anyhow
+        return search.anyhow, search.ANY_STATUS
     if word == "failed":
-        return lambda of, index: of["status"][index] >= _FAILED or of["status"][index] == 0
-    if word == "cancelled":
-        return lambda of, index: bool(of["cancelled"][index])
-    if word == "expired":
-        return lambda of, index: bool(of["expired"][index])
+        return _failed, search.ANY_STATUS
+    if word in {"cancelled", "expired"}:
+        return lambda of, index: bool(of[word][index]), search.ANY_STATUS
     if _STATUS.fullmatch(word) is None:
         problems.note(
             f"{values.quoted(word)} is not known; accepted: failed, cancelled, expired, a status such as "
             "429, or a class such as 5xx"
         )
-        return search.anyhow
-    return _in_class(int(word[0])) if word.endswith("xx") else _equal(int(word))
+        return search.anyhow, search.ANY_STATUS
+    first = int(word[0]) * 100 if word.endswith("xx") else int(word)
+    return search.anyhow, range(first, first + (100 if word.endswith("xx") else 1))
 
 
-def _equal(status: int) -> search.Ended:
-    return lambda of, index: of["status"][index] == status
-
-
-def _in_class(first: int) -> search.Ended:
-    def ended(of: Columns, index: int) -> bool:
-        return bool(of["status"][index] // 100 == first)
-
-    return ended
+def _failed(of: Columns, index: int) -> bool:
+    return bool(of["status"][index] >= _FAILED or of["status"][index] == 0)

@@ -21,6 +21,9 @@ from xds_server.usage.records import HOUR_US, Columns, Row
 
 #: Requests that one step examines, and hours if only ids are compared.
 _STEP, _STEP_HOURS = 1_000, 6
+#: Every status, also 0 for none.
+ANY_STATUS = range(1 << 31)
+_ERROR = 400
 #: After every request.
 NEWEST = Cursor(1 << 62, "")
 
@@ -35,15 +38,18 @@ def anyhow(of: Columns, index: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Selects requests. An empty `id_prefix` or `end_user` matches all. With `errors`, all that match are requests
-    that reports count as errors.
-    """
+    """Selects requests. An empty `id_prefix` or `end_user` matches all; `statuses` are HTTP statuses."""
 
     filter: Filter = field(default_factory=Filter)
     id_prefix: str = ""
     end_user: str = ""
     ended: Ended = anyhow
-    errors: bool = False
+    statuses: range = ANY_STATUS
+
+    @property
+    def errors(self) -> bool:
+        """Returns whether all that match are requests that reports count as errors."""
+        return self.statuses.start >= _ERROR
 
     @property
     def texts(self) -> tuple[bytes, ...]:
@@ -53,9 +59,9 @@ class Search:
 
     def matching(self, requests: Columns) -> Iterator[int]:
         """Yields the indices of the `requests` that match."""
-        ids, users = requests["id"], requests["end_user"]
+        ids, users, statuses = requests["id"], requests["end_user"], requests["status"]
         for index in self.filter.matching(requests):
-            if self.end_user and users[index] != self.end_user:
+            if (self.end_user and users[index] != self.end_user) or statuses[index] not in self.statuses:
                 continue
             if ids[index].startswith(self.id_prefix) and self.ended(requests, index):
                 yield index
@@ -157,7 +163,7 @@ def _opened(snapshot: DatabaseSnapshot, wanted: Search, listed: dict[tuple[int, 
     found: list[Row] = []
     texts = wanted.texts
     for block in set(listed.values()):
-        requests = blocks.opened_with(snapshot, block, texts)
+        requests = blocks.opened_with(snapshot, block, texts, wanted.statuses)
         if requests is None:
             continue
         keys = list(zip(requests["started_at_us"], requests["id"], strict=True))
