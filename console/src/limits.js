@@ -4,7 +4,7 @@ import { plain } from "./forms/other.js";
 import { count, micro, num } from "./format.js";
 import { MEMBERS } from "./generated/fields.js";
 import { has, t, word } from "./i18n.js";
-import { Button, IconButton, SelectField, TextField } from "./ui/controls.js";
+import { Button, CheckField, IconButton, SelectField, TextField } from "./ui/controls.js";
 import { Badge } from "./ui/feedback.js";
 
 /** @typedef {import("./generated/types.d.ts").Limit} Limit */
@@ -13,6 +13,8 @@ import { Badge } from "./ui/feedback.js";
 const WINDOWS = {
   minute: { per_seconds: "60" },
   hour: { per_seconds: "3600" },
+  hours24: { per_seconds: "86400" },
+  days30: { per_seconds: "2592000" },
   day: { calendar: "CALENDAR_DAY" },
   week: { calendar: "CALENDAR_WEEK" },
   month: { calendar: "CALENDAR_MONTH" },
@@ -27,7 +29,7 @@ export function limitText(limit) {
   const key = `metric.${limit.metric}`;
   const what = has(key) ? t(`metric.${limit.metric}`, { amount, n: num(limit.amount) }) : `${amount} ${metricName(limit.metric ?? "")}`;
   const window = windowText(limit);
-  const each = limit.each && has(`limits.each.${limit.each}`) ? t(`limits.each.${limit.each}`) : "";
+  const each = limit.each && limit.each !== "EACH_UNSPECIFIED" && has(`limits.each.${limit.each}`) ? t(`limits.each.${limit.each}`) : "";
   const more = [limit.model, each, limit.soft ? t("limits.soft") : ""].filter(Boolean);
   return [window ? `${what} ${window}` : what, ...more].join(" · ");
 }
@@ -47,10 +49,13 @@ export const Limits = ({ limits = [] }) =>
     : html`<span class="muted">${t("limits.none")}</span>`;
 
 const isEditable = (limit) =>
-  limit.metric === "METRIC_CONCURRENCY" || Boolean(limit.calendar) || num(limit.per_seconds) in { 60: 1, 3600: 1 };
+  limit.metric === "METRIC_CONCURRENCY" || Boolean(limit.calendar) || Object.values(WINDOWS).some((each) => each.per_seconds === String(limit.per_seconds));
 
-/** Rows to change; what the form has no words for stays as it is. @param {{value: Limit[], onValue: (next: Limit[]) => void}} props */
-export function LimitsEditor({ value, onValue }) {
+/**
+ * Rows to change; what the form has no words for stays as it is.
+ * @param {{value: Limit[], onValue: (next: Limit[]) => void, ofRoute?: boolean}} props A route's limits are about its model.
+ */
+export function LimitsEditor({ value, onValue, ofRoute = false }) {
   const change = (index, next) => onValue(value.map((each, at) => (at === index ? next : each)));
   const add = () => onValue([...value, { metric: "METRIC_REQUESTS", per_seconds: "60", amount: "60" }]);
   return html`
@@ -64,6 +69,7 @@ export function LimitsEditor({ value, onValue }) {
               : html`<${Badge}>${limitText(limit)}<//>`}
             <${IconButton} icon="close" label=${t("limits.remove")}
               onClick=${() => onValue(value.filter((_, at) => at !== index))} />
+            <${MoreOfLimit} limit=${limit} ofRoute=${ofRoute} onLimit=${(next) => change(index, next)} />
           </div>
         `,
       )}
@@ -94,6 +100,26 @@ function LimitFields({ limit, onLimit }) {
     ${limit.metric !== "METRIC_CONCURRENCY" &&
     html`<${SelectField} label=${t("limits.window")} value=${window} options=${Object.keys(WINDOWS).map((each) => [each, t(`window.${each}`)])}
       onValue=${(per) => write(limit.metric, amount, per)} />`}
+  `;
+}
+
+/** What few limits have: for whom it counts, of which model, when it alerts, whether it refuses. */
+function MoreOfLimit({ limit, ofRoute, onLimit }) {
+  const [alerts, setAlerts] = useState((limit.alerts_permille ?? []).map((each) => num(each) / 10).join(", "));
+  const set = (name) => (value) => onLimit({ ...limit, [name]: value });
+  const shares = (text) => [...new Set(text.split(/[,;\s]+/).map((each) => Math.round(Number(each) * 10)).filter((each) => each > 0))].sort((a, b) => a - b);
+  return html`
+    <details class="wide">
+      <summary>${t("limits.more")}</summary>
+      <div class="form-grid after">
+        <${SelectField} label=${t("limits.each")} value=${limit.each ?? "EACH_UNSPECIFIED"} onValue=${set("each")}
+          options=${["EACH_UNSPECIFIED", "EACH_USER", "EACH_TAG"].map((each) => [each, t(`limits.each.${each}`)])} />
+        ${!ofRoute && html`<${TextField} label=${t("limits.model")} optional value=${limit.model ?? ""} onValue=${set("model")} />`}
+        <${TextField} label=${t("limits.alerts")} hint=${t("limits.alerts_hint")} optional value=${alerts} inputmode="decimal"
+          onValue=${(text) => (setAlerts(text), set("alerts_permille")(shares(text)))} />
+      </div>
+      <${CheckField} label=${t("limits.is_soft")} hint=${t("limits.is_soft_hint")} checked=${limit.soft ?? false} onValue=${set("soft")} />
+    </details>
   `;
 }
 

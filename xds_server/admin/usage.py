@@ -116,12 +116,19 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
             since=message.since,
             until=message.until,
             organisation_id=await self._organisation(message.organisation) if message.organisation else "",
-            key_id=message.key_id,
+            key_id=await self._key(message.key_id),
             model=message.model,
             target_id=message.target_id,
             tag=message.tag,
             within=current().reads,
         )
+
+    async def _key(self, reference: str) -> str:
+        """Returns the id of a key that is named as `organisation/name`. Ids have no `/`."""
+        if "/" not in reference:
+            return reference
+        _, labels = await self._ledger.names()
+        return next((id_ for id_, label in labels.items() if label == reference), reference)
 
     async def _organisation(self, name: str) -> str:
         """Returns the id of the organisation; a deleted organisation can only be named by its id."""

@@ -10,9 +10,16 @@ import { Table } from "../ui/table.js";
 const EVERY = 10;
 const DAY = 86_400;
 
-/** The elapsed fraction of a limit's window, 0 to 1, in UTC; 0 for sliding windows and concurrency. */
-function passed({ calendar, per_seconds }) {
-  const now = new Date();
+/** The present date and time of day in a time zone, as if they were those of UTC. @param {string} [zone] IANA name; none: UTC */
+function wallClock(zone) {
+  const options = /** @type {any} */ ({ timeZone: zone || "UTC", hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" });
+  const parts = Object.fromEntries(new Intl.DateTimeFormat("en", options).formatToParts(new Date()).map((each) => [each.type, Number(each.value)]));
+  return new Date(Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second));
+}
+
+/** The elapsed fraction of a limit's window, 0 to 1; 0 for sliding windows and concurrency. */
+function passed({ calendar, per_seconds, time_zone }) {
+  const now = wallClock(calendar ? time_zone : "");
   const seconds = now.getTime() / 1000;
   const today = (seconds % DAY) / DAY;
   if (calendar === "CALENDAR_DAY") return today;

@@ -4,6 +4,7 @@ import { call } from "../api.js";
 import { ago, count, day, nano, num } from "../format.js";
 import { rich, t } from "../i18n.js";
 import { Limits, LimitsEditor, sent } from "../limits.js";
+import { place, refine } from "../router.js";
 import { isAdmin, isAtLeast } from "../session.js";
 import { useView } from "../view.js";
 import { CheckField, Button, Form, SelectField, Tabs, TextField } from "../ui/controls.js";
@@ -20,7 +21,7 @@ import { baseUrl } from "../gateway.js";
 export default function Keys() {
   const [revoked, setRevoked] = useState(false);
   const view = useView("GetKeysView", { include_revoked: revoked });
-  const [tab, setTab] = useState("keys");
+  const { tab = "keys" } = place.value.query;
   const [dialog, setDialog] = useState(/** @type {any} */ (null));
   const open = (next) => setDialog(next);
   const close = () => setDialog(null);
@@ -31,7 +32,7 @@ export default function Keys() {
       : isAdmin.value && html`<${Button} kind="primary" icon="plus" onClick=${() => open({ kind: "organisation" })}>${t("organisation.new")}<//>`;
   return html`
     <${Page} title=${t("keys.title")} lead=${t("keys.lead")} actions=${action}>
-      <${Tabs} label=${t("keys.title")} value=${tab} onValue=${setTab}
+      <${Tabs} label=${t("keys.title")} value=${tab} onValue=${(next) => refine({ tab: next })}
         tabs=${[["keys", t("keys.keys")], ["organisations", t("keys.organisations")], ...(isAdmin.value ? [["budgets", t("budgets.title")]] : [])]}>
         ${(shown) => shown === "budgets" ? html`<${Budgets} />` : html`
           <${Loaded} view=${view}>

@@ -12,7 +12,7 @@ import { Manager, Page } from "../ui/page.js";
 import { Table } from "../ui/table.js";
 import { RoutePage } from "../routes/page.js";
 import { RouteDialog } from "../routes/form.js";
-import { Share } from "../routes/targets.js";
+import { Share, isAbout, targetId } from "../routes/targets.js";
 import { strategyText } from "../routes/texts.js";
 
 /** Seconds between updates; weights and health follow measurements. */
@@ -49,7 +49,7 @@ function Catalogue({ data, add }) {
     { id: "price", title: t("models.price"), cell: ({ route }) => html`<${Prices} targets=${route.targets ?? []} />` },
     { id: "context", title: t("route.context"), number: true, sort: ({ route }) => context(route), cell: ({ route }) => (context(route) ? count(context(route)) : "–") },
     { id: "speed", title: t("models.speed"), number: true, cell: (each) => html`<${Speed} targets=${each.targets ?? []} />` },
-    { id: "state", title: t("key.state"), cell: (each) => html`<${State} targets=${each.targets ?? []} />` },
+    { id: "state", title: t("key.state"), cell: (each) => html`<${State} explained=${each} rests=${data.rests ?? []} />` },
   ];
   const empty = html`
     <${Empty} icon="models" title=${t("models.empty")} action=${add}>
@@ -79,10 +79,16 @@ function Speed({ targets }) {
   return html`<span>${duration(num(first.first_byte_us) / 1000)}${speed > 0 && html`<span class="sub">${t("unit.tps", { n: count(Math.round(speed)) })}</span>`}</span>`;
 }
 
-function State({ targets }) {
-  const down = targets.filter((each) => each.down).length;
+/** The health of a route now: its targets that fail, rest or are paused. */
+function State({ explained, rests }) {
+  const targets = explained.targets ?? [];
+  const paused = new Set((explained.route.targets ?? []).filter((each) => each.paused).map(targetId));
+  const down = targets.filter((each) => each.down && !paused.has(each.target_id)).length;
+  // A credential that rests (`a/m#2`) leaves the target to the others.
+  const resting = targets.filter((each) => !each.down && rests.some((rest) => !rest.subject?.includes("#") && isAbout(rest, each.target_id))).length;
   if (!targets.length) return html`<${Badge} tone="bad">${t("models.no_targets")}<//>`;
-  if (down === targets.length) return html`<${Badge} tone="bad">${t("models.down")}<//>`;
-  if (down) return html`<${Badge} tone="warn">${t("models.some_down", { n: down })}<//>`;
+  if (down + resting + paused.size >= targets.length) return html`<${Badge} tone="bad">${t(down ? "models.down" : "models.none_serves")}<//>`;
+  const parts = [["warn", "models.some_down", down], ["warn", "models.some_rest", resting], ["plain", "models.some_paused", paused.size]].filter(([, , n]) => n);
+  if (parts.length) return html`<span class="limits">${parts.map(([tone, key, n]) => html`<${Badge} tone=${tone}>${t(String(key), { n })}<//>`)}</span>`;
   return html`<${Badge} tone="ok">${t("models.well")}<//>`;
 }

@@ -1,7 +1,7 @@
 // Nodes: own machines, their offers and use, and how to add another one.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
-import { ago, bytes, count, duration, nano, num } from "../format.js";
+import { ago, bytes, count, duration, micro, nano, num } from "../format.js";
 import { reason, t } from "../i18n.js";
 import { isAtLeast } from "../session.js";
 import { useView } from "../view.js";
@@ -52,7 +52,7 @@ function Machines({ data, invite, reload }) {
       cell: (each) => html`${each.name}<span class="sub">${each.organisation}${each.owner_key && `/${each.owner_key}`} · ${t(`visibility.${each.visibility ?? "VISIBILITY_ORGANISATION"}`)}</span>`,
     },
     { id: "state", title: t("key.state"), sort: (each) => each.state, cell: (each) => html`<${State} node=${each} />` },
-    { id: "offers", title: t("node.offers"), cell: (each) => html`<${Offers} offers=${each.offers ?? []} />` },
+    { id: "offers", title: t("node.offers_prices"), cell: (each) => html`<${Offers} offers=${each.offers ?? []} />` },
     { id: "load", title: t("node.load"), cell: (each) => html`<${Load} load=${each.load ?? {}} />` },
     { id: "machine", title: t("node.machine"), cell: (each) => html`<${Facts} facts=${each.facts ?? {}} />` },
     { id: "actions", title: "", cell: (each) => html`<${Actions} node=${each} reload=${reload} />` },
@@ -75,9 +75,21 @@ const State = ({ node }) => html`
   </span>
 `;
 
+/** What an offer costs, and how much fits. */
+const offered = (offer) =>
+  [
+    num(offer.input_price) || num(offer.output_price) ? `${micro(offer.input_price)} / ${micro(offer.output_price)}` : t("node.free"),
+    offer.context_length ? t("node.context", { n: count(offer.context_length) }) : "",
+    offer.healthy ? "" : t("node.state.unhealthy"),
+  ]
+    .filter(Boolean)
+    .join(" · ");
+
 const Offers = ({ offers }) =>
   offers.length
-    ? html`<span class="limits">${offers.map((each) => html`<${Badge} tone=${each.healthy ? "plain" : "bad"}>${each.model}<//>`)}</span>`
+    ? html`<span class="used">${offers.map(
+        (each) => html`<span><${Badge} tone=${each.healthy ? "plain" : "bad"}>${each.model}<//><span class="sub">${offered(each)}</span></span>`,
+      )}</span>`
     : html`<span class="muted">–</span>`;
 
 function Load({ load }) {

@@ -27,7 +27,10 @@ export default function Usage() {
   const dimensions = DIMENSIONS.map((each) => [each, t(`dimension.${each}`)]);
   return html`
     <${Page} title=${t("nav.usage")} lead=${t("usage.lead")}
-      actions=${view.data && html`<${Button} icon="download" onClick=${() => save(view.data, view.by)}>CSV<//>`}>
+      actions=${html`
+        ${isAdmin.value && html`<a class="button" href=${address(["keys"], { tab: "budgets" })}>${t("budgets.title")}</a>`}
+        ${view.data && html`<${Button} icon="download" onClick=${() => save(view.data, view.by)}>CSV<//>`}
+      `}>
       <div class="filters">
         <${Segmented} label=${t("usage.period")} value=${days} onValue=${(next) => refine({ days: next })}
           options=${Object.keys(PERIODS).map((each) => [each, t(`period.${each}`)])} />

@@ -10,6 +10,7 @@ import { Button, Form, IconButton, SelectField, TextField, CheckField } from "..
 import { Dialog } from "../ui/dialog.js";
 import { Notice, announceChange } from "../ui/feedback.js";
 import { Difference } from "./difference.js";
+import * as prices from "./prices.js";
 import { Simulation } from "./simulation.js";
 import { aboutStrategy, affinityText, privacyText, promptKeyText, scopeText, strategyText } from "./texts.js";
 
@@ -18,9 +19,6 @@ const MIB = 1024 * 1024;
 /** The members of an enumeration with their texts. @param {string} kind @param {(member: string) => string} text */
 const options = (kind, text) => MEMBERS[kind].map((each) => [each, text(each)]);
 
-/** Converts USD per million tokens, as typed, to micro-USD; undefined for an empty field. */
-const micro = (text) => (text === "" ? undefined : String(Math.round(Number(text) * 1e6)));
-const usd = (value) => (value === undefined ? "" : String(num(value) / 1e6));
 const whole = (text) => Math.round(Number(text) || 0);
 
 /** A target in the form's notation; parts of a price that the form does not show are kept. */
@@ -30,16 +28,18 @@ const edited = (target) => ({
   model: target.nodes || target.model || "",
   weight: String(target.weight ?? 1),
   tier: String(target.tier ?? 0),
-  input: usd(target.price?.input),
-  output: usd(target.price?.output),
+  input: prices.usd(target.price?.input),
+  output: prices.usd(target.price?.output),
+  prices: prices.begin(target.price),
   context: target.context ? String(target.context) : "",
   paused: target.paused ?? false,
 });
 
-function written({ stored, place, model, weight, tier, input, output, context, paused }) {
+function written({ stored, place, model, weight, tier, input, output, context, paused, prices: others }) {
   const { price_history, provider, nodes, model: former, price, ...kept } = stored;
-  const { valid_from, version, ...prices } = price ?? {};
-  const asked = input === "" && output === "" ? {} : { price: { ...prices, input: micro(input), output: micro(output) } };
+  const { valid_from, version, ...formerPrice } = price ?? {};
+  const isPriced = input !== "" || output !== "" || prices.isGiven(others);
+  const asked = isPriced ? { price: { ...formerPrice, input: prices.micro(input), output: prices.micro(output), ...prices.written(others) } } : {};
   const where = place ? { provider: place, model } : { nodes: model };
   return { ...kept, ...where, weight: whole(weight), tier: whole(tier), context: whole(context), paused, ...asked };
 }
@@ -99,7 +99,7 @@ export function RouteDialog({ data, route, onClose, onDone }) {
               <${SelectField} label=${t("route.prompt_cache")} hint=${t("route.prompt_cache_hint")} value=${form.promptKey} onValue=${set("promptKey")} options=${options("PromptCacheKey", promptKeyText)} />
               <${OtherFields} message="Route" names=${OTHERS} values=${form.other} onValues=${set("other")} />
             </div>
-            <${LimitsEditor} value=${form.limits} onValue=${set("limits")} />
+            <${LimitsEditor} value=${form.limits} onValue=${set("limits")} ofRoute />
           </div>
         </details>
       <//>
@@ -191,6 +191,7 @@ function Targets({ data, targets, onTargets }) {
             <${TextField} label=${t("route.output")} value=${each.output} onValue=${(output) => change(index, { output })} inputmode="decimal" />
             <${TextField} label=${t("route.context")} value=${each.context} onValue=${(context) => change(index, { context })} inputmode="numeric" />
             <${CheckField} label=${t("target.paused")} checked=${each.paused} onValue=${(paused) => change(index, { paused })} />
+            <${prices.Prices} value=${each.prices} onValue=${(next) => change(index, { prices: next })} />
             ${targets.length > 1 && html`<${IconButton} icon="close" label=${t("route.remove_target")} onClick=${() => onTargets(targets.filter((_, at) => at !== index))} />`}
           </div>
         `,

@@ -43,7 +43,7 @@ export function Tiers({ explained, rests }) {
 }
 
 /** Returns whether a rest concerns a target, one of its credentials (`a/m#2`), or its whole provider. */
-const isAbout = ({ subject = "" }, id) => [id, id.split("/")[0]].includes(subject.split("#")[0]);
+export const isAbout = ({ subject = "" }, id) => [id, id.split("/")[0]].includes(subject.split("#")[0]);
 
 function Target({ target, written, rests }) {
   const share = num(target.share_permille) / 1000;

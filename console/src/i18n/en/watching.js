@@ -158,7 +158,7 @@ export default {
   "requests.running_one": "running",
   "requests.by_id": "Request id",
   "requests.by_model": "Model",
-  "requests.by_key": "Key id",
+  "requests.by_key": "Key, as acme/ci",
   "requests.by_tag": "Tag",
   "requests.status.failed": "failed",
   "requests.status.cancelled": "cancelled",

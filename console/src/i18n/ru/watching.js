@@ -158,7 +158,7 @@ export default {
   "requests.running_one": "выполняется",
   "requests.by_id": "Идентификатор",
   "requests.by_model": "Модель",
-  "requests.by_key": "Ключ (id)",
+  "requests.by_key": "Ключ, как acme/ci",
   "requests.by_tag": "Метка",
   "requests.status.failed": "неудачные",
   "requests.status.cancelled": "прерванные",

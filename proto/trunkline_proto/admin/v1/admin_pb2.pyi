@@ -2250,7 +2250,7 @@ class UsageFilter(_message.Message):
     """Unix seconds, inclusive and exclusive; reports round them outward to whole hours."""
     until: _builtins.int
     organisation: _builtins.str
-    """An organisation's name, a public key id, a model, a target's id, a tag."""
+    """An organisation's name, a key's public id or organisation/name, a model, a target's id, a tag."""
     key_id: _builtins.str
     model: _builtins.str
     target_id: _builtins.str
