@@ -114,7 +114,6 @@ def test_the_reference_says_every_call_header_and_error_in_russian() -> None:
 
 
 def test_the_reference_says_every_field_in_russian() -> None:
-    """A text that several fields share is under one of them."""
     schemas = json.loads((CONSOLE.parent / "xds_server/rest/openapi.json").read_text())["components"]["schemas"]
     said: dict[str, str] = {}
     for file in sorted((CONSOLE / "src/i18n/reference/ru_fields").glob("*.js")):
@@ -126,9 +125,7 @@ def test_the_reference_says_every_field_in_russian() -> None:
         for name, field in schema.get("properties", {}).items()
         if field.get("description")
     }
-    translated = {descriptions[key] for key in said.keys() & descriptions.keys()}
-    assert [f"{key}: {text}" for key, text in descriptions.items() if text not in translated] == []
+    assert [f"{key}: {text}" for key, text in descriptions.items() if key not in said] == []
     assert said.keys() <= descriptions.keys()
     for key, text in said.items():
         assert re.search(r"[\u0430-\u044f]", text), key
-        assert set(re.findall("`[^`]*`", text)) == set(re.findall("`[^`]*`", descriptions[key])), key

@@ -1,4 +1,4 @@
-// Русский: описания полей в справочнике API, по сообщению и полю. Общее описание стоит у первого из своих полей.
+// Русский: описания полей в справочнике API, по сообщению и полю.
 import accounts from "./ru_fields/accounts.js";
 import admin from "./ru_fields/admin.js";
 import views from "./ru_fields/console.js";
