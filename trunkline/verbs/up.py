@@ -136,7 +136,7 @@ Examples:
     "--rollup-retention",
     type=SecondsFlag(),
     metavar="DURATION",
-    help="How long hourly sums of usage are kept; 0s: for ever.  [default: 400d]",
+    help="How long sums of usage are kept, at least as long as records; 0s: for ever.  [default: 400d]",
 )
 @click.option(
     "--session-idle",
