@@ -30,8 +30,8 @@ def test_the_bad_ones_are_named_and_the_others_go_out() -> None:
     built, broken = salvage(DesiredState(1), DesiredState(7, routes=routes(*models)), build)
     assert built.revision == 7
     assert {route.model for route in built.routes.values()} == set(models) - {"m17", "m140"}
-    assert [each.what for each in broken] == ['route "m17"', 'route "m140"']
-    assert "ValueError: cannot encode m17" in str(broken[0])
+    assert [(each.kind, each.name) for each in broken] == [("route", "m17"), ("route", "m140")]
+    assert "ValueError: cannot encode m17" in broken[0].reason
     assert len(tried) < 50
 
 
@@ -44,7 +44,7 @@ def test_what_was_good_before_stays_in_its_last_good_form() -> None:
     built, broken = salvage(good, wanted, build)
     assert built.routes == good.routes
     assert built.organisations == wanted.organisations
-    assert [each.what for each in broken] == ['route "broken"']
+    assert [(each.kind, each.name) for each in broken] == [("route", "broken")]
 
 
 def test_the_gateway_is_an_object_like_others() -> None:
@@ -52,14 +52,14 @@ def test_the_gateway_is_an_object_like_others() -> None:
     build, _ = failing_for("bad")
     built, broken = salvage(DesiredState(1), wanted, build)
     assert (built.gateway, built.routes) == (wanted.gateway, {})
-    assert [each.what for each in broken] == ['route "bad"']
+    assert [(each.kind, each.name) for each in broken] == [("route", "bad")]
 
     def without_defaults(state: DesiredState) -> Exception | None:
         return ValueError("defaults") if state.gateway.defaults else None
 
     built, broken = salvage(DesiredState(1), wanted, without_defaults)
     assert (built.gateway, built.routes) == (Gateway(), wanted.routes)
-    assert [each.what for each in broken] == ["the gateway"]
+    assert [each.reason.code for each in broken] == ["gateway.unbuildable"]
 
 
 def test_what_is_removed_goes_last() -> None:

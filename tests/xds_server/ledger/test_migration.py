@@ -147,7 +147,7 @@ def test_days_without_sums_are_listed(
     open_store: OpenStore, database: DatabaseUrl, summed: int | None, still_open: list[int]
 ) -> None:
     with at_version(database, "0035") as connection:
-        series = dict.fromkeys(("key_id", "route_id", "model", "target_id", "provider", "tag"), "")
+        series: dict[str, Any] = dict.fromkeys(("key_id", "route_id", "model", "target_id", "provider", "tag"), "")
         series |= {"id": 1, "digest": b"s", "organisation_id": "o", "last_hour": 0, "group_id": 2}
         _insert(connection, "usage_series", series)
         for day, hour in ((20_000, 1), (20_001, 2), (20_001, 3), (20_003, 4)):

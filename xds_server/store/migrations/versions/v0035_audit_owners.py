@@ -101,6 +101,6 @@ def _pages(connection: sa.Connection) -> Iterator[list[Mapping[str, Any]]]:
         f"WHERE id > :last ORDER BY id LIMIT {_PAGE}"
     )
     last = 0
-    while page := list(connection.execute(select, {"last": last}).mappings()):
+    while page := connection.execute(select, {"last": last}).mappings().all():
         last = page[-1]["id"]
-        yield list(page)
+        yield [dict(event) for event in page]
