@@ -77,7 +77,7 @@ def test_work_in_the_background_and_problems_are_shown(admin: Window) -> None:
     work.get_by_text("sums usage by day").wait_for()
     work.get_by_text("73 of 365 (20%)").wait_for()
     page.get_by_text("route \"gpt-4.1\" cannot be built (KeyError: 'x')").wait_for()
-    page.get_by_label("Language").select_option("ru")
+    page.get_by_role("radio", name="Русский").check()
     work = page.locator(".card", has=page.get_by_role("heading", name="Работа в фоне"))
     work.get_by_text("73 из 365").wait_for()
     page.get_by_text("маршрут «gpt-4.1»: не собирается (KeyError: 'x')").wait_for()
