@@ -324,7 +324,6 @@ export default {
   "models.none_serves": "none serves now",
   "models.some_rest": { one: "{n} target rests", other: "{n} targets rest" },
   "models.some_paused": { one: "{n} target is paused", other: "{n} targets are paused" },
-  "route.on": "on",
   "node.free": "free",
   "node.context": "{n} tokens fit",
   "node.offers_prices": "Offers, price per 1M tokens in / out",

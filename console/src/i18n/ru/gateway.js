@@ -324,7 +324,6 @@ export default {
   "models.none_serves": "сейчас никто не служит",
   "models.some_rest": { one: "отдыхает {n} место", few: "отдыхают {n} места", many: "отдыхают {n} мест", other: "отдыхает {n} места" },
   "models.some_paused": { one: "{n} место на паузе", few: "{n} места на паузе", many: "{n} мест на паузе", other: "{n} места на паузе" },
-  "route.on": "включено",
   "node.free": "бесплатно",
   "node.context": "контекст {n}",
   "node.offers_prices": "Предлагает, цена за 1 млн токенов на входе / выходе",

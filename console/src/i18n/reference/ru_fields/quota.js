@@ -21,4 +21,6 @@ export default {
   "RestAlert.subject": "Место, как в `x-trunkline-target`, или провайдер; если ключ не первый, дальше стоит `#2`.",
   "RestAlert.since": "Unix-секунды; `until` 0: пока запрос не покажет, что отдых закончился.",
   "RestAlert.translator": "Транслятор, чей Envoy об этом сообщает.",
+  "CredentialHeadroom.remaining": "У заданной квоты: сколько не израсходовал ни один шлюз.",
+  "CredentialHeadroom.share": "У заданной квоты: сколько из неё может израсходовать этот шлюз и сколько израсходовал в этом окне.",
 };
