@@ -146,7 +146,7 @@ async def test_money_becomes_nano_usd(open_store: OpenStore, database: DatabaseU
 def test_days_without_sums_are_listed(
     open_store: OpenStore, database: DatabaseUrl, summed: int | None, still_open: list[int]
 ) -> None:
-    with at_version(database, "0035") as connection:
+    with at_version(database, "0036") as connection:
         series: dict[str, Any] = dict.fromkeys(("key_id", "route_id", "model", "target_id", "provider", "tag"), "")
         series |= {"id": 1, "digest": b"s", "organisation_id": "o", "last_hour": 0, "group_id": 2}
         _insert(connection, "usage_series", series)

@@ -40,7 +40,7 @@ ROUTES = [("gpt", "org_a", 30), ("both", "org_a", 31), ("acme/both", None, 5), (
 
 
 def test_stored_events_get_their_owners(database: DatabaseUrl, open_store: OpenStore) -> None:
-    with at_version(database, "0034") as connection:
+    with at_version(database, "0035") as connection:
         for id_, name in (("org_a", "acme"), ("org_b", "acme-2")):
             values = {"id": id_, "name": name, "limits": "[]", "version": 1}
             connection.execute(text(_insert("organisation", values)), values)

@@ -11,8 +11,8 @@ from alembic import op
 
 from xds_server.store.migrations.versions.v0002_ledger import ALLOW_CHANGES, REFUSE_CHANGES
 
-revision = "0035"
-down_revision = "0034"
+revision = "0036"
+down_revision = "0035"
 
 _PAGE = 1_000
 #: Kinds whose objects are named after their organisation, and kinds whose fields name it.
