@@ -16,7 +16,9 @@ export function SignIn() {
   const [way, setWay] = useState("");
   useSettling(false);
   const options = door.value?.options ?? {};
-  const shown = way || (link.value && link.value.kind !== "device" ? "link" : options.needs_setup || !(options.password || options.oidc?.length) ? "token" : "account");
+  // Where passwords open nothing, an invitation is accepted by signing in through the identity provider.
+  const opens = link.value && (link.value.kind === "setup" || (link.value.kind !== "device" && (options.password || !options.oidc?.length)));
+  const shown = way || (opens ? "link" : options.needs_setup || !(options.password || options.oidc?.length) ? "token" : "account");
   const Way = { link: Link, token: Token, account: Account }[shown] ?? Token;
   return html`
     <main class="door">

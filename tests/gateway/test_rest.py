@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.gateway.process import GatewayProcess
-from xds_server.rest.server import MAX_BODY_BYTES
+from xds_server.accounts.permissions import MAX_BYTES
 
 
 class Rest:
@@ -112,7 +112,7 @@ def test_what_is_wrong_with_a_request(rest: Rest) -> None:
     assert '"b" is not the "a" of the path' in rest.refused("PUT", "/admin/v1/providers/a", body)[2]
     form = {"content_type": "application/x-www-form-urlencoded"}
     assert rest.refused("POST", "/admin/v1/keys", b"a=b", **form)[:2] == (415, "unsupported_media_type")
-    assert rest.refused("POST", "/admin/v1/keys", b" " * (MAX_BODY_BYTES + 1))[:2] == (413, "request_too_large")
+    assert rest.refused("POST", "/admin/v1/keys", b" " * (MAX_BYTES + 1))[:2] == (413, "request_too_large")
 
 
 def test_what_envoy_refuses_has_the_same_shape(rest: Rest, gateway: GatewayProcess) -> None:

@@ -8,6 +8,7 @@ address field.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from dataclasses import dataclass
 
 #: Seconds without an attempt after which the earlier attempts no longer count.
@@ -55,7 +56,22 @@ def account(email: str) -> str:
 
 def address(peer: str) -> str:
     """Returns the subject of a client's address."""
-    return _subject("address", peer)
+    return _subject("address", network(peer))
+
+
+def network(peer: str) -> str:
+    """Returns what counts as one client: an IPv4 address, or the 64 bits of an IPv6 address that a provider gives
+    to one customer, who may choose the others for every attempt.
+    """
+    try:
+        found = ipaddress.ip_address(peer.strip("[]").partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _subject(kind: str, value: str) -> str:

@@ -144,11 +144,27 @@ RULES: Mapping[str, CallRule] = {
     ),
 }
 _DEFAULT = CallRule(RequiredRole.ADMIN)
+#: Bytes of a request: of an admin, who sends whole configurations, of another user, and of a call that anybody may
+#: make. Parsed, a request takes up to a hundred times its size.
+MAX_BYTES, MAX_USERS_BYTES, MAX_ANYBODYS_BYTES = 16 * 1024 * 1024, 512 * 1024, 32 * 1024
 
 
 def rule_of(method: str) -> CallRule:
     """Returns the rule for a method by its name, or by its full name."""
     return RULES.get(method.rpartition("/")[2], _DEFAULT)
+
+
+def max_bytes(rule: CallRule, caller: Caller) -> int:
+    """Returns the bytes that a request may have."""
+    if caller.is_admin:
+        return MAX_BYTES
+    return MAX_ANYBODYS_BYTES if rule.need is RequiredRole.ANYBODY else MAX_USERS_BYTES
+
+
+def require_possible(rule: CallRule, caller: Caller) -> None:
+    """Checks what is known without the request. Raises ForbiddenError for a call that needs an admin."""
+    if rule.need is RequiredRole.ADMIN and not caller.is_admin:
+        raise ForbiddenError(f"your role does not allow this; it needs the role {rule.need.value}")
 
 
 def require(rule: CallRule, caller: Caller, request: Message) -> None:

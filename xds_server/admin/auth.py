@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 from trunkline_proto.admin.v1 import admin_pb2, console_pb2
 
 from xds_server.accounts import permissions
@@ -16,6 +17,7 @@ from xds_server.accounts.permissions import RequiredRole
 from xds_server.accounts.sessions import DEFAULT, Lifetime
 from xds_server.admin.authenticate import Authenticator
 from xds_server.admin.references import Resolver
+from xds_server.errors import UnauthenticatedError
 from xds_server.rpc.status_codes import status_of
 from xds_server.store import AsyncStore
 
@@ -56,14 +58,17 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     ) -> _Handler:
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(_GUARDED) or method.startswith(self._unguarded):
+        if handler is None or not method.startswith(_GUARDED):
             return handler
+        if method.startswith(self._unguarded):
+            return self._bounded(handler)
         metadata = handler_call_details.invocation_metadata
         try:
             if not method.startswith(_BY_ROLE):
                 self._authenticator.require_admin_token(metadata)
                 return handler
             caller = await self.authenticate(method, metadata)
+            permissions.require_possible(permissions.rule_of(method), caller)
         except Exception as error:  # noqa: BLE001  # such as a database that is gone
             return _refusing(handler, *status_of(error))
         return self._checking(handler, method, caller)
@@ -88,9 +93,32 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             return await self._authenticator.caller_if_any(metadata)
         return await self._authenticator.caller(metadata)
 
+    def _bounded(self, handler: Any) -> _Handler:
+        """Returns `handler`, which decides who may call. It parses large requests only of those who surely may."""
+        if handler.request_streaming or handler.response_streaming:
+            return handler  # type: ignore[no-any-return]
+
+        async def behave(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            if len(raw) > permissions.MAX_ANYBODYS_BYTES and not (context.peer() or "").startswith("unix:"):
+                try:
+                    self._authenticator.require_admin_token(context.invocation_metadata())
+                except UnauthenticatedError as error:
+                    await context.abort(*status_of(error))
+            return await handler.unary_unary(await _parsed(handler, raw, context), context)
+
+        return _like(handler, behave)
+
     def _checking(self, handler: Any, method: str, caller: Caller) -> _Handler:
         """Returns `handler` for a caller whose role allows this very request."""
         rule = permissions.rule_of(method)
+        most = permissions.max_bytes(rule, caller)
+
+        async def parsed(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            if len(raw) > most:
+                await context.abort(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED, f"the request is larger than {most:,} bytes"
+                )
+            return await _parsed(handler, raw, context)
 
         async def check(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             try:
@@ -102,18 +130,27 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 return
             await context.abort(code, message)
 
-        async def behave(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def behave(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            request = await parsed(raw, context)
             await check(request, context)
             with calling(caller):
                 return await handler.unary_unary(request, context)
 
-        async def stream(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        async def stream(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            request = await parsed(raw, context)
             await check(request, context)
             with calling(caller):
                 async for answer in handler.unary_stream(request, context):
                     yield answer
 
         return _like(handler, stream if handler.response_streaming else behave)
+
+
+async def _parsed(handler: Any, raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    try:
+        return handler.request_deserializer(raw)
+    except DecodeError:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request is not a valid message")
 
 
 def _refusing(handler: Any, code: grpc.StatusCode, message: str) -> _Handler:
@@ -130,6 +167,9 @@ def _refusing(handler: Any, code: grpc.StatusCode, message: str) -> _Handler:
 
 
 def _like(handler: Any, behaviour: Callable[[Any, Any], Any]) -> _Handler:
+    """Returns a handler of the same kind. `behaviour` gets the bytes of the request, and parses them once it knows
+    that the caller may send so many.
+    """
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
@@ -138,6 +178,6 @@ def _like(handler: Any, behaviour: Callable[[Any, Any], Any]) -> _Handler:
     }[handler.request_streaming, handler.response_streaming]
     return make(
         behaviour,
-        request_deserializer=handler.request_deserializer,
+        request_deserializer=None,
         response_serializer=handler.response_serializer,
     )

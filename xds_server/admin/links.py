@@ -18,7 +18,7 @@ from xds_server.admin import enums, people, values
 from xds_server.admin.calls import actor_of
 from xds_server.admin.people import Context
 from xds_server.admin.problems import Problems, checking
-from xds_server.admin.sign_in import SignInMethods
+from xds_server.admin.sign_in import SignInMethods, require_no_token, unchanged
 from xds_server.errors import NotFoundError
 from xds_server.messages import Encoder
 from xds_server.quoting import quoted
@@ -45,6 +45,8 @@ class LinkMethods(SignInMethods):
             people.check_email(email, problems.at("email"))
             role = enums.read(Role, request, "role", Role.MEMBER, problems)
             ttl = _ttl(Purpose.INVITE, request.ttl_seconds, problems)
+        if request.admin or role is Role.OWNER:
+            require_no_token(caller, "invites neither admins nor owners")
         if not caller.is_admin and (request.admin or not request.organisation):
             raise ForbiddenError("only an installation admin invites without an organisation, or as an admin")
 
@@ -136,6 +138,7 @@ class LinkMethods(SignInMethods):
 
     @reporting
     async def AcceptInvitation(self, request: pb.AcceptInvitationRequest, context: Context) -> pb.SignInResponse:
+        await self.require_passwords()
         link = await self._link(Purpose.INVITE, request.token)
         known = await self._store.read(lambda view: accounts.user_of_email(view, link.email))
         with checking() as problems:
@@ -150,9 +153,10 @@ class LinkMethods(SignInMethods):
 
         def work(transaction: Transaction) -> tuple[User, str]:
             used = writing.account_links.use(transaction, Purpose.INVITE, request.token)
-            user = known
-            if user is None:
+            if known is None:
                 user = writing.users.create(transaction, User("", used.email, request.name, password_hash=hashed))
+            else:
+                user = unchanged(transaction, known)
             user = writing.users.join(transaction, user, used)
             return user, self._begin(transaction, user)
 
@@ -161,6 +165,7 @@ class LinkMethods(SignInMethods):
 
     @reporting
     async def ResetUser(self, request: pb.ResetUserRequest, context: Context) -> pb.ResetUserResponse:
+        require_no_token(current(), "sets no passwords")
         with checking() as problems:
             ttl = _ttl(Purpose.RESET, request.ttl_seconds, problems)
 
@@ -177,6 +182,7 @@ class LinkMethods(SignInMethods):
 
     @reporting
     async def RedeemReset(self, request: pb.RedeemResetRequest, context: Context) -> pb.SignInResponse:
+        await self.require_passwords()
         link = await self._link(Purpose.RESET, request.token)
         with checking() as problems:
             people.check_password(request.password, link.email, problems.at("password"))
@@ -188,6 +194,7 @@ class LinkMethods(SignInMethods):
             if user.disabled:
                 raise LinkError(f"this account is disabled: {Purpose.RESET.another}")
             writing.sessions.end_all(transaction, user.id)
+            writing.personal_tokens.forget_devices(transaction, user)
             user = writing.users.set_password(transaction, user, hashed)
             return user, self._begin(transaction, user)
 

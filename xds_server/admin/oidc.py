@@ -91,8 +91,10 @@ class OidcMethods(SignInMethods):
             _log.warning("oidc.refused", provider=provider.name, reason=str(error))
             raise
 
+        issuers = {each.issuer for each in (await self._store.load()).gateway.oidc}
+
         def work(transaction: Transaction) -> tuple[User, str]:
-            user = writing.identities.user_of(transaction, person, provider)
+            user = writing.identities.user_of(transaction, person, provider, issuers)
             return user, self._begin(transaction, user)
 
         try:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from xds_server.errors import InvalidFieldError
 
 _MAX = 20
+#: With this many, looking for more is a waste: finding the name that was meant takes time.
+_ENOUGH = 100
 _NAMES_SHOWN = 20
 
 
@@ -28,6 +30,11 @@ class Problems:
 
     def note(self, problem: str) -> None:
         self.found.append(f"{self.path}: {problem}" if self.path else problem)
+
+    @property
+    def are_enough(self) -> bool:
+        """Returns whether there are so many problems that nobody needs more."""
+        return len(self.found) >= _ENOUGH
 
     def __bool__(self) -> bool:
         return bool(self.found)

@@ -12,7 +12,7 @@ from trunkline_proto.admin.v1 import accounts_pb2 as pb, admin_pb2_grpc
 
 from xds_server.accounts import guesses, links
 from xds_server.accounts.caller import Caller, current
-from xds_server.accounts.errors import SignInError, TooManyGuessesError
+from xds_server.accounts.errors import ForbiddenError, SignInError, TooManyGuessesError
 from xds_server.accounts.links import Link, Purpose
 from xds_server.accounts.model import User
 from xds_server.accounts.passwords import Passwords
@@ -59,6 +59,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
     async def CreateSetupLink(
         self, request: pb.CreateSetupLinkRequest, context: Context
     ) -> pb.CreateSetupLinkResponse:
+        require_no_token(current(), "makes no set-up link")
         default, longest = links.LIFETIMES[Purpose.SETUP]
         with checking() as problems:
             values.number(
@@ -97,16 +98,13 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
     @reporting
     async def SignIn(self, request: pb.SignInRequest, context: Context) -> pb.SignInResponse:
         email = people.email(request.email)
-        if (await self._store.load()).gateway.accounts.sso_only:
-            raise SignInError("passwords are not accepted here: sign in through an identity provider")
+        await self.require_passwords()
         user = await self.check_password(email, request.password, context)
 
         def work(transaction: Transaction) -> tuple[User, str]:
             writing.sessions.forget_attempts(transaction, guesses.account(email))
             writing.sessions.take_attempt_back(transaction, guesses.address(people.address_of(context)))
-            known = writing.users.get(transaction, user.id)
-            if known.disabled or known.password_hash != user.password_hash:
-                raise _WRONG
+            known = unchanged(transaction, user)
             return known, self._begin(transaction, known)
 
         user, value = (await self._store.write(Actor(f"user:{email}"), work)).value
@@ -138,23 +136,33 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
         user, session = require_session(current())
         with checking() as problems:
             people.check_password(request.password, user.email, problems.at("password"))
-        if user.password_hash:
-            try:
-                await self.check_password(user.email, request.current, context)
-            except SignInError:
-                raise InvalidFieldError(["current: this is not your password"]) from None
+        if not user.password_hash:  # a session, which ends, would become a password, which lasts
+            raise InUseError("you sign in through an identity provider: ask an admin for a link to set a password")
+        try:
+            await self.check_password(user.email, request.current, context)
+        except SignInError:
+            raise InvalidFieldError(["current: this is not your password"]) from None
         hashed = await self._passwords.hash(request.password)
 
-        def work(transaction: Transaction) -> int:
+        def work(transaction: Transaction) -> tuple[int, str]:
             known = writing.users.get(transaction, user.id)
             if known.password_hash != user.password_hash:
                 raise InUseError("the password was changed meanwhile: sign in again")
             writing.users.set_password(transaction, known, hashed)
             writing.sessions.forget_attempts(transaction, guesses.account(user.email))
-            return writing.sessions.end_all(transaction, user.id, but=session)
+            writing.personal_tokens.forget_devices(transaction, user)
+            ended = writing.sessions.end_all(transaction, user.id, but=session)
+            # This session's value may be what somebody has learned.
+            return ended, self._begin(transaction, known)
 
-        ended = (await self._changes.write(actor_of(context), work)).value
+        ended, value = (await self._changes.write(actor_of(context), work)).value
+        set_session(context, value, self._lifetime.absolute)
         return pb.ChangePasswordResponse(ended=ended)
+
+    async def require_passwords(self) -> None:
+        """Raises SignInError where passwords open nothing."""
+        if (await self._store.load()).gateway.accounts.sso_only:
+            raise SignInError("passwords are not accepted here: sign in through an identity provider")
 
     async def check_password(self, email: str, password: str, context: Context) -> User:
         """Returns the user. An account that does not exist, is disabled or has no password fails in the same way
@@ -168,11 +176,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
         }
 
         def count(transaction: Transaction) -> int:
-            for subject, bound in subjects.items():
-                wait = writing.sessions.count_attempt(transaction, subject, bound)
-                if wait:
-                    return wait
-            return 0
+            return writing.sessions.count_attempt(transaction, subjects)
 
         wait = (await self._store.write("sign-in", count)).value
         if wait:
@@ -204,6 +208,16 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
 _WRONG = SignInError("the e-mail address or the password is wrong")
 
 
+def unchanged(transaction: Transaction, checked: User) -> User:
+    """Returns the user whose password was just checked, as they are now. Raises SignInError if they were disabled,
+    or the password was changed, in between.
+    """
+    known = writing.users.get(transaction, checked.id)
+    if known.disabled or known.password_hash != checked.password_hash:
+        raise _WRONG
+    return known
+
+
 def set_session(context: Context, value: str, seconds: int, *more: tuple[str, str]) -> None:
     """Makes the REST server set the browser's cookie; an empty value ends the session."""
     context.set_trailing_metadata(((SET_SESSION, f"{value} {seconds}"), *more))
@@ -217,3 +231,9 @@ def require_session(caller: Caller) -> tuple[User, bytes]:
     if caller.user is None or not caller.session_hash:
         raise UnauthenticatedError("this needs a user who is signed in; a token is not enough")
     return caller.user, caller.session_hash
+
+
+def require_no_token(caller: Caller, what: str) -> None:
+    """Raises ForbiddenError for a personal token: somebody who finds one must not make a lasting account of it."""
+    if caller.user is not None and not caller.session_hash:
+        raise ForbiddenError(f"a personal token {what}: do it in the console, or with the admin token")

@@ -17,6 +17,7 @@ from xds_server.admin.calls import actor_of
 from xds_server.admin.links import LinkMethods
 from xds_server.admin.people import Context
 from xds_server.admin.problems import checking
+from xds_server.admin.sign_in import require_no_token
 from xds_server.errors import NotFoundError
 from xds_server.quoting import quoted
 from xds_server.rpc.reporting import reporting
@@ -48,6 +49,8 @@ class UserMethods(LinkMethods):
             if role is None:
                 problems.at("role").note(f"accepted: {', '.join(pb.Role.keys()[1:])}")
         caller = current()
+        if role is Role.OWNER:
+            require_no_token(caller, "makes nobody an owner")
 
         def work(transaction: Transaction) -> User:
             user = _member(transaction, caller, request.organisation, request.user)
@@ -74,6 +77,8 @@ class UserMethods(LinkMethods):
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
         with checking() as problems:
             people.check_name(request.name, problems.at("name"))
+        if request.admin:
+            require_no_token(current(), "makes nobody an admin")
 
         def work(transaction: Transaction) -> User:
             before = writing.users.of_reference(transaction, request.user)

@@ -13,14 +13,20 @@ from xds_server.admin.problems import Problems
 from xds_server.rest import fields, values
 from xds_server.rest.errors import MalformedBodyError
 
+_NO_NAMES: frozenset[str] = frozenset()
+
 
 class _Object(dict[str, Any]):
     """An object, with the names that it has more than once."""
 
+    __slots__ = ("repeated",)  # a body may have millions of objects
+
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
-        counted = Counter(name for name, _ in pairs) if len(self) < len(pairs) else {}
-        self.repeated = frozenset(name for name, count in counted.items() if count > 1)
+        self.repeated = _NO_NAMES
+        if len(self) < len(pairs):
+            counted = Counter(name for name, _ in pairs)
+            self.repeated = frozenset(name for name, count in counted.items() if count > 1)
 
 
 def parse(content: bytes) -> Any:
@@ -52,6 +58,8 @@ def fill(message: Message, given: Any, problems: Problems, bound: Collection[str
     known = fields.by_name(message.DESCRIPTOR)
     seen = set()
     for name, value in given.items():
+        if problems.are_enough:
+            break
         field = known.get(name)
         if field is None:
             problems.note(fields.unknown(name, [each.name for each in message.DESCRIPTOR.fields]))

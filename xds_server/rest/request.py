@@ -34,6 +34,8 @@ def _query(message: Message, binding: Binding, query: str, problems: Problems) -
     accepted = [path for path in paths if path not in binding.variables]
     seen = set()
     for pair in filter(None, query.split("&")):
+        if problems.are_enough:
+            break
         raw_name, _, raw_value = pair.partition("=")
         name, value = _unquoted(raw_name, plus=True), _unquoted(raw_value, plus=True)
         path = fields.canonical(message.DESCRIPTOR, name) if name is not None else ""

@@ -18,6 +18,8 @@ from google.protobuf.message import Message
 from trunkline_proto.admin.v1 import admin_pb2, console_pb2
 from trunkline_proto.metrics.v1 import metrics_pb2
 
+from xds_server.accounts import permissions
+from xds_server.accounts.caller import Caller
 from xds_server.admin.values import quoted
 from xds_server.console.answers import Console
 from xds_server.errors import InvalidFieldError, UnauthenticatedError
@@ -25,8 +27,6 @@ from xds_server.rest import browser, oidc_callback, request as requests
 from xds_server.rest.bindings import Binding, PathMatch, Table
 from xds_server.rest.errors import RestError
 
-#: Bytes of a body; as many as a message may have.
-MAX_BODY_BYTES = 16 * 1024 * 1024
 #: Bytes up to which a body that is too large is read to its end: a client that is still sending when the answer
 #: arrives loses the answer.
 _MAX_DISCARDED = 256 * 1024 * 1024
@@ -67,7 +67,7 @@ class Guard(Protocol):
         """Returns whether browsers reach the console over https, whichever proxy stands before Envoy."""
         ...
 
-    async def authenticate(self, method: str, metadata: Any) -> object:
+    async def authenticate(self, method: str, metadata: Any) -> Caller:
         """Returns the caller. Raises UnauthenticatedError. `method` is empty for a path that is not served."""
         ...
 
@@ -163,7 +163,7 @@ class RestServer:
         metadata = [(name, value) for name in _PASSED_ON for value in request.headers.getall(name, ())]
         if "authorization" not in request.headers:
             metadata += browser.credentials(request, is_open=self._guard.is_open(method), secure=secure)
-        await self._guard.authenticate(method, metadata)
+        caller = await self._guard.authenticate(method, metadata)
         for name, value in metadata:
             if not (value.isascii() and value.isprintable()):  # gRPC accepts no other values
                 raise RestError(400, "invalid_argument", f"header {name}: accepted: printable ASCII")
@@ -177,7 +177,7 @@ class RestServer:
             allow = _allow(self._table, path, found)
             message = f"{request.method[:20]} is not served at this path; accepted: {allow}"
             raise RestError(405, "method_not_allowed", message, {"allow": allow})
-        content = await _content(request, binding)
+        content = await _content(request, binding, permissions.max_bytes(permissions.rule_of(method), caller))
         message = await _apart(len(content), requests.message, binding, found.values, query, content)
         call = self._calls[binding.full_name](message, metadata=metadata)
         answer: Message = await call
@@ -205,19 +205,19 @@ class RestServer:
         return RestError(404, "not_found", f"nothing is served at {quoted(path)}{meant}")
 
 
-async def _content(request: web.BaseRequest, binding: Binding) -> bytes:
-    """Returns the body, read up to the bound. Raises RestError."""
+async def _content(request: web.BaseRequest, binding: Binding, most: int) -> bytes:
+    """Returns the body, of which `most` bytes are accepted. Raises RestError."""
     if binding.has_body and request.body_exists:
         _check_type(request.headers)
     content, size = bytearray(), 0
     async for piece in request.content.iter_any():
         size += len(piece)
-        if size <= MAX_BODY_BYTES:
+        if size <= most:
             content += piece
         elif size > _MAX_DISCARDED:
             break
-    if size > MAX_BODY_BYTES:
-        raise RestError(413, "request_too_large", f"the body is larger than {MAX_BODY_BYTES:,} bytes")
+    if size > most:
+        raise RestError(413, "request_too_large", f"the body is larger than {most:,} bytes")
     return bytes(content)
 
 

@@ -26,7 +26,7 @@ export default function Account() {
         ${memberships.map((each) => html`<${Badge}>${each.organisation}: ${t(`role.${each.role}`)}<//>`)}
       </p>
       <div class="after"><${Tokens} /></div>
-      <div class="after"><${Password} /></div>
+      ${user.value?.has_password && html`<div class="after"><${Password} /></div>`}
     <//>
   `;
 }
@@ -43,8 +43,7 @@ function Password() {
   return html`
     <${Card} title=${t("account.password")}>
       <${Form} onSend=${send} action=${t("account.change")} disabled=${password.length < 12}>
-        ${user.value?.has_password &&
-        html`<${TextField} label=${t("account.current")} type="password" autocomplete="current-password" value=${current} onValue=${setCurrent} />`}
+        <${TextField} label=${t("account.current")} type="password" autocomplete="current-password" value=${current} onValue=${setCurrent} />
         <${TextField} label=${t("account.new")} hint=${t("link.password_hint")} type="password" autocomplete="new-password" value=${password} onValue=${setPassword} />
       <//>
     <//>

@@ -62,6 +62,18 @@ async def test_who_may_append(addresses: tuple[str, str]) -> None:
             assert (await code_of(call))[0] is expected
 
 
+async def test_a_large_request_is_not_parsed_before_the_token_is_checked(addresses: tuple[str, str]) -> None:
+    broken = b"\xff" * 100_000
+    for address, metadata, expected in (
+        (addresses[0], (), grpc.StatusCode.UNAUTHENTICATED),
+        (addresses[0], GOOD, grpc.StatusCode.INVALID_ARGUMENT),
+        (addresses[1], (), grpc.StatusCode.INVALID_ARGUMENT),
+    ):
+        async with grpc.aio.insecure_channel(address) as channel:
+            call = channel.unary_unary(f"/{SERVICE}/Append", bytes, bytes)(broken, metadata=metadata)
+            assert (await code_of(call))[0] is expected
+
+
 async def test_the_admin_api_asks_on_every_socket(addresses: tuple[str, str]) -> None:
     for address in addresses:
         async with grpc.aio.insecure_channel(address) as channel:

@@ -11,7 +11,8 @@ import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
 from tests.xds_server.rest.conftest import TOKEN, Rest
-from xds_server.rest.server import MAX_BODY_BYTES, OTHER_PATHS
+from xds_server.accounts.permissions import MAX_BYTES
+from xds_server.rest.server import OTHER_PATHS
 
 KEYS = "/admin/v1/keys"
 
@@ -89,7 +90,7 @@ async def test_the_types_that_are_taken(rest: Rest, kind: str) -> None:
 
 
 async def test_a_body_that_is_too_large(rest: Rest) -> None:
-    assert (await rest("POST", KEYS, _long(MAX_BODY_BYTES + 1))).error["code"] == "request_too_large"
+    assert (await rest("POST", KEYS, _long(MAX_BYTES + 1))).error["code"] == "request_too_large"
 
     async def pieces() -> object:
         for _ in range(17):
@@ -98,7 +99,7 @@ async def test_a_body_that_is_too_large(rest: Rest) -> None:
     sent = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
     async with rest.session.post(f"http://rest{KEYS}", data=pieces(), headers=sent) as response:
         assert response.status == 413
-    assert (await rest("PATCH", "/admin/v1/nodes/gpu", _long(MAX_BODY_BYTES))).status == 200
+    assert (await rest("PATCH", "/admin/v1/nodes/gpu", _long(MAX_BYTES))).status == 200
 
 
 def _long(size: int) -> io.BytesIO:

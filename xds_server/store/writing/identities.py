@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 from sqlmodel import col, delete, select
 
@@ -15,7 +16,7 @@ from xds_server.accounts.settings import IdentityProvider
 from xds_server.errors import InUseError
 from xds_server.store import accounts
 from xds_server.store.account_tables import AccountLinkRow, IdentityRow, OidcUsedRow
-from xds_server.store.writing import account_links, members, personal_tokens, sessions, users
+from xds_server.store.writing import account_links, members, users
 from xds_server.store.writing.transaction import Transaction
 
 
@@ -29,8 +30,10 @@ def use_state(transaction: Transaction, hash_: bytes, seconds: int) -> None:
     transaction.session.flush()
 
 
-def user_of(transaction: Transaction, person: Person, provider: IdentityProvider) -> User:
-    """Returns the user of a person, with the current grants of their groups.
+def user_of(
+    transaction: Transaction, person: Person, provider: IdentityProvider, issuers: Collection[str]
+) -> User:
+    """Returns the user of a person, with the current grants of their groups. `issuers` are all that exist.
 
     The user is created if somebody has invited them, if a group grants something, or if they may sign up. Raises
     SignInError for anybody else, and for a disabled user.
@@ -40,7 +43,8 @@ def user_of(transaction: Transaction, person: Person, provider: IdentityProvider
     if row is not None:
         user = users.get(transaction, row.user_id)
     else:
-        user = _linked(transaction, person) or _made(transaction, person, provider, welcome=granted.anything)
+        linked = _linked(transaction, person, issuers)
+        user = linked or _made(transaction, person, provider, welcome=granted.anything)
         transaction.session.add(IdentityRow(issuer=person.issuer, subject=person.subject, user_id=user.id))
         transaction.session.flush()
     if user.disabled:
@@ -49,16 +53,23 @@ def user_of(transaction: Transaction, person: Person, provider: IdentityProvider
     return _granted(transaction, user, granted)
 
 
-def _linked(transaction: Transaction, person: Person) -> User | None:
+def _linked(transaction: Transaction, person: Person, issuers: Collection[str]) -> User | None:
     """Returns the account with the address, which the provider has verified. Its creator may have been somebody
     else, so its password, sessions and tokens end.
+
+    Raises SignInError if another identity of a configured provider has the account: an address may have a new
+    owner, and of two providers one may be wrong.
     """
     user = users.find(transaction, person.email) if person.email else None
     if user is None or user.disabled:
         return user
+    of_user = select(IdentityRow.issuer).where(IdentityRow.user_id == user.id)
+    if set(transaction.session.exec(of_user).all()).intersection(issuers):
+        raise SignInError(
+            f"the account {user.email} is another identity's: sign in as before, or ask an admin to remove it"
+        )
     if user.password_hash:
-        sessions.end_all(transaction, user.id)
-        personal_tokens.revoke_all(transaction, user)
+        users.end_sign_ins(transaction, user)
         user = users.set_password(transaction, user, "")
     return user
 

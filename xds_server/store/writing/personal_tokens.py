@@ -6,7 +6,7 @@ import secrets
 
 from sqlmodel import col, delete, select
 
-from xds_server.accounts import tokens
+from xds_server.accounts import guesses, tokens
 from xds_server.accounts.errors import LinkError
 from xds_server.accounts.model import DeviceLogin, PersonalToken, User
 from xds_server.errors import AlreadyExistsError, InUseError, NotFoundError
@@ -86,8 +86,8 @@ def begin_device(transaction: Transaction, client: str, address: str, ttl_second
     wait.
     """
     _forget(transaction)
-    waiting = transaction.session.exec(select(DeviceLoginRow.address)).all()
-    if len(waiting) >= _MAX_WAITING or waiting.count(address) >= _MAX_PER_ADDRESS:
+    waiting = [guesses.network(each) for each in transaction.session.exec(select(DeviceLoginRow.address)).all()]
+    if len(waiting) >= _MAX_WAITING or waiting.count(guesses.network(address)) >= _MAX_PER_ADDRESS:
         raise InUseError("too many programs wait to be approved: try again in some minutes")
     value = tokens.new(tokens.TokenKind.DEVICE)
     code = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(8))
@@ -124,6 +124,11 @@ def poll_device(transaction: Transaction, value: str) -> DeviceLogin | None:
     transaction.session.delete(row)
     transaction.session.flush()
     return login
+
+
+def forget_devices(transaction: Transaction, user: User) -> None:
+    """Withdraws the user's approvals that no program has used yet."""
+    transaction.session.exec(delete(DeviceLoginRow).where(col(DeviceLoginRow.user_id) == user.id))
 
 
 def _waiting(transaction: Transaction, user_code: str) -> DeviceLoginRow:

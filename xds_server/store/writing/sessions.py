@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlmodel import col, delete, select
 
 from xds_server.accounts import guesses, tokens
@@ -48,15 +50,22 @@ def end_all(transaction: Transaction, user_id: str, *, but: bytes = b"") -> int:
     return transaction.session.exec(others).rowcount
 
 
-def count_attempt(transaction: Transaction, subject: str, bound: guesses.AttemptBound) -> int:
-    """Counts one more attempt, unless it is too early. Returns the seconds to wait; 0: the attempt may be made."""
-    row = transaction.session.get(GuessRow, subject) or GuessRow(subject=subject, count=0, last_at=0)
-    known = guesses.SignInAttempts(row.count, row.last_at)
-    wait = known.remaining(bound, transaction.now)
+def count_attempt(transaction: Transaction, subjects: Mapping[str, guesses.AttemptBound]) -> int:
+    """Counts one more attempt of every subject, unless it is too early for one of them: nobody hinders others by
+    attempts that are not made. Returns the seconds to wait; 0: the attempt may be made.
+    """
+    now = transaction.now
+    rows = {
+        subject: transaction.session.get(GuessRow, subject) or GuessRow(subject=subject, count=0, last_at=0)
+        for subject in subjects
+    }
+    known = {subject: guesses.SignInAttempts(row.count, row.last_at) for subject, row in rows.items()}
+    wait = max(known[subject].remaining(bound, now) for subject, bound in subjects.items())
     if not wait:
-        row.count, row.last_at = known.current(transaction.now) + 1, transaction.now
-        transaction.session.add(row)
-        long_ago = transaction.now - guesses.FORGOTTEN_AFTER
+        for subject, row in rows.items():
+            row.count, row.last_at = known[subject].current(now) + 1, now
+            transaction.session.add(row)
+        long_ago = now - guesses.FORGOTTEN_AFTER
         transaction.session.exec(delete(GuessRow).where(col(GuessRow.last_at) < long_ago))
     return wait
 

@@ -73,11 +73,17 @@ def remove(transaction: Transaction, user: User) -> int:
 
 
 def end_access(transaction: Transaction, user: User) -> int:
-    """Ends sessions, tokens and links, and revokes own keys. Returns how many keys."""
+    """Ends every way to act as the user, and revokes own keys. Returns how many keys."""
+    end_sign_ins(transaction, user)
+    return members.revoke_own_keys(transaction, user.id)
+
+
+def end_sign_ins(transaction: Transaction, user: User) -> None:
+    """Ends sessions, tokens and links, and what could still become one."""
     sessions.end_all(transaction, user.id)
     personal_tokens.revoke_all(transaction, user)
+    personal_tokens.forget_devices(transaction, user)
     account_links.remove_all(transaction, Purpose.RESET, user_id=user.id)
-    return members.revoke_own_keys(transaction, user.id)
 
 
 def check_another_admin(transaction: Transaction, user: User) -> None:
