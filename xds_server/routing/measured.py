@@ -64,7 +64,8 @@ class RequestMix:
         """Computes the mix from sums: tokens of the `reported` answers, and `streams` of the `served` ones."""
         if not reported:
             return cls(stream_share=streams / served) if served else cls()
-        return cls(prompt / reported, completion / reported, cached / prompt if prompt else 0.0, streams / served)
+        cached_share = min(1.0, cached / prompt) if prompt else 0.0
+        return cls(prompt / reported, completion / reported, cached_share, streams / served)
 
 
 @dataclass(slots=True)

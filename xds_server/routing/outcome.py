@@ -177,7 +177,7 @@ def measured_of(slot: Slot) -> Measured:
         attempts=attempts,
         error_rate=slot.failed / (attempts + 1),
         limit_rate=slot.limited / (attempts + 1),
-        cached_share=slot.cached_tokens / slot.prompt_tokens if slot.prompt_tokens else None,
+        cached_share=min(1.0, slot.cached_tokens / slot.prompt_tokens) if slot.prompt_tokens else None,
     )
 
 

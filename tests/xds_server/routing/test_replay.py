@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -191,6 +192,16 @@ def test_the_times_leave_out_what_was_never_measured() -> None:
     whole = total(found.proposed)
     assert whole.timed / whole.requests == pytest.approx(0.25)
     assert whole.mean_seconds == pytest.approx(1.5, rel=0.05)
+
+
+@pytest.mark.parametrize("strategy", [Strategy.WEIGHTED, Strategy.CHEAPEST, Strategy.FASTEST, Strategy.BALANCED])
+def test_records_with_any_figures_cost_nothing_negative(strategy: Strategy) -> None:
+    for tokens in itertools.product((0, 1, 10**13), repeat=3):
+        used = dict(zip(("prompt_tokens", "cached_tokens", "completion_tokens"), tokens, strict=True))
+        records = requests(5, "a/m", first_byte_us=0, **used) + requests(5, "gone/m", duration_us=0, **used)
+        found = simulated(route(a(), b(), strategy=strategy), None, records).proposed
+        assert sum(each.requests for each in found.values()) == pytest.approx(10)
+        assert all(min(each.nano_usd, each.seconds, each.requests) >= 0 for each in found.values())
 
 
 def test_of_nothing_nothing_is_replayed() -> None:
