@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,21 +20,27 @@ _LIMIT_SECONDS = 2.0
 _NO_KEY = "no key of a known provider is in the environment, and no Ollama or vLLM answers on this machine"
 _HOW_TO_ADD = """\
 Add one, for example
-  trunkline providers add openai --base-url https://api.openai.com/v1 --credential env:OPENAI_API_KEY
-  trunkline routes set gpt-4.1 --target openai/gpt-4.1
-or write trunkline.yaml and run `trunkline apply -f trunkline.yaml`:
+  {command} providers add openai --base-url https://api.openai.com/v1 --credential env:OPENAI_API_KEY
+  {command} routes set gpt-4.1 --target openai/gpt-4.1
+or write trunkline.yaml and run `{command} apply -f trunkline.yaml`:
   version: 1
   providers:
-    - {name: openai, base_url: https://api.openai.com/v1, credentials: [env:OPENAI_API_KEY]}
+    - {{name: openai, base_url: https://api.openai.com/v1, credentials: [env:OPENAI_API_KEY]}}
   routes:
-    - {model: gpt-4.1, targets: [{provider: openai, model: gpt-4.1}]}"""
+    - {{model: gpt-4.1, targets: [{{provider: openai, model: gpt-4.1}}]}}"""
 
 
 def nothing_found(found: Iterable[Discovery]) -> str:
     """Explains why no provider has models, and how to add one by hand."""
     failed = [each.candidate.name for each in found if each.problem]
     why = f"none of {', '.join(failed)} could be used (see above)" if failed else _NO_KEY
-    return f"No provider yet: {why}.\n{_HOW_TO_ADD}"
+    return f"No provider yet: {why}.\n{_HOW_TO_ADD.format(command=_command())}"
+
+
+def _command() -> str:
+    """Returns what to type for this program, such as `.venv/bin/trunkline` if the shell finds no `trunkline`."""
+    called = sys.argv[0]
+    return called if Path(called).name == "trunkline" and shutil.which("trunkline") is None else "trunkline"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,3 +128,19 @@ def test_what_is_said_where_no_provider_is_usable_is_true() -> None:
     assert "No provider yet: none of openai could be used (see above)." in unreachable
     assert "no key of a known provider" not in unreachable
     assert "trunkline providers add" in unreachable
+
+
+@pytest.mark.parametrize(
+    ("called", "path", "typed"),
+    [
+        (".venv/bin/trunkline", "/nonexistent", ".venv/bin/trunkline providers add"),
+        (".venv/bin/trunkline", str(Path(sys.executable).parent), "  trunkline providers add"),
+        ("/src/trunkline/__main__.py", "/nonexistent", "  trunkline providers add"),
+    ],
+)
+def test_the_commands_can_be_typed_as_they_are_shown(
+    monkeypatch: pytest.MonkeyPatch, called: str, path: str, typed: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called])
+    monkeypatch.setenv("PATH", path)
+    assert typed in discovery.nothing_found([])
