@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from xds_server.accounts.sessions import Lifetime
 from xds_server.ledger.retention_periods import RetentionPeriods
@@ -90,12 +91,18 @@ class Settings:
         )
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Leaves out the usage: `trunkline up` shows the end of the log, which should be the message."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Returns the settings from the command line and the environment.
 
     Raises SystemExit, like argparse, with the flag and what it accepts.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="xds_server", description="Trunkline's control plane: Admin gRPC, ADS, and the store behind them."
     )
     parser.add_argument("--data-dir", type=Path, required=True, help="where secret.key is, and the SQLite file")

@@ -110,3 +110,12 @@ def test_how_many_tunnels_a_node_keeps_open(arguments: list[str], capsys: pytest
         with pytest.raises(SystemExit):
             parsed(*arguments, f"--node-tunnels={text}")
         assert "is not a number from 1 to 999" in capsys.readouterr().err
+
+
+def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The end of the log, which `trunkline up` shows, has to be the message and not the usage."""
+    with pytest.raises(SystemExit):
+        parse(["--control-listen", "nowhere"], {})
+    said = capsys.readouterr().err
+    assert said.startswith("xds_server: error: ")
+    assert said.count("\n") == 1

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from trunkline import address, envoy, envoy_module, memory
+from trunkline import address, child_environment, envoy, envoy_module, memory
 from trunkline.address import Address
+from trunkline.config import loader
 from trunkline.errors import UsageError
 from trunkline.gateway import run
 from trunkline.join_commands import TUNNEL_URL
@@ -184,6 +185,9 @@ def up(
     """
     if config is None and _DEFAULT_CONFIG.is_file():
         config = _DEFAULT_CONFIG
+    if config is not None:
+        # Nothing needs to start before a mistake in the file is known.
+        loader.load(config, child_environment.of_apply(os.environ))
     layout = Layout(data_dir.absolute())
     run(
         Settings(
