@@ -27,6 +27,7 @@ FOREIGN = {
     "--parallel",  # llama.cpp
     "--max-num-seqs",  # vLLM
     "--max-running-requests",  # SGLang
+    "--core",  # prlimit
     "--log-format-escaped",  # Envoy
     "--retry", "--tool",  # curl, valgrind
     "--uninstall", "--purge",  # deploy/node/install.sh
