@@ -60,7 +60,9 @@ class Flight:
         future: asyncio.Future[FlightResult] = asyncio.get_running_loop().create_future()
         self.waiting.append(future)
         try:
-            return await asyncio.wait_for(future, seconds)
+            # Unlike wait_for of Python 3.11, this is cancelled even if the flight lands at the same moment.
+            async with asyncio.timeout(seconds):
+                return await future
         except TimeoutError:
             return FlightResult.FAILED
         finally:

@@ -262,6 +262,22 @@ async def test_the_next_one_goes_where_the_first_client_left() -> None:
     assert {how(await task) for task in pending} == {"hit"}
 
 
+async def test_all_clients_leave_at_once_and_nothing_is_on_its_way_any_more() -> None:
+    edge = Edge()
+    first = await edge.ask()
+    waits = edge.decide(request_id="r-second")
+    assert isinstance(waits, Waits)
+    answered: list[object] = []
+    waits.start(answered.append)
+    await waiting()
+    edge.cut(first, left=True)
+    waits.cancel()
+    edge.authoriser.end("r-second")
+    await waiting()
+    assert answered == []
+    assert how(await edge.ask()) == "miss"
+
+
 async def test_all_go_where_the_first_answer_failed() -> None:
     edge = Edge()
     first = await edge.ask()
