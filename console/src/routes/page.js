@@ -14,7 +14,7 @@ import { Empty, Loaded, Notice, announceChange } from "../ui/feedback.js";
 import { Card, Page, isFiles } from "../ui/page.js";
 import { OTHERS, RouteDialog } from "./form.js";
 import { Tiers } from "./targets.js";
-import { aboutStrategy, affinityText, privacyText, strategyText } from "./texts.js";
+import { aboutStrategy, affinityText, privacyText, promptKeyText, scopeText, strategyText } from "./texts.js";
 
 export function RoutePage({ view, model, organisation }) {
   const [editing, setEditing] = useState(false);
@@ -73,12 +73,16 @@ function Options({ route }) {
   const { timeouts = {} } = route;
   const rows = [
     ["strategy", strategyText(route.strategy)],
+    ...(route.strategy === "STRATEGY_BALANCED" ? [["balance", percent((route.balance || 50) / 100)]] : []),
     ["privacy", privacyText(route.privacy)],
     ["affinity", affinityText(route.affinity)],
     ["first_byte", timeouts.first_byte_ms ? duration(timeouts.first_byte_ms) : t("route.default")],
     ["idle", timeouts.idle_ms ? duration(timeouts.idle_ms) : t("route.default")],
     ["connect", timeouts.connect_ms ? duration(timeouts.connect_ms) : t("route.default")],
     ["cache", route.cache_ttl_seconds ? duration(route.cache_ttl_seconds * 1000) : t("route.off")],
+    ...(route.cache_ttl_seconds ? [["cache_scope", scopeText(route.cache_scope ?? "CACHE_SCOPE_ORGANISATION")]] : []),
+    ...(num(route.cache_most_bytes) ? [["cache_most", count(num(route.cache_most_bytes) / 1024 / 1024)]] : []),
+    ["prompt_cache", promptKeyText(route.prompt_cache_key ?? "PROMPT_CACHE_KEY_NONE")],
     ["queue", route.queue_longest_ms ? duration(route.queue_longest_ms) : t("route.off")],
   ];
   const others = OTHERS.filter((name) => route[name]).map((name) => [fieldText(name), otherText(route[name])]);
