@@ -116,7 +116,8 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
             since=message.since,
             until=message.until,
             organisation_id=await self._organisation(message.organisation) if message.organisation else "",
-            key_id=await self._key(message.key_id),
+            # Ids have no `/`.
+            key_id=await self._key(message.key_id) if "/" in message.key_id else message.key_id,
             model=message.model,
             target_id=message.target_id,
             tag=message.tag,
@@ -124,9 +125,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
         )
 
     async def _key(self, reference: str) -> str:
-        """Returns the id of a key that is named as `organisation/name`. Ids have no `/`."""
-        if "/" not in reference:
-            return reference
+        """Returns the id of a key that is named as `organisation/name`; an unknown name stays as it is."""
         _, labels = await self._ledger.names()
         return next((id_ for id_, label in labels.items() if label == reference), reference)
 
