@@ -140,7 +140,7 @@ def launch(binaries: Path, directory: Path) -> subprocess.Popen[bytes]:
         except psycopg.OperationalError:
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"PostgreSQL did not start:\n{(directory / 'log').read_text()}")
-            time.sleep(0.02)
+            time.sleep(0.02)  # nothing to await: nobody listens yet
         else:
             return process
 

@@ -40,7 +40,7 @@ class RedisServer:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:
                 assert time.monotonic() < deadline, "redis-server does not listen"
-                time.sleep(0.02)
+                time.sleep(0.02)  # nothing to await: nobody listens yet
             else:
                 return self
 

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import orjson
@@ -20,6 +19,7 @@ from bench.neighbours.bombs import many_keys, nested
 from bench.neighbours.memory import roles_of
 from bench.neighbours.victim import Figures
 from bench.processes import Child
+from tests.waiting import eventually
 
 
 @pytest.mark.slow
@@ -68,10 +68,7 @@ def test_what_a_translator_has_started_are_its_parsers(tmp_path: Path) -> None:
     worker = f"import subprocess, sys; subprocess.run({asleep})"
     below = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], 'translator'])"
     with Child([sys.executable, "-c", below, worker], tmp_path / "log") as child:
-        deadline = time.monotonic() + 60
-        while len(roles := roles_of(child.pid, None)["parsers"]) < 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        roles = eventually(lambda: roles_of(child.pid, None)["parsers"])
         assert len(roles) == 1
         assert len(roles_of(child.pid, None)["translator"]) == 1
         for pid in roles:

@@ -228,7 +228,7 @@ class Connection:
             if self.node.pace is None:
                 await seen.reset.wait()
             elif self.node.pace:
-                await asyncio.sleep(self.node.pace)
+                await asyncio.sleep(self.node.pace)  # the pace that the test asked for
         await self._send(stream_id, seen, b"data: [DONE]\n\n")
 
     async def _send(self, stream_id: int, seen: Seen, data: bytes) -> None:

@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
                 self._send(_refusal(behaviour))
             case _:
                 if behaviour.mode == "slow":
-                    await asyncio.sleep(behaviour.delay_ms / 1000)
+                    await asyncio.sleep(behaviour.delay_ms / 1000)  # as the test asked for
                 await self._answer_well(request, behaviour, record)
 
     async def _raw(self, behaviour: Behaviour) -> None:
@@ -208,17 +208,17 @@ class Connection(asyncio.Protocol):
         for start in range(0, len(behaviour.raw), size):
             self._transport.write(behaviour.raw[start : start + size].encode("latin-1"))
             if start + size < len(behaviour.raw):
-                await asyncio.sleep(behaviour.interval_ms / 1000)
+                await asyncio.sleep(behaviour.interval_ms / 1000)  # as the test asked for
         if behaviour.closes:
             self._transport.close()
 
     async def _trickle(self, interval_ms: int) -> None:
         for byte in b"HTTP/1.1 200 OK\r\nx-trickle: ":
             self._transport.write(bytes([byte]))
-            await asyncio.sleep(interval_ms / 1000)
+            await asyncio.sleep(interval_ms / 1000)  # as the test asked for
         while True:
             self._transport.write(b"a")
-            await asyncio.sleep(interval_ms / 1000)
+            await asyncio.sleep(interval_ms / 1000)  # as the test asked for
 
     async def _answer_well(self, request: Request, behaviour: Behaviour, record: Record) -> None:
         answered = self._checked(request, behaviour)
@@ -257,7 +257,7 @@ class Connection(asyncio.Protocol):
                 return
             if interval and record.events_sent:
                 due += interval
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await asyncio.sleep(max(0.0, due - time.monotonic()))  # as the test asked for
             await self._writable.wait()
             self._transport.write(chunk(event))
             record.events_sent += 1

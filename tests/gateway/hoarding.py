@@ -13,6 +13,8 @@ import h2.config
 import h2.connection
 import h2.events
 
+from tests.waiting import until
+
 PATH = "/v1/chat/completions"
 #: Seconds without progress after which no more is sent: reading has stopped.
 STALL = 1.0
@@ -77,8 +79,7 @@ class Hoard:
         def gone() -> int:
             return sum(reader.at_eof() or reader.exception() is not None for reader in readers)
 
-        while gone() < closed:
-            await asyncio.sleep(0.02)
+        await until(lambda: gone() >= closed)
         return gone()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

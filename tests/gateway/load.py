@@ -92,7 +92,7 @@ class Load:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             due += interval
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await asyncio.sleep(max(0.0, due - time.monotonic()))  # the rate of the load
 
     async def _plain(self) -> None:
         started = time.monotonic()

@@ -69,7 +69,7 @@ class MarkedLoad:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             due += 1 / self._rate
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await asyncio.sleep(max(0.0, due - time.monotonic()))  # the rate of the load
 
     async def _request(self, marker: str, *, stream: bool) -> None:
         content = " ".join(["word"] * self._chance.randint(1, 40))

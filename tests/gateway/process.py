@@ -19,6 +19,8 @@ from typing import Any, Self
 
 import yaml
 
+from tests.waiting import eventually
+
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 SERVICES = {"envoy": "envoy", "xds_server": "xds_server", "translator": "translator"}
@@ -150,11 +152,8 @@ class GatewayProcess:
 
     def setup_link(self) -> str:
         """The console's set-up link, which the first start prints after `ready`."""
-        ends = time.monotonic() + START_SECONDS
-        while not (found := re.findall(r"set up the console, within a day and once: (\S+)", self._errors())):
-            assert time.monotonic() < ends, self._errors()
-            time.sleep(0.05)
-        return str(found[0])
+        printed = re.compile(r"set up the console, within a day and once: (\S+)")
+        return str(eventually(lambda: printed.findall(self._errors()), START_SECONDS)[0])
 
     def _errors(self) -> str:
         return self.errors_file.read_text()

@@ -22,6 +22,7 @@ from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.hoarding import Hoard, Upload, resident
 from tests.gateway.http2_floods import FLOODS, PATIENCE, flood
 from tests.gateway.process import GatewayProcess
+from tests.waiting import until, until_answered
 
 MIB = 1024 * 1024
 #: Envoy's memory, with which a key may hold 32 MiB of bodies, all keys together 128 MiB, and strangers 32 MiB.
@@ -51,6 +52,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) ->
     arguments = ("--envoy-memory", MEMORY)
     with GatewayProcess(data_dir, config, environment=PROVIDER_CREDENTIALS, arguments=arguments) as running:
         yield running
+
+
+async def passes(gateway: GatewayProcess, name: str, size: int) -> bool:
+    status, _ = await ask(gateway, name, size)
+    return status == 200
 
 
 async def ask(gateway: GatewayProcess, name: str, size: int = 500) -> tuple[int, Any]:
@@ -87,8 +93,7 @@ async def watched(gateway: GatewayProcess) -> AsyncIterator[None]:
     try:
         yield
         before = statuses.total()
-        while not following.done() and statuses.total() < before + 3:
-            await asyncio.sleep(0.01)
+        await until(lambda: following.done() or statuses.total() >= before + 3)
     finally:
         done.set()
         await following
@@ -165,8 +170,7 @@ async def test_a_key_holds_no_more_than_its_bound(gateway: GatewayProcess, lengt
             assert (status, answer["error"]["code"]) == (429, "too_many_bytes_in_flight")
         assert (await ask(gateway, "greedy"))[0] == 200  # small requests pass
         assert (await ask(gateway, "late", 8 * MIB))[0] == 200
-    while (await ask(gateway, "greedy", 8 * MIB))[0] != 200:  # until Envoy has noticed that they left
-        await asyncio.sleep(0.05)
+    await until_answered(lambda: passes(gateway, "greedy", 8 * MIB))  # Envoy has noticed that they left
 
 
 async def test_all_keys_hold_no_more_than_theirs(gateway: GatewayProcess) -> None:
@@ -178,16 +182,14 @@ async def test_all_keys_hold_no_more_than_theirs(gateway: GatewayProcess) -> Non
         status, answer = await ask(gateway, "late", 8 * MIB)
         assert (status, answer["error"]["code"]) == (503, "gateway_overloaded")
         assert (await ask(gateway, "late"))[0] == 200
-    while (await ask(gateway, "late", 8 * MIB))[0] != 200:
-        await asyncio.sleep(0.05)
+    await until_answered(lambda: passes(gateway, "late", 8 * MIB))
 
 
 async def test_a_body_over_the_limit_is_refused(gateway: GatewayProcess) -> None:
     async with watched(gateway), Hoard(gateway.address) as large:
         await large.http1(1, Upload(33 * MIB, 0, key=key_of("late")))
         await large.http1(1, Upload(None, 33 * MIB, piece=65_536, key=key_of("greedy")))
-        while len(large.answers) < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(large.answers) >= 2)
     assert codes(large.answers) == {(413, "request_too_large"): 2}
 
 
@@ -203,8 +205,7 @@ async def test_nothing_is_read_while_the_translator_does_not_answer(gateway: Gat
             assert resident(envoy) - before < 150 * MIB
         finally:
             gateway.kill("translator", signal.SIGCONT)
-        while len(strangers.answers) < 150:
-            await asyncio.sleep(0.05)
+        await until(lambda: len(strangers.answers) >= 150)
     assert {code for _, code in codes(strangers.answers)} <= {
         *("invalid_api_key", "policy_unavailable", "gateway_overloaded")
     }
@@ -229,6 +230,6 @@ async def test_clients_take_only_so_many_connections_and_operators_get_in(
             try:
                 assert (await ask(gateway, "victim"))[0] == 200
             except aiohttp.ClientError:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # Envoy may close connections for a while
             else:
                 break

@@ -13,6 +13,7 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.usage import exported, metrics, settled
+from tests.waiting import until_answered
 
 PATIENCE = 60.0
 PRICE = {"input": 2, "output": 8}
@@ -92,10 +93,14 @@ async def kept(gateway: GatewayProcess, content: str, **more: Any) -> Answer:
     """Repeats a request until its answer comes from the cache: the copy of the first answer arrives a moment after
     it.
     """
-    async with asyncio.timeout(PATIENCE):
-        while (answer := await ask(gateway, content, **more)).how != "hit":
-            assert answer.status == 200
-            await asyncio.sleep(0.05)
+
+    async def hit() -> Answer | None:
+        answer = await ask(gateway, content, **more)
+        assert answer.status == 200
+        return answer if answer.how == "hit" else None
+
+    answer = await until_answered(hit, PATIENCE)
+    assert answer is not None
     return answer
 
 
@@ -164,16 +169,20 @@ async def test_the_client_decides_by_cache_control(gateway: GatewayProcess, prov
     assert (await ask(gateway, "control")).body == before
     fresh = await ask(gateway, "control", control="max-age=0, No-Cache")
     assert fresh.how == "stored"
-    async with asyncio.timeout(PATIENCE):
-        while (await ask(gateway, "control")).body != fresh.body:
-            await asyncio.sleep(0.05)
+
+    async def replaced() -> bool:
+        return (await ask(gateway, "control")).body == fresh.body
+
+    await until_answered(replaced, PATIENCE)
 
 
 async def test_its_time_ends(gateway: GatewayProcess) -> None:
     await kept(gateway, "brief", model="brief")
-    async with asyncio.timeout(PATIENCE):
-        while (await ask(gateway, "brief", model="brief")).how == "hit":
-            await asyncio.sleep(0.1)
+
+    async def over() -> bool:
+        return bool((await ask(gateway, "brief", model="brief")).how != "hit")
+
+    await until_answered(over, PATIENCE)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -219,7 +228,7 @@ async def test_the_first_client_leaves_and_the_others_get_their_answer(
     first = asyncio.create_task(ask(gateway, "leaving", stream=True))
     await asyncio.to_thread(provider_a.wait_for, "requests", 1, PATIENCE)
     others = [asyncio.create_task(ask(gateway, "leaving", stream=True)) for _ in range(10)]
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # nothing announces that the others wait; where one does not yet, it only proves less
     first.cancel()
     answers = await asyncio.gather(*others)
     assert [answer.status for answer in answers] == [200] * 10

@@ -5,7 +5,6 @@ tests/integration/nodes/test_callbacks.py has those that only nodes need.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tests.envoy import counting
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS
 from tests.gateway.process import GatewayProcess
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -30,10 +30,7 @@ def gateway(tmp_path: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
 
 def cancel(gateway: GatewayProcess, request_id: str) -> None:
     """Cancels a request once the control plane knows it: a translator may call a moment after its start."""
-    deadline = time.monotonic() + 60
-    while gateway.run("requests", "cancel", request_id, check=False).returncode != 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    eventually(lambda: gateway.run("requests", "cancel", request_id, check=False).returncode == 0)
 
 
 async def test_every_callback_is_called(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
@@ -45,7 +42,7 @@ async def test_every_callback_is_called(gateway: GatewayProcess, provider_a: Pro
         """Yields a body of unknown length in small pieces that are not available at once."""
         for piece in (b'{"model": "gpt-4.1", ', b'"messages": [', b'{"role": "user", "content": "x"}]}'):
             yield piece
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # so that the pieces arrive separately
 
     async with aiohttp.ClientSession(headers={"authorization": f"Bearer {gateway.api_key}"}) as session:
         forged = {"x-trunkline-route": "x"}  # removed by the listener

@@ -81,7 +81,7 @@ async def refused(gateway: GatewayProcess) -> None:
             except ConnectionResetError:  # the listener closed at that moment
                 continue
             writer.close()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # nothing announces that a listener closes
 
 
 async def test_what_runs_finishes_while_nothing_new_is_taken(gateway: GatewayProcess) -> None:

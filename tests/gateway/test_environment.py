@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import SERVICES, GatewayProcess
+from tests.waiting import eventually
 
 #: Each secret has a text of its own, by which it is found.
 SECRETS = {
@@ -80,12 +81,11 @@ def test_children_inherit_no_secret(tmp_path: Path, config: dict[str, Any]) -> N
 
 def restarted(gateway: GatewayProcess, name: str) -> None:
     """Kills a service and waits for the next one."""
-    before, deadline = gateway.kill(name), time.monotonic() + 60
-    while True:
-        try:
-            if gateway.service_pid(name) != before:
-                return
-        except LookupError:
-            pass
-        assert time.monotonic() < deadline, f"{name} was not started again"
-        time.sleep(0.05)
+    before = gateway.kill(name)
+
+    def started() -> bool:
+        with suppress(LookupError):
+            return gateway.service_pid(name) != before
+        return False
+
+    eventually(started)

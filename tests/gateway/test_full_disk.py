@@ -18,6 +18,7 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.usage import exported, metrics, ready, settled
+from tests.waiting import until_answered
 
 KEY = "sk-acme-full-disk-key-1234"
 BUDGET = 100
@@ -79,16 +80,20 @@ async def ask(gateway: GatewayProcess, times: int) -> dict[str, int]:
 
 async def until(gateway: GatewayProcess, condition: Callable[[dict[str, Any]], bool]) -> None:
     """Waits until `condition` holds for the state of the ledger in `/readyz`."""
-    async with asyncio.timeout(30):
-        while not condition((await ready(gateway)).get("ledger", {"disk": ""})):
-            await asyncio.sleep(0.05)
+
+    async def holds() -> bool:
+        return condition((await ready(gateway)).get("ledger", {"disk": ""}))
+
+    await until_answered(holds)
 
 
 async def envoy_cannot_write(gateway: GatewayProcess) -> None:
     """Waits until Envoy cannot write: it writes its lines some time after the answers."""
-    async with asyncio.timeout(30):
-        while not (await metrics(gateway, "/metrics"))["envoy_filesystem_write_failed{}"]:
-            await asyncio.sleep(0.02)
+
+    async def failed() -> float:
+        return (await metrics(gateway, "/metrics"))["envoy_filesystem_write_failed{}"]
+
+    await until_answered(failed)
 
 
 async def test_limits_hold_and_traffic_goes_on_while_the_disk_is_full(gateway: GatewayProcess) -> None:
@@ -115,9 +120,10 @@ async def test_limits_hold_and_traffic_goes_on_while_the_disk_is_full(gateway: G
     assert '"state": "full"' in log
     assert log.count('"disk space of the ledger"') == 3
 
-    async with asyncio.timeout(30):
-        while not {each["id"] for each in await exported(gateway)} >= set(list(after)[5:10]):
-            await asyncio.sleep(0.1)
+    async def stored() -> bool:
+        return {each["id"] for each in await exported(gateway)} >= set(list(after)[5:10])
+
+    await until_answered(stored)
 
     # Requests without a line end with the Envoy that could not write them; each is there once.
     gateway.kill("envoy")

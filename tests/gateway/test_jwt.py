@@ -21,6 +21,7 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.usage import exported, settled
+from tests.waiting import until_answered
 
 #: A resource of OAuth (RFC 8707), which is a URL.
 AUDIENCE = "https://gateway.example/v1"
@@ -125,9 +126,11 @@ async def ask(gateway: GatewayProcess, value: str, model: str = "gpt-4.1", **mor
 
 async def accepted(gateway: GatewayProcess, value: str) -> None:
     """Waits until the issuer's keys have been read, with a request that costs nothing."""
-    async with asyncio.timeout(PATIENCE):
-        while (await models(gateway, value))[0] != 200:
-            await asyncio.sleep(0.1)
+
+    async def known() -> bool:
+        return (await models(gateway, value))[0] == 200
+
+    await until_answered(known, PATIENCE)
 
 
 async def models(gateway: GatewayProcess, value: str) -> tuple[int, Any]:

@@ -113,11 +113,11 @@ async def test_what_the_provider_produced_is_in_the_ledger_once(
                 chance.shuffle(victims)
                 for victim in victims:
                     await load.wait_for(5)
-                    await asyncio.sleep(chance.uniform(0.0, 0.6))
+                    await asyncio.sleep(chance.uniform(0.0, 0.6))  # killed at any moment
                     os.kill(await running_pid(gateway, victim), signal.SIGKILL)
                     killed[victim] += 1
                 await load.wait_for(5)
-                await asyncio.sleep(chance.uniform(0.0, 0.6))
+                await asyncio.sleep(chance.uniform(0.0, 0.6))  # killed at any moment
                 await kill_all(gateway)
                 killed["all"] += 1
                 load.moved()

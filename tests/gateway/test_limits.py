@@ -31,6 +31,7 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.usage import exported, settled
+from tests.waiting import until
 
 PRICE = {"input": 1.0, "output": 2.0}
 #: Tokens that the fake produces, and tokens reserved for a request without a maximum.
@@ -276,21 +277,21 @@ async def test_every_end_user_has_a_budget_and_its_end_is_told(gateway: GatewayP
         in (await ask(gateway, "users", body(safety_identifier="bob")))[1]["error"]["message"]
     )
 
-    told: dict[str, Any] = {}
-    deadline = time.monotonic() + GENEROUS_SECONDS
-    while len(told) < 4 and time.monotonic() < deadline:
-        await asyncio.sleep(0.2)
-        found = json.loads(gateway.run("status", "--output", "json").stdout)["alerts"]
-        told = {f"{each['limit']} {each['value']}": each for each in found}
+    def four_alerts() -> list[Any]:
+        found: list[Any] = json.loads(gateway.run("status", "--output", "json").stdout)["alerts"]
+        return found if len(found) >= 4 else []
+
+    told = {f"{each['limit']} {each['value']}": each for each in await until(four_alerts, GENEROUS_SECONDS)}
     assert sorted(told) == [
         "requests/366d:user ", "requests/366d:user alice", "requests/366d:user bob", "tokens/366d ",
     ]  # fmt: skip
     assert {each["holder"] for each in told.values()} == {"org:users"}
-    listed = json.loads(gateway.run("limits", "list", "--output", "json").stdout)
-    while not any(row["values"] == 3 for row in listed) and time.monotonic() < deadline:
-        await asyncio.sleep(0.2)
+
+    def of_three_users() -> list[str]:
         listed = json.loads(gateway.run("limits", "list", "--output", "json").stdout)
-    assert [row["used"] for row in listed if row["values"] == 3] == ["2"]
+        return [row["used"] for row in listed if row["values"] == 3]
+
+    assert await until(of_three_users, GENEROUS_SECONDS) == ["2"]
 
 
 async def test_a_webhook_gets_an_alert_once(gateway: GatewayProcess) -> None:

@@ -16,6 +16,7 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.load import Load
 from tests.gateway.process import GatewayProcess
+from tests.waiting import until
 
 OUTAGE_SECONDS = 60.0
 #: Far above the figures of `make bench`: distinguishes an outage that does not end from a busy machine.
@@ -81,10 +82,8 @@ async def test_clients_do_not_notice_a_minute_without_the_control_plane(gateway:
 async def test_a_restarted_translator_serves_from_its_snapshot_without_a_control_plane(
     gateway: GatewayProcess,
 ) -> None:
-    async with asyncio.timeout(60):
-        # The snapshot is written some time after the first policy has arrived.
-        while not (gateway.data_dir / "translator" / "policy.snapshot").exists():
-            await asyncio.sleep(0.1)
+    # The snapshot is written some time after the first policy has arrived.
+    await until((gateway.data_dir / "translator" / "policy.snapshot").exists)
     stopped = gateway.kill("xds_server", signal.SIGSTOP)
     try:
         async with Load(gateway.base_url, gateway.api_key, "plain", rate=20) as load:

@@ -17,6 +17,7 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
+from tests.waiting import until_answered
 
 PLACES = 4
 #: The number of organisations, and of running requests of each at any moment: in total ten times the places.
@@ -101,13 +102,14 @@ async def ask(gateway: GatewayProcess, model: str, of: str = "one", size: int = 
 async def waiting(gateway: GatewayProcess, model: str, number: int) -> None:
     """Waits until `number` requests wait."""
     line = f'trunkline_translator_waiting_requests{{model="{model}"}} {number}.0'
-    async with asyncio.timeout(GENEROUS_SECONDS), aiohttp.ClientSession() as session:
-        while True:
-            async with session.get(f"{gateway.admin_url}/metrics/translator") as answer:
-                text = await answer.text()
-            if line in text or (not number and f'waiting_requests{{model="{model}"' not in text):
-                return
-            await asyncio.sleep(0.05)
+
+    async def counted() -> bool:
+        async with session.get(f"{gateway.admin_url}/metrics/translator") as answer:
+            text = await answer.text()
+        return line in text or (not number and f'waiting_requests{{model="{model}"' not in text)
+
+    async with aiohttp.ClientSession() as session:
+        await until_answered(counted, GENEROUS_SECONDS)
 
 
 async def occupied(gateway: GatewayProcess, provider: ProviderProcess, model: str, places: int = 1) -> list[Any]:

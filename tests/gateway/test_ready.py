@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from tests.gateway.process import GatewayProcess
+from tests.waiting import eventually
 
 
 def _answers(url: str) -> int:
@@ -23,11 +23,7 @@ def _answers(url: str) -> int:
 
 def _said(gateway: GatewayProcess, what: str) -> str:
     """Returns stderr once it contains `what`."""
-    ends = time.monotonic() + 60
-    while what not in (text := gateway.errors_file.read_text()):
-        assert time.monotonic() < ends, text
-        time.sleep(0.1)
-    return text
+    return eventually(lambda: text if what in (text := gateway.errors_file.read_text()) else "")
 
 
 def test_what_ready_prints_answers(tmp_path: Path) -> None:

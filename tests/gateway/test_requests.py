@@ -15,6 +15,7 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
+from tests.waiting import until_answered
 
 KEY = "sk-key-of-acme-12345"
 PATIENCE = 60.0
@@ -60,12 +61,14 @@ async def verb(gateway: GatewayProcess, *words: str) -> Any:
 
 async def until(gateway: GatewayProcess, fits: Callable[[list[Any]], bool], *words: str) -> list[Any]:
     """Returns the listing once `fits` holds for it."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            found: list[Any] = await verb(gateway, "list", *words)
-            if fits(found):
-                return found
-            await asyncio.sleep(0.1)
+
+    async def listed() -> tuple[list[Any]] | None:
+        found: list[Any] = await verb(gateway, "list", *words)
+        return (found,) if fits(found) else None
+
+    fitting = await until_answered(listed, PATIENCE)
+    assert fitting is not None
+    return fitting[0]
 
 
 class Client:

@@ -85,7 +85,7 @@ class Knocking:
                 except aiohttp.ClientError as error:
                     self.problems.append(repr(error))
                 self.answered += 1
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # the pace of the load
 
 
 async def test_a_restart_under_load_costs_no_request_and_keeps_envoy(gateway: GatewayProcess) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.process import GatewayProcess
+from tests.waiting import eventually
 
 #: The goal is 5 s on 2 quiet cores, measured by `make bench`. This bound shows that nothing waits for a timeout.
 START_SECONDS = 60.0
@@ -37,10 +38,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_until_gone(pids: list[int], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while any(alive(pid) for pid in pids):
-        assert time.monotonic() < deadline, f"still running: {[pid for pid in pids if alive(pid)]}"
-        time.sleep(0.02)
+    eventually(lambda: not any(alive(pid) for pid in pids), seconds)
 
 
 def test_without_any_provider_it_says_how_to_add_one_and_lists_no_models(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ import http.client
 import json
 import socket
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,10 @@ from cryptography import x509
 
 from tests.fakes.certificates import CertificateAuthority, Identity, NodeTls
 from tests.gateway.process import GatewayProcess
+from tests.waiting import eventually
 from tests.xds_server.tls.pems import written
 
 CA = CertificateAuthority()
-_SECONDS = 30.0
 
 
 def flags(directory: Path, identity: Identity, *, client_ca: str = "") -> list[str]:
@@ -44,13 +43,6 @@ def asked(url: str, context: ssl.SSLContext, path: str, *, key: str = "") -> tup
 def shown(gateway: GatewayProcess) -> str:
     """Returns the certificate (PEM) that the clients' listener presents."""
     return ssl.get_server_certificate(gateway.address, timeout=10)
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def status(gateway: GatewayProcess) -> dict[str, object]:

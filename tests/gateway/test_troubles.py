@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.gateway.process import GatewayProcess
 from tests.gateway.test_start import ask
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+from tests.waiting import eventually
 
 
 def test_a_database_that_was_moved_away_refuses_changes_and_serves_on(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from tests.gateway.process import GatewayProcess
+from tests.waiting import until_answered
 
 
 async def ready(gateway: GatewayProcess) -> dict[str, Any]:
@@ -23,12 +24,12 @@ async def ready(gateway: GatewayProcess) -> dict[str, Any]:
 
 async def settled(gateway: GatewayProcess, within: float = 60.0) -> None:
     """Waits until nothing is reserved any more, and the control plane has every record."""
-    async with asyncio.timeout(within):
-        while True:
-            ledger = (await ready(gateway)).get("ledger", {})
-            if ledger and ledger["reservations"] == ledger["records_pending"] == 0:
-                return
-            await asyncio.sleep(0.1)
+
+    async def nothing_pending() -> bool:
+        ledger = (await ready(gateway)).get("ledger", {})
+        return bool(ledger) and ledger["reservations"] == ledger["records_pending"] == 0
+
+    await until_answered(nothing_pending, within)
 
 
 async def exported(gateway: GatewayProcess, *options: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import aiohttp
 import grpc.aio
 import pytest
 
-from tests.xds_server.transport.real_envoy import eventually
+from tests.waiting import until_answered
 from trunkline import envoy, envoy_module
 from trunkline.address import Address, claimed
 from trunkline.layout import Layout
@@ -59,7 +59,7 @@ async def test_clients_are_told_to_come_back_later(tmp_path: Path) -> None:
                 # Envoy looks at its memory four times a second.
                 return answer if b"policy_unavailable" not in await answer.read() else None
 
-            answer = await eventually(refused)
+            answer = await until_answered(refused)
             assert answer is not None
             assert (answer.status, answer.headers["retry-after"]) == (503, "5")
             error = (await answer.json())["error"]

@@ -13,14 +13,13 @@ from node_sidecar.identity import IdentityStore
 from node_sidecar.renewal import Renewal, RenewalTiming
 from tests.node_sidecar.support.joined import joined
 from tests.node_sidecar.support.registry import Gateway
+from tests.waiting import until
 
 QUICK = RenewalTiming(clock_interval=0.05, first_delay=0.02, max_delay=0.05, answer=5.0)
 
 
 async def _renewed(gateway: Gateway, count: int) -> None:
-    async with asyncio.timeout(20):
-        while gateway.renewals < count:
-            await asyncio.sleep(0.02)
+    await until(lambda: gateway.renewals >= count)
 
 
 @pytest.mark.slow
@@ -33,9 +32,7 @@ async def test_it_is_renewed_at_half_its_life_and_the_next_start_finds_it(
     gateway.lifetime = 3600.0
     running = asyncio.create_task(Renewal(identity, structlog.get_logger(), QUICK).run())
     await _renewed(gateway, 1)
-    async with asyncio.timeout(10):
-        while identity.current == first:
-            await asyncio.sleep(0.02)
+    await until(lambda: identity.current != first)
     running.cancel()
     assert identity.current.key_pem != first.key_pem
     assert identity.current.record == first.record
@@ -54,8 +51,7 @@ async def test_it_goes_on_trying_and_says_how_long_it_has(gateway: Gateway, tmp_
     with capture_logs() as logs:
         running = asyncio.create_task(Renewal(identity, structlog.get_logger(), QUICK).run())
         async with asyncio.timeout(20):
-            while not any(entry["event"] == "certificate expired" for entry in logs):
-                await asyncio.sleep(0.02)
+            await until(lambda: any(entry["event"] == "certificate expired" for entry in logs))
             gateway.refusals.clear()
             # This gateway lets the expired one in; Envoy would not, and it would go on trying.
             await asyncio.sleep(0)

@@ -23,6 +23,7 @@ from node_sidecar.state import LocalNodeState
 from tests.node_sidecar.support.joined import joined
 from tests.node_sidecar.support.pki import NODE
 from tests.node_sidecar.support.registry import Gateway
+from tests.waiting import until
 
 STATE = LocalNodeState(
     wire.NodeFacts(sidecar_version="1", protocol=1),
@@ -160,9 +161,7 @@ async def test_what_will_not_mend_by_itself_is_told_once_and_tried_slowly(
 async def test_the_status_says_what_in_a_report_is_refused(gateway: Gateway, tmp_path: Path) -> None:
     gateway.refusals["Report"] = grpc.StatusCode.INVALID_ARGUMENT, "facts.a: is wrong\nfacts.b: " + "x" * 10_000
     async with _reporting(gateway, tmp_path) as reporting:
-        async with asyncio.timeout(20):
-            while "refuses the report" not in reporting.reporter.problem:
-                await asyncio.sleep(0.01)
+        await until(lambda: "refuses the report" in reporting.reporter.problem)
         assert reporting.reporter.problem.startswith(
             "the gateway refuses the report: facts.a: is wrong; facts.b: xxx"
         )
@@ -175,8 +174,7 @@ async def test_an_expired_certificate_is_told_and_it_goes_on_trying(gateway: Gat
     with capture_logs() as logs:
         async with _reporting(gateway, tmp_path, now=lambda: utc_now() + late) as reporting:
             late = timedelta(hours=25)
-            while "has expired" not in reporting.reporter.problem:
-                await asyncio.sleep(0.01)
+            await until(lambda: "has expired" in reporting.reporter.problem)
             gateway.refusals.clear()
             await gateway.report()
     assert any("join again" in str(entry.get("reason")) for entry in logs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
@@ -23,6 +24,7 @@ from tests.node_sidecar.support.envoy import WORKERS, EnvoyProcess
 from tests.node_sidecar.support.node import settled
 from tests.node_sidecar.support.pki import NODE, Authority
 from tests.node_sidecar.support.upstreams import Local, Models
+from tests.waiting import until
 
 pytestmark = pytest.mark.envoy
 
@@ -59,14 +61,11 @@ class Gateway:
 _Request = aiohttp.client._RequestContextManager
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> float:
+async def time_until(condition: Callable[[], object]) -> float:
     """Waits for the condition. Returns the seconds that this took."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
-    return loop.time() - began
+    began = time.monotonic()
+    await until(condition)
+    return time.monotonic() - began
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +216,7 @@ async def test_a_killed_envoy_has_its_tunnels_again(gateway: Gateway, provider: 
     assert await provider.await_for("disconnects", 1)
     await until(lambda: gateway.tunnels.connected == 0)
     await gateway.envoy.start()
-    assert await until(lambda: gateway.tunnels.connected == TUNNELS) < 5
+    assert await time_until(lambda: gateway.tunnels.connected == TUNNELS) < 5
     assert await gateway.status() == 200
 
 
@@ -227,9 +226,9 @@ async def test_a_frozen_envoy_is_given_up_and_found_again(gateway: Gateway, prov
     async with gateway.chat("paced-100000-20", stream=True) as response:
         await response.content.readany()
         gateway.envoy.freeze()
-        assert await until(lambda: gateway.tunnels.connected == 0) < 11
+        assert await time_until(lambda: gateway.tunnels.connected == 0) < 11
         assert await provider.await_for("disconnects", 1), "no client waits for this answer any more"
         gateway.envoy.thaw()
         response.close()
-    assert await until(lambda: gateway.tunnels.connected >= TUNNELS) < 5
+    assert await time_until(lambda: gateway.tunnels.connected >= TUNNELS) < 5
     assert await gateway.status() == 200

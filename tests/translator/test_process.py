@@ -20,6 +20,7 @@ from tests.translator import policies
 from tests.translator.asking import Answer, Peer, check
 from tests.translator.control_plane import ControlPlane
 from tests.translator.policies import OTHER_VALUE, VALUE
+from tests.waiting import until, until_answered
 from translator.checks.frames import FrameKind
 
 pytestmark = pytest.mark.processes
@@ -77,15 +78,15 @@ class Translator:
             except (FileNotFoundError, ConnectionRefusedError):
                 if self.process.returncode is not None:
                     raise ConnectionError(f"the translator ended: {self.log.read_text()}") from None
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # nothing to await: nobody listens yet
 
     async def until_ready(self) -> dict[str, Any]:
-        async with asyncio.timeout(60):
-            while True:
-                status, body, _ = await self.ask("/readyz")
-                if status == 200:
-                    return dict(body)
-                await asyncio.sleep(0.01)
+
+        async def ready() -> dict[str, Any]:
+            status, body, _ = await self.ask("/readyz")
+            return dict(body) if status == 200 else {}
+
+        return await until_answered(ready)
 
     async def kill(self) -> None:
         self.process.kill()
@@ -139,9 +140,7 @@ async def test_it_serves_its_snapshot_after_kill_9_with_the_control_plane_away(t
             assert (allowed.status, allowed.route) == (200, "rt_gpt")
             assert (await translator.ask("/v1/models", x_trunkline_key="key_ci"))[1]["data"][0]["id"] == "gpt-4.1"
             snapshot = tmp_path / "state" / "policy.snapshot"
-            async with asyncio.timeout(60):
-                while not snapshot.exists() or b"rt_gpt" not in snapshot.read_bytes():
-                    await asyncio.sleep(0.01)
+            await until(lambda: snapshot.exists() and b"rt_gpt" in snapshot.read_bytes())
             await control.stop()
             assert (await translator.decide(chat)).status == 200
             await translator.kill()
@@ -150,9 +149,11 @@ async def test_it_serves_its_snapshot_after_kill_9_with_the_control_plane_away(t
             assert (await translator.until_ready())["policy"] == "snapshot"
             control.remove(policies.key())
             await control.start()
-            async with asyncio.timeout(60):
-                while (await translator.decide(chat)).status != 401:
-                    await asyncio.sleep(0.01)
+
+            async def refused() -> bool:
+                return (await translator.decide(chat)).status == 401
+
+            await until_answered(refused)
 
 
 async def test_one_killed_before_it_kept_its_policy_answers_when_it_has_it_again(tmp_path: Path) -> None:
@@ -195,9 +196,11 @@ async def test_sigterm_lets_the_request_that_is_arriving_finish_and_saves_the_po
         writer.write(b"GET /healthz HTTP/1.1\r\n\r\nGET /v1/models HTTP/1.1\r\n")
         await reader.readuntil(b'{"status":"ok"}')
         translator.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(60):
-            while translator.path.exists() and await can_connect(translator.path):
-                await asyncio.sleep(0.01)
+
+        async def closed() -> bool:
+            return not (translator.path.exists() and await can_connect(translator.path))
+
+        await until_answered(closed)
         writer.write(b"x-trunkline-key: key_ci\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
         assert await translator.process.wait() == 0

@@ -93,7 +93,7 @@ def test_it_logs_little_while_its_control_plane_is_away(tmp_path: Path) -> None:
             [*command, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"], stderr=output
         )
         try:
-            time.sleep(20)
+            time.sleep(20)  # the time in which an Envoy that cannot run would have ended
             assert process.poll() is None
         finally:
             process.kill()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from trunkline_proto.xds.v1 import discovery_pb2
 
+from tests.waiting import until
 from xds_server import clients
 from xds_server.clients import ClientRegistry
 from xds_server.expected_clients import RunningClients
@@ -180,7 +181,7 @@ async def test_a_client_that_has_just_crashed_is_waited_for() -> None:
     registry = ClientRegistry(return_seconds=20)
     registry.disconnected(Client(registry, "edge").stream)
     waiting = asyncio.create_task(registry.wait_settled(2, 0.01))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # longer than the time that it waits for connected clients
     assert not waiting.done()
     client = Client(registry, "edge")
     client.publish(2)
@@ -220,7 +221,7 @@ async def test_a_client_that_came_back_has_a_change_once_it_has_asked_for_all_it
     waiting = asyncio.create_task(registry.wait_settled(1, 0.01))
     await asyncio.sleep(0)
     client = Client(registry, "edge")
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # longer than the time that it waits for connected clients
     assert not waiting.done()
     client.request(type_url=LISTENER)
     client.request(type_url=LISTENER, response_nonce=client.pushes.pop().nonce)
@@ -235,9 +236,7 @@ async def test_who_runs_is_known_to_the_next_process(tmp_path: Path) -> None:
     left = Client(registry, "left")
     registry.disconnected(left.stream)
     keeping = asyncio.create_task(RunningClients(path, registry).run())
-    async with asyncio.timeout(20):
-        while not path.exists():
-            await asyncio.sleep(0.01)
+    await until(path.exists)
     keeping.cancel()
     again = ClientRegistry(return_seconds=20)
     RunningClients(path, again).restore()

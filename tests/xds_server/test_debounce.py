@@ -33,7 +33,7 @@ async def test_what_never_gets_quiet_is_acted_on_all_the_same() -> None:
     async def keep_on() -> None:
         while not acted.is_set():
             debounce.trigger()
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # more often than the quiet time
 
     async with asyncio.timeout(20):
         await keep_on()

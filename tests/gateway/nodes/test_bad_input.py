@@ -42,6 +42,7 @@ from tests.gateway.nodes.stranger import (
 )
 from tests.gateway.nodes.told_apart import ToldApart
 from tests.gateway.process import GatewayProcess
+from tests.waiting import until
 
 Code = grpc.StatusCode
 ACME = "sk-key-of-acme-12345"
@@ -132,7 +133,7 @@ async def test_a_lost_answer_costs_no_token(gateway: GatewayProcess) -> None:
 
 async def test_an_expired_token_admits_nobody(gateway: GatewayProcess, tmp_path: Path) -> None:
     told = await asyncio.to_thread(invitation, gateway, "default", "--ttl", "1s")
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(1.1)  # the shortest time to live, and a little
     code, said = await asyncio.to_thread(join, gateway, tmp_path / "late", told["url"], told["token"])
     assert code == 4
     assert "this join token expired at 20" in said
@@ -347,7 +348,7 @@ async def test_a_tunnel_that_never_reads_costs_a_request_its_first_byte_and_no_m
 async def beat(call: Any) -> None:
     sequence = 1
     while True:
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # the pace of heartbeats
         sequence += 1
         await call.write(pb.NodeReport(sequence=sequence))
 
@@ -415,10 +416,12 @@ def anonymous_mib(gateway: GatewayProcess, service: str) -> float:
 
 async def logged(node: NodeProcess, text: str) -> None:
     """Waits until the node has logged `text`."""
-    async with asyncio.timeout(30):
-        while text not in node.log:
-            assert node.code is None, node.log
-            await asyncio.sleep(0.05)  # no event announces a change of a file
+
+    def found() -> bool:
+        assert node.code is None, node.log
+        return text in node.log
+
+    await until(found)
 
 
 async def failed_verifications(gateway: GatewayProcess) -> int:

@@ -15,6 +15,7 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.nodes.asking import Answer, ask, first_answer
 from tests.gateway.nodes.node_process import NodeProcess
 from tests.gateway.process import GatewayProcess
+from tests.waiting import until_answered
 
 SLOTS = 2
 MODEL = "lab"
@@ -71,13 +72,15 @@ async def _ready(gateway: GatewayProcess, node: NodeProcess, server: ProviderPro
 
 async def until(gateway: GatewayProcess, fits: Callable[[list[Any]], bool]) -> list[Any]:
     """Returns the running and waiting requests, once `fits` holds for them."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            done = await asyncio.to_thread(gateway.run, "requests", "list", "--output", "json")
-            found: list[Any] = json.loads(done.stdout)
-            if fits(found):
-                return found
-            await asyncio.sleep(0.1)
+
+    async def listed() -> tuple[list[Any]] | None:
+        done = await asyncio.to_thread(gateway.run, "requests", "list", "--output", "json")
+        found: list[Any] = json.loads(done.stdout)
+        return (found,) if fits(found) else None
+
+    fitting = await until_answered(listed, PATIENCE)
+    assert fitting is not None
+    return fitting[0]
 
 
 def states(rows: list[Any]) -> Counter[str]:

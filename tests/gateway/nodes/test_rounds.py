@@ -82,7 +82,7 @@ async def test_twenty_kills(
         async with ToldApart(gateway, (PLAIN, STREAM), RATE) as load:
             await load.serves(f"nodes/{PLAIN}", time.monotonic(), SERVES_AGAIN)
             for victim in victims:
-                await asyncio.sleep(chance.uniform(0.2, 1.0))
+                await asyncio.sleep(chance.uniform(0.2, 1.0))  # killed at any moment
                 killed[victim].append(time.monotonic())
                 await kill_and_restart(victim, gateway, node, local)
                 since = killed[victim][-1]

@@ -102,7 +102,7 @@ class ToldApart:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             due += 1 / self._rate
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await asyncio.sleep(max(0.0, due - time.monotonic()))  # the rate of the load
 
     async def _request(self, marker: str, *, stream: bool) -> None:
         started, status, target, text, broken = time.monotonic(), 0, "", "", ""

@@ -23,7 +23,7 @@ import grpc.aio
 from trunkline_proto.node.v1 import registry_pb2, registry_pb2_grpc
 
 from tests.fakes.certificates import GATEWAY_NAME, CertificateAuthority, NodeTls
-from tests.xds_server.transport.real_envoy import eventually
+from tests.waiting import until_answered
 from translator.ledger import lines
 from translator.ledger.lines import RequestLine
 from trunkline import envoy, envoy_module
@@ -132,7 +132,7 @@ class Edge:
         self._processes: list[asyncio.subprocess.Process] = []
         try:
             self._processes = [await self._translator(), await self._envoy()]
-            await eventually(self._ready)
+            await until_answered(self._ready)
         except BaseException:
             await self.__aexit__()
             raise
@@ -222,7 +222,7 @@ class Edge:
                 (each for each in parsed if each and each.reservation and each.reservation.id == request_id), None
             )
 
-        line = await eventually(found)
+        line = await until_answered(found)
         assert line is not None
         return line
 

@@ -15,6 +15,7 @@ from trunkline_proto.node.v1 import registry_pb2, registry_pb2_grpc
 from tests.fakes.certificates import GATEWAY_NAME, CertificateAuthority, NodeTls
 from tests.fakes.node import HANDSHAKE, Node, RefusedError
 from tests.integration.nodes.edge import WORKERS, Edge, through_tunnel
+from tests.waiting import until_answered
 from xds_server.model import NodesTarget, ProviderTarget, Route
 from xds_server.pool import Pool, PoolEndpoint
 
@@ -147,8 +148,10 @@ async def test_a_renewed_certificate_disturbs_no_tunnel(edge: Edge, model: str, 
         before = await edge.certificate()
         edge.builder.renew(edge.issued())
         await edge.fill()
-        async with asyncio.timeout(10):
-            while await edge.certificate() == before:
-                await asyncio.sleep(0.02)
+
+        async def renewed() -> bool:
+            return await edge.certificate() != before
+
+        await until_answered(renewed)
         assert set(await edge.targets("k1", model)) == {f"nodes/{model}"}
         assert {each.ended.is_set() for each in node.connections} == {False}

@@ -13,6 +13,7 @@ import pytest
 from tests.fakes.node import Node
 from tests.fakes.provider_process import ProviderProcess
 from tests.integration.nodes.edge import WORKERS, Edge, bearer, chat, through_tunnel
+from tests.waiting import until, until_answered
 from xds_server.model import NodesTarget, ProviderTarget, Route
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -130,9 +131,7 @@ async def test_goaway_moves_new_requests_to_the_next_tunnel(edge: Edge, model: s
         node.pace = 0.05
         running = [asyncio.create_task(edge.ask("k1", model, stream=True)) for _ in range(4)]
         begun = len(node.seen) + len(running)
-        async with asyncio.timeout(10):
-            while len(node.seen) < begun:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(node.seen) >= begun)
         for number in first:
             node.connections[number].go_away()
         assert set(await edge.targets("k1", model)) == {f"nodes/{model}"}
@@ -145,9 +144,7 @@ async def test_goaway_moves_new_requests_to_the_next_tunnel(edge: Edge, model: s
 async def test_idle_tunnels_are_pinged(edge: Edge, node_id: NodeId) -> None:
     async with Node(name := node_id(), edge.node_tls(name)) as node:
         await node.open_tunnels(edge.tunnel, 1)
-        async with asyncio.timeout(10):
-            while not node.pings:
-                await asyncio.sleep(0.05)
+        await until(lambda: node.pings)
         assert not node.connections[0].ended.is_set()
 
 
@@ -174,9 +171,11 @@ async def test_a_frozen_node_is_found_out(edge: Edge, model: str, node_id: NodeI
             async with asyncio.timeout(10):
                 with pytest.raises(aiohttp.ClientPayloadError):  # never silently short
                     await answer.read()
-        async with asyncio.timeout(10):
-            while await edge.nodes_with_tunnels():
-                await asyncio.sleep(0.1)
+
+        async def none_left() -> bool:
+            return not await edge.nodes_with_tunnels()
+
+        await until_answered(none_left)
         for each in (idle, streaming):
             async with asyncio.timeout(2):
                 assert set(await edge.targets("k1", each)) == {f"a/{each}"}

@@ -18,6 +18,7 @@ from node_sidecar.http2.limits import DEFAULT, Http2Limits
 from node_sidecar.http2.session import Http2Session
 from tests.node_sidecar.support.node import HASTY
 from tests.node_sidecar.support.peer import Peer
+from tests.waiting import until
 
 Handler = Callable[[Exchange], Awaitable[None]]
 
@@ -112,8 +113,7 @@ async def test_a_stream_that_is_reset_before_its_handler_began_leaves_nothing() 
             peer.h2.reset_stream(peer.request(), ErrorCodes.CANCEL)
         peer.flush()
         done = peer.request("/done")
-        while session.running != 1:
-            await asyncio.sleep(0.005)
+        await until(lambda: session.running == 1)
         peer.reset(done)
         while session.running:
             await asyncio.sleep(0)
@@ -208,7 +208,7 @@ async def test_a_peer_that_reads_nothing_does_not_grow_memory() -> None:
         before = -1
         while sent != before:
             before = sent
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # until nothing more is sent, which nothing announces
         assert session.running == 20
         assert session.buffered < 2 << 20
         peer.read()

@@ -9,6 +9,7 @@ import structlog
 from node_sidecar.preferences import store as stores
 from node_sidecar.preferences.model import Preferences
 from node_sidecar.preferences.store import PreferenceStore
+from tests.waiting import until
 
 
 def test_node_yaml_overrules_what_join_was_told_and_options_overrule_both(tmp_path: Path) -> None:
@@ -46,8 +47,7 @@ async def test_a_change_is_followed_and_a_bad_file_changes_nothing(
             (tmp_path / "node.yaml").write_text("concurrency: 2\n")
             assert (await told.get()).concurrency == 2
             (tmp_path / "node.yaml").write_text("concurrency: lots\n")
-            while not store.problem:
-                await asyncio.sleep(0.01)
+            await until(lambda: store.problem)
             assert told.empty()
             (tmp_path / "node.yaml").write_text("concurrency: 4\n")
             assert (await told.get()).concurrency == 4

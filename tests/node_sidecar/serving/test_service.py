@@ -16,6 +16,7 @@ from node_sidecar.serving.gate import Gate
 from tests.fakes.provider_process import ProviderProcess
 from tests.node_sidecar.support.node import serving, settled
 from tests.node_sidecar.support.upstreams import Local
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -285,8 +286,7 @@ async def test_a_full_queue_and_the_owners_right_of_way(tmp_path: Path, provider
         running = node.peer.chat("paced-20-20", stream=True)
         await node.peer.until(lambda: node.peer.answers[running].status)
         waiting = node.peer.chat()
-        while node.gate.queued < 1:
-            await asyncio.sleep(0.005)
+        await until(lambda: node.gate.queued >= 1)
         answer = await node.peer.answer(node.peer.chat())
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (429, "node_busy", "1")
         own = node.peer.chat(headers=(("x-trunkline-own", "1"),))

@@ -14,6 +14,7 @@ from typing import Any
 
 from node_sidecar.tunnel.tls import GATEWAY_NAME
 from tests.node_sidecar.support.pki import Authority
+from tests.waiting import until, until_answered
 
 BINARY = Path(str(files("envoy"))) / "_bin" / "envoy"
 WORKERS = 2
@@ -52,14 +53,16 @@ class EnvoyProcess:
         command = [str(BINARY), "-c", str(self._file), "--concurrency", str(WORKERS), "--disable-hot-restart"]
         command += ["--admin-address-path", str(address), "-l", "warning"]
         with (self._directory / "envoy.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            process = self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+        def written() -> str:
+            assert process.poll() is None, (self._directory / "envoy.log").read_text()
+            return address.read_text() if address.exists() else ""
+
         async with asyncio.timeout(_START_SECONDS):
-            while not (address.exists() and (text := address.read_text())):
-                assert self._process.poll() is None, (self._directory / "envoy.log").read_text()
-                await asyncio.sleep(0.02)
+            text = await until(written)
             self._admin_port = int(text.rpartition(":")[2])
-            while not await asyncio.to_thread(self._ready):
-                await asyncio.sleep(0.02)
+            await until_answered(lambda: asyncio.to_thread(self._ready))
 
     def kill(self) -> None:
         """Kills Envoy with SIGKILL, and reaps it."""

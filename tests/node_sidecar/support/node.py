@@ -74,5 +74,5 @@ async def settled(provider: ProviderProcess) -> int:
     async with asyncio.timeout(20):
         while (now := (await provider.acounters())["events"]) != before:
             before = now
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # until nothing more is sent, which nothing announces
     return now

@@ -122,4 +122,4 @@ async def test_drain_and_resume(listener: DirectListener, authority: Authority) 
                 async with connected(listener, context) as peer:
                     assert (await peer.answer(peer.request())).ended
                     return
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # nothing to await: nobody listens yet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from node_sidecar.tunnel.tunnels import Tunnels
 from tests.node_sidecar.support.gateway import Gateway
 from tests.node_sidecar.support.node import HASTY
 from tests.node_sidecar.support.pki import NODE, Authority
+from tests.waiting import until
 
 
 async def hello(exchange: Exchange) -> None:
@@ -32,11 +33,6 @@ async def running(tunnels: Tunnels) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -136,7 +132,7 @@ async def test_a_gateway_that_ends_tunnels_at_once_is_not_hammered(gateway: Gate
         for _ in range(3):
             (await gateway.tunnel()).abort()
         before = gateway.attempts
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # a tunnel opened without the delay would be counted by then
         assert gateway.attempts - before <= 1
 
 
@@ -145,7 +141,7 @@ async def test_an_idle_tunnel_without_pings_is_replaced(gateway: Gateway, author
     async with running(tunnels_to(gateway, authority, idle_timeout=0.3)):
         first = await gateway.tunnel()
         for _ in range(5):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # each less than the idle timeout, together more
             await first.ping()
         assert gateway.attempts == 1
         await gateway.tunnel()

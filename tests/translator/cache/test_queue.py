@@ -9,6 +9,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from tests.translator import policies
 from tests.translator.cache.test_gate import Edge
+from tests.waiting import until
 from translator.authorise import Decision
 from translator.checks.frames import Allowed, Answered
 from translator.checks.waits import Waits
@@ -41,9 +42,7 @@ class Full(Edge):
         self.authoriser.end(request_id)
 
     async def until(self, *names: str) -> Sequence[Allowed | Answered | Exception]:
-        async with asyncio.timeout(PATIENCE):
-            while not all(name in self.outcomes for name in names):
-                await asyncio.sleep(0.001)
+        await until(lambda: all(name in self.outcomes for name in names), PATIENCE)
         return [self.outcomes[name] for name in names]
 
     @property
@@ -116,9 +115,7 @@ async def test_followers_of_one_that_failed_stand_in_line() -> None:
     edge.waits(edge.decide("same", request_id="b"), "b")
     leaving = edge.waits(edge.decide("same", request_id="c"), "c")
     edge.cut(first, left=False)
-    async with asyncio.timeout(PATIENCE):
-        while edge.in_line < 2:
-            await asyncio.sleep(0.001)
+    await until(lambda: edge.in_line >= 2, PATIENCE)
     leaving.cancel()
     assert edge.in_line == 1
     edge.end("a")
@@ -137,7 +134,7 @@ async def test_one_that_leaves_while_it_follows_is_forgotten() -> None:
     assert isinstance(allowed, Allowed)
     leaving.cancel()
     edge.pass_on(allowed)
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # an outcome would be there by then
     assert "c" not in edge.outcomes
 
 

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from tests.fakes.certificates import CertificateAuthority
 from tests.redis_server import RedisServer
+from tests.waiting import until_answered
 from translator.cache import remote
 from translator.cache.answers import LONGEST, CachedAnswer
 from translator.cache.key import CacheRule, CacheScope
@@ -69,9 +70,11 @@ async def test_its_time_ends_there(server: RedisServer, store: RemoteStore) -> N
     assert 0 < await client.pttl(name) <= 60_000
     await client.aclose()
     await store.put(b"briefe", "rt", answer(0.01))
-    async with asyncio.timeout(PATIENCE):
-        while await store.get(b"briefe") is not None:
-            await asyncio.sleep(0.01)
+
+    async def forgotten() -> bool:
+        return await store.get(b"briefe") is None
+
+    await until_answered(forgotten, PATIENCE)
 
 
 async def test_what_is_no_answer_is_not_given_out(server: RedisServer, store: RemoteStore) -> None:
@@ -126,10 +129,12 @@ async def test_a_store_that_is_away_is_a_miss_and_comes_back(server: RedisServer
     await store.put(b"ke", "rt", answer())
     assert store.failures >= 1
     server.start()
-    async with asyncio.timeout(PATIENCE):
-        while await store.get(b"ke") is None:
-            await store.put(b"ke", "rt", answer())
-            await asyncio.sleep(0.02)
+
+    async def stored() -> bool:
+        await store.put(b"ke", "rt", answer())
+        return await store.get(b"ke") is not None
+
+    await until_answered(stored, PATIENCE)
 
 
 async def test_a_store_that_is_slow_is_waited_for_a_moment_and_then_left_alone(

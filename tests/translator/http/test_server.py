@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
 from translator.errors import MalformedFrameError
 from translator.http.server import Server
 from translator.message import Request, Response
@@ -48,7 +49,7 @@ def echo(request: Request) -> Response | Awaitable[Response]:
 
 
 async def later(response: Response) -> Response:
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # so that the answer is not there at once
     return response
 
 
@@ -243,5 +244,4 @@ async def test_a_session_may_write_later_and_hears_of_its_end(tmp_path: Path) ->
             writer.write(b"GET / HTTP/1.1\r\nupgrade: shout\r\n\r\n~")
             await reader.readuntil(b"\r\n\r\n")
             assert await reader.readexactly(5) == b"LATER"
-        while not CLOSED:
-            await asyncio.sleep(0.01)
+        await until(lambda: CLOSED)

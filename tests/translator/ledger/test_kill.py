@@ -17,6 +17,7 @@ import pytest
 
 from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.writing import EnvoyLog, request_line
+from tests.waiting import until, until_answered
 
 
 class Edge:
@@ -33,7 +34,7 @@ class Edge:
                 try:
                     self._reader, self._writer = await asyncio.open_unix_connection(self._path)
                 except OSError:
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.01)  # nothing to await: nobody listens yet
                 else:
                     return
 
@@ -105,7 +106,7 @@ async def test_killed_at_random_moments(tmp_path: Path) -> None:
             if not await child.reserve(request_id):
                 unanswered.add(request_id)
                 return
-            await asyncio.sleep(chance.choice((0, 0, 0.002)))
+            await asyncio.sleep(chance.choice((0, 0, 0.002)))  # requests at different times
             lines, written[request_id] = lines_of(request_id, number)
             cut = chance.randrange(len(lines)) if chance.random() < 0.1 else len(lines)
             log.write(lines[:cut])
@@ -121,22 +122,22 @@ async def test_killed_at_random_moments(tmp_path: Path) -> None:
             await collector.start()
         async with edge(tmp_path, **options) as child:
             running = asyncio.create_task(traffic(child))
-            await asyncio.sleep(chance.uniform(0.0, 0.6))
+            await asyncio.sleep(chance.uniform(0.0, 0.6))  # killed at any moment
             child.process.kill()
             await running
             await child.process.wait()
 
     async with edge(tmp_path, **options) as child:
         await collector.until(set(written))
-        async with asyncio.timeout(60):
-            # A reservation that was killed before its answer may be outstanding; no other.
-            while set((await child.state())["held"]) - unanswered:
-                await asyncio.sleep(0.05)
+
+        async def only_unanswered() -> bool:
+            """A reservation that was killed before its answer may be outstanding; no other."""
+            return not set((await child.state())["held"]) - unanswered
+
+        await until_answered(only_unanswered)
         state = await child.state()
         # Once every line is acknowledged, the complete files are deleted.
-        async with asyncio.timeout(60):
-            while len(list((tmp_path / "ledger").glob("access.*.log"))) > 0:
-                await asyncio.sleep(0.1)
+        await until(lambda: not any((tmp_path / "ledger").glob("access.*.log")))
     admin.close()
     await collector.stop()
     log.close()

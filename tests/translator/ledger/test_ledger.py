@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.edge import LIMITS, prices, reserve, settings, used
 from tests.translator.ledger.test_prices import FULL
 from tests.translator.ledger.writing import EnvoyLog, request_line, reservation
+from tests.waiting import until
 from translator.ledger import outbox, quarantine
 from translator.ledger.disk import DiskState
 from translator.ledger.ledger import Ledger
@@ -59,12 +60,6 @@ async def collector(tmp_path: Path) -> AsyncIterator[Collector]:
 def log(tmp_path: Path) -> EnvoyLog:
     (tmp_path / "ledger").mkdir()
     return EnvoyLog(tmp_path / "ledger" / "access.log")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.test_process import CHAT, translator
 from tests.translator.ledger.writing import EnvoyLog, request_line
 from tests.translator.test_process import Translator
+from tests.waiting import until_answered
 
 REQUESTS = 60_000
 BUDGET = 59_000
@@ -104,9 +104,12 @@ async def test_nothing_is_lost_in_ten_minutes_without_a_control_plane(tmp_path: 
         await collector.start()
         await collector.until(served, timeout=120)
         took = time.monotonic() - begun
-        async with asyncio.timeout(60):
-            while (state := (await child.until_ready())["ledger"])["records_pending"] or state["reservations"]:
-                await asyncio.sleep(0.05)
+
+        async def nothing_pending() -> bool:
+            state = (await child.until_ready())["ledger"]
+            return not state["records_pending"] and not state["reservations"]
+
+        await until_answered(nothing_pending)
         memories[-1] = memory(child)
     await collector.stop()
     log.close()

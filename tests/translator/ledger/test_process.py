@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.translator.control_plane import ControlPlane
 from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.writing import EnvoyLog, request_line
 from tests.translator.test_process import Translator
+from tests.waiting import until_answered
 
 pytestmark = pytest.mark.processes
 
@@ -81,18 +83,19 @@ async def test_killed_while_it_authorises(tmp_path: Path) -> None:
         async with translator(tmp_path) as child:
             await child.until_ready()
             running = asyncio.create_task(traffic(child, round_))
-            await asyncio.sleep(chance.uniform(0.05, 0.6))
+            await asyncio.sleep(chance.uniform(0.05, 0.6))  # killed at any moment
             child.process.kill()
             await running
     async with translator(tmp_path) as child:
         await collector.until(served)
-        async with asyncio.timeout(60):
-            while True:
-                ledger = (await child.until_ready())["ledger"]
-                # The journal may have reservations of requests whose translator was killed before it answered.
-                if ledger["records_pending"] == 0 and ledger["reservations"] <= unanswered:
-                    break
-                await asyncio.sleep(0.05)
+
+        async def all_stored() -> dict[str, Any] | None:
+            ledger: dict[str, Any] = (await child.until_ready())["ledger"]
+            # The journal may have reservations of requests whose translator was killed before it answered.
+            return ledger if ledger["records_pending"] == 0 and ledger["reservations"] <= unanswered else None
+
+        ledger = await until_answered(all_stored)
+        assert ledger is not None
         reader, writer = await asyncio.open_unix_connection(str(child.path))
         writer.write(b"GET /metrics HTTP/1.1\r\nconnection: close\r\n\r\n")
         metrics = (await reader.read()).decode()

@@ -40,9 +40,9 @@ async def test_concurrent_tasks_never_pass_a_budget() -> None:
     engine = limiter()
 
     async def request(number: int) -> bool:
-        await asyncio.sleep(number % 7 / 1_000)
+        await asyncio.sleep(number % 7 / 1_000)  # requests at different times
         admitted = reserve(engine, str(number), [budget], cost=100) is None
-        await asyncio.sleep(number % 5 / 1_000)
+        await asyncio.sleep(number % 5 / 1_000)  # of different lengths
         if admitted:
             engine.settle(str(number), 0, 100)
         return admitted

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.translator import policies
+from tests.waiting import until
 from translator.errors import SnapshotError
 from translator.policy.snapshot import PolicySnapshotWriter, load, save
 
@@ -54,8 +55,7 @@ async def test_the_writer_saves_after_changes_and_at_the_end(tmp_path: Path) -> 
     store.on_change = writer.changed
     running = asyncio.create_task(writer.run())
     store.apply(policies.response(policies.ROUTE, policies.route("rt_2", "two")))
-    while load(path) != store.contents():
-        await asyncio.sleep(0.01)
+    await until(lambda: load(path) == store.contents())
     running.cancel()
     await asyncio.wait({running})
     store.apply(policies.response(policies.ROUTE, removed=["rt_2"]))
@@ -73,7 +73,6 @@ async def test_a_failure_is_told_and_tried_again(tmp_path: Path) -> None:
     writer.changed()
     await failed.wait()
     directory.mkdir()
-    while load(directory / "policy") is None:
-        await asyncio.sleep(0.01)
+    await until(lambda: load(directory / "policy") is not None)
     running.cancel()
     await asyncio.wait({running})

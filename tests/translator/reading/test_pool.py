@@ -17,6 +17,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.translator.reading import attacks
+from tests.waiting import until
 from translator import endpoints
 from translator.bodies import prefix
 from translator.bodies.conversation import digest
@@ -132,8 +133,7 @@ async def test_a_body_that_nobody_waits_for_is_charged_all_the_same(strict: Read
     charged = asyncio.get_running_loop().create_future()
     strict.on_abandoned = lambda key, seconds: charged.set_result((key, seconds))
     reading = asyncio.create_task(strict.read("a", CHAT, b"", (MONSTER,)))
-    while not processes():
-        await asyncio.sleep(0.01)
+    await until(processes)
     reading.cancel()
     key, seconds = await charged
     assert key == "a"
@@ -144,8 +144,7 @@ async def test_a_process_that_somebody_kills_is_replaced(pool: ReadingPool) -> N
     await pool.read("a", CHAT, b"", (SMALL,))
     (pid,) = processes()
     os.kill(pid, signal.SIGKILL)
-    while pid in processes():
-        await asyncio.sleep(0.01)
+    await until(lambda: pid not in processes())
     assert (await pool.read("a", CHAT, b"", (SMALL,))).facts is not None
     assert pid not in processes()
 
@@ -168,8 +167,7 @@ async def test_those_that_have_nothing_to_do_end_but_one(
 ) -> None:
     monkeypatch.setattr(pools, "_IDLE", 0.05)
     await asyncio.gather(*(pool.read(key, CHAT, b"", (SMALL,)) for key in "abc"))
-    while len(processes()) > 1:
-        await asyncio.sleep(0.01)
+    await until(lambda: len(processes()) <= 1)
     assert (await pool.read("a", CHAT, b"", (SMALL,))).facts is not None
 
 

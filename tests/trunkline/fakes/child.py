@@ -15,7 +15,7 @@ def _serve_http(first_key: str, translator: str, *addresses: str) -> None:
     """Answers 200 to every request on any of the addresses, once the others exist."""
     written = Path(f"{first_key}.written")
     while not written.exists():
-        time.sleep(0.01)
+        time.sleep(0.01)  # a process of its own, without the helpers of the tests
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(translator)
         connection.recv(1)

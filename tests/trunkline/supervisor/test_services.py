@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
 from trunkline.errors import StartError
 from trunkline.supervisor.lifeline import PipeLifeline
 from trunkline.supervisor.process import Nursery
@@ -42,12 +43,10 @@ async def test_a_service_starts_once_the_socket_that_it_waits_for_listens(tmp_pa
     with Nursery(PipeLifeline()) as nursery:
         services = Services(commands, nursery, print)
         services.start()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # long enough for one that did not wait to have started
         assert not started.exists()
         ready.touch()
-        async with asyncio.timeout(60):
-            while not started.exists():
-                await asyncio.sleep(0.01)
+        await until(started.exists)
         hurry = asyncio.Event()
         hurry.set()
         await services.stop(hurry)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import stat
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from click.testing import CliRunner
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 
 from tests.trunkline.verbs.control_plane import ControlPlane, control_plane
+from tests.waiting import eventually
 from trunkline.__main__ import main
 
 PASSWORD = "correct horse battery"
@@ -86,15 +86,12 @@ def test_login_by_a_link(plane: ControlPlane, tmp_path: Path) -> None:
 
     def approve() -> None:
         """Approves the code like Carol in the console, as soon as it exists."""
-        ends = time.monotonic() + 60
-        while time.monotonic() < ends:
+
+        def shown() -> Any:
             with plane.store() as store:
-                rows = store.read(lambda view: view.rows("SELECT user_code FROM device_login"))
-            if rows:
-                request = pb.DecideDeviceLoginRequest(user_code=rows[0][0], approve=True)
-                _api(plane, request, session)
-                return
-            time.sleep(0.05)
+                return store.read(lambda view: view.rows("SELECT user_code FROM device_login"))
+
+        _api(plane, pb.DecideDeviceLoginRequest(user_code=eventually(shown)[0][0], approve=True), session)
 
     approving = threading.Thread(target=approve)
     approving.start()

@@ -12,6 +12,7 @@ import structlog
 from trunkline_proto.admin.v1 import admin_pb2 as admin, admin_pb2_grpc
 from trunkline_proto.requests.v1 import requests_pb2 as pb, requests_pb2_grpc
 
+from tests.waiting import until, until_answered
 from tests.xds_server.admin.conftest import TOKEN, Authorised, Clients
 from tests.xds_server.store.databases import database, key_file, open_store, store
 from translator.control_plane import ControlPlaneAddress
@@ -48,9 +49,7 @@ class Server:
             attend(ControlPlaneAddress(self.address, token), name, answer, structlog.get_logger())
         )
         self._attending.append(task)
-        async with asyncio.timeout(PATIENCE):
-            while token == TOKEN and len(self.translators._attending) == before:
-                await asyncio.sleep(0.01)
+        await until(lambda: token != TOKEN or len(self.translators._attending) != before, PATIENCE)
         return task
 
     async def leave(self) -> None:
@@ -179,9 +178,11 @@ async def test_one_that_does_not_answer_is_named(server: Server) -> None:
 async def test_one_that_leaves_is_not_asked(server: Server) -> None:
     leaving = await server.join("leaving", answering(request("one", 1), running=1))
     leaving.cancel()
-    async with asyncio.timeout(PATIENCE):
-        while (await server.stub.ListRequests(admin.ListRequestsRequest())).running:
-            await asyncio.sleep(0.01)
+
+    async def none_runs() -> bool:
+        return not (await server.stub.ListRequests(admin.ListRequestsRequest())).running
+
+    await until_answered(none_runs, PATIENCE)
     assert not server.translators._attending
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any as Json, TypeVar
@@ -25,20 +25,13 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 )
 from envoy_data_plane.google.protobuf import Any
 
+from tests.waiting import until_answered
 from xds_server.clients import ClientRegistry
 from xds_server.protocol.snapshot import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource, ResourceSnapshot
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 
 BINARY = Path(str(files("envoy"))) / "_bin" / "envoy"
 T = TypeVar("T")
-
-
-async def eventually(probe: Callable[[], Awaitable[T]], *, seconds: float = 30) -> T:
-    """Returns the first true result of `probe`, for changes that Envoy does not announce."""
-    async with asyncio.timeout(seconds):
-        while not (result := await probe()):
-            await asyncio.sleep(0.02)
-    return result
 
 
 def cluster(name: str, *, timeout: str = "1s") -> Resource:
@@ -189,7 +182,7 @@ class Envoy:
 
     async def get(self, name: str) -> str:
         """Returns the listener's answer, once the listener is active."""
-        port = await eventually(lambda: self.port(name))
+        port = await until_answered(lambda: self.port(name))
 
         async def answer() -> str:
             try:
@@ -201,4 +194,4 @@ class Envoy:
             except aiohttp.ClientConnectorError:
                 return ""
 
-        return await eventually(answer)
+        return await until_answered(answer)

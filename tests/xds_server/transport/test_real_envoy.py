@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until_answered
 from tests.xds_server.transport.real_envoy import (
     ControlPlane,
     Envoy,
     cluster,
     endpoints,
-    eventually,
     listener,
     route,
     snapshot,
@@ -67,7 +67,7 @@ async def running(plane: ControlPlane, node: str) -> None:
             each.pending for each in types.values()
         )
 
-    await eventually(settled)
+    await until_answered(settled)
 
 
 async def test_configuration_updates_removals_and_refusals(control: StartControl, envoy: StartEnvoy) -> None:

@@ -14,6 +14,7 @@ import grpc.aio
 import pytest
 from trunkline_proto.xds.v1 import discovery_pb2
 
+from tests.waiting import until
 from tests.xds_server.transport.readers import GUESSES
 from tests.xds_server.transport.test_ads import Open, Stream, ack, first, open_stream, received
 from xds_server.clients import ClientRegistry, ClientStatus
@@ -56,9 +57,7 @@ class Running:
         return next((each for each in self.clients.clients() if each.client_id == client_id), unknown)
 
     async def until(self, wanted: Callable[[], bool], within: float = 60.0) -> None:
-        async with asyncio.timeout(within):
-            while not wanted():
-                await asyncio.sleep(0.05)
+        await until(wanted, within)
 
 
 @asynccontextmanager

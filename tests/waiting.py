@@ -1,0 +1,41 @@
+"""Waits for what nothing announces, each with a deadline that a busy machine keeps.
+
+`test_sleeps.py` holds the tests to these: a sleep elsewhere states why this time must pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+#: Seconds between two looks.
+_PAUSE = 0.01
+
+
+async def until(condition: Callable[[], T], within: float = 60.0) -> T:
+    """Returns the first true result of `condition`. Raises TimeoutError after `within` seconds."""
+    async with asyncio.timeout(within):
+        while not (result := condition()):
+            await asyncio.sleep(_PAUSE)
+    return result
+
+
+async def until_answered(probe: Callable[[], Awaitable[T]], within: float = 60.0) -> T:
+    """Returns the first true result that `probe` is awaited for. Raises TimeoutError after `within` seconds."""
+    async with asyncio.timeout(within):
+        while not (result := await probe()):
+            await asyncio.sleep(_PAUSE)
+    return result
+
+
+def eventually(condition: Callable[[], T], within: float = 60.0) -> T:
+    """Blocks, and returns the first true result of `condition`. Raises TimeoutError after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {within} s: the last result was {result!r}")
+        time.sleep(_PAUSE)
+    return result
