@@ -11,6 +11,7 @@ import structlog
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.requests.v1 import requests_pb2 as pb
 
+from tests.waiting import until
 from translator.running.sharing import QuotaKeeper
 
 NOW = 1_800_000_000.0
@@ -115,9 +116,7 @@ async def test_it_is_stored_when_it_changes_and_not_as_it_ages(path: Path) -> No
 
 async def test_envoy_is_asked_without_the_control_plane_too(path: Path) -> None:
     running = asyncio.create_task(Gateway(path, Envoy(REPORT)).sharing.run())
-    async with asyncio.timeout(60):
-        while not path.exists():
-            await asyncio.sleep(0.01)
+    await until(path.exists)
     running.cancel()
     assert SHARE in path.read_text()
 
