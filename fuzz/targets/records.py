@@ -8,13 +8,14 @@ from trunkline_proto.ledger.v1 import ledger_pb2
 from trunkline_proto.policy.v1 import policy_pb2
 
 from tests.translator.ledger.writing import request_line, reservation
-from translator.ledger import lines, records
+from translator.ledger import lines, records, rows
 from translator.ledger.prices import PriceBook
 from xds_server.ledger.checking import check_request, sort_out
 
 UNDER_TEST = (
     "translator.ledger.lines",
     "translator.ledger.records",
+    "translator.ledger.rows",
     "translator.ledger.usage",
     "translator.log_context",
 )
@@ -45,8 +46,8 @@ def check(data: bytes) -> bool:
             continue  # nobody to bill
         line = replace(found, reservation=reserved, target=target)
         record = records.record(line, reserved, records.bill(line, reserved, _PRICES))
-        request = ledger_pb2.AppendRequest(source="fuzz", records=[record])
+        request = ledger_pb2.AppendRequest(source="fuzz", records=[rows.as_message(record)])
         check_request(request)
-        refused = sort_out(request.records).refused
+        refused = sort_out(request).refused
         assert not refused, (refused[0].field, refused[0].reason)
     return True

@@ -17,6 +17,7 @@ from translator.ledger import lines
 from translator.ledger.lines import RequestLine
 from translator.ledger.prices import PriceBook
 from translator.ledger.records import Bill, bill, expired, record
+from translator.ledger.rows import as_message
 from translator.ledger.usage import Tokens
 from translator.limits import Reservation
 from trunkline import usage_rows
@@ -88,7 +89,7 @@ def line(reserved: Reservation, **changed: object) -> RequestLine:
 
 def recorded(of: RequestLine) -> pb.UsageRecord:
     assert of.reservation is not None
-    return record(of, of.reservation, bill(of, of.reservation, PriceBook()))
+    return as_message(record(of, of.reservation, bill(of, of.reservation, PriceBook())))
 
 
 @pytest.mark.parametrize("field", access_log.FIELDS)
@@ -127,9 +128,9 @@ def _records() -> Iterable[pb.UsageRecord]:
         upstream_id="u",
         credential="2",
     )
-    yield record(full, reserved, Bill(_tokens(), 7, 7))
+    yield as_message(record(full, reserved, Bill(_tokens(), 7, 7)))
     kept = msgspec.structs.replace(reserved, saved=7)
-    yield record(line(kept), kept, Bill(_tokens(), 0, 0))
+    yield as_message(record(line(kept), kept, Bill(_tokens(), 0, 0)))
     yield expired(reserved)
 
 
