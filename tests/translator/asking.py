@@ -98,8 +98,11 @@ class Peer:
         return [await self._answer() for _ in checks]
 
     async def _answer(self) -> Answer:
-        size, number, status, head = struct.unpack("<IQHI", await self._reader.readexactly(18))
-        rest = await self._reader.readexactly(size - 14)
+        """Returns the next answer. Commands, which have the number 0, are not obeyed."""
+        number = 0
+        while not number:
+            size, number, status, head = struct.unpack("<IQHI", await self._reader.readexactly(18))
+            rest = await self._reader.readexactly(size - 14)
         return Answer(number, status, rest[:head].decode("latin-1").split("\n"), rest[head:])
 
     async def close(self) -> None:

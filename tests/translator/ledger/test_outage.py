@@ -49,11 +49,11 @@ async def authorised(path: Path, ids: list[str]) -> dict[str, str]:
     allowed: dict[str, str] = {}
     for begin in range(0, len(ids), BATCH):
         batch = ids[begin : begin + BATCH]
-        asked = [check(number, CHAT, x_request_id=request_id) for number, request_id in enumerate(batch)]
+        asked = [check(number, CHAT, x_request_id=request_id) for number, request_id in enumerate(batch, 1)]
         for answer in await peer.ask(asked):
             assert answer.status in (200, 429)
             if answer.status == 200:
-                allowed[batch[answer.number]] = answer.log_context
+                allowed[batch[answer.number - 1]] = answer.log_context
     await peer.close()
     return allowed
 
