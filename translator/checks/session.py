@@ -95,6 +95,8 @@ class CheckSession:
             commander.opened(write)
         #: Checks that have no answer yet, by their numbers.
         self._pending: dict[int, asyncio.Task[None] | Waits[Answered | Response]] = {}
+        #: Those that are decided later and whose tasks have not begun.
+        self._unstarted: set[int] = set()
 
     def receive(self, data: bytes) -> bytes:
         """Returns the answers to all complete checks that can be answered now. Raises MalformedFrameError."""
@@ -127,6 +129,7 @@ class CheckSession:
         if isinstance(answer, Waits):
             return self._queued(number, answer)
         if isinstance(answer, Coroutine):
+            self._unstarted.add(number)
             self._pending[number] = asyncio.create_task(self._later(number, answer))
             return b""
         return _encoded(number, answer)
@@ -149,6 +152,10 @@ class CheckSession:
             self._commander.finished(self._write, notice)
 
     async def _later(self, number: int, deciding: Later) -> None:
+        if number not in self._unstarted:  # taken back before it began
+            deciding.close()
+            return
+        self._unstarted.remove(number)
         try:
             answer = await deciding
         finally:
@@ -177,6 +184,10 @@ class CheckSession:
 
     def _take_back(self, number: int) -> None:
         pending = self._pending[number]
+        if number in self._unstarted:  # a task that is cancelled before it begins cleans nothing up
+            self._unstarted.remove(number)
+            del self._pending[number]
+            return
         pending.cancel()
         if isinstance(pending, Waits):
             del self._pending[number]

@@ -148,6 +148,18 @@ async def test_what_nobody_waits_for_any_more_is_not_decided() -> None:
     assert b"decided later 2" in decider.done
 
 
+async def test_a_check_whose_client_leaves_at_once_leaves_nothing() -> None:
+    decider = Decider()
+    session = session_of(decider)
+    decider.let_go.set()
+    for number in range(1, 100):
+        session.receive(check(number, NO_HEADERS, b"later")[0] + notice(number, b"id"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert session._pending == {}
+    assert b"decided later" not in decider.done
+
+
 async def test_a_connection_that_is_gone_takes_its_checks_with_it() -> None:
     decider = Decider()
     session = session_of(decider)
