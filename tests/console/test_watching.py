@@ -46,7 +46,7 @@ def test_budgets_show_what_limits_have_counted(admin: Window, asked: None) -> No
     page = admin.open("keys")
     admin.settled()
     page.get_by_role("tab", name="Budgets").click()
-    row = page.get_by_role("row", name=re.compile("org:acme"))
+    row = page.get_by_role("row", name=re.compile("organisation acme"))
     row.wait_for()
     row.get_by_text("of $500.00").wait_for()
 

@@ -1,7 +1,7 @@
 // Budgets: the counts of limits in their current windows, with a forecast.
 import { html } from "../html.js";
 import { count, micro, num, percent } from "../format.js";
-import { t } from "../i18n.js";
+import { t, word } from "../i18n.js";
 import { limitText } from "../limits.js";
 import { useView } from "../view.js";
 import { Badge, Empty, Loaded } from "../ui/feedback.js";
@@ -35,7 +35,7 @@ function passed({ calendar, per_seconds, time_zone }) {
 export function Budgets() {
   const view = useView("ListLimitUses", {}, { every: EVERY });
   const columns = [
-    { id: "holder", title: t("budgets.holder"), main: true, sort: (each) => each.holder, cell: (each) => each.holder },
+    { id: "holder", title: t("budgets.holder"), main: true, sort: (each) => each.holder, cell: (each) => holderText(each.holder) },
     { id: "limit", title: t("budgets.limit"), cell: (each) => limitText(each.limit) },
     { id: "used", title: t("budgets.used"), sort: share, cell: (each) => html`<${Used} use=${each} />` },
     { id: "forecast", title: t("budgets.forecast"), number: true, cell: (each) => html`<${Forecast} use=${each} />` },
@@ -47,6 +47,14 @@ export function Budgets() {
         search=${(each) => each.holder} empty=${empty} initial="-used" />`}
     <//>
   `;
+}
+
+const KINDS = { org: "organisation", key: "key", route: "route" };
+
+/** `key acme/ci` of `key:acme/ci`. @param {string} holder */
+function holderText(holder = "") {
+  const at = holder.indexOf(":");
+  return `${word(`object.${KINDS[holder.slice(0, at)]}`, holder.slice(0, at))} ${holder.slice(at + 1)}`;
 }
 
 const share = ({ taken, limit }) => (num(limit?.amount) ? num(taken) / num(limit.amount) : 0);

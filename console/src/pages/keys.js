@@ -29,7 +29,7 @@ export default function Keys() {
   const action =
     tab === "keys"
       ? isAtLeast("ROLE_MEMBER") && html`<${Button} kind="primary" icon="plus" onClick=${() => open({ kind: "new" })}>${t("key.new")}<//>`
-      : isAdmin.value && html`<${Button} kind="primary" icon="plus" onClick=${() => open({ kind: "organisation" })}>${t("organisation.new")}<//>`;
+      : tab === "organisations" && isAdmin.value && html`<${Button} kind="primary" icon="plus" onClick=${() => open({ kind: "organisation" })}>${t("organisation.new")}<//>`;
   return html`
     <${Page} title=${t("keys.title")} lead=${t("keys.lead")} actions=${action}>
       <${Tabs} label=${t("keys.title")} value=${tab} onValue=${(next) => refine({ tab: next })}

@@ -1,6 +1,6 @@
 // Usage and cost by any two dimensions, compared with the previous period.
 import { html, useMemo, useRef } from "../html.js";
-import { count, day, duration, micro, nano, num, percent, short } from "../format.js";
+import { count, day, duration, micro, moment, nano, num, percent, short } from "../format.js";
 import { t } from "../i18n.js";
 import { address, place, refine } from "../router.js";
 import { isAdmin } from "../session.js";
@@ -146,7 +146,7 @@ function Groups({ data, by }) {
       sort: (row) => row.values?.[index] ?? "",
       cell: (row) => (index === 0 ? html`${value(row, 0)}<div class="meter"><span style=${{ width: `${(100 * num(row.cost_nano_usd)) / most}%` }}></span></div>` : value(row, index)),
     })),
-    { id: "cost", title: t("usage.cost"), number: true, sort: (row) => num(row.cost_nano_usd), cell: (row) => html`<span>${nano(row.cost_nano_usd)}<span class="sub">${beside(num(row.cost_nano_usd), former(row))}</span></span>` },
+    { id: "cost", title: t("usage.cost"), number: true, sort: (row) => num(row.cost_nano_usd), cell: (row) => html`<span>${nano(row.cost_nano_usd)}${before.size > 0 && html`<span class="sub">${beside(num(row.cost_nano_usd), former(row))}</span>`}</span>` },
     { id: "requests", title: t("usage.requests"), number: true, sort: (row) => num(row.requests), cell: (row) => count(row.requests) },
     { id: "prompt", title: t("usage.prompt"), number: true, sort: (row) => num(row.prompt_tokens), cell: (row) => count(row.prompt_tokens) },
     { id: "completion", title: t("usage.completion"), number: true, sort: (row) => num(row.completion_tokens), cell: (row) => count(row.completion_tokens) },
@@ -161,7 +161,7 @@ function Groups({ data, by }) {
 
 function Heaviest({ records }) {
   const columns = [
-    { id: "when", title: t("usage.when"), main: true, cell: (each) => html`<a href=${address(["requests", each.id])}>${day(num(each.started_at_us) / 1000)}</a><span class="sub">${each.model}</span>` },
+    { id: "when", title: t("usage.when"), main: true, cell: (each) => html`<a href=${address(["requests", each.id])}>${moment(num(each.started_at_us) / 1000)}</a><span class="sub">${each.model}</span>` },
     { id: "tokens", title: t("usage.tokens"), number: true, cell: (each) => count(tokens(each)) },
     { id: "took", title: t("usage.took"), number: true, cell: (each) => duration(num(each.duration_us) / 1000) },
     { id: "cost", title: t("usage.cost"), number: true, cell: (each) => nano(each.cost_nano_usd) },

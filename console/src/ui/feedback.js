@@ -11,7 +11,7 @@ export const Badge = ({ tone = "plain", children }) => html`<span class=${`badge
 /** @param {{tone?: "ok" | "warn" | "bad" | "info", title?: any, children?: any}} props */
 export const Notice = ({ tone = "info", title, children }) => html`
   <div class=${`notice ${tone}`}>
-    <${Icon} name=${tone === "ok" ? "check" : "warning"} />
+    <${Icon} name=${{ ok: "check", info: "help" }[tone] ?? "warning"} />
     <div>${title && html`<strong>${title}</strong>`}${children && html`<div>${children}</div>`}</div>
   </div>
 `;

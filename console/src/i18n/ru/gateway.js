@@ -159,7 +159,7 @@ export default {
   "route.gone": "Такого маршрута нет",
   "route.picture": "Куда запросы идут сейчас",
   "route.options": "Параметры",
-  "route.typical": "Типичный запрос в последнее время: {prompt} токенов на входе, {completion} на выходе; потоковых: {streams}.",
+  "route.typical": "Типичный запрос в последнее время: токенов на входе — {prompt}, на выходе — {completion}; потоковых — {streams}.",
   "route.not_measured": "За последнее время ничего не измерено: решают цены и то, что записано.",
   "route.privacy": "Приватность",
   "route.affinity": "Привязка",
