@@ -27,9 +27,7 @@ def test_a_credential_gets_a_quota_of_its_own(admin: Window) -> None:
     dialog.get_by_text("Quota, health check, CA").click()
     # Which credential is which is known once they are stored.
     assert not dialog.get_by_role("group", name="Quota of credential").count()
-    dialog.get_by_role("group", name="What each credential may be used for").get_by_label(
-        "Requests per minute"
-    ).fill("60")
+    dialog.get_by_role("group", name="Quota of each credential").get_by_label("Requests per minute").fill("60")
     dialog.get_by_role("button", name="Save").click()
     dialog.wait_for(state="detached")
     assert _stored(admin, "two-keys")["quota"] == [
