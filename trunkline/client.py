@@ -54,6 +54,8 @@ class Control:
     base_url: str = ""
     #: Where the control plane of the data directory says how far its migrations are.
     migration: Path | None = None
+    #: Where the token comes from, for messages.
+    source: str = "`trunkline login`"
 
     @classmethod
     def find(
@@ -72,8 +74,11 @@ class Control:
         """
         stored = credentials.load(data_dir / "credentials.json")
         address = environment.get("TRUNKLINE_CONTROL") or stored.control
-        token = (environment.get("TRUNKLINE_ADMIN_TOKEN") or stored.admin_token).strip()
+        token, source = environment.get("TRUNKLINE_ADMIN_TOKEN", "").strip(), "TRUNKLINE_ADMIN_TOKEN"
         if not token:
+            token, source = stored.admin_token, str(data_dir / "credentials.json")
+        if not token:
+            source = "`trunkline login`"
             signed_in = login_file.load(environment)
             # A token is sent only to its own gateway.
             if address in {"", signed_in.control}:
@@ -92,7 +97,7 @@ class Control:
         base_url = stored.base_url if address == stored.control else ""
         progress = Layout(data_dir).migration if address == stored.control else _beside(address)
         trust = Trust.of(environment, ca_file)
-        return cls(address, token, trust=trust, limit=limit, base_url=base_url, migration=progress)
+        return cls(address, token, trust=trust, limit=limit, base_url=base_url, migration=progress, source=source)
 
     @staticmethod
     def address_of(data_dir: Path, environment: Mapping[str, str] = os.environ) -> str:
@@ -186,8 +191,8 @@ def _explain(error: grpc.RpcError, control: Control) -> str:
             "TRUNKLINE_CONTROL=HOST:PORT, or --data-dir"
         ),
         grpc.StatusCode.UNAUTHENTICATED: (
-            f"the control plane at {address} refused the token: set TRUNKLINE_ADMIN_TOKEN, or --data-dir, or sign "
-            "in again with `trunkline login`"
+            f"the control plane at {address} refused the token of {control.source}: correct TRUNKLINE_ADMIN_TOKEN "
+            "or --data-dir, or sign in again with `trunkline login`"
         ),
         grpc.StatusCode.DEADLINE_EXCEEDED: (
             f"the control plane at {address} did not answer within {control.limit:g} s"

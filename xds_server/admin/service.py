@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
@@ -125,7 +126,7 @@ class AdminService(
             values.number(request.wait_ms, 0, _MAX_WAIT_MS, "milliseconds (0 = 5,000)", problems.at("wait_ms"))
             mode = _mode(request, problems)
         document, actor = request.document, actor_of(context)
-        noted = list(warnings.of_document(document))
+        noted = list(warnings.of_document(document, time.time()))
         if request.dry_run:
             draft = await self._store.write(actor, lambda tx: apply(tx, document, mode), dry_run=True)
             return pb.ApplyResponse(

@@ -225,7 +225,7 @@ def test_an_unreachable_control_plane_is_named(trunkline: Trunkline) -> None:
 def test_a_wrong_token_is_explained(trunkline: Trunkline) -> None:
     result = trunkline("export", TRUNKLINE_ADMIN_TOKEN="wrong")
     assert result.exit_code == 1
-    assert "refused the token: set TRUNKLINE_ADMIN_TOKEN" in result.output
+    assert "refused the token of TRUNKLINE_ADMIN_TOKEN: correct TRUNKLINE_ADMIN_TOKEN or" in result.output
     assert "wrong" not in result.output
 
 

@@ -171,6 +171,15 @@ async def test_a_document_does_not_put_back_what_a_rotation_replaced(admin: Admi
     assert admin.store.load().keys == {key.id: rotated}
 
 
+async def test_a_key_that_has_expired_is_stored_with_a_warning(admin: Admin) -> None:
+    wanted = document()
+    wanted.organisations[0].keys[0].key.expires_at = 1_600_000_000
+    assert (
+        "organisations[0].keys[0].expires_at: stored, and already past: requests with this key are refused"
+        in (await apply(admin, wanted)).warnings
+    )
+
+
 async def test_two_keys_may_swap_their_values(admin: Admin) -> None:
     wanted = document()
     wanted.organisations[0].keys.add(key=pb.Key(name="other"), value="value-of-the-other-key")
