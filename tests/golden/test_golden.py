@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -55,6 +56,20 @@ def test_the_configuration_is_the_golden_one(source: Path, empty: written.Sectio
 
 def test_every_golden_file_has_its_case() -> None:
     assert written.orphans() == []
+
+
+def test_what_an_endpoint_says_is_read() -> None:
+    """By the module, or by a header or log line of Envoy: forgotten there, it would reach nobody."""
+    root = Path(__file__).parents[2]
+    module = "".join(each.read_text() for each in (root / "envoy" / "module").glob("*.c"))
+    resources = "".join(each.read_text() for each in (root / "xds_server" / "resources").glob("*.py"))
+    golden = "".join(written.golden(each).read_text() for each in case.cases())
+    blocks = re.findall(r"filter_metadata:\n( +)trunkline:\n((?:\1  \S.*\n)+)", golden)
+    said = {line.strip().partition(":")[0] for _, block in blocks for line in block.splitlines()}
+    said |= set(re.findall(r"filter_metadata\.trunkline\.(\w+):", golden))
+    assert {"target", "dress", "credential", "node"} <= said
+    read = {key for key in said if f'SPAN("{key}")' in module or f"{{METADATA}}:{key})%" in resources}
+    assert said == read, "envoy/module/attempt.c"
 
 
 def test_every_option_stands_in_a_case(every_case: list[Case]) -> None:
