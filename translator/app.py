@@ -81,7 +81,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     service = Service(
         policy, authoriser, log, metrics, ledger.status, draining=settings.draining, trouble=settings.trouble
     )
-    quotas = QuotaKeeper(settings.quotas, commander := Commander(), log)
+    quotas = QuotaKeeper(settings.quotas, commander := Commander(), log, draining=settings.draining)
     checks = partial(CheckSession, service, ledger.flush, settings.max_body, log, commander=commander)
     server = Server(service.handle, settings.max_body, {PROTOCOL: checks})
     tasks = [

@@ -49,7 +49,9 @@ class _Kept(NamedTuple):
 
 
 class QuotaKeeper:
-    """Stores Envoy's last report in `path`. `clock` gives Unix seconds."""
+    """Stores Envoy's last report in `path`. `clock` gives Unix seconds; `draining` tells whether the gateway is
+    about to end.
+    """
 
     def __init__(
         self,
@@ -57,8 +59,11 @@ class QuotaKeeper:
         commander: Commander,
         log: FilteringBoundLogger,
         clock: Callable[[], float] = time.time,
+        *,
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self._path = path
+        self._draining = draining
         self._commander = commander
         self._log = log
         self._clock = clock
@@ -107,7 +112,9 @@ class QuotaKeeper:
             if process:
                 kept = "".join(line for line in lines if line.startswith(_KEPT))
                 self._kept = self._kept._replace(at=round(self._clock() * 1000), process=process, lines=kept)
-        return quotas.read(reports)
+        standing = quotas.read(reports)
+        standing.leaving = self._draining()
+        return standing
 
     async def _store(self) -> None:
         async with self._storing:
@@ -160,5 +167,6 @@ def _content(kept: _Kept) -> object:
 def _without_ages(line: str) -> object:
     kind, *words = line.split(" ")
     if kind == "s":
-        return words[:5], sum(int(part.partition(":")[2]) for part in words[6:])
+        # A later version may have written other words.
+        return words[:5], sum(int(used) for part in words[6:] if (used := part.partition(":")[2]).isdecimal())
     return kind, words[:-2] if kind == "p" else words[:-1]

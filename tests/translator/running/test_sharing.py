@@ -130,6 +130,21 @@ def test_a_damaged_file_is_no_reason_not_to_begin(path: Path, content: str) -> N
     assert Gateway(path, Envoy()).greeting == "g 1\n"
 
 
+async def test_a_gateway_that_drains_says_so(path: Path) -> None:
+    draining = False
+    keeper = QuotaKeeper(path, Envoy(REPORT), structlog.get_logger(), draining=lambda: draining)
+    assert not (await keeper.report()).leaving
+    draining = True
+    assert (await keeper.report()).leaving
+
+
+async def test_lines_of_another_version_do_no_harm(path: Path) -> None:
+    path.write_text("trunkline quotas 1\nab\n2 1000 77\ns\ns 1 2 3 4 5 6 7 8:9 a:b :c\np 1\nh\nx\n\n")
+    gateway = Gateway(path, Envoy())
+    await gateway.sharing.take(pb.Sharing(gateways=2))
+    assert gateway.sharing.gateway == "ab"
+
+
 async def test_a_disk_without_room_is_no_reason_to_stop(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path / "missing" / "quotas", Envoy(REPORT))
     assert (await gateway.sharing.take(pb.Sharing(gateways=2))).process == 77

@@ -67,7 +67,7 @@ def plan(
     for key, amount in quotas.items():
         uses = {gateway: _use(row, key, now, gone=gateway not in present) for gateway, row in everybody.items()}
         room = _room(everybody, key, now)
-        for gateway, grant in grants(amount, uses, reports).items():
+        for gateway, grant in grants(amount, uses, present & reports.keys()).items():
             share = pb.QuotaShare(amount=amount, share=grant.share, **key._asdict())
             if grant.share < min(amount, uses[gateway].used + max(1, uses[gateway].wanted)):
                 share.room_ms = room
@@ -86,8 +86,12 @@ def plan(
 
 
 def present_of(rows: GatewayReports, connected: Collection[str], now: int, since: int) -> set[str]:
-    """Returns the present gateways: connected ones, and those that any replica heard of lately."""
-    return {name for name, row in rows.items() if name in connected or now - max(row.at, since) <= GONE_MS}
+    """Returns the present gateways: those connected, or heard of lately by any replica, unless they drain."""
+    return {
+        name
+        for name, row in rows.items()
+        if not row.standing.leaving and (name in connected or now - max(row.at, since) <= GONE_MS)
+    }
 
 
 def pauses_of_others(rows: GatewayReports, gateway: str, now: int) -> Iterator[pb.Pause]:
@@ -114,7 +118,7 @@ def _merged(before: GatewayReport | None, row: GatewayReport, quotas: Collection
     """Returns a report in the form to store, including shares of quotas that are not in use at the moment."""
     standing = pb.Standing()
     standing.CopyFrom(row.standing if row.standing.process or before is None else before.standing)
-    standing.translator = row.standing.translator
+    standing.translator, standing.leaving = row.standing.translator, row.standing.leaving
     at = row.at if row.standing.process or before is None else before.at
     known = {key_of(use) for use in standing.uses}
     for use in before.standing.uses if before is not None else ():
@@ -151,7 +155,8 @@ def _room(rows: GatewayReports, key: QuotaKey, now: int) -> int:
 
 
 def _is_due(before: GatewayReport | None, row: GatewayReport, *, alone: bool) -> bool:
-    if before is None or row.at - before.at >= KEPT_MS or _shares(before) != _shares(row):
+    changed = before is None or _shares(before) != _shares(row) or before.standing.leaving != row.standing.leaving
+    if before is None or changed or row.at - before.at >= KEPT_MS:
         return True
     return not alone and _coarse(before) != _coarse(row)
 

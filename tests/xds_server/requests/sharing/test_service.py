@@ -42,10 +42,10 @@ class Gateway:
         self.process = 1
         self.pauses: list[pb.Pause] = []
         self.told: list[pb.Sharing] = []
-        self.silent = False
+        self.silent = self.leaving = False
 
     def standing(self) -> pb.Standing:
-        found = pb.Standing(process=self.process, pauses=self.pauses)
+        found = pb.Standing(process=self.process, pauses=self.pauses, leaving=self.leaving)
         about = {"account": self.account, "metric": policy.METRIC_REQUESTS, "per_seconds": 60, "amount": AMOUNT}
         if self.process:
             found.uses.add(share=self.share, used=self.used, wanted=self.wanted, **about)
@@ -208,6 +208,27 @@ async def test_what_a_gone_gateway_has_left_is_the_others(plane: Plane) -> None:
     plane.clock.now += 120
     await plane.look(replica)
     assert set(replica.sharing.current()) == {"b"}
+
+
+async def test_a_gateway_that_drains_leaves_its_share_to_its_successor(plane: Plane) -> None:
+    first, second = plane.gateway("a"), plane.gateway("b")
+    replicas = plane.replica(first), plane.replica()
+    first.used = 10
+    await plane.look(*replicas)
+    assert first.share == AMOUNT
+    first.leaving = True
+    await plane.look(replicas[0])
+    replicas[0].leave(first)
+    replicas[1].join(second)
+    await plane.look(replicas[1])
+    assert second.share == AMOUNT - 10
+    assert second.told[-1].gateways == 1
+    # It may be there again.
+    first.leaving = False
+    replicas[0].join(first)
+    second.used = 40
+    await plane.look(*replicas)
+    assert (first.share, second.share) == (35, 65)
 
 
 async def test_a_silent_gateway_keeps_what_it_has(plane: Plane) -> None:
