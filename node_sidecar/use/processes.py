@@ -54,7 +54,7 @@ class CpuUse:
 def find(servers: Iterable[LocalServer]) -> ServerProcesses:
     """Searches all processes. Takes tens of milliseconds, so it must be called in a thread and rarely."""
     processes = list(_processes())
-    holders = _holders()
+    owners = _port_owners()
     proxies = {each.pid for each in processes if each.names[0] in _PROXIES}
     children: dict[int, list[int]] = {}
     for each in processes:
@@ -63,7 +63,7 @@ def find(servers: Iterable[LocalServer]) -> ServerProcesses:
     complete = True
     for server in servers:
         programs = _PROGRAMS.get(server.kind, ())
-        roots = holders.get(server.port, set()) - proxies
+        roots = owners.get(server.port, set()) - proxies
         roots |= {each.pid for each in processes if any(name.startswith(programs) for name in each.names)}
         complete = complete and bool(roots)
         found |= roots
@@ -112,17 +112,17 @@ def _processes() -> Iterator[_Process]:
         yield _Process(info["pid"], info["ppid"] or 0, tuple(name.lower() for name in names))
 
 
-def _holders() -> dict[int, set[int]]:
+def _port_owners() -> dict[int, set[int]]:
     """Returns the listening processes by port, as far as this user may see them."""
-    holders: dict[int, set[int]] = {}
+    owners: dict[int, set[int]] = {}
     try:
         connections = psutil.net_connections(kind="tcp")
     except (psutil.AccessDenied, OSError):  # macOS reveals them only to root
         return {}
     for each in connections:
         if each.status == psutil.CONN_LISTEN and each.pid and each.laddr:
-            holders.setdefault(each.laddr.port, set()).add(each.pid)
-    return holders
+            owners.setdefault(each.laddr.port, set()).add(each.pid)
+    return owners
 
 
 def _machine_seconds() -> tuple[float, float]:

@@ -40,7 +40,7 @@ _INTERVAL, _IDLE_INTERVAL = 0.5, 1.0
 _EXCHANGES = 4
 
 
-class _Told(NamedTuple):
+class _LastSent(NamedTuple):
     """The state that a process of Envoy knows: amount, share and time of room of each quota, end and reach of each
     pause.
     """
@@ -51,7 +51,7 @@ class _Told(NamedTuple):
     pauses: dict[int, tuple[int, int]]
 
 
-_UNTOLD = _Told(0, 0, {}, {})
+_NOTHING_SENT = _LastSent(0, 0, {}, {})
 
 
 class QuotaSharing:
@@ -77,7 +77,7 @@ class QuotaSharing:
         #: The known rows of the database; None before they were read.
         self._stored: GatewayReports | None = None
         self._rows: GatewayReports = {}
-        self._told: dict[TranslatorCall, _Told] = {}
+        self._sent: dict[TranslatorCall, _LastSent] = {}
 
     def current(self) -> GatewayReports:
         """Returns the last reports of all gateways, including those of other replicas."""
@@ -105,7 +105,7 @@ class QuotaSharing:
         """
         quotas = self._configured(await self._store.load())
         calls = self._translators.gateways()
-        self._told = {call: told for call, told in self._told.items() if call in calls.values()}
+        self._sent = {call: sent for call, sent in self._sent.items() if call in calls.values()}
         if self._stored is None or self._replicas:
             self._stored = await self._store.read(table.read)
         now = self._now()
@@ -153,7 +153,7 @@ class QuotaSharing:
             reports[call.gateway] = GatewayReport(now, answer.standing)
             if inquiries[call].HasField("sharing"):
                 self._remember(call, inquiries[call].sharing, now)
-            self._told[call] = _in_force(self._told.get(call, _UNTOLD), answer.standing)
+            self._sent[call] = _in_force(self._sent.get(call, _NOTHING_SENT), answer.standing)
         return reports
 
     async def _decide(self, reports: GatewayReports, quotas: Mapping[QuotaKey, int]) -> SharingPlan:
@@ -176,49 +176,49 @@ class QuotaSharing:
     def _news(self, call: TranslatorCall, decided: SharingPlan) -> pb.Sharing | None:
         """Returns the changes that a gateway does not know yet; None if it knows everything."""
         now = self._now()
-        told = self._told.get(call, _UNTOLD)
+        sent = self._sent.get(call, _NOTHING_SENT)
         gateways = len(present_of(self._rows, decided.rows, now, self._since))
         shares = [
             share
             for key, share in decided.shares.get(call.gateway, {}).items()
-            if not _knows(told.shares.get(key), share, now)
+            if not _knows(sent.shares.get(key), share, now)
         ]
         pauses = [
             pause
             for pause in pauses_of_others(self._rows, call.gateway, now)
-            if not is_same(pause, told.pauses.get(pause.host), now)
+            if not is_same(pause, sent.pauses.get(pause.host), now)
         ]
-        if gateways == told.gateways and not shares and not pauses:
+        if gateways == sent.gateways and not shares and not pauses:
             return None
         return pb.Sharing(gateways=gateways, shares=shares, pauses=pauses)
 
     def _remember(self, call: TranslatorCall, sharing: pb.Sharing, now: int) -> None:
-        before = self._told.get(call, _UNTOLD)
+        before = self._sent.get(call, _NOTHING_SENT)
         shares = {
             QuotaKey(each.account, each.metric, each.per_seconds): (each.amount, each.share, now + each.room_ms)
             for each in sharing.shares
         }
         pauses = {host: state for host, state in before.pauses.items() if state[0] > now}
         pauses |= {each.host: (now + each.left_ms, each.reach) for each in sharing.pauses}
-        self._told[call] = _Told(before.process, sharing.gateways, {**before.shares, **shares}, pauses)
+        self._sent[call] = _LastSent(before.process, sharing.gateways, {**before.shares, **shares}, pauses)
 
 
-def _in_force(told: _Told, standing: pb.Standing) -> _Told:
+def _in_force(sent: _LastSent, standing: pb.Standing) -> _LastSent:
     """Returns the part of the known state that a report still confirms."""
     if not standing.process:
-        return told
-    if told.process not in {0, standing.process}:
-        return _UNTOLD._replace(process=standing.process)
+        return sent
+    if sent.process not in {0, standing.process}:
+        return _NOTHING_SENT._replace(process=standing.process)
     other = {
         key
         for use in standing.uses
-        if (known := told.shares.get(key := key_of(use))) is not None and min(known[1], use.amount) != use.share
+        if (known := sent.shares.get(key := key_of(use))) is not None and min(known[1], use.amount) != use.share
     }
-    shares = {key: share for key, share in told.shares.items() if key not in other}
-    return told._replace(process=standing.process, shares=shares)
+    shares = {key: share for key, share in sent.shares.items() if key not in other}
+    return sent._replace(process=standing.process, shares=shares)
 
 
-def _knows(told: tuple[int, int, int] | None, share: pb.QuotaShare, now: int) -> bool:
-    if told is None or told[:2] != (share.amount, share.share):
+def _knows(sent: tuple[int, int, int] | None, share: pb.QuotaShare, now: int) -> bool:
+    if sent is None or sent[:2] != (share.amount, share.share):
         return False
-    return not share.room_ms or abs(now + share.room_ms - told[2]) < SAME_MS
+    return not share.room_ms or abs(now + share.room_ms - sent[2]) < SAME_MS
