@@ -19,7 +19,7 @@ NAME = f"trunkline-bench-test-{os.getpid()}"
 HOLD = f"from bench.lock import exclusive\nwith exclusive({NAME!r}):\n    print('held', flush=True)\n    input()"
 
 
-def test_a_second_benchmark_is_refused_and_told_whose_the_first_is() -> None:
+def test_a_second_benchmark_is_refused_and_learns_whose_the_first_is() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:

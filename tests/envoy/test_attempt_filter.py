@@ -82,7 +82,7 @@ class TestRequestToTarget:
             assert "authorization" not in headers
             assert headers[":path"] == "/chat"
 
-    def test_what_a_node_is_told_reaches_no_one_else(self, request_: Filter) -> None:
+    def test_what_a_node_is_sent_reaches_no_one_else(self, request_: Filter) -> None:
         with attempt(request_, 'no - node-1 target "there"') as first:
             first.call("request_headers", 0)
             headers = first.headers(REQUEST)
@@ -151,7 +151,7 @@ class TestRequestToTarget:
             ("0:3:p:--b", b"--b--", b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\na "b"\r\n--b--'),
         ],
     )
-    def test_a_target_is_told_a_model_that_the_client_did_not_name(
+    def test_a_target_gets_a_model_that_the_client_did_not_name(
         self, driver: Driver, decisions: Decisions, place: str, body: bytes, edited: bytes
     ) -> None:
         with authorised(driver, decisions, Allowed("r", path="/x", model=place)) as request:
@@ -367,7 +367,7 @@ class TestAnswerOfTarget:
             ({"retry-after-ms": "6001"}, (None, "6001", None)),
         ],
     )
-    def test_what_follows_from_when_to_come_back_is_told(
+    def test_what_follows_from_when_to_come_back_is_reported(
         self, request_: Filter, sent: dict[str, str], completed: tuple[str | None, ...]
     ) -> None:
         with attempt(request_) as first:

@@ -39,7 +39,9 @@ __all__ = ["asked", "attempts", "copies", "decisions", "driver", "ends", "heads"
 
 class TestChoice:
     @pytest.mark.parametrize("status", ["429", "500", "503", "599"])
-    def test_a_failure_is_hidden_from_envoy_and_told_to_the_client(self, attempts: Attempts, status: str) -> None:
+    def test_a_failure_is_hidden_from_envoy_and_reported_to_the_client(
+        self, attempts: Attempts, status: str
+    ) -> None:
         assert attempts.choose() == "one"
         assert attempts.attempt(status) == RETRY
         assert attempts.choose() == "two"
@@ -58,7 +60,7 @@ class TestChoice:
         assert attempts.attempt(status) == status
 
     @pytest.mark.parametrize(("after", "again"), [("7", b"true"), ("60", b"true"), ("61", b"false")])
-    def test_when_nothing_is_left_the_client_is_told_what_the_last_one_said(
+    def test_when_nothing_is_left_the_client_learns_what_the_last_one_said(
         self, attempts: Attempts, after: str, again: bytes
     ) -> None:
         attempts.choose()

@@ -272,7 +272,7 @@ def test_an_end_notice_comes_after_what_was_asked_before_it(client: Client, peer
     client.close()
 
 
-def test_an_end_notice_waits_for_a_peer_and_is_told_once(client: Client, path: Path) -> None:
+def test_an_end_notice_waits_for_a_peer_and_is_reported_once(client: Client, path: Path) -> None:
     client.open()
     client.end(7, "id-7")
     with closing(Peer(path)) as peer:

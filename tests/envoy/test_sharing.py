@@ -52,7 +52,7 @@ def test_a_share_bounds_what_is_sent(driver: Driver) -> None:
     assert take(driver, account, "r60:10", NOW + 62_000)
 
 
-def test_without_a_share_the_client_is_told_when_others_have_room(driver: Driver) -> None:
+def test_without_a_share_the_client_learns_when_others_have_room(driver: Driver) -> None:
     account = next(numbers)
     driver.ask("share", f"a {account} r 60 10 0 25000\n", NOW)
     assert driver.ask("wait", account, "r60:10", 0, NOW) == [b"25000"]
@@ -93,7 +93,7 @@ def test_a_pause_that_another_gateway_met_holds_here(driver: Driver) -> None:
     assert not pauses(driver, host, NOW + 20_000)
 
 
-def test_the_same_pause_told_again_is_no_longer_one(driver: Driver) -> None:
+def test_the_same_pause_reported_again_is_no_longer_one(driver: Driver) -> None:
     host = next(numbers)
     driver.ask("share", pause(host, 20_000), NOW)
     for late in range(200, 2_000, 200):

@@ -81,7 +81,7 @@ async def test_a_weight_change_acts_at_once_and_loses_no_request(
     assert set(after) == {"b/split"}
 
 
-async def test_a_refused_change_is_told_and_traffic_goes_on(
+async def test_a_refused_change_is_reported_and_traffic_goes_on(
     gateway: GatewayProcess, config: dict[str, Any]
 ) -> None:
     broken = copy.deepcopy(config)

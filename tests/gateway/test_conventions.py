@@ -142,7 +142,7 @@ async def test_openais_client_does_not_try_a_budget_again(gateway: GatewayProces
         ("hang", {}, 504, (None, None, None)),
     ],
 )
-async def test_what_a_target_does_is_told_with_when_to_come_back(
+async def test_what_a_target_does_is_reported_with_when_to_come_back(
     gateway: GatewayProcess,
     provider_a: ProviderProcess,
     mode: str,

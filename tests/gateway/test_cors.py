@@ -93,7 +93,7 @@ async def test_a_preflight_is_answered_without_a_key(gateway: GatewayProcess, or
 
 
 @pytest.mark.parametrize("origin", REFUSED)
-async def test_other_origins_are_told_nothing(gateway: GatewayProcess, origin: str) -> None:
+async def test_other_origins_learn_nothing(gateway: GatewayProcess, origin: str) -> None:
     assert allowed((await preflight(gateway, origin))[1]) is None
     status, headers, _ = await post(gateway, origin)
     assert (status, allowed(headers)) == (200, None)

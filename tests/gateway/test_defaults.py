@@ -88,7 +88,7 @@ async def test_a_form_arrives_with_the_targets_model(
 @pytest.mark.parametrize(
     ("endpoint", "code"), [("embeddings", "missing_model"), ("audio/speech", "model_not_found")]
 )
-async def test_what_is_missing_is_told(gateway: GatewayProcess, endpoint: str, code: str) -> None:
+async def test_what_is_missing_is_reported(gateway: GatewayProcess, endpoint: str, code: str) -> None:
     answer = await ask(gateway, endpoint, json={"input": "x"})
     assert answer.json()["error"]["code"] == code
 

@@ -243,7 +243,7 @@ async def test_a_request_that_every_target_refuses_gives_its_place_back(
     assert (await ask(gateway, "single"))[0] == 200
 
 
-async def test_a_key_over_its_budget_is_told_which_how_large_and_when_it_renews(gateway: GatewayProcess) -> None:
+async def test_a_key_over_its_budget_learns_which_how_large_and_when_it_renews(gateway: GatewayProcess) -> None:
     before = datetime.now(UTC)
     while (answered := await ask(gateway, "poor"))[0] == 200:
         pass
@@ -267,7 +267,7 @@ async def test_a_key_over_its_budget_is_told_which_how_large_and_when_it_renews(
     assert 0 <= int(headers["retry-after"]) - math.floor(seconds) <= 60
 
 
-async def test_every_end_user_has_a_budget_and_its_end_is_told(gateway: GatewayProcess) -> None:
+async def test_every_end_user_has_a_budget_and_its_end_is_reported(gateway: GatewayProcess) -> None:
     for user in ("alice", "bob", ""):
         named = {"user": user} if user else {}
         answers = [await ask(gateway, "users", body(**named)) for _ in range(3)]

@@ -67,7 +67,7 @@ def refused(answer: Answer) -> tuple[int, str]:
         ("GET /v1/models HTTP/1.1", ["Host: x", "Upgrade: h3", "Connection: upgrade"], UPGRADE),
     ],
 )  # fmt: skip
-async def test_what_envoy_refuses_is_told_in_openais_shape(
+async def test_what_envoy_refuses_is_reported_in_openais_shape(
     gateway: GatewayProcess, request_line: str, lines: list[str], expected: tuple[int, str]
 ) -> None:
     request = "\r\n".join([request_line, *lines, "", ""]).encode("latin-1")

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.envoy
 HEAP = 1024 * 1024
 
 
-async def test_clients_are_told_to_come_back_later(tmp_path: Path) -> None:
+async def test_clients_are_asked_to_come_back_later(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "d")
     layout.prepare()
     layout.bootstrap.write_text(envoy.bootstrap(layout, EnvoyMemory(HEAP), 10_000))

@@ -28,7 +28,7 @@ def test_there_are_no_other_commands() -> None:
     assert set(main.commands) == set(COMMANDS)
 
 
-def test_options_are_told_in_the_files_words() -> None:
+def test_options_are_reported_in_the_files_words() -> None:
     assert given_preferences(
         upstreams=("http://a:1",), prices=("llama3:70b=0.20/0.60", "*=0/0"), queue=None, own_first=False
     ) == {

@@ -92,7 +92,7 @@ def _node(preferences: Preferences) -> tuple[RunningNode, Watch, Gate]:
     return node, watch, gate
 
 
-async def test_the_gate_follows_the_server_and_everybody_is_told() -> None:
+async def test_the_gate_follows_the_server_and_everybody_learns_it() -> None:
     node, watch, gate = _node(Preferences(upstreams=(LLAMA,)))
     assert gate.limit == UNKNOWN
     watch.servers[0].health.observed(0.0, Observation((Model("m"),), parallel=2))
@@ -117,7 +117,7 @@ async def test_an_owners_number_stays_whatever_the_server_tells() -> None:
     assert node.state().facts.concurrency_source == "set by the owner"
 
 
-async def test_the_gateway_is_told_when_the_machine_is_shared() -> None:
+async def test_the_gateway_learns_when_the_machine_is_shared() -> None:
     nights = Schedule(UTC, "UTC", (Hours(frozenset(range(7)), 22 * 60, 6 * 60),))
     node, _, _ = _node(Preferences(upstreams=(LLAMA,), schedule=nights))
     assert node.state().facts.schedule == "22:00-06:00 (UTC)"

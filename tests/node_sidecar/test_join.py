@@ -34,7 +34,7 @@ async def test_a_token_becomes_an_identity(gateway: Gateway) -> None:
     assert b"CERTIFICATE REQUEST" in request.csr_pem
 
 
-async def test_pending_approval_is_told(gateway: Gateway) -> None:
+async def test_pending_approval_is_reported(gateway: Gateway) -> None:
     gateway.pending = True
     assert (await _join(gateway)).pending
 
@@ -113,7 +113,7 @@ async def test_a_gateway_that_is_not_ready_is_asked_again(gateway: Gateway) -> N
 
 
 @pytest.mark.slow
-async def test_a_token_that_may_be_used_up_by_a_lost_answer_is_told(gateway: Gateway) -> None:
+async def test_a_token_that_may_be_used_up_by_a_lost_answer_is_reported(gateway: Gateway) -> None:
     gateway.refusals["Enrol"] = grpc.StatusCode.UNAVAILABLE, "the answer was lost"
     told = asyncio.Event()
     joining = asyncio.create_task(

@@ -118,7 +118,7 @@ async def test_a_name_is_no_direct_address() -> None:
         assert node.state().facts.direct_address == told
 
 
-async def test_preferences_that_wait_for_the_next_start_are_told() -> None:
+async def test_preferences_that_wait_for_the_next_start_are_reported() -> None:
     node, *_ = _node(Preferences())
     with capture_logs() as logs:
         node.apply(Preferences(concurrency=9, maintenance=True))
@@ -148,7 +148,7 @@ async def test_a_node_pending_approval_says_so_once() -> None:
     ]
 
 
-async def test_models_that_cannot_be_offered_are_told() -> None:
+async def test_models_that_cannot_be_offered_are_reported() -> None:
     node, watch, *_ = _node(Preferences(upstreams=(PREFERENCE,)))
     watch.servers[0].health.observed(0.0, Observation((Model("x" * 300), Model("m"))))
     with capture_logs() as logs:

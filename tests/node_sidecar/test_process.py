@@ -70,7 +70,7 @@ async def test_from_join_to_the_first_answer(gateway: Gateway, state: Path, llam
         await peer.close()
 
 
-async def test_what_join_was_told_holds_for_every_run(gateway: Gateway, state: Path, llama: Llama) -> None:
+async def test_what_join_was_given_holds_for_every_run(gateway: Gateway, state: Path, llama: Llama) -> None:
     async with _serving(gateway, state, llama, "--concurrency", "2", "--no-run") as joining:
         code, output = await joining.end()
         assert code == 0
@@ -242,7 +242,7 @@ async def test_a_second_copy_on_one_state_directory_is_refused(
         assert "runs already" in output
 
 
-async def test_a_direct_port_that_is_in_use_is_told(gateway: Gateway, state: Path) -> None:
+async def test_a_direct_port_that_is_in_use_is_reported(gateway: Gateway, state: Path) -> None:
     with socket.create_server(("", 0)) as taken:
         address = f"10.0.0.5:{taken.getsockname()[1]}"
         code, output = await run(

@@ -116,7 +116,7 @@ async def test_it_comes_back_after_every_restart_of_the_gateway(gateway: Gateway
         assert reporting.task.done() is False
 
 
-async def test_a_removed_node_is_told_and_ends(gateway: Gateway, tmp_path: Path) -> None:
+async def test_a_removed_node_learns_of_it_and_ends(gateway: Gateway, tmp_path: Path) -> None:
     async with _reporting(gateway, tmp_path) as reporting:
         await gateway.report()
         gateway.refusals["Report"] = grpc.StatusCode.NOT_FOUND, "removed by ada"
@@ -133,7 +133,7 @@ async def test_a_removed_node_is_told_and_ends(gateway: Gateway, tmp_path: Path)
         (grpc.StatusCode.INVALID_ARGUMENT, "refuses the report"),
     ],
 )
-async def test_what_will_not_mend_by_itself_is_told_once_and_tried_slowly(
+async def test_what_will_not_mend_by_itself_is_reported_once_and_tried_slowly(
     gateway: Gateway, tmp_path: Path, code: grpc.StatusCode, says: str
 ) -> None:
     gateway.refusals["Report"] = code, "so it is"
@@ -168,7 +168,7 @@ async def test_the_status_says_what_in_a_report_is_refused(gateway: Gateway, tmp
         assert len(reporting.reporter.problem) < 600
 
 
-async def test_an_expired_certificate_is_told_and_it_goes_on_trying(gateway: Gateway, tmp_path: Path) -> None:
+async def test_an_expired_certificate_is_reported_and_it_goes_on_trying(gateway: Gateway, tmp_path: Path) -> None:
     gateway.refusals["Report"] = grpc.StatusCode.UNAVAILABLE, "certificate expired"
     late = timedelta(hours=0)
     with capture_logs() as logs:

@@ -200,7 +200,7 @@ async def test_a_local_server_that_dies_midway_is_seen_by_the_client(
             await response.read()
 
 
-async def test_a_local_server_that_is_away_is_told(gateway: Gateway, provider: ProviderProcess) -> None:
+async def test_a_local_server_that_is_away_is_reported(gateway: Gateway, provider: ProviderProcess) -> None:
     await provider.abehave("refuse")
     async with gateway.chat() as response:
         assert response.status == 502

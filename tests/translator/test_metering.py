@@ -293,7 +293,7 @@ def test_what_is_a_budget_and_what_a_rate(metric: policy.Metric.ValueType, per: 
 
 
 @pytest.mark.parametrize("metric", [TOKENS, COST])
-def test_a_request_that_is_too_large_for_the_whole_limit_is_told_so(metric: policy.Metric.ValueType) -> None:
+def test_a_request_that_is_too_large_for_the_whole_limit_learns_so(metric: policy.Metric.ValueType) -> None:
     tried = edge(key=(limit(metric, 500, 60),), prices=(policy.Price(output=1_000_000),))
     refused = tried.refused(max_tokens=1_000)
     assert "Lower max_tokens" in refused.message
@@ -372,7 +372,7 @@ def test_an_end_user_without_a_place_keeps_nobody_else_waiting() -> None:
     tried.ask(user="alice")
 
 
-def test_a_soft_limit_is_not_told() -> None:
+def test_a_soft_limit_is_not_reported() -> None:
     tried = edge(key=(limit(REQUESTS, 1, 60, soft=True),))
     tried.ask()
     assert "x-ratelimit-limit-requests" not in tried.ask().headers

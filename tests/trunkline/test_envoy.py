@@ -53,7 +53,7 @@ def test_envoys_admin_is_on_a_unix_socket_only(tmp_path: Path) -> None:
     assert "socket_address" not in envoy.bootstrap(Layout(tmp_path), MEMORY, 1_000)
 
 
-def test_envoy_is_told_what_it_may_take(tmp_path: Path) -> None:
+def test_envoy_learns_what_it_may_take(tmp_path: Path) -> None:
     document = yaml.safe_load(envoy.bootstrap(Layout(tmp_path), MEMORY, 1_000))
     heap, connections = (each["typed_config"] for each in document["overload_manager"]["resource_monitors"])
     assert heap["max_heap_size_bytes"] == 1 << 30

@@ -46,7 +46,7 @@ def test_two_may_compile_at_once(sources: Path, tmp_path: Path) -> None:
     assert [path.name for path in one.iterdir()] == [LIBRARY]
 
 
-def test_a_missing_compiler_is_told_with_the_command_that_installs_one(
+def test_a_missing_compiler_is_reported_with_the_command_that_installs_one(
     sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")

@@ -18,7 +18,7 @@ STEP = {"number": 2, "total": 4, "title": "Moves records", "share": 0.5}
 PATIENCE = 60.0
 
 
-def test_what_runs_is_read_and_told(tmp_path: Path) -> None:
+def test_what_runs_is_read_and_reported(tmp_path: Path) -> None:
     file = tmp_path / "migration"
     assert migration.read(None) is None
     assert migration.read(file) is None

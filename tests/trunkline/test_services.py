@@ -58,13 +58,13 @@ def test_every_service_logs_at_the_level_asked_for(tmp_path: Path, given: str, p
     assert levels == {"xds_server": passed, "translator": passed, "envoy": given}
 
 
-def test_the_control_plane_is_told_what_envoy_may_hold(tmp_path: Path) -> None:
+def test_the_control_plane_learns_what_envoy_may_hold(tmp_path: Path) -> None:
     argv = commands(tmp_path, "info")["xds_server"].argv
     bounds = [argv[argv.index(f"--max-{name}-bytes") + 1] for name in ("unchecked", "key", "total")]
     assert bounds == [str(32 << 20), str(64 << 20), str(256 << 20)]
 
 
-def test_the_control_plane_is_told_where_nodes_call(tmp_path: Path) -> None:
+def test_the_control_plane_learns_where_nodes_call(tmp_path: Path) -> None:
     argv = commands(tmp_path, "info")["xds_server"].argv
     assert argv[argv.index("--tunnel-listen") + 1] == "127.0.0.1:4"
     assert argv[argv.index("--tunnel-handshake-listen") + 1] == "127.0.0.1:5"

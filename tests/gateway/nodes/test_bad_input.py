@@ -207,7 +207,7 @@ async def test_a_node_of_another_organisation_cannot_be_somebody_else(
 # Reports
 
 
-async def test_a_refused_direct_address_is_told_to_both_sides(gateway: GatewayProcess, tmp_path: Path) -> None:
+async def test_a_refused_direct_address_is_reported_to_both_sides(gateway: GatewayProcess, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -290,7 +290,7 @@ async def test_a_report_out_of_bounds(gateway: GatewayProcess, report: str, code
         assert details in said
 
 
-async def test_a_sidecar_that_is_too_old_is_told_when_it_joins(gateway: GatewayProcess) -> None:
+async def test_a_sidecar_that_is_too_old_learns_it_when_it_joins(gateway: GatewayProcess) -> None:
     token = invitation(gateway)["token"]
     code, details = await refused_enrolment(gateway, token, protocol=0)
     assert code is Code.FAILED_PRECONDITION

@@ -91,7 +91,7 @@ async def test_the_ca_and_nothing_else_is_for_everybody(edge: Edge) -> None:
                 assert answer.status == 404, path
 
 
-async def test_the_control_plane_is_told_who_calls(edge: Edge, node_id: NodeId) -> None:
+async def test_the_control_plane_learns_who_calls(edge: Edge, node_id: NodeId) -> None:
     forged = (("x-forwarded-client-cert", "DNS=nd-other"), ("x-trunkline-node", "nd-other"))
     async with edge.channel(edge.node_tls(name := node_id())) as channel:
         registry = registry_pb2_grpc.NodeRegistryStub(channel)

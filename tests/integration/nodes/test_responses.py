@@ -90,7 +90,7 @@ async def test_a_machine_that_fails_is_not_replaced_by_a_stranger(
     assert (await made(edge, model, name))[1] == place
 
 
-async def test_where_the_route_has_lost_its_target_the_client_is_told_so(
+async def test_where_the_route_has_lost_its_target_the_client_learns_so(
     edge: Edge, model: str, nodes: tuple[Node, Node], provider: ProviderProcess
 ) -> None:
     both = (NodesTarget(model), ProviderTarget("a", "m", tier=1))

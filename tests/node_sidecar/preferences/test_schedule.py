@@ -69,7 +69,7 @@ def test_complementary_hours_are_never_both_open_and_never_both_closed(
 
 
 @given(st.sampled_from(ZONES), HOURS, MOMENTS)
-def test_it_does_not_matter_in_which_zone_a_moment_is_told(zone: str, hours: Hours, moment: datetime) -> None:
+def test_it_does_not_matter_in_which_zone_a_moment_is_given(zone: str, hours: Hours, moment: datetime) -> None:
     schedule = _schedule(zone, hours)
     assert schedule.open_at(moment) == schedule.open_at(moment.astimezone(zoneinfo.ZoneInfo("Asia/Tokyo")))
 

@@ -12,7 +12,7 @@ from node_sidecar.preferences.store import PreferenceStore
 from tests.waiting import until
 
 
-def test_node_yaml_overrules_what_join_was_told_and_options_overrule_both(tmp_path: Path) -> None:
+def test_node_yaml_overrules_what_join_was_given_and_options_overrule_both(tmp_path: Path) -> None:
     store = PreferenceStore(tmp_path, {}, {"queue": 3})
     store.keep_flags({"concurrency": 1, "queue": 1, "share": "10%"})
     (tmp_path / "node.yaml").write_text("queue: 2\nshare: 20%\n")

@@ -38,7 +38,7 @@ def test_a_server_that_is_back_counts_anew() -> None:
     assert health.models == MODELS
 
 
-def test_a_failing_health_check_takes_the_models_that_are_told() -> None:
+def test_a_failing_health_check_takes_the_models_that_are_reported() -> None:
     health = ServerHealth()
     health.observed(0.0, Observation(MODELS, healthy=False))
     assert health.models == MODELS

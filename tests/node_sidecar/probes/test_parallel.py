@@ -69,7 +69,7 @@ def _sglang(info: Any) -> LocalServer:
         ("openai", plain("m"), None),
     ],
 )
-async def test_what_is_told(
+async def test_what_is_reported(
     session: aiohttp.ClientSession, kind: str, server: LocalServer, told: int | None
 ) -> None:
     async with server:

@@ -160,7 +160,7 @@ async def test_a_used_tunnel_whose_gateway_is_frozen_is_replaced(gateway: Gatewa
     ("status", "message"),
     [("403 Forbidden", "does not accept this node's certificate"), ("503 Service Unavailable", "not ready yet")],
 )
-async def test_a_refusal_is_told_and_tried_again(
+async def test_a_refusal_is_reported_and_tried_again(
     gateway: Gateway, authority: Authority, status: str, message: str
 ) -> None:
     gateway.status = status

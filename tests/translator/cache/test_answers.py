@@ -112,7 +112,7 @@ def test_a_stream_is_kept_that_says_it_is_finished(body: bytes, cached: bool) ->
     assert (of_stream(body) is not None) is cached
 
 
-def test_usage_is_told_to_who_asked_alone() -> None:
+def test_usage_is_reported_to_who_asked_alone() -> None:
     asked, hidden = of_stream(HELLO + END + REPORT + DONE), of_stream(HELLO + END + DONE, report=USAGE)
     assert asked is not None
     assert hidden is not None

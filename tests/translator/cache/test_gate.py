@@ -294,7 +294,7 @@ async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {how(each) for each in await asyncio.gather(edge.ask(), edge.ask())} == {"miss"}
 
 
-async def test_a_first_request_that_nobody_was_told_of_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_first_request_that_nobody_heard_of_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "_GRACE", 0.05)
     edge = Edge()
     await edge.ask(request_id="r-lost")

@@ -30,7 +30,7 @@ with socket.socket(socket.AF_UNIX) as listening:
 """
 
 
-async def test_every_start_is_told_neither_before_it_was_nor_after_it_served(tmp_path: Path) -> None:
+async def test_every_start_is_reported_neither_before_it_was_nor_after_it_served(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     told: asyncio.Queue[float] = asyncio.Queue()
     watching = asyncio.create_task(EnvoyAdmin(path, structlog.get_logger()).watch(told.put_nowait))

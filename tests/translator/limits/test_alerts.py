@@ -48,7 +48,7 @@ class Watched:
         self.limiter.restore(state)
 
 
-def test_each_share_is_told_once_in_a_window() -> None:
+def test_each_share_is_reported_once_in_a_window() -> None:
     watched = Watched(REQUESTS, DAY, 10, (500, 800, 1000))
     for _ in range(10):
         watched.ask()

@@ -64,7 +64,7 @@ async def test_the_writer_saves_after_changes_and_at_the_end(tmp_path: Path) -> 
     assert errors == []
 
 
-async def test_a_failure_is_told_and_tried_again(tmp_path: Path) -> None:
+async def test_a_failure_is_reported_and_tried_again(tmp_path: Path) -> None:
     directory = tmp_path / "missing"
     store = policies.default_store()
     failed = asyncio.Event()

@@ -40,7 +40,7 @@ def test_a_snapshot_is_the_same_policy() -> None:
     assert restored.versions(ROUTE) == {"rt_gpt": "1"}
 
 
-def test_changes_are_told_and_age_counts_from_them() -> None:
+def test_changes_are_reported_and_age_counts_from_them() -> None:
     now = [0.0]
     store = PolicyStore(lambda: now[0])
     calls: list[float] = []

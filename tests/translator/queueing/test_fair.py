@@ -55,7 +55,7 @@ def test_everybody_is_served_once_and_first_in_first_out_within_a_key(taken: lis
 
 
 @given(steps, flows)
-def test_whoever_joins_is_served_where_it_was_told(taken: list[Flow | int | None], flow: Flow) -> None:
+def test_a_request_that_joins_is_served_where_it_was_sent(taken: list[Flow | int | None], flow: Flow) -> None:
     queue, _ = run(taken)
     told = queue.ahead(flow)
     joined = Waiter(flow)

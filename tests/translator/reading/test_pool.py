@@ -181,7 +181,7 @@ async def test_a_process_holds_no_secret(pool: ReadingPool, monkeypatch: pytest.
     assert all(each == "/dev/null" or each.startswith("socket:") for each in open_files), open_files
 
 
-async def test_without_any_process_the_client_is_told_to_come_back(
+async def test_without_any_process_the_client_is_asked_to_come_back(
     pool: ReadingPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent")

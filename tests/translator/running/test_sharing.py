@@ -90,7 +90,7 @@ async def test_an_envoy_that_is_silent_takes_nothing_away(path: Path) -> None:
     assert gateway.greeting.endswith(KEPT)
 
 
-async def test_envoy_is_told_what_others_share(path: Path) -> None:
+async def test_envoy_learns_what_others_share(path: Path) -> None:
     gateway = Gateway(path, Envoy(REPORT))
     share = pb.QuotaShare(account=7, metric=policy.METRIC_TOKENS, per_seconds=60, amount=30, share=10, room_ms=250)
     pause = pb.Pause(

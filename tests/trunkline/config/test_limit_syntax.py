@@ -62,7 +62,7 @@ def test_both_forms_stand_side_by_side() -> None:
         ("requests/60s=1,hard", "expected a number"),
     ],
 )
-def test_a_mistake_is_told_in_its_line(word: str, said: str) -> None:
+def test_a_mistake_is_reported_in_its_line(word: str, said: str) -> None:
     with pytest.raises(ConfigError) as refused:
         parse(_file("concurrency=1", word), "trunkline.yaml", Secrets({}, Path()))
     assert str(refused.value).startswith("trunkline.yaml:6: organisations[0].limits[1]")

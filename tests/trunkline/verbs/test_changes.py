@@ -270,7 +270,7 @@ def test_a_key_is_updated(control: FakeAdmin, trunkline: Trunkline) -> None:
     assert "not both" in both.output
 
 
-def test_a_target_that_goes_is_told(trunkline: Trunkline) -> None:
+def test_a_target_that_goes_is_reported(trunkline: Trunkline) -> None:
     result = trunkline("routes", "set", "gpt-4.1", "--target", "other/x,weight=5", "--first-byte", "30s")
     assert result.stdout.splitlines() == [
         "~ route gpt-4.1",
@@ -280,7 +280,7 @@ def test_a_target_that_goes_is_told(trunkline: Trunkline) -> None:
     ]
 
 
-def test_credentials_that_go_are_told(trunkline: Trunkline) -> None:
+def test_credentials_that_go_are_reported(trunkline: Trunkline) -> None:
     result = trunkline("providers", "update", "openai", "--clear-credentials", "--base-url", "https://b/v1")
     assert result.stdout.splitlines() == [
         "~ provider openai",

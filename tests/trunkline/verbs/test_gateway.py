@@ -67,7 +67,7 @@ def test_a_wrong_change_is_explained(plane: ControlPlane) -> None:
     assert plane.trunkline("gateway", "show").output == "cors: {}\ndefaults: {}\ncache: {}\nalerts: {}\n"
 
 
-def test_a_mistake_in_a_file_is_told_at_its_line(plane: ControlPlane, tmp_path: Path) -> None:
+def test_a_mistake_in_a_file_is_reported_at_its_line(plane: ControlPlane, tmp_path: Path) -> None:
     file = tmp_path / "trunkline.yaml"
     file.write_text(WRONG)
     result = plane.trunkline("apply", "-f", str(file))

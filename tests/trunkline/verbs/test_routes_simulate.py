@@ -105,13 +105,13 @@ def test_nothing_is_changed(plane: ControlPlane, proposed: Path) -> None:
     assert plane.trunkline("export").stdout == before
 
 
-def test_a_mistake_is_told_by_its_line(plane: ControlPlane, proposed: Path) -> None:
+def test_a_mistake_is_reported_by_its_line(plane: ControlPlane, proposed: Path) -> None:
     proposed.write_text(proposed.read_text().replace("provider: b, model", "provider: c, model"))
     result = plane.trunkline("routes", "simulate", "-f", str(proposed))
     assert result.exit_code == 1
     assert "proposed.yaml:10: " in result.stderr
 
 
-def test_an_unknown_model_is_told_with_what_there_is(plane: ControlPlane, proposed: Path) -> None:
+def test_an_unknown_model_is_reported_with_what_there_is(plane: ControlPlane, proposed: Path) -> None:
     result = plane.trunkline("routes", "simulate", "-f", str(proposed), "--model", "gtp")
     assert (result.exit_code, "did you mean gpt?" in result.stderr) == (1, True), result.stderr

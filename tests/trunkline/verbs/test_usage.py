@@ -169,7 +169,7 @@ def test_claims_and_units_are_shown_where_there_are_any(plane: ControlPlane) -> 
     assert (row["capped"], row["images"], row["characters"]) == (1, 3, 0)
 
 
-def test_what_could_not_be_stored_is_told(plane: ControlPlane) -> None:
+def test_what_could_not_be_stored_is_reported(plane: ControlPlane) -> None:
     assert out(plane, "refused") == "(none)\n"
     assert "could not be stored" not in plane.trunkline("usage", "report").output
     bad = usage(id="bad", node_id="n" * 129, tag="nightly")

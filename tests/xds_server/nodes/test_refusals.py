@@ -9,7 +9,7 @@ from xds_server.errors import InvalidFieldError
 from xds_server.nodes.refusals import Refusals
 
 
-def test_a_refusal_says_who_was_told_what() -> None:
+def test_a_refusal_says_who_was_refused_and_why() -> None:
     with capture_logs() as logs:
         Refusals(StandingClock()).log(
             "Report", "nd-1", InvalidFieldError(["offers: 20,000; accepted: at most 512"])

@@ -244,7 +244,7 @@ async def test_a_silent_gateway_keeps_what_it_has(plane: Plane) -> None:
     assert (first.share, second.share) == (0, 100)
 
 
-async def test_an_envoy_that_has_begun_again_is_told_again(plane: Plane) -> None:
+async def test_an_envoy_that_has_begun_again_is_informed_again(plane: Plane) -> None:
     gateway = plane.gateway("a")
     replica = plane.replica(gateway)
     await plane.look(replica)
