@@ -20,7 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from translator import log_context
 from translator.errors import Refusal
 
-#: Most responses that are remembered; the oldest is forgotten first.
+#: Most responses that are remembered; the oldest of the organisation with the most is forgotten first.
 MAX = 100_000
 #: Seconds after which a response is forgotten: providers keep them for 30 days.
 LONGEST = 30 * 86_400
@@ -56,9 +56,10 @@ class Responses:
         self._path = path
         self._log = log
         self._clock = clock
-        #: By `_key`: a target chooses the ids of its responses, and might choose an id of another organisation's
-        #: response.
-        self._origins: dict[str, ResponseOrigin] = {}
+        #: By organisation and id, oldest first: a target chooses the ids of its responses, and might choose an id
+        #: of another organisation's response.
+        self._origins: dict[str, dict[str, ResponseOrigin]] = {}
+        self._number = 0
         self._lines = 0
         self._load()
         self._file = self._opened()
@@ -88,7 +89,7 @@ class Responses:
         Raises:
             Refusal: 404 if it is unknown here, or belongs to another organisation.
         """
-        origin = self._origins.get(_key(organisation, response_id))
+        origin = self._origins.get(organisation, {}).get(response_id)
         if origin is None or self._clock() - origin.at > LONGEST:
             raise not_found(response_id)
         return origin
@@ -97,12 +98,16 @@ class Responses:
         os.close(self._file)
 
     def _remember(self, origin: ResponseOrigin) -> None:
-        """Remembers an origin as the latest one."""
-        key = _key(origin.organisation, origin.id)
-        self._origins.pop(key, None)
-        self._origins[key] = origin
-        while len(self._origins) > MAX:
-            del self._origins[next(iter(self._origins))]
+        """Remembers an origin as the latest one. The organisation with the most responses makes room, so that none
+        makes the others' responses forgotten.
+        """
+        own = self._origins.setdefault(origin.organisation, {})
+        self._number += own.pop(origin.id, None) is None
+        own[origin.id] = origin
+        if self._number > MAX:
+            largest = max(self._origins.values(), key=len)
+            del largest[next(iter(largest))]
+            self._number -= 1
 
     def _append(self, origin: ResponseOrigin) -> None:
         if self._lines >= 2 * MAX:
@@ -135,21 +140,18 @@ class Responses:
         """Drops the forgotten responses from the file."""
         fresh = self._path.with_suffix(".new")
         try:
-            fresh.write_bytes(b"".join(msgspec.json.encode(origin) + b"\n" for origin in self._origins.values()))
+            known = (origin for own in self._origins.values() for origin in own.values())
+            fresh.write_bytes(b"".join(msgspec.json.encode(origin) + b"\n" for origin in known))
             fresh.replace(self._path)
         except OSError as error:
             self._log.error("responses not rewritten", path=str(self._path), reason=error.strerror)
             return
         os.close(self._file)
         self._file = self._opened()
-        self._lines = len(self._origins)
+        self._lines = self._number
 
     def _opened(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _key(organisation: str, response_id: str) -> str:
-    return f"{organisation} {response_id}"
 
 
 def named(method: str, path: bytes) -> str:

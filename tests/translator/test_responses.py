@@ -68,6 +68,23 @@ def test_a_target_cannot_take_over_another_organisations_response(tmp_path: Path
         again.close()
 
 
+def test_no_organisation_makes_the_responses_of_others_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responses, "MAX", 10)
+    known = opened(tmp_path, Clock())
+    for number in range(3):
+        known.response_created(f"resp_{number}\n\na/m\n{LOG_CONTEXT}")
+    for number in range(100):
+        known.response_created(f"flood_{number}\n\na/m\n{LOG_CONTEXT.replace('org', 'flood')}")
+    for again in (known, opened(tmp_path, Clock())):
+        assert all(again.find("org", f"resp_{number}") for number in range(3))
+        assert again.find("flood", "flood_99")
+        with pytest.raises(Refusal):
+            again.find("flood", "flood_92")
+        again.close()
+
+
 def test_memory_and_file_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "MAX", 10)
     known = opened(tmp_path, Clock())
