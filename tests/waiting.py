@@ -7,35 +7,44 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
-#: Seconds between two looks.
-_PAUSE = 0.01
+#: Seconds between two looks: a little longer each time, because some start a process.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1
+
+
+def _pauses() -> Iterator[float]:
+    pause = _FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 1.3, _LONGEST_PAUSE)
 
 
 async def until(condition: Callable[[], T], within: float = 60.0) -> T:
     """Returns the first true result of `condition`. Raises TimeoutError after `within` seconds."""
+    pauses = _pauses()
     async with asyncio.timeout(within):
         while not (result := condition()):
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(next(pauses))
     return result
 
 
 async def until_answered(probe: Callable[[], Awaitable[T]], within: float = 60.0) -> T:
     """Returns the first true result that `probe` is awaited for. Raises TimeoutError after `within` seconds."""
+    pauses = _pauses()
     async with asyncio.timeout(within):
         while not (result := await probe()):
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(next(pauses))
     return result
 
 
 def eventually(condition: Callable[[], T], within: float = 60.0) -> T:
     """Blocks, and returns the first true result of `condition`. Raises TimeoutError after `within` seconds."""
-    deadline = time.monotonic() + within
+    pauses, deadline = _pauses(), time.monotonic() + within
     while not (result := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {within} s: the last result was {result!r}")
-        time.sleep(_PAUSE)
+        time.sleep(next(pauses))
     return result

@@ -23,6 +23,7 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.postgres import new_database
+from tests.waiting import until_answered
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
@@ -115,16 +116,16 @@ def rows(gateway: GatewayProcess, provider: str) -> list[dict[str, int]]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                if await asyncio.to_thread(holds):
-                    return
-            except urllib.error.HTTPError as error:
-                error.close()
-            except OSError:  # Envoy begins again
-                pass
-            await asyncio.sleep(0.1)
+    def tried() -> bool:
+        try:
+            return holds()
+        except urllib.error.HTTPError as error:
+            error.close()
+        except OSError:  # Envoy begins again
+            pass
+        return False
+
+    await until_answered(lambda: asyncio.to_thread(tried), PATIENCE)
 
 
 async def shared(gateways: Gateways, provider: str, *shares: int) -> None:
