@@ -46,7 +46,7 @@ async def test_nothing_is_sent_to_a_gateway_with_another_ca(gateway: Gateway, tm
     assert not gateway.enrolled
 
 
-async def test_the_right_ca_does_not_help_whoever_lacks_its_key(gateway: Gateway, tmp_path: Path) -> None:
+async def test_the_right_ca_does_not_help_a_gateway_without_its_key(gateway: Gateway, tmp_path: Path) -> None:
     """A man in the middle can show the CA, which is public, but has no certificate of it."""
     real = Issuer(tmp_path / "real")
     gateway.served_ca = real.file.read_bytes()

@@ -49,7 +49,7 @@ def test_no_offers_withdraw_all() -> None:
 
 @pytest.mark.slow
 @given(st.lists(STATES, min_size=1))
-def test_whoever_adds_up_the_reports_has_the_state(states: list[LocalNodeState]) -> None:
+def test_the_reports_add_up_to_the_state(states: list[LocalNodeState]) -> None:
     """Adds up the reports by the rules of registry.proto: an absent field is unchanged."""
     reports, held = Reports(), wire.NodeReport()
     for number, state in enumerate(states, 1):

@@ -34,7 +34,7 @@ def test_zeros_claimed_together_differ_and_are_free_afterwards() -> None:
     socket.create_server((first.host, first.port)).close()
 
 
-def test_a_claimed_port_is_none_that_linux_gives_to_whoever_asks_for_any() -> None:
+def test_a_claimed_port_is_none_that_linux_chooses_by_itself() -> None:
     with claimed(parse("127.0.0.1:0", flag="--listen"), flag="--listen") as found:
         assert 20_000 <= found.port < 32_768
 

@@ -13,8 +13,8 @@ from translator.bodies import requested_units
 from translator.ledger.lines import RequestLine
 from translator.ledger.records import Bill
 from translator.limits import Reservation
+from translator.metrics.family import MetricFamily
 from translator.metrics.histograms import MAX_SERIES, OTHER, Family, Histogram, add, label
-from translator.metrics.part import MetricFamily
 
 #: The numbers of a request: milliseconds, microseconds to the first byte, tokens of prompt and completion,
 #: nano-USD.

@@ -1,6 +1,6 @@
 """Metrics for Prometheus: counters and gauges of the translator's parts, and histograms of finished requests."""
 
+from translator.metrics.family import MetricFamily, Sample
 from translator.metrics.page import Metrics
-from translator.metrics.part import MetricFamily, Sample
 
 __all__ = ["MetricFamily", "Metrics", "Sample"]

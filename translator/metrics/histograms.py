@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from translator.metrics.part import MetricFamily
+from translator.metrics.family import MetricFamily
 
 #: Most label sets of one family. Further ones are counted under `OTHER`.
 MAX_SERIES = 200

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator
 
 from translator.message import Response
-from translator.metrics.part import MetricFamily, Sample
+from translator.metrics.family import MetricFamily, Sample
 
 
 class Metrics:

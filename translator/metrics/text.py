@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from prometheus_client import Metric, generate_latest
 from prometheus_client.samples import Sample
 
-from translator.metrics.part import MetricFamily
+from translator.metrics.family import MetricFamily
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Samples written in one step, which takes about a millisecond.

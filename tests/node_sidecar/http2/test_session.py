@@ -299,7 +299,7 @@ async def test_a_broken_protocol_ends_the_connection_and_its_handlers() -> None:
         await peer.until(lambda: peer.closed)
 
 
-async def test_a_lost_connection_tells_whoever_goes_on_sending() -> None:
+async def test_a_lost_connection_ends_further_sending() -> None:
     outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def handler(exchange: Exchange) -> None:

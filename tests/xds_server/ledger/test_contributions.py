@@ -119,7 +119,7 @@ async def test_a_record_that_comes_again_earns_once(store: Store, ledger: Ledger
     assert [each.earned_nano_usd for each in exported] == [7, 7, 7]
 
 
-async def test_earnings_stay_with_whoever_owned_the_node(
+async def test_earnings_stay_with_the_owner_of_that_time(
     store: Store, ledger: Ledger, reader: LedgerReader
 ) -> None:
     key = make_owner(store)

@@ -58,7 +58,7 @@ async def test_small_ones_and_other_lanes_do_not_wait() -> None:
 
 
 @pytest.mark.parametrize("leaving", ["waits", "large"])
-async def test_whoever_goes_makes_room(leaving: str) -> None:
+async def test_a_client_that_leaves_makes_room(leaving: str) -> None:
     scene = Scene()
     await scene.enter("large", 90)
     await scene.enter("waits", 90)

@@ -54,7 +54,7 @@ def test_a_token_admits_one_node(store: Store) -> None:
     assert len(store.load().nodes) == 1
 
 
-def test_whoever_used_a_token_may_ask_again_for_a_while(store: Store) -> None:
+def test_the_user_of_a_token_may_ask_again_for_a_while(store: Store) -> None:
     """The first answer may have been lost."""
     make_owner(store)
     token = invite(store)
