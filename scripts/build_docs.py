@@ -8,6 +8,7 @@ HTML.
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 import sys
 import tempfile
@@ -20,7 +21,7 @@ DOCS = ROOT / "docs"
 SITE = ROOT / "build" / "site"
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _INLINE_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
-_STYLE_ATTRIBUTE = re.compile(r'(<[^>]*?) style="[^"]*"')
+_STYLE_ATTRIBUTE = re.compile(r'(<[^>]*?) style="([^"]*)"')
 #: Where a script of Sphinx makes HTML of text, and what takes its place: titles and descriptions are text, and no
 #: link is a script.
 _SCRIPTS = {
@@ -63,16 +64,27 @@ def built_once() -> Path:
 
 
 def _without_inline(page: str, site: Path) -> str:
-    """Moves what is inline to files of its own, and drops style attributes."""
+    """Moves scripts and styles that are inline to files of their own."""
+    styles: dict[str, str] = {}
 
     def kept(content: str, suffix: str) -> str:
         name = f"_static/inline-{hashlib.sha256(content.encode()).hexdigest()[:8]}{suffix}"
         (site / name).write_text(content, encoding="utf-8")
         return name
 
+    def named(found: re.Match[str]) -> str:
+        style = html.unescape(found[2])
+        name = hashlib.sha256(style.encode()).hexdigest()[:8]
+        styles[name] = style
+        return f'{found[1]} data-style="{name}"'
+
     page = _INLINE_SCRIPT.sub(lambda found: f'<script src="{kept(found[1], ".js")}"></script>', page)
     page = _INLINE_STYLE.sub(lambda found: f'<link rel="stylesheet" href="{kept(found[1], ".css")}">', page)
-    return _STYLE_ATTRIBUTE.sub(r"\1", page)
+    page = _STYLE_ATTRIBUTE.sub(named, page)
+    if not styles:
+        return page
+    rules = "".join(f'[data-style="{name}"] {{ {style} }}\n' for name, style in sorted(styles.items()))
+    return page.replace("</head>", f'<link rel="stylesheet" href="{kept(rules, ".css")}"></head>', 1)
 
 
 def _without_markup(name: str, script: str, replaced: Mapping[str, str]) -> str:
