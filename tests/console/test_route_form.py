@@ -24,7 +24,7 @@ def test_a_route_with_a_cache_price_and_a_limit_per_user(admin: Window) -> None:
     dialog.get_by_label("Alert at, percent").fill("100, 80")
     dialog.get_by_label("Only alert").check()
     dialog.get_by_role("button", name="Review the changes").click()
-    dialog.get_by_text("cached_input").wait_for()
+    dialog.get_by_text("cached_input").first.wait_for()
     dialog.get_by_role("button", name="Apply").click()
     dialog.wait_for(state="detached")
     headers = {"authorization": f"Bearer {admin.gateway.credentials['admin_token']}"}
