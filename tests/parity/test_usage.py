@@ -27,6 +27,7 @@ from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.rollup import SUMS, UNITS
 from xds_server.resources import access_log
+from xds_server.usage import records
 from xds_server.usage.records import Row, record as as_it_arrived
 
 RECORD: Mapping[str, Any] = dict(pb.UsageRecord.DESCRIPTOR.fields_by_name)
@@ -175,6 +176,11 @@ def test_a_row_has_every_field_of_a_record() -> None:
     derived = {"format", "cost_micro_usd", "earned_micro_usd"}
     missing = ", ".join(sorted(RECORD.keys() - derived - NOT_STORED.keys() - set(Row._fields)))
     assert not missing, f"xds_server/usage/records.py: Row has no {missing}"
+
+
+def test_a_column_that_the_message_lacks_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match=r"^Row has video_ms, and UsageRecord of ledger\.proto has not$"):
+        records._default("video_ms")
 
 
 @pytest.mark.parametrize("name", sorted(RECORD.keys() - NOT_STORED.keys()))

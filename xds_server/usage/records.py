@@ -74,10 +74,16 @@ class Row(NamedTuple):
     cancelled: bool
 
 
+def _default(name: str) -> Any:
+    """Returns the default of a record's field. Raises TypeError for a field that the message does not have."""
+    field = ledger.UsageRecord.DESCRIPTOR.fields_by_name.get(name)
+    if field is None:
+        raise TypeError(f"Row has {name}, and UsageRecord of ledger.proto has not")
+    return field.default_value
+
+
 #: The empty value of each of Row's fields.
-EMPTY: Mapping[str, Any] = {
-    name: ledger.UsageRecord.DESCRIPTOR.fields_by_name[name].default_value for name in Row._fields
-}
+EMPTY: Mapping[str, Any] = {name: _default(name) for name in Row._fields}
 
 #: The values of several requests by the names of Row's fields, in one order. Nearly all work is done on columns:
 #: on a whole column it costs a tenth of what it costs record by record.
