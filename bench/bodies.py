@@ -119,9 +119,9 @@ def main() -> int:
     loop = on_the_loop(chosen.repetitions)
     found, alone, beside = asyncio.run(_with_processes())
     print(f"{'':26}{'on the loop, at most':>24}{'28 MiB elsewhere':>20}")
-    for name, (seconds, told) in found.items():
+    for name, (seconds, reported) in found.items():
         size, taken = loop[name]
-        print(f"{name:26}{size:>12} B{taken:>7.2f} ms{seconds:>10.2f} s  {told}")
+        print(f"{name:26}{size:>12} B{taken:>7.2f} ms{seconds:>10.2f} s  {reported}")
     print(f"\n{'honest, until it is read':26}{'alone':>12}{'beside attacks':>18}")
     for name, taken in alone.items():
         print(f"{name:26}{taken:>9.0f} ms{beside[name]:>15.0f} ms")

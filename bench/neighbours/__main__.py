@@ -155,11 +155,11 @@ def as_text(outcomes: Sequence[Outcome]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(word.rjust(width) if index else word.ljust(width) for index, (word, width) in
              enumerate(zip(row, widths, strict=True))) for row in rows]  # fmt: skip
-    told = [
+    reported = [
         f"{each.attack}: {', '.join(f'{what} {n}' for what, n in sorted(each.answered.items()))}"
         for each in outcomes
     ]
-    return "\n".join([*lines, "", "Answers to the attacker:", *told])
+    return "\n".join([*lines, "", "Answers to the attacker:", *reported])
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

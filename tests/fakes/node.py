@@ -212,10 +212,10 @@ class Connection:
         if body.get("stream"):
             await self._events(stream_id, seen)
         else:
-            told = {"id": "1", "object": "chat.completion", "node": self.node.name, "choices": []}
+            reported = {"id": "1", "object": "chat.completion", "node": self.node.name, "choices": []}
             if seen.headers[":path"].endswith("/responses"):
-                told |= {"id": f"resp_{self.node.name}_{len(self.node.seen)}", "object": "response"}
-            await self._send(stream_id, seen, json.dumps(told).encode())
+                reported |= {"id": f"resp_{self.node.name}_{len(self.node.seen)}", "object": "response"}
+            await self._send(stream_id, seen, json.dumps(reported).encode())
         if not seen.reset.is_set():
             self.h2.end_stream(stream_id)
             self._flush()

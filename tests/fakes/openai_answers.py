@@ -34,7 +34,7 @@ from tests.fakes.openai_parts import (
     event,
     json_answer,
     pieces_of,
-    told_usage,
+    reported_usage,
 )
 from tests.fakes.openai_responses import responses
 
@@ -146,8 +146,8 @@ def _chat(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
     }
     if body.get("stream"):
         include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        told = told_usage(usage, body["model"]).get("usage")
-        events = _chat_events(base, call, pieces, finish, told if include_usage else None)
+        reported = reported_usage(usage, body["model"]).get("usage")
+        events = _chat_events(base, call, pieces, finish, reported if include_usage else None)
         return EventStream(events, prompt, len(pieces))
     message: Json = {"role": "assistant", "content": "".join(pieces), "refusal": None, "annotations": []}
     if call is not None:
@@ -157,7 +157,7 @@ def _chat(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStream:
         {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
         for index in range(body.get("n") or 1)
     ]
-    whole = json_answer({**base, "choices": choices, **told_usage(usage, body["model"])})
+    whole = json_answer({**base, "choices": choices, **reported_usage(usage, body["model"])})
     return replace(whole, prompt_tokens=prompt, completion_tokens=len(pieces))
 
 
@@ -199,13 +199,13 @@ def _completion(body: Json, name: str, behaviour: Behaviour) -> Answer | EventSt
         for piece in pieces:
             yield event(choice(piece, None))
         yield event(choice("", finish))
-        if (body.get("stream_options") or {}).get("include_usage") and told_usage(usage, body["model"]):
-            yield event({**base, "choices": [], **told_usage(usage, body["model"])})
+        if (body.get("stream_options") or {}).get("include_usage") and reported_usage(usage, body["model"]):
+            yield event({**base, "choices": [], **reported_usage(usage, body["model"])})
         yield b"data: [DONE]\n\n"
 
     if body.get("stream"):
         return EventStream(events())
-    return json_answer({**choice("".join(pieces), finish), **told_usage(usage, body["model"])})
+    return json_answer({**choice("".join(pieces), finish), **reported_usage(usage, body["model"])})
 
 
 def _embeddings(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
@@ -225,7 +225,7 @@ def _embeddings(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
         data.append({"object": "embedding", "index": index, "embedding": embedding})
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return json_answer(
-        {"object": "list", "data": data, "model": body["model"], **told_usage(usage, body["model"])}
+        {"object": "list", "data": data, "model": body["model"], **reported_usage(usage, body["model"])}
     )
 
 
@@ -240,12 +240,12 @@ def _image(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
     image = {"b64_json": base64.b64encode(bytes(IMAGE_BYTES)).decode()} if "large" in body["model"] else ONE_IMAGE
     made: Json = {"created": CREATED, "data": [image] * (body.get("n") or 1)}
     made |= {name: body[name] for name in ("size", "quality") if name in body}
-    return json_answer({**made, **told_usage(usage, body["model"])})
+    return json_answer({**made, **reported_usage(usage, body["model"])})
 
 
 def _rerank(body: Json, _name: str, _behaviour: Behaviour) -> Answer:
     results = [{"index": index, "relevance_score": 0.5} for index, _ in enumerate(body["documents"])]
-    meta = told_usage({"search_units": 1 + len(results) // 100}, body["model"])
+    meta = reported_usage({"search_units": 1 + len(results) // 100}, body["model"])
     return json_answer({"id": "1", "results": results, "meta": {"billed_units": meta.get("usage")}})
 
 
@@ -276,7 +276,7 @@ def _form(request: Request, *, needed: Sequence[str]) -> dict[str, bytes]:
 def _transcription(request: Request) -> Answer:
     fields = _form(request, needed=("file", "model"))
     text, seconds = f"Heard {len(fields['file'])} bytes.", _seconds(fields["file"])
-    usage = told_usage({"type": "duration", "seconds": math.ceil(seconds)}, fields["model"].decode())
+    usage = reported_usage({"type": "duration", "seconds": math.ceil(seconds)}, fields["model"].decode())
     match fields.get("response_format"):
         case b"text":
             return Answer(200, text.encode() + b"\n", "text/plain; charset=utf-8")

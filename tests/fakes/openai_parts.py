@@ -95,7 +95,7 @@ def content_tokens(content: object) -> int:
     return total
 
 
-def told_usage(usage: Json, model: str) -> Json:
+def reported_usage(usage: Json, model: str) -> Json:
     """Returns the answer's member `usage`, as far as the model reports it."""
     if "silent" in model:
         return {}

@@ -18,7 +18,7 @@ from tests.fakes.openai_parts import (
     event,
     json_answer,
     pieces_of,
-    told_usage,
+    reported_usage,
 )
 
 
@@ -59,7 +59,7 @@ def responses(body: Json, name: str, behaviour: Behaviour) -> Answer | EventStre
         "tool_choice": "auto",
         "tools": [],
         "top_p": 1.0,
-        **told_usage(usage, body["model"]),
+        **reported_usage(usage, body["model"]),
     }
     if not body.get("stream"):
         return json_answer(whole)

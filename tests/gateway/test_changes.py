@@ -95,10 +95,10 @@ async def test_a_refused_change_is_reported_and_traffic_goes_on(
         await asyncio.to_thread(gateway.apply, config)
         await load.wait_for(20)
     assert done.returncode == 2
-    for told in (done.stdout + done.stderr, status.stdout):
-        assert "envoy-local" in told
-        assert "b/split" in told
-        assert "/nowhere/ca.pem" in told
+    for reported in (done.stdout + done.stderr, status.stdout):
+        assert "envoy-local" in reported
+        assert "b/split" in reported
+        assert "/nowhere/ca.pem" in reported
     assert not load.problems
     assert "  refused  " in status.stdout
     assert "  refused  " not in gateway.run("status").stdout

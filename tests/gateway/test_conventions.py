@@ -70,8 +70,8 @@ def advice(answer: httpx.Response) -> tuple[str | None, str | None, str | None]:
     """Returns the advice for retries, after checking what all answers must have."""
     assert answer.headers["x-request-id"]
     assert answer.headers["openai-processing-ms"].isdecimal()
-    told = answer.headers
-    return told.get("retry-after"), told.get("retry-after-ms"), told.get("x-should-retry")
+    reported = answer.headers
+    return reported.get("retry-after"), reported.get("retry-after-ms"), reported.get("x-should-retry")
 
 
 @pytest.mark.parametrize(
@@ -184,11 +184,11 @@ async def test_a_providers_own_figures_pass(gateway: GatewayProcess, provider_a:
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/plain", "/v1/models/unknown"])
 async def test_head_is_what_get_is_without_a_body(gateway: GatewayProcess, path: str) -> None:
     key = f"Authorization: Bearer {gateway.api_key}"
-    shown, told, body = await exchange(gateway, bodiless("GET", path, key))
+    shown, reported, body = await exchange(gateway, bodiless("GET", path, key))
     status, headers, nothing = await exchange(gateway, bodiless("HEAD", path, key, "Connection: close"))
     assert (status, nothing) == (shown, b"")
-    assert headers["content-type"] == told["content-type"] == "application/json"
-    assert headers["content-length"] == told["content-length"] == str(len(body))
+    assert headers["content-type"] == reported["content-type"] == "application/json"
+    assert headers["content-length"] == reported["content-length"] == str(len(body))
 
 
 async def test_head_needs_a_key_too(gateway: GatewayProcess) -> None:

@@ -212,9 +212,9 @@ async def test_plain_answers_are_exact(gateway: GatewayProcess) -> None:
         headers = {"authorization": f"Bearer {gateway.api_key}", "x-trunkline-tag": "team blue"}
         url = f"{gateway.base_url}/chat/completions"
         async with session.post(url, json=body("one", stream=False), headers=headers) as answer:
-            told = (await answer.json())["usage"]
+            reported = (await answer.json())["usage"]
             request_id = answer.headers["x-request-id"]
     record = await billed(gateway, request_id)
-    assert (record.prompt, record.completion) == (told["prompt_tokens"], told["completion_tokens"])
+    assert (record.prompt, record.completion) == (reported["prompt_tokens"], reported["completion_tokens"])
     assert not record.estimated
     assert record.cost == cost_of(record)

@@ -55,8 +55,8 @@ class Asking:
                     self.statuses.append(answer.status)
             except urllib.error.HTTPError as error:
                 with error:
-                    told = error.code == 503 and error.headers["retry-after"]
-                    self.statuses.append(error.code if told or error.code != 503 else -503)
+                    reported = error.code == 503 and error.headers["retry-after"]
+                    self.statuses.append(error.code if reported or error.code != 503 else -503)
             except OSError:
                 continue  # nobody listens yet
 

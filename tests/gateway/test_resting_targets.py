@@ -77,7 +77,7 @@ async def ask(gateway: GatewayProcess, model: str, *, key: str = "key-one", user
         return Answer(answer.status, answer.headers, await answer.read())
 
 
-def told(gateway: GatewayProcess, *verb: str) -> Any:
+def reported(gateway: GatewayProcess, *verb: str) -> Any:
     return json.loads(gateway.run(*verb, "--output", "json").stdout)
 
 
@@ -158,7 +158,7 @@ async def test_a_revoked_credential_is_tried_once_for_all_models(
     assert not load.problems
     assert len(await questions(provider_a)) == 1
     assert "refuses its credential (401)" in (gateway.data_dir / "log" / "envoy.log").read_text()
-    refused = {each["subject"]: each for each in told(gateway, "status")["rests"]}["a"]
+    refused = {each["subject"]: each for each in reported(gateway, "status")["rests"]}["a"]
     assert refused["kind"] == "credential_refused"
     assert refused["reason"] == "the provider refuses the credential (401)"
     assert refused["since"] < refused["until"]
@@ -178,11 +178,11 @@ async def test_a_configured_quota_is_kept_to_under_load(
     answer = await ask(gateway, "metered-lone")
     assert (answer.status, len(await questions(provider_a))) == (429, QUOTA)
     assert 3_000 < int(answer.headers["retry-after"]) <= 3_700
-    (row,) = (each for each in told(gateway, "providers", "quota", "metered") if each["source"] == "quota")
+    (row,) = (each for each in reported(gateway, "providers", "quota", "metered") if each["source"] == "quota")
     assert (row["quota"], row["limit"], row["remaining"]) == ("requests/1h", QUOTA, 0)
     assert row["reason"] == "its quota of 5 requests in 3600 s is used up"
     assert PROVIDER_CREDENTIALS["TEST_KEY_A"] not in str(row)
-    used_up = {each["subject"]: each["kind"] for each in told(gateway, "status")["rests"]}
+    used_up = {each["subject"]: each["kind"] for each in reported(gateway, "status")["rests"]}
     assert used_up["metered"] == "quota_used_up"
 
 
@@ -217,7 +217,7 @@ async def test_a_target_that_says_that_nothing_is_left_rests_before_it_refuses(
     assert set(load.targets()) == {f"b/{model}"}
     assert len(await questions(provider_a)) == 1
     (row,) = (
-        each for each in told(gateway, "providers", "quota", "teller") if each["target"] == f"teller/{model}"
+        each for each in reported(gateway, "providers", "quota", "teller") if each["target"] == f"teller/{model}"
     )
     assert (row["source"], row["quota"], row["limit"], row["remaining"]) == ("headers", "requests", 60, 0)
     assert row["reason"] == "the provider says that its quota is used up"

@@ -100,7 +100,7 @@ async def used_up(gateways: Gateways, model: str) -> None:
     assert served[f"{model}/m"] == QUOTA
 
 
-def told(gateway: GatewayProcess, path: str) -> Any:
+def reported(gateway: GatewayProcess, path: str) -> Any:
     """What the Admin API answers. REST leaves out zeros."""
     headers = {"authorization": f"Bearer {gateway.credentials['admin_token']}"}
     request = urllib.request.Request(f"{gateway.admin_url}/admin/v1/{path}", headers=headers)
@@ -110,7 +110,7 @@ def told(gateway: GatewayProcess, path: str) -> Any:
 
 def rows(gateway: GatewayProcess, provider: str) -> list[dict[str, int]]:
     """The provider's quota as each gateway has it."""
-    found = told(gateway, f"quotas?provider={provider}").get("credentials", ())
+    found = reported(gateway, f"quotas?provider={provider}").get("credentials", ())
     names = ("limit", "remaining", "share", "used")
     return [{name: int(each.get(name, 0)) for name in names} for each in found if each.get("translator")]
 
@@ -191,7 +191,7 @@ async def test_what_a_provider_tells_one_gateway_holds_at_the_other(
         asked = len([each for each in await provider_a.arequests() if each.method == "POST"])
 
         def is_known() -> bool:
-            rests = told(second, "status").get("rests", ())
+            rests = reported(second, "status").get("rests", ())
             return len([each for each in rests if each["subject"] == "limited/m"]) == 2
 
         await until(is_known)

@@ -101,13 +101,13 @@ def test_health_and_metrics_are_on_the_admin_listener_and_need_no_upstream(tmp_p
         assert "# TYPE envoy_" in body
         with urllib.request.urlopen(gateway.admin_url + "/metrics/translator", timeout=10) as answer:
             assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-            told = answer.read().decode()
+            reported = answer.read().decode()
         for name in ("decisions_total", "records_shipped_total", "disk_state", "limits_counting"):
-            assert f"# TYPE trunkline_translator_{name} " in told
+            assert f"# TYPE trunkline_translator_{name} " in reported
         with urllib.request.urlopen(gateway.admin_url + "/metrics/control", timeout=10) as answer:
             assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-            told = answer.read().decode()
-        assert '\ntrunkline_control_clients{kind="envoy"} 1.0\n' in told
+            reported = answer.read().decode()
+        assert '\ntrunkline_control_clients{kind="envoy"} 1.0\n' in reported
 
 
 def test_the_admin_api_is_rest_too(tmp_path: Path) -> None:

@@ -103,11 +103,11 @@ async def test_it_waits_for_a_gateway_that_starts(gateway: Gateway) -> None:
 @pytest.mark.slow
 async def test_a_gateway_that_is_not_ready_is_asked_again(gateway: Gateway) -> None:
     gateway.refusals["Enrol"] = grpc.StatusCode.UNAVAILABLE, "starting"
-    told = asyncio.Event()
+    reported = asyncio.Event()
     joining = asyncio.create_task(
-        join(gateway.address, join_token.parse(gateway.issuer.token()), "lab", lambda _: told.set())
+        join(gateway.address, join_token.parse(gateway.issuer.token()), "lab", lambda _: reported.set())
     )
-    await told.wait()
+    await reported.wait()
     gateway.refusals.clear()
     await joining
 
@@ -115,11 +115,11 @@ async def test_a_gateway_that_is_not_ready_is_asked_again(gateway: Gateway) -> N
 @pytest.mark.slow
 async def test_a_token_that_may_be_used_up_by_a_lost_answer_is_reported(gateway: Gateway) -> None:
     gateway.refusals["Enrol"] = grpc.StatusCode.UNAVAILABLE, "the answer was lost"
-    told = asyncio.Event()
+    reported = asyncio.Event()
     joining = asyncio.create_task(
-        join(gateway.address, join_token.parse(gateway.issuer.token()), "lab", lambda _: told.set())
+        join(gateway.address, join_token.parse(gateway.issuer.token()), "lab", lambda _: reported.set())
     )
-    await told.wait()
+    await reported.wait()
     gateway.tokens.clear()
     gateway.refusals.clear()
     with pytest.raises(JoinRefusedError, match="an earlier try may have used the token"):

@@ -46,16 +46,16 @@ def values(text: str) -> dict[tuple[str, ...], float]:
 
 def test_what_the_owner_sees() -> None:
     text = page(STATUS, {"forwarded": 2**53 - 1, "node_busy": 2}).decode()
-    told = values(text)
-    assert told["requests_total", "forwarded"] == 2**53 - 1
-    assert told["requests_total", "node_busy"] == 2
-    assert (told[("in_flight",)], told[("concurrency",)], told[("reports_open",)]) == (3, 16, 1)
-    assert (told["serves", "its owner alone"], told["serves", "everybody"]) == (1, 0)
-    assert (told[("servers",)], told[("servers_healthy",)]) == (2, 1)
-    assert told["gpu_use_ratio", "0"] == 0.5
-    assert told["gpu_memory_free_bytes", "0"] == 2**36 + 1
-    assert ("gpu_use_ratio", "1") not in told
-    assert told[("certificate_expiry_timestamp_seconds",)] == 1_798_761_600
+    reported = values(text)
+    assert reported["requests_total", "forwarded"] == 2**53 - 1
+    assert reported["requests_total", "node_busy"] == 2
+    assert (reported[("in_flight",)], reported[("concurrency",)], reported[("reports_open",)]) == (3, 16, 1)
+    assert (reported["serves", "its owner alone"], reported["serves", "everybody"]) == (1, 0)
+    assert (reported[("servers",)], reported[("servers_healthy",)]) == (2, 1)
+    assert reported["gpu_use_ratio", "0"] == 0.5
+    assert reported["gpu_memory_free_bytes", "0"] == 2**36 + 1
+    assert ("gpu_use_ratio", "1") not in reported
+    assert reported[("certificate_expiry_timestamp_seconds",)] == 1_798_761_600
     assert "evil" not in text
 
 

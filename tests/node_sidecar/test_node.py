@@ -83,17 +83,17 @@ def _node(preferences: Preferences, reader: _Reader | None = None) -> tuple[Runn
 async def test_it_is_closed_until_its_tunnels_are_open() -> None:
     """A request sent earlier would fail, and count against the node."""
     node, _, _, tunnels = _node(Preferences(maintenance=True))
-    told = asyncio.Event()
-    node.changed = told.set
+    reported = asyncio.Event()
+    node.changed = reported.set
     shown = node.state().availability
     assert (shown.serves, shown.reason) == (Serves.CLOSED, "its tunnels are not open")
     node.on_instruction(wire.NodeInstruction(tunnels=4))
-    assert told.is_set()
+    assert reported.is_set()
     assert node.state().availability.serves is Serves.OWNER_ONLY
-    told.clear()
+    reported.clear()
     tunnels.ready = False
     tunnels.on_ready()
-    assert told.is_set()
+    assert reported.is_set()
     assert node.state().availability.serves is Serves.CLOSED
 
 
@@ -107,15 +107,15 @@ async def test_what_others_run_on_the_local_server_counts_as_load() -> None:
 
 async def test_the_gateway_sets_how_many_tunnels_within_reason() -> None:
     node, _, _, tunnels = _node(Preferences())
-    for told, kept in ((4, 4), (0, 1), (100_000, 64)):
-        node.on_instruction(wire.NodeInstruction(tunnels=told))
+    for reported, kept in ((4, 4), (0, 1), (100_000, 64)):
+        node.on_instruction(wire.NodeInstruction(tunnels=reported))
         assert tunnels.count == kept
 
 
 async def test_a_name_is_no_direct_address() -> None:
-    for direct, told in (("", ""), ("10.0.0.5:8443", "10.0.0.5:8443"), ("rig.example.org:8443", "")):
+    for direct, reported in (("", ""), ("10.0.0.5:8443", "10.0.0.5:8443"), ("rig.example.org:8443", "")):
         node, *_ = _node(Preferences(direct=direct))
-        assert node.state().facts.direct_address == told
+        assert node.state().facts.direct_address == reported
 
 
 async def test_preferences_that_wait_for_the_next_start_are_reported() -> None:
@@ -131,10 +131,10 @@ async def test_preferences_that_wait_for_the_next_start_are_reported() -> None:
 
 async def test_a_change_of_preferences_is_new_to_the_gateway() -> None:
     node, *_ = _node(Preferences())
-    told: list[str] = []
-    node.changed = lambda: told.append(node.state().availability.reason)
+    reported: list[str] = []
+    node.changed = lambda: reported.append(node.state().availability.reason)
     node.apply(Preferences(paused=True))
-    assert told[-1] == "paused by its owner"
+    assert reported[-1] == "paused by its owner"
 
 
 async def test_a_node_pending_approval_says_so_once() -> None:
@@ -165,12 +165,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _until(node: RunningNode, *, serves: Serves, reason: str) -> None:
     """Waits until the node would report this."""
-    told = asyncio.Event()
-    node.changed = told.set
+    reported = asyncio.Event()
+    node.changed = reported.set
     async with asyncio.timeout(20):
         while (shown := node.state().availability).serves is not serves or shown.reason != reason:
-            told.clear()
-            await told.wait()
+            reported.clear()
+            await reported.wait()
 
 
 @pytest.mark.slow
@@ -231,14 +231,14 @@ async def test_a_measurement_is_asked_for_and_refuses_nobody() -> None:
 async def test_gpus_are_reported_also_those_that_are_found_later() -> None:
     reader = _Reader()
     node, *_ = _node(Preferences(idle=IdleRule(cpu=20, gpu=None)), reader)
-    told = asyncio.Event()
-    node.changed = told.set
+    reported = asyncio.Event()
+    node.changed = reported.set
     async with _looking(node):
         reader.read = (Gpu("RTX", 1 << 30, 41.6, 1 << 20),)
         async with asyncio.timeout(20):
             while not node.state().facts.gpus:
-                told.clear()
-                await told.wait()
+                reported.clear()
+                await reported.wait()
     shown = node.state()
     assert shown.facts.gpus[0] == wire.Gpu(name="RTX", memory_bytes=1 << 30)
     assert shown.load.gpus[0] == wire.GpuLoad(use_percent=42, memory_free=1 << 20)

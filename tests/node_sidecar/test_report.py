@@ -152,10 +152,10 @@ async def test_what_will_not_mend_by_itself_is_reported_once_and_tried_slowly(
         async with _reporting(gateway, tmp_path) as reporting:
             await gateway.report()
             await reporting.instruction()
-    told = [entry for entry in logs if entry["event"] == "reports interrupted"]
-    assert len(told) == 1
-    assert says in told[0]["reason"]
-    assert told[0]["details"] == "so it is"
+    reported = [entry for entry in logs if entry["event"] == "reports interrupted"]
+    assert len(reported) == 1
+    assert says in reported[0]["reason"]
+    assert reported[0]["details"] == "so it is"
 
 
 async def test_the_status_says_what_in_a_report_is_refused(gateway: Gateway, tmp_path: Path) -> None:

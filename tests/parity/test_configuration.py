@@ -172,8 +172,10 @@ def test_a_field_of_the_document_is_stored_and_exported(case: Case, store: Store
 @each_case
 def test_a_changed_field_is_audited(case: Case, store: Store) -> None:
     events = put(store, case).events
-    told = [event for event in events if event.before != event.after]
-    assert told, f"{case.place}.{case.field} is lost in xds_server/store/views.py: no event tells of its change"
+    reported = [event for event in events if event.before != event.after]
+    assert reported, (
+        f"{case.place}.{case.field} is lost in xds_server/store/views.py: no event tells of its change"
+    )
 
 
 @each_case

@@ -86,15 +86,17 @@ async def test_an_invitation(field: str, value: Any, admin_service: Admin) -> No
             stored_keys.create(transaction, name, "ci", KeySettings())
 
     admin_service.store.write("admin", owners)
-    told = []
+    reported = []
     for given in ({}, {field: value}):
         other = {field: 3} if field == "visibility" and not given and value == 2 else {}
         wanted = {"organisation": "acme", **other, **given}
         answer = await admin_service.stub.InviteNode(admin.InviteNodeRequest(**wanted))
         (event, *_) = (await admin_service.stub.ListAuditEvents(admin.ListAuditEventsRequest(page_size=1))).events
         said = event.after.replace(answer.token.split("-")[-1], "")
-        told.append((event.object_name.partition("/")[0], _without_id(said)))
-    assert told[0] != told[1], f"InviteNodeRequest.{field} is lost in xds_server/admin/nodes.py or join_tokens.py"
+        reported.append((event.object_name.partition("/")[0], _without_id(said)))
+    assert reported[0] != reported[1], (
+        f"InviteNodeRequest.{field} is lost in xds_server/admin/nodes.py or join_tokens.py"
+    )
 
 
 def _without_id(view: str) -> str:

@@ -163,13 +163,13 @@ def test_a_model_that_does_not_exist_and_one_that_is_not_allowed_look_the_same()
         policies.route("rt_c", "claude"), policies.route("rt_m", "mistral"),
     )  # fmt: skip
     assert ask(store=store).route == "rt_gpt"
-    told = []
+    reported = []
     for model in ("claude", "nonesuch", "mistral"):
         refused = refusal({"model": model}, store=store)
         assert (refused.status, refused.code, refused.param) == (404, "model_not_found", "model")
         assert "GET /v1/models" in refused.message
-        told.append(refused.message.replace(model, "…"))
-    assert len(set(told)) == 1
+        reported.append(refused.message.replace(model, "…"))
+    assert len(set(reported)) == 1
 
 
 def test_a_very_long_model_is_not_repeated_in_full() -> None:

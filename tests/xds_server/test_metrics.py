@@ -74,17 +74,17 @@ async def test_clients_and_what_they_refused(served: Served) -> None:
     bad.answer("no such thing")
     body = await served.scrape()
     assert body.content_type.startswith("text/plain; version=0.0.4")
-    told = {
+    reported = {
         (each.name.removeprefix("trunkline_control_"), *each.labels.values()): each.value
         for family in text_string_to_metric_families(body.data.decode())
         for each in family.samples
     }
-    assert told["clients", "envoy"] == 2
-    assert told["clients", "translator"] == 0
-    assert (told[("acks_total",)], told[("nacks_total",)]) == (3, 1)
-    assert told[("clients_refusing",)] == 1
+    assert reported["clients", "envoy"] == 2
+    assert reported["clients", "translator"] == 0
+    assert (reported[("acks_total",)], reported[("nacks_total",)]) == (3, 1)
+    assert reported[("clients_refusing",)] == 1
     # The number is exact to the last digit.
-    assert told[("revision",)] == 2**53 - 1
+    assert reported[("revision",)] == 2**53 - 1
 
 
 async def test_a_client_chooses_no_label(served: Served) -> None:

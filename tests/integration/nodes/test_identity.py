@@ -95,15 +95,15 @@ async def test_the_control_plane_learns_who_calls(edge: Edge, node_id: NodeId) -
     forged = (("x-forwarded-client-cert", "DNS=nd-other"), ("x-trunkline-node", "nd-other"))
     async with edge.channel(edge.node_tls(name := node_id())) as channel:
         registry = registry_pb2_grpc.NodeRegistryStub(channel)
-        told = await registry.Enrol(registry_pb2.EnrolRequest(), metadata=forged)
-        assert f";DNS={name}" in f";{told.name}"
-        assert "nd-other" not in told.name
+        reported = await registry.Enrol(registry_pb2.EnrolRequest(), metadata=forged)
+        assert f";DNS={name}" in f";{reported.name}"
+        assert "nd-other" not in reported.name
         report: Any = registry.Report  # opened without messages, which are written one by one
         call = report(metadata=forged)
         for sequence in (1, 2):
             await call.write(registry_pb2.NodeReport(sequence=sequence))
             instruction = await call.read()
-            assert (instruction.heartbeat_ms, instruction.lease_ms) == (sequence, len(told.name))
+            assert (instruction.heartbeat_ms, instruction.lease_ms) == (sequence, len(reported.name))
         await call.done_writing()
     async with edge.channel(NodeTls(edge.authority.pem)) as channel:
         registry = registry_pb2_grpc.NodeRegistryStub(channel)

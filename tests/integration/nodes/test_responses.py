@@ -37,8 +37,8 @@ async def made(edge: Edge, model: str, previous: str | None = None) -> tuple[str
     """Creates another response. Returns its id, and the node that created it."""
     answer = await respond(edge, model, previous)
     assert answer.status == 200, answer
-    told = json.loads(answer.body)
-    return told["id"], told["node"]
+    reported = json.loads(answer.body)
+    return reported["id"], reported["node"]
 
 
 def refused(answer: Answer) -> tuple[int, str]:

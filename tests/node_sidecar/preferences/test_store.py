@@ -40,17 +40,17 @@ async def test_a_change_is_followed_and_a_bad_file_changes_nothing(
     monkeypatch.setattr(stores, "INTERVAL", 0.01)
     store = PreferenceStore(tmp_path, {}, {})
     store.load()
-    told: asyncio.Queue[Preferences] = asyncio.Queue()
-    following = asyncio.create_task(store.follow(told.put_nowait, structlog.get_logger()))
+    reported: asyncio.Queue[Preferences] = asyncio.Queue()
+    following = asyncio.create_task(store.follow(reported.put_nowait, structlog.get_logger()))
     try:
         async with asyncio.timeout(20):
             (tmp_path / "node.yaml").write_text("concurrency: 2\n")
-            assert (await told.get()).concurrency == 2
+            assert (await reported.get()).concurrency == 2
             (tmp_path / "node.yaml").write_text("concurrency: lots\n")
             await until(lambda: store.problem)
-            assert told.empty()
+            assert reported.empty()
             (tmp_path / "node.yaml").write_text("concurrency: 4\n")
-            assert (await told.get()).concurrency == 4
+            assert (await reported.get()).concurrency == 4
             assert store.problem == ""
     finally:
         following.cancel()

@@ -98,10 +98,10 @@ def ollama(**models: dict[str, Any]) -> LocalServer:
     """Returns Ollama 0.12: docs/api.md. `models` maps names to `capabilities`, `context` and, if
     loaded, `loaded`.
     """
-    named = {name.replace("__", ":"): told for name, told in models.items()}
+    named = {name.replace("__", ":"): reported for name, reported in models.items()}
 
     def show(body: Any) -> Any:
-        told = named[body["model"]]
+        reported = named[body["model"]]
         return {
             "modelfile": "FROM /models/blob",
             "template": "{{ .Prompt }}",
@@ -109,18 +109,18 @@ def ollama(**models: dict[str, Any]) -> LocalServer:
             "model_info": {
                 "general.architecture": "llama",
                 "general.parameter_count": 8030261248,
-                "llama.context_length": told["context"],
+                "llama.context_length": reported["context"],
             },
-            "capabilities": told["capabilities"],
+            "capabilities": reported["capabilities"],
         }
 
     def entry(name: str) -> dict[str, Any]:
         return {"name": name, "model": name, "size": 1, "digest": f"d-{name}", "details": {"format": "gguf"}}
 
     loaded = [
-        {**entry(name), "size_vram": 1, "expires_at": "2030-01-01T00:00:00Z", "context_length": told["loaded"]}
-        for name, told in named.items()
-        if "loaded" in told
+        {**entry(name), "size_vram": 1, "expires_at": "2030-01-01T00:00:00Z", "context_length": reported["loaded"]}
+        for name, reported in named.items()
+        if "loaded" in reported
     ]
     return LocalServer(
         **{

@@ -84,18 +84,18 @@ async def test_the_count_can_change(gateway: Gateway, authority: Authority) -> N
 
 async def test_it_is_ready_from_when_all_are_open_until_none_is(gateway: Gateway, authority: Authority) -> None:
     tunnels = tunnels_to(gateway, authority, count=3)
-    told: list[bool] = []
-    tunnels.on_ready = lambda: told.append(tunnels.ready)
+    reported: list[bool] = []
+    tunnels.on_ready = lambda: reported.append(tunnels.ready)
     async with running(tunnels):
         await until(lambda: tunnels.connected == 3)
-        assert told == [True]
+        assert reported == [True]
         tunnels.set_count(4)
-        assert told == [True, False]
+        assert reported == [True, False]
         await until(lambda: tunnels.connected == 4)
-        assert told == [True, False, True]
+        assert reported == [True, False, True]
         gateway.stop()
         await until(lambda: tunnels.connected == 0)
-        assert told == [True, False, True, False]
+        assert reported == [True, False, True, False]
 
 
 async def test_fewer_tunnels_than_wanted_do_after_a_while(

@@ -32,8 +32,8 @@ with socket.socket(socket.AF_UNIX) as listening:
 
 async def test_every_start_is_reported_neither_before_it_was_nor_after_it_served(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
-    told: asyncio.Queue[float] = asyncio.Queue()
-    watching = asyncio.create_task(EnvoyAdmin(path, structlog.get_logger()).watch(told.put_nowait))
+    reported: asyncio.Queue[float] = asyncio.Queue()
+    watching = asyncio.create_task(EnvoyAdmin(path, structlog.get_logger()).watch(reported.put_nowait))
     for _ in range(3):
         before = time.time()
         process = await asyncio.create_subprocess_exec(
@@ -43,10 +43,10 @@ async def test_every_start_is_reported_neither_before_it_was_nor_after_it_served
             assert process.stdout is not None
             serving = float(await process.stdout.readline())
             async with asyncio.timeout(30):
-                started = await told.get()
+                started = await reported.get()
             assert before <= started <= serving
         finally:
             process.kill()
             await process.wait()
     watching.cancel()
-    assert told.empty()
+    assert reported.empty()

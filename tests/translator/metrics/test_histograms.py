@@ -34,9 +34,9 @@ def samples(of: Family) -> dict[tuple[str, ...], float]:
 
 
 def test_buckets_are_cumulative_and_in_the_exposed_unit() -> None:
-    told = family(model=True)
-    add([5, 10, 11, 5000], (told.of("gpt"),))
-    assert samples(told) == {
+    reported = family(model=True)
+    add([5, 10, 11, 5000], (reported.of("gpt"),))
+    assert samples(reported) == {
         ("seconds_bucket", "gpt", "0.01"): 2,
         ("seconds_bucket", "gpt", "1.0"): 3,
         ("seconds_bucket", "gpt", "+Inf"): 4,
@@ -46,11 +46,13 @@ def test_buckets_are_cumulative_and_in_the_exposed_unit() -> None:
 
 
 def test_names_beyond_the_bound_are_counted_together_and_none_is_lost() -> None:
-    told = family(model=True, outcome=False)
+    reported = family(model=True, outcome=False)
     for number in range(MAX_SERIES + 500):
-        add([1], (told.of(f"model-{number}", "ok"),))
-    add([1], (told.of("model-0", "ok"),))
-    counts = {tuple(labels): each for (name, *labels), each in samples(told).items() if name == "seconds_count"}
+        add([1], (reported.of(f"model-{number}", "ok"),))
+    add([1], (reported.of("model-0", "ok"),))
+    counts = {
+        tuple(labels): each for (name, *labels), each in samples(reported).items() if name == "seconds_count"
+    }
     assert len(counts) == MAX_SERIES + 1
     assert counts[OTHER, "ok"] == 500
     assert counts["model-0", "ok"] == 2

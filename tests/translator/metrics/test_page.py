@@ -24,20 +24,20 @@ def values(text: str) -> dict[str, float]:
 async def test_a_counter_is_exact(value: int) -> None:
     metrics = Metrics()
     metrics.sources.append(lambda: [Sample("a_total", "counter", "A.", value), Sample("b", "gauge", "B.", value)])
-    told = values(await page(metrics))
-    assert told["a_total"] == told["b"] == value
+    reported = values(await page(metrics))
+    assert reported["a_total"] == reported["b"] == value
 
 
 async def test_a_counter_beyond_what_prometheus_can_hold_never_falls() -> None:
     metrics = Metrics()
     count = 2**53
     metrics.sources.append(lambda: [Sample("a_total", "counter", "A.", count)])
-    told = []
+    reported = []
     for _ in range(5):
-        told.append(values(await page(metrics))["a_total"])
+        reported.append(values(await page(metrics))["a_total"])
         count += 1
-    assert told == sorted(told)
-    assert told == [float(2**53 + number) for number in range(5)]
+    assert reported == sorted(reported)
+    assert reported == [float(2**53 + number) for number in range(5)]
 
 
 async def test_a_family_in_parts_has_one_head() -> None:

@@ -57,12 +57,12 @@ def test_everybody_is_served_once_and_first_in_first_out_within_a_key(taken: lis
 @given(steps, flows)
 def test_a_request_that_joins_is_served_where_it_was_sent(taken: list[Flow | int | None], flow: Flow) -> None:
     queue, _ = run(taken)
-    told = queue.ahead(flow)
+    reported = queue.ahead(flow)
     joined = Waiter(flow)
     queue.push(joined)
     # Contenders with equal virtual time may be served in any order.
     ties = len(WEIGHTS) + len(KEYS)
-    assert abs(drained(queue).index(joined) - told) <= ties
+    assert abs(drained(queue).index(joined) - reported) <= ties
 
 
 @given(steps)

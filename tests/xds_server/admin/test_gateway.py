@@ -12,7 +12,7 @@ from trunkline_proto.policy.v1 import policy_pb2
 
 from tests.xds_server.admin.conftest import Admin
 from tests.xds_server.admin.test_apply import apply, kinds, whole
-from tests.xds_server.admin.test_managers import refused, told
+from tests.xds_server.admin.test_managers import refused, reported
 from xds_server.model import Cors, DefaultModel, Gateway, SectionManager
 from xds_server.store import AuditQuery
 
@@ -180,7 +180,7 @@ async def test_a_file_leaves_what_the_api_manages_until_it_takes_over(admin: Adm
     await put(admin, gateway(APP))
     wanted = pb.Document(gateway=gateway(model="other"))
     response = await apply(admin, wanted)
-    assert told(response) == [("MANAGED_ELSEWHERE", "gateway", "gateway")]
+    assert reported(response) == [("MANAGED_ELSEWHERE", "gateway", "gateway")]
     assert {each.field for each in response.conflicts[0].fields} == {"cors", "defaults"}
     assert await get(admin) == gateway(APP, version=1, managed_by="api")
 
@@ -202,7 +202,7 @@ async def test_each_section_has_a_manager_of_its_own(admin: Admin) -> None:
     await put(admin, pb.Gateway(cors=pb.Cors(origins=[APP])))
     accounts = pb.Accounts(console_url="https://console.example")
     response = await apply(admin, pb.Document(gateway=pb.Gateway(accounts=accounts)))
-    assert told(response) == []
+    assert reported(response) == []
     found = await get(admin)
     assert (list(found.cors.origins), found.accounts) == ([APP], accounts)
     assert sections(found) == {"cors": "api", "accounts": "file:trunkline"}
@@ -211,8 +211,10 @@ async def test_each_section_has_a_manager_of_its_own(admin: Admin) -> None:
     issuer = pb.JwtIssuer(
         name="corp", issuer="https://a.example", audiences=["x"], grants=[pb.JwtGrant(organisation="o", key="k")]
     )
-    assert told(await apply(admin, pb.Document(gateway=pb.Gateway(jwt=[issuer])), managed_by="file:edge")) == []
-    assert told(await apply(admin, pb.Document(gateway=pb.Gateway(accounts=accounts)))) == []
+    assert (
+        reported(await apply(admin, pb.Document(gateway=pb.Gateway(jwt=[issuer])), managed_by="file:edge")) == []
+    )
+    assert reported(await apply(admin, pb.Document(gateway=pb.Gateway(accounts=accounts)))) == []
     found = await get(admin)
     assert sections(found) == {"cors": "api", "accounts": "file:trunkline", "jwt": "file:edge"}
     exported = (await admin.stub.Export(pb.ExportRequest(managed_by="file:edge"))).document.gateway
@@ -221,7 +223,7 @@ async def test_each_section_has_a_manager_of_its_own(admin: Admin) -> None:
     # Another manager's section is a conflict; the rest is applied.
     wanted = pb.Gateway(accounts=pb.Accounts(sso_only=True), cors=pb.Cors(origins=["*"]))
     response = await apply(admin, pb.Document(gateway=wanted))
-    assert told(response) == [("MANAGED_ELSEWHERE", "gateway", "gateway")]
+    assert reported(response) == [("MANAGED_ELSEWHERE", "gateway", "gateway")]
     assert ([each.field for each in response.conflicts[0].fields], response.conflicts[0].managed_by) == (
         ["cors"],
         "api",
@@ -252,7 +254,7 @@ async def test_two_files(admin: Admin) -> None:
     other = await apply(
         admin, pb.Document(gateway=gateway()), managed_by="file:edge", sections=["cors", "defaults"]
     )
-    assert told(other) == [("MANAGED_ELSEWHERE", "gateway", "gateway")]
+    assert reported(other) == [("MANAGED_ELSEWHERE", "gateway", "gateway")]
     assert other.conflicts[0].managed_by == "file:trunkline"
     # A file without either section leaves it alone, also one that prunes.
     assert not (await whole(admin, pb.Document())).changes

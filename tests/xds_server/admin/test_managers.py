@@ -19,7 +19,7 @@ Reason = pb.Conflict.Reason
 BUDGET = policy_pb2.Limit(metric=policy_pb2.METRIC_TOKENS, per_seconds=3600, amount=1_000)
 
 
-def told(response: pb.ApplyResponse) -> list[tuple[str, str, str]]:
+def reported(response: pb.ApplyResponse) -> list[tuple[str, str, str]]:
     return [
         (Reason.Name(each.reason).removeprefix("REASON_"), each.object_type, each.object_name)
         for each in response.conflicts
@@ -99,7 +99,7 @@ async def test_what_the_api_made_in_a_files_organisation_stays(admin: Admin) -> 
     assert [each.managed_by for each in organisation(admin).limits] == ["file:trunkline", "api"]
 
     kept = await whole(admin, pb.Document())
-    assert told(kept) == [("IN_USE", "organisation", "acme")]
+    assert reported(kept) == [("IN_USE", "organisation", "acme")]
     assert kept.conflicts[0].detail == "it has keys (mine) and limits (tokens/1h)"
     assert made.key.id in admin.store.load().keys
 
@@ -115,7 +115,7 @@ async def test_the_file_changes_and_removes_its_own_limits_only(admin: Admin) ->
     changed.organisations[0].organisation.limits.add().CopyFrom(BUDGET)
     changed.organisations[0].organisation.limits[0].amount = 9
     conflict = await apply(admin, changed)
-    assert told(conflict) == [("MANAGED_ELSEWHERE", "organisation", "acme")]
+    assert reported(conflict) == [("MANAGED_ELSEWHERE", "organisation", "acme")]
     assert conflict.conflicts[0].limit.managed_by == "api"
     assert (conflict.conflicts[0].fields[0].before, conflict.conflicts[0].fields[0].after) == ("1000", "9")
     assert organisation(admin).limits[0].amount == 1_000
@@ -129,7 +129,7 @@ async def test_an_object_of_the_api_is_left_until_the_file_takes_over(admin: Adm
         pb.PutProviderRequest(provider=pb.Provider(name="openai", base_url="https://mine.example.com"))
     )
     response = await apply(admin, document(), dry_run=True)
-    assert told(response) == [("MANAGED_ELSEWHERE", "provider", "openai")]
+    assert reported(response) == [("MANAGED_ELSEWHERE", "provider", "openai")]
     assert [each.field for each in response.conflicts[0].fields] == ["base_url"]
 
     await apply(admin, document())
@@ -159,7 +159,7 @@ async def test_the_api_changes_a_files_object_only_when_it_takes_over(admin: Adm
     await set_limits(admin, limit(7), take_over=True)
     restarted = await apply(admin, document())
     assert not restarted.changes
-    assert told(restarted) == [
+    assert reported(restarted) == [
         ("MANAGED_ELSEWHERE", "route", "gpt-4.1"),
         ("MANAGED_ELSEWHERE", "organisation", "acme"),
     ]
@@ -180,7 +180,7 @@ async def test_what_the_api_removed_the_file_does_not_bring_back(admin: Admin) -
     more.routes.add(model="new", targets=[pb.RouteTarget(provider="openai", model="new")])
     restarted = await apply(admin, more)
     assert not restarted.changes
-    assert told(restarted) == [
+    assert reported(restarted) == [
         ("REMOVED", "provider", "openai"),
         ("REMOVED", "route", "gpt-4.1"),
         ("REFERS_TO_REMOVED", "route", "new"),
@@ -207,7 +207,7 @@ async def test_a_provider_that_only_a_left_route_names_may_be_gone(admin: Admin)
     stored.targets.add(nodes="own")
     await admin.stub.taking_over().PutRoute(pb.PutRouteRequest(route=stored))
     await admin.stub.DeleteProvider(pb.DeleteProviderRequest(name="mine"))
-    assert told(await apply(admin, wanted)) == [("REFERS_TO_REMOVED", "route", "m")]
+    assert reported(await apply(admin, wanted)) == [("REFERS_TO_REMOVED", "route", "m")]
     with pytest.raises(grpc.aio.AioRpcError, match='no provider "mine"'):
         await apply(admin, wanted, take_over=True)
 
@@ -248,7 +248,7 @@ async def test_what_a_file_no_longer_names_stays_and_is_reported(admin: Admin) -
     del fewer.organisations[0].keys[:]
     response = await apply(admin, fewer)
     assert not response.changes
-    assert told(response) == [("NOT_PRUNED", "route", "acme/gpt-4.1"), ("NOT_PRUNED", "key", "acme/ci")]
+    assert reported(response) == [("NOT_PRUNED", "route", "acme/gpt-4.1"), ("NOT_PRUNED", "key", "acme/ci")]
     pruned = await apply(admin, fewer, prune=True)
     assert kinds(pruned) == [("DELETE", "route", "acme/gpt-4.1"), ("DELETE", "key", "acme/ci")]
 
@@ -263,7 +263,7 @@ async def test_two_files(admin: Admin) -> None:
     conflict = await apply(admin, changed, managed_by="file:edge")
     (azure, _) = conflict.conflicts
     assert (azure.object_name, azure.managed_by) == ("azure", "file:trunkline")
-    assert told(conflict)[1] == ("NOT_PRUNED", "provider", "other")
+    assert reported(conflict)[1] == ("NOT_PRUNED", "provider", "other")
 
 
 async def test_credentials_that_a_file_leaves_out_are_the_apis(admin: Admin) -> None:
@@ -277,7 +277,7 @@ async def test_credentials_that_a_file_leaves_out_are_the_apis(admin: Admin) -> 
     await admin.stub.PutProvider(pb.PutProviderRequest(provider=stored))
     assert not (await apply(admin, without)).conflicts
     assert admin.store.load().providers["openai"].credentials == ("credential-of-the-api",)
-    assert told(await apply(admin, document())) == [("MANAGED_ELSEWHERE", "provider", "openai")]
+    assert reported(await apply(admin, document())) == [("MANAGED_ELSEWHERE", "provider", "openai")]
     assert admin.store.load().providers["openai"].credentials == ("credential-of-the-api",)
 
 
@@ -321,7 +321,7 @@ async def test_what_is_older_than_managers(admin: Admin) -> None:
     changed = document()
     changed.routes[0].targets[0].weight = 1
     claimed = await apply(admin, changed)
-    assert told(claimed) == [("MANAGED_ELSEWHERE", "route", "gpt-4.1")]
+    assert reported(claimed) == [("MANAGED_ELSEWHERE", "route", "gpt-4.1")]
     assert claimed.conflicts[0].managed_by == ""
     assert {each.managed_by for each in admin.store.load().providers.values()} == {"file:trunkline"}
     assert key(admin, "ci").managed_by == "file:trunkline"

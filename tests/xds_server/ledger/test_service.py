@@ -89,8 +89,8 @@ async def test_a_bad_record_is_named(addresses: tuple[str, str]) -> None:
     async with grpc.aio.insecure_channel(addresses[1]) as channel:
         answer = await ledger_pb2_grpc.LedgerStub(channel).Append(batch(good, bad))
     assert list(answer.acknowledged_ids) == [good.id, "x"]
-    (told,) = answer.refused
-    assert (told.id, told.field, told.reason) == (
+    (reported,) = answer.refused
+    assert (reported.id, reported.field, reported.reason) == (
         "x", "status", "1234 is out of range; accepted: at most 999",
     )  # fmt: skip
 

@@ -100,11 +100,11 @@ def test_owners_of_nodes_get_shapes_and_pools_of_their_own(builder: Builder) -> 
     snapshot = builder.build(2, with_nodes(node), LIVE)
     assert set(snapshot.of_type(types.ENDPOINT)) == {"nodes/llama", "nodes/llama@k1", "nodes/llama@org_1"}
     assert set(snapshot.of_type(types.CLUSTER)) >= {"nodes/llama", "nodes/llama@k1", "nodes/llama@org_1"}
-    told = {
+    reported = {
         name: list(policy_pb2.Route.FromString(each.body).audiences)
         for name, each in snapshot.of_type(types.POLICY_ROUTE).items()
     }
-    assert told == {"rt_1": [], "rt_2": ["k1", "org_1"]}
+    assert reported == {"rt_1": [], "rt_2": ["k1", "org_1"]}
 
 
 def test_nodes_that_come_and_go_change_endpoints_alone(builder: Builder) -> None:
@@ -231,11 +231,11 @@ def test_other_machines_are_another_policy_of_the_routes_that_wait_for_them(buil
     waits = Route("rt_3", "own", (NodesTarget("llama"),), queue_longest_ms=1_000)
     state = replace(STATE, routes={**STATE.routes, "rt_3": waits})
 
-    def told(slots: int) -> Any:
+    def reported(slots: int) -> Any:
         live = {"nodes/llama": Pool("llama", (PoolEndpoint("n1", slots=slots),))}
         return builder.build(1, state, live).of_type(types.POLICY_ROUTE)
 
-    first, same, other = told(2), told(2), told(3)
+    first, same, other = reported(2), reported(2), reported(3)
     assert same is first
     assert {name for name in other if other[name] is not first[name]} == {"rt_3"}
     sums = [

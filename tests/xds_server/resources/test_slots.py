@@ -22,7 +22,7 @@ def pools(**endpoints: list[PoolEndpoint]) -> dict[str, Pool]:
     return {each.name: each for each in made}
 
 
-def told(route: Route, live: Mapping[str, Pool]) -> dict[str, int]:
+def reported(route: Route, live: Mapping[str, Pool]) -> dict[str, int]:
     return {each.audience: each.slots for each in slots(route, live.values(), live)}
 
 
@@ -53,7 +53,7 @@ def test_healthy_machines_are_summed() -> None:
 
 
 def test_a_machine_without_a_limit_has_room_for_all() -> None:
-    assert told(ROUTE, pools(everybody=[PoolEndpoint("a", slots=2), PoolEndpoint("b")])) == {"": UNLIMITED}
+    assert reported(ROUTE, pools(everybody=[PoolEndpoint("a", slots=2), PoolEndpoint("b")])) == {"": UNLIMITED}
 
 
 def test_a_machine_of_everybody_counts_once() -> None:
@@ -63,13 +63,14 @@ def test_a_machine_of_everybody_counts_once() -> None:
         org_a=[PoolEndpoint("a", slots=2, own=True), PoolEndpoint("own", slots=4, own=True)],
         key_a=[PoolEndpoint("private", slots=1, own=True)],
     )
-    assert told(ROUTE, live) == {"": 5, "org_a": 4, "key_a": 1}
+    assert reported(ROUTE, live) == {"": 5, "org_a": 4, "key_a": 1}
     # A route for own machines has only these.
-    assert told(replace(ROUTE, privacy=Privacy.OWN_NODES), live) == {"org_a": 6, "key_a": 1}
+    assert reported(replace(ROUTE, privacy=Privacy.OWN_NODES), live) == {"org_a": 6, "key_a": 1}
 
 
 def test_without_machines_nothing_is_reported() -> None:
-    assert told(ROUTE, pools(everybody=[])) == {}
+    assert reported(ROUTE, pools(everybody=[])) == {}
     assert (
-        told(replace(ROUTE, targets=(NodesTarget("other"),)), pools(everybody=[PoolEndpoint("a", slots=2)])) == {}
+        reported(replace(ROUTE, targets=(NodesTarget("other"),)), pools(everybody=[PoolEndpoint("a", slots=2)]))
+        == {}
     )

@@ -280,14 +280,14 @@ async def test_a_pause_is_known_to_all_gateways(plane: Plane) -> None:
     assert not first.told[-1].pauses
     # Told once; and again when it is known whom it concerns. What others met is not passed on.
     second.pauses = [pb.Pause(host=7, foreign=True, cause=429, reach=0, left_ms=19_500)]
-    told = [len(each.told) for each in (first, second, third)]
+    reported = [len(each.told) for each in (first, second, third)]
     for _ in range(3):
         first.pauses[0].left_ms -= 500
         await plane.look(*replicas, rounds=1)
-    assert [len(each.told) for each in (first, second, third)] == told
+    assert [len(each.told) for each in (first, second, third)] == reported
     first.pauses[0].reach = 2
     await plane.look(*replicas, rounds=1)
-    assert [len(each.told) for each in (first, second, third)] == [told[0], told[1] + 1, told[2] + 1]
+    assert [len(each.told) for each in (first, second, third)] == [reported[0], reported[1] + 1, reported[2] + 1]
 
 
 async def test_without_quotas_a_lone_gateway_is_not_asked(plane: Plane) -> None:

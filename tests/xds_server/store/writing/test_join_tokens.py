@@ -158,9 +158,9 @@ def test_a_token_is_kept_as_a_hash_alone(store: Store) -> None:
     secret = token.split("_")[2]
     with store._reader.snapshot() as snapshot:
         kept = str(snapshot.rows("SELECT * FROM join_token"))
-        told = str(snapshot.rows("SELECT before, after FROM audit_event"))
+        reported = str(snapshot.rows("SELECT before, after FROM audit_event"))
     assert secret not in kept
-    assert secret not in told
+    assert secret not in reported
     assert secret.encode().hex() not in kept
 
 
