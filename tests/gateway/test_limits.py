@@ -14,7 +14,7 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -228,6 +228,44 @@ async def test_a_client_that_leaves_gives_its_place_back(
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
             await ask(gateway, "single")
+    await provider_a.abehave("ok")
+    begun = time.monotonic()
+    while (await ask(gateway, "single"))[0] != 200:
+        assert time.monotonic() - begun < GENEROUS_SECONDS
+
+
+_OK = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+_CHUNKED = f"{_OK}transfer-encoding: chunked\r\n\r\n"
+#: How a provider may end a request.
+ENDINGS: dict[str, dict[str, Any]] = {
+    "reset": {"mode": "reset"},
+    "dies": {"mode": "die_mid_stream"},
+    "no HTTP": {"raw": "SSH-2.0-x\r\n", "closes": True},
+    "shorter than announced": {"raw": f"{_OK}content-length: 99\r\n\r\ndata: 1\n\n", "closes": True},
+    "a chunk of no length": {"raw": f"{_CHUNKED}zz\r\n"},
+    "a chunk that is cut": {"raw": f"{_CHUNKED}9\r\ndata", "closes": True},
+    "trailers": {"raw": f"{_CHUNKED}9\r\ndata: 1\n\n\r\n0\r\nx-secret: sk-provider-a\r\nx: y\r\n\r\n"},
+    "hints before": {"raw": f"HTTP/1.1 103 X\r\nlink: <x>\r\n\r\n{_CHUNKED}9\r\ndata: 1\n\n\r\n0\r\n\r\n"},
+    "two answers": {"raw": f"{_OK}content-length: 0\r\n\r\n{_OK}content-length: 0\r\n\r\n"},
+    "long headers": {"raw": f"{_OK}x: {'a' * 200_000}\r\n\r\n"},
+    "a part": {"raw": "HTTP/1.1 206 X\r\ncontent-range: bytes 0-0/9\r\ncontent-length: 1\r\n\r\n{"},
+    "not modified": {"raw": "HTTP/1.1 304 X\r\n\r\n"},
+    "reset content": {"raw": "HTTP/1.1 205 X\r\ncontent-length: 0\r\n\r\n"},
+    "compressed": {"raw": f"{_OK}content-encoding: br\r\ncontent-length: 3\r\n\r\nabc"},
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+async def test_however_a_request_ends_its_place_is_free(
+    gateway: GatewayProcess, provider_a: ProviderProcess, name: str
+) -> None:
+    await provider_a.abehave(**{"mode": "raw", **ENDINGS[name]})
+    headers = {"authorization": f"Bearer {key_of('single')}", "content-type": "application/json"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        with suppress(aiohttp.ClientPayloadError):
+            async with session.post(f"{gateway.base_url}/chat/completions", data=body(stream=True)) as answer:
+                assert "sk-provider-a" not in await answer.text()
+                assert not {"link", "x-secret"} & {each.lower() for each in answer.headers}
     await provider_a.abehave("ok")
     begun = time.monotonic()
     while (await ask(gateway, "single"))[0] != 200:

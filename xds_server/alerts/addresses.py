@@ -1,13 +1,15 @@
 """Decides which addresses a webhook may have.
 
 An operator chooses the address. All the same it must not reach a target that nobody intends: a cloud's metadata
-service (link-local), or other servers on this machine (loopback, unless the URL names it explicitly).
+service, or other servers on this machine (loopback, unless the URL names it explicitly).
 """
 
 from __future__ import annotations
 
 import ipaddress
 from urllib.parse import urlsplit
+
+from xds_server.special_addresses import embedded, is_metadata_service
 
 _MAX_LENGTH = 2_048
 _LOCAL_NAMES = frozenset({"localhost", "ip6-localhost"})
@@ -52,8 +54,9 @@ def is_forbidden(address: str, *, local: bool) -> bool:
     machine.
     """
     found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    if found.is_loopback:
-        return not local
-    return found.is_link_local or found.is_multicast or found.is_unspecified or found.is_reserved
+    return is_metadata_service(found) or any(
+        not local
+        if each.is_loopback
+        else each.is_link_local or each.is_multicast or each.is_unspecified or each.is_reserved
+        for each in tuple(embedded(found)) or (found,)
+    )

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from xds_server.special_addresses import METADATA_SERVICES, Address, embedded
+
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: Networks where no machine of an operator answers, or one that no node may name. The first match names the
 #: reason.
@@ -21,16 +22,7 @@ _REFUSED: tuple[tuple[Network, str], ...] = tuple(
         ("loopback", ("127.0.0.0/8", "::1/128")),
         (
             "the metadata service of a cloud",
-            (
-                "169.254.169.254/32",  # most clouds
-                "169.254.170.2/32",  # ECS's credentials
-                "169.254.170.23/32",  # EKS's credentials
-                "100.100.100.200/32",  # Alibaba
-                "168.63.129.16/32",  # Azure's platform
-                "192.0.0.192/32",  # Oracle
-                "fd00:ec2::/32",  # AWS: metadata, DNS, time, EKS's credentials
-                "fd20:ce::254/128",  # Google
-            ),
+            METADATA_SERVICES,
         ),
         ("link-local", ("169.254.0.0/16", "fe80::/10", "fec0::/10")),
         ("multicast", ("224.0.0.0/4", "ff00::/8")),
@@ -48,10 +40,6 @@ _REFUSED: tuple[tuple[Network, str], ...] = tuple(
     )
     for network in networks
 )
-#: NAT64 (RFC 6052, RFC 8215): the last 32 bits are an IPv4 address.
-_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
-#: The middle of an ISATAP address (RFC 5214), whose last 32 bits are an IPv4 address.
-_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not bound
 
 
@@ -101,14 +89,14 @@ class DirectAddresses:
     def problem(self, host: str, port: int) -> str:
         """Returns why a node may not be reached at this IP address and port, and what to do; empty if it may."""
         address = ipaddress.ip_address(host)
-        embedded = [address, *_embedded(address)]
-        if any(self._listens(each, port) for each in embedded):
+        reached = [address, *embedded(address)]
+        if any(self._listens(each, port) for each in reached):
             return (
                 "is one of the gateway's own listeners: give the address and port where the sidecar itself listens"
             )
         if _within(address, self.allowed):
             return ""
-        for each in embedded:
+        for each in reached:
             kind = _refused_kind(each)
             if kind and not _within(each, self.allowed):
                 inside = "" if each is address else f" (as {each})"
@@ -129,21 +117,6 @@ class DirectAddresses:
             elif own == address:
                 return True
         return False
-
-
-def _embedded(address: Address) -> Iterator[Address]:
-    """Yields the IPv4 addresses that a router or tunnel would reach for an IPv6 address."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return
-    if address.ipv4_mapped is not None:
-        yield address.ipv4_mapped
-    if address.sixtofour is not None:
-        yield address.sixtofour
-    if address.teredo is not None:
-        yield from address.teredo
-    number = int(address)
-    if any(address in network for network in _NAT64) or (number >> 32) & 0xFFFFFFFF in _ISATAP:
-        yield ipaddress.IPv4Address(number & 0xFFFFFFFF)
 
 
 def _refused_kind(address: Address) -> str:

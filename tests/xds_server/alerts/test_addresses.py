@@ -58,6 +58,17 @@ def test_no_webhooks(url: str) -> None:
         ("127.0.0.1", True, False),
         ("10.0.0.1", False, False),
         ("fe80::1%eth0", False, True),
+        ("::ffff:127.0.0.1", False, True),
+        ("::ffff:127.0.0.1", True, False),
+        # Metadata services that are not link-local, and addresses that lead to others.
+        ("100.100.100.200", False, True),
+        ("168.63.129.16", True, True),
+        ("fd00:ec2::254", False, True),
+        ("64:ff9b::a9fe:a9fe", False, True),
+        ("2002:7f00:1::1", False, True),
+        ("64:ff9b::7f00:1", True, False),
+        ("64:ff9b::a00:1", False, False),
+        ("fd12::1", False, False),
     ],
 )
 def test_what_a_name_may_stand_for(address: str, *, local: bool, forbidden: bool) -> None:
