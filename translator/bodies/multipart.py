@@ -176,7 +176,7 @@ def _part(head: bytes, offset: int, start: int, end: int) -> FormPart:
         _spellings(raws),
         start,
         end,
-        any(each.startswith(b"filename") for each in names),
+        b"filename" in text.lower(),  # also `filenameX`, and within a value: some readers search for it
         encoding not in {b"binary", b"8bit", b"7bit"},
         "" if charset in _UTF8 else charset.decode("latin-1"),
     )

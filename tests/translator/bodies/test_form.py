@@ -206,6 +206,8 @@ def test_anything_else_is_a_refusal(body: bytes) -> None:
         (field(b"model", b"a") + field(b"model[]", b"b") + END, "invalid_form"),
         (field(b"model", b"a") + field(b"models", b"b") + END, "invalid_form"),
         (field(b"model", b"a") + part(named(b"'model'"), b"b") + END, "invalid_form"),
+        (part(named(b"model", b'; filenameY="a"'), b"a") + END, "invalid_form"),
+        (part(named(b"model", b'; x="FileName"'), b"a") + END, "invalid_form"),
         (field(b"model", b"a") + field(b"\xef\xbb\xbfmodel", b"b") + END, "invalid_form"),
         (field(b"model", b"a") + field(b"=?utf-8?Q?model?=", b"b") + END, "invalid_form"),
         (field(b"model", b"a") + field(b"=?UTF-8?b?bW9kZWw=?=", b"b") + END, "invalid_form"),
