@@ -133,8 +133,8 @@ export const CLIENTS = {
   [
    "`ambiguous_parameter`",
    "400",
-   "the body has a parameter twice, with different values",
-   "send it once"
+   "a parameter, of the body or the query, that some servers would read as another one, or that would choose another model",
+   "use the name in `param`, in the body, or leave the parameter out"
   ],
   [
    "`api_key_expired`",
@@ -408,8 +408,8 @@ export const CLIENTS = {
   ],
   [
    "`upstream_error`",
-   "500 and more",
-   "every target failed",
+   "400 and more",
+   "every target failed; below 500: the target refused the request, and compressed its reason",
    "`trunkline requests show ID` shows the status of each"
   ],
   [

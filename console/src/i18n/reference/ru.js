@@ -104,10 +104,7 @@ export const HEADERS = {
 
 /** What an error means, and what to do, by its code. @type {Record<string, string[]>} */
 export const ERRORS = {
-  ambiguous_parameter: [
-    "параметр тела или строки запроса, который часть серверов приняла бы за другой или который выбрал бы другую модель",
-    "назовите его как в `param` и передайте в теле, или уберите",
-  ],
+  ambiguous_parameter: ["параметр, который часть серверов приняла бы за другой или который выбрал бы другую модель", "передайте в теле имя из `param` или уберите параметр"],
   api_key_expired: ["срок ключа истёк", "`trunkline keys update KEY --expires …` или другой ключ"],
   api_key_rotated: ["у ключа новый секрет, а льготный срок прежнего истёк", "используйте новый"],
   bad_request: ["это не правильный HTTP", "проверьте первую строку, заголовки и указанную длину"],
@@ -153,10 +150,7 @@ export const ERRORS = {
   unsupported_parameter: ["результат этого параметра было бы не получить, как `background: true`; он назван в `param`", "уберите его"],
   upgrade_not_supported: ["запрошен WebSocket", "используйте HTTP; клиенты переходят на него сами"],
   upstream_authentication_failed: ["провайдер не принял ключ шлюза", "`trunkline status` и `trunkline requests show ID` скажут какой; замените через `trunkline providers update`"],
-  upstream_error: [
-    "не ответило ни одно место; ниже 500: место отклонило запрос и сжало причину",
-    "`trunkline requests show ID` показывает статус каждого",
-  ],
+  upstream_error: ["не ответило ни одно место; ниже 500: место отклонило запрос и сжало причину", "`trunkline requests show ID` показывает статус каждого"],
   upstream_invalid_answer: ["все места ответили не тем, что отвечает этот API, например веб-страницей", "проверьте `base_url` провайдера"],
   upstream_model_not_found: ["места не знают модель, которую просит маршрут", "сравните `model` мест со списком провайдера"],
   upstream_protocol_error: ["ответ места — не правильный HTTP", "проверьте это место"],
