@@ -128,5 +128,5 @@ class Reason(str):
         return pb.ReasonCode(code=self.code, values=self.values)
 
 
-#: No reason at all.
+#: The empty reason.
 NOTHING = Reason.quoted("")

@@ -22,8 +22,8 @@ _MAX_BUILDS = 64
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """An object that cannot be built, such as `route` and `gpt-4.1`, and what building it raised. The gateway has
-    no name.
+    """An object that cannot be built, such as `route` and `gpt-4.1`, and the error that building it raised. The
+    gateway has no name.
     """
 
     kind: str

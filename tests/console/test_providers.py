@@ -1,4 +1,4 @@
-"""The form of a provider: quotas of all its credentials and of single ones, what is stored and what goes."""
+"""A provider's form: quotas of all its credentials and of single ones, and what saving stores and removes."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_the_audit_log_shows_what_was_and_what_is(admin: Window) -> None:
 
 
 def test_work_in_the_background_and_problems_are_shown(admin: Window) -> None:
-    """As the control plane reports them after an upgrade of a large database; here added to its answer."""
+    """The task is like the one that follows the upgrade of a large database; the test adds it to the answer."""
 
     def with_task(route: Route) -> None:
         answer = route.fetch()

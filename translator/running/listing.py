@@ -48,7 +48,7 @@ class Commander(Protocol):
 
 
 class Quotas(Protocol):
-    """Knows what rests, and what is left of quotas."""
+    """Knows which targets and credentials rest, and what is left of quotas."""
 
     async def report(self) -> pb.Standing: ...
 

@@ -46,7 +46,7 @@ class LinkMethods(SignInMethods):
             role = enums.read(Role, request, "role", Role.MEMBER, problems)
             ttl = _ttl(Purpose.INVITE, request.ttl_seconds, problems)
         if request.admin or role is Role.OWNER:
-            require_no_token(caller, "invites neither admins nor owners")
+            require_no_token(caller, "invite admins or owners")
         if not caller.is_admin and (request.admin or not request.organisation):
             raise ForbiddenError("only an installation admin invites without an organisation, or as an admin")
 
@@ -165,7 +165,7 @@ class LinkMethods(SignInMethods):
 
     @reporting
     async def ResetUser(self, request: pb.ResetUserRequest, context: Context) -> pb.ResetUserResponse:
-        require_no_token(current(), "sets no passwords")
+        require_no_token(current(), "reset passwords")
         with checking() as problems:
             ttl = _ttl(Purpose.RESET, request.ttl_seconds, problems)
 
@@ -202,8 +202,8 @@ class LinkMethods(SignInMethods):
         return await self._signed_in(user, value, context)
 
     async def _link(self, purpose: Purpose, value: str) -> Link:
-        """Returns the link that a value opens; it is not used up yet. Without a valid link, nobody makes the
-        gateway hash passwords.
+        """Returns the link that a value opens; it is not used up yet. Callers check this first, so that nobody
+        without a valid link can make the gateway hash passwords.
 
         Raises LinkError.
         """

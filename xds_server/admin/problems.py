@@ -33,7 +33,7 @@ class Problems:
 
     @property
     def are_enough(self) -> bool:
-        """Returns whether there are so many problems that nobody needs more."""
+        """Returns whether enough problems were found to stop looking for more."""
         return len(self.found) >= _ENOUGH
 
     def __bool__(self) -> bool:

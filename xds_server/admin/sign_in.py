@@ -59,7 +59,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
     async def CreateSetupLink(
         self, request: pb.CreateSetupLinkRequest, context: Context
     ) -> pb.CreateSetupLinkResponse:
-        require_no_token(current(), "makes no set-up link")
+        require_no_token(current(), "make a set-up link")
         default, longest = links.LIFETIMES[Purpose.SETUP]
         with checking() as problems:
             values.number(
@@ -160,7 +160,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
         return pb.ChangePasswordResponse(ended=ended)
 
     async def require_passwords(self) -> None:
-        """Raises SignInError where passwords open nothing."""
+        """Raises SignInError if only identity providers sign users in (`sso_only`)."""
         if (await self._store.load()).gateway.accounts.sso_only:
             raise SignInError("passwords are not accepted here: sign in through an identity provider")
 
@@ -234,6 +234,6 @@ def require_session(caller: Caller) -> tuple[User, bytes]:
 
 
 def require_no_token(caller: Caller, what: str) -> None:
-    """Raises ForbiddenError for a personal token: somebody who finds one must not make a lasting account of it."""
+    """Raises ForbiddenError for a personal token: a finder must not be able to turn it into a lasting account."""
     if caller.user is not None and not caller.session_hash:
-        raise ForbiddenError(f"a personal token {what}: do it in the console, or with the admin token")
+        raise ForbiddenError(f"a personal token cannot {what}: do it in the console, or with the admin token")

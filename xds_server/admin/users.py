@@ -50,7 +50,7 @@ class UserMethods(LinkMethods):
                 problems.at("role").note(f"accepted: {', '.join(pb.Role.keys()[1:])}")
         caller = current()
         if role is Role.OWNER:
-            require_no_token(caller, "makes nobody an owner")
+            require_no_token(caller, "make an owner")
 
         def work(transaction: Transaction) -> User:
             user = _member(transaction, caller, request.organisation, request.user)
@@ -78,7 +78,7 @@ class UserMethods(LinkMethods):
         with checking() as problems:
             people.check_name(request.name, problems.at("name"))
         if request.admin:
-            require_no_token(current(), "makes nobody an admin")
+            require_no_token(current(), "make an admin")
 
         def work(transaction: Transaction) -> User:
             before = writing.users.of_reference(transaction, request.user)

@@ -90,8 +90,8 @@ def first_missing(snapshot: DatabaseSnapshot) -> int:
 
 
 def add_late(writing: LedgerTransaction, added: Mapping[tuple[Ids, int], Totals]) -> None:
-    """Adds what arrived for days that have their sums, and lists the other days as open. `added` is what was added
-    to hours now, by series and hour.
+    """Adds new usage to the days that have sums already, and lists the other days as open. `added` is what the
+    hours have gained, by series and hour.
     """
     reached = position(writing)
     still_open: set[int] = set()

@@ -53,7 +53,7 @@ class Search:
 
     @property
     def texts(self) -> tuple[bytes, ...]:
-        """Returns what stands in every block with a match: a block without one of these need not be read."""
+        """Returns the texts that every block with a match contains: a block that lacks one need not be read."""
         found = [orjson.dumps(each) for each in (*self.filter.given.values(), self.end_user) if each]
         return (*found, orjson.dumps(self.id_prefix)[:-1]) if self.id_prefix else tuple(found)
 
@@ -68,14 +68,14 @@ class Search:
 
 
 class Searching:
-    """One search, step by step. It knows down to which hour there can be matches."""
+    """Runs one search in steps, and remembers the latest hour that can have matches."""
 
     def __init__(self, wanted: Search) -> None:
         self._wanted = wanted
         self._hour: int | None = None
 
     def step(self, snapshot: DatabaseSnapshot, before: Cursor) -> tuple[list[Row], Cursor | None]:
-        """Skips the hours without matches, then does what `step` does."""
+        """Skips the hours without matches, then runs the function `step`."""
         if self._hour is None or _hour_before(before) < self._hour:
             self._hour = latest_hour(snapshot, self._wanted, before)
             if self._hour is None:

@@ -60,8 +60,8 @@ def append(writing: LedgerTransaction, new: Columns, at: float) -> None:
 
 
 def after(snapshot: DatabaseSnapshot, last: int, oldest: int) -> Iterator[StoredSlot]:
-    """Yields what was stored after the id `last`, from the slot `oldest` on, in order. What a replica of another
-    version stored in another form is left out.
+    """Yields the measurements stored after the id `last`, from the slot `oldest` on, in order. Skips those that a
+    replica of another version stored in another form.
     """
     rows = snapshot.rows(
         "SELECT id, slot, route_id, target_id, credential_index, data FROM routing_slot "

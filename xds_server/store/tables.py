@@ -328,8 +328,8 @@ class LimitAlertRow(SQLModel, table=True):
 
 
 class GatewayStandingRow(SQLModel, table=True):
-    """What a gateway may use and uses of quotas, and what pauses there; see xds_server.requests.sharing. `data` is
-    trunkline.requests.v1.Standing; `at` is in Unix milliseconds.
+    """A gateway's shares of quotas, what it uses of them, and its pauses; see xds_server.requests.sharing. `data`
+    is trunkline.requests.v1.Standing; `at` is in Unix milliseconds.
     """
 
     __tablename__ = "gateway_standing"

@@ -8,7 +8,7 @@ import { confirm } from "../ui/dialog.js";
  * @param {{items: any[], onItems: (items: any[]) => Promise<void>, isFixed: boolean, about: (item: any) => any,
  *   texts: {none: string, add: string, removeTitle: (name: string) => string, removeText: string},
  *   editor: (props: {item: any, onClose: () => void, onSend: (item: any) => Promise<void>}) => any}} props
- *   `onItems` stores the changed list. `about` is what stands after an entry's name. `editor` returns the dialog for
+ *   `onItems` stores the changed list. `about` returns the text after an entry's name. `editor` returns the dialog for
  *   an entry, or for a new one.
  */
 export function Entries({ items, onItems, isFixed, about, texts, editor }) {

@@ -54,7 +54,7 @@ def test_the_bare_usage_of_an_older_module() -> None:
     "before", ["", '{"x":NaN,"y":', '{"inputTokens":9,"outputTokens":4,"inputTokensDetails":']
 )
 def test_a_report_nested_as_deep_as_the_module_allows_is_read(before: str, unit: str) -> None:
-    """No report may cost its line: that would be a request that nobody pays for."""
+    """No report may cause the loss of its log line: the request would then never be billed."""
     levels = (16_000 - len(before)) // len(unit)
     text = f"{before}{unit * levels}1{('}' if unit[0] == '{' else ']') * levels}"
     found = read(f'{{"usage":{text}{"}" if before else ""},"tier":"flex"}}')

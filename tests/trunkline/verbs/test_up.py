@@ -1,4 +1,4 @@
-"""What `trunkline up` refuses before it starts anything."""
+"""`trunkline up` checks its configuration file before it starts anything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trunkline.__main__ import main
 
 
 def up(tmp_path: Path, text: str) -> str:
-    """What it says about a file."""
+    """Returns the output for a configuration file that is refused."""
     file = tmp_path / "trunkline.yaml"
     file.write_text(text)
     result = CliRunner().invoke(main, ["up", "--data-dir", str(tmp_path / "data"), "--config", str(file)])

@@ -1,4 +1,4 @@
-"""What an outsider, a former insider or somebody with a stolen value may try at accounts, in many steps."""
+"""Attacks on accounts in several steps, by an outsider, a former insider or somebody with a stolen value."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANOTHER = "another one, long"
 
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
-    """On SQLite alone: what differs between databases is tested with sessions."""
+    """Runs on SQLite only: the tests of sessions cover what differs between databases."""
     store = Store.open(new_sqlite(tmp_path / "trunkline.db"), key_file=tmp_path / "secret.key")
     async for each in serving(store, tmp_path):
         yield each
@@ -100,7 +100,7 @@ async def test_whatever_begins_a_session_ends_the_one_that_was_planted(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["session", "token"])
 async def test_a_lost_role_is_lost_at_once(gateway: Gateway, kind: str) -> None:
-    """Roles are not part of what a session was given: an old value has the new role."""
+    """A session does not store the role: its old value acts with the new role."""
     found = await town(gateway)
     operator = found.browsers["operator"]
     value = operator.cookies[COOKIE]
@@ -164,7 +164,7 @@ async def test_a_stolen_token_makes_no_lasting_access(gateway: Gateway) -> None:
 
 
 async def test_a_new_password_withdraws_what_a_program_was_promised(gateway: Gateway) -> None:
-    """Somebody has fooled the user into approving, and waits before they poll."""
+    """An attacker has tricked the user into approving a device login, and has not polled yet."""
     browser = await gateway.set_up()
     begun = await gateway.stub.BeginDeviceLogin(pb.BeginDeviceLoginRequest())
     decision = {"user_code": begun.user_code, "approve": True}
@@ -182,7 +182,7 @@ async def test_a_new_password_withdraws_what_a_program_was_promised(gateway: Gat
 async def test_what_happens_while_a_password_is_checked_counts(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
-    """Accepting an invitation must not bring back the account as it was before."""
+    """Accepting an invitation must not restore the earlier state of the account."""
     await gateway.set_up()
     await _organisation(gateway)
     await invite(gateway, BOB, "", pb.ROLE_UNSPECIFIED)
@@ -291,7 +291,7 @@ async def test_another_identity_does_not_get_an_account_by_its_address(
 
 
 async def test_a_session_from_a_provider_becomes_no_password(gateway: Gateway, provider: FakeProvider) -> None:
-    """It would outlive the person's account there."""
+    """The password would outlive the person's account at the provider."""
     await _organisation(gateway)
     await configure(gateway, corp(provider, sign_up=ANYBODY))
     browser, _ = await sign_in(gateway, provider)
@@ -339,7 +339,7 @@ def test_a_client_is_its_address_or_its_provider_part_of_it() -> None:
 
 @pytest.fixture
 def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a slow machine a wait of seconds is over before anybody looks."""
+    """Makes the waits so long that they do not end before a slow machine checks them."""
     monkeypatch.setattr(guesses, "ACCOUNT", guesses.AttemptBound(free=5, first=600, longest=900))
     monkeypatch.setattr(guesses, "ADDRESS", guesses.AttemptBound(free=3, first=600, longest=900))
 
@@ -360,7 +360,7 @@ async def test_who_may_not_try_any_more_locks_nobody_out(gateway: Gateway) -> No
 
 @pytest.mark.slow
 async def test_nobody_without_an_account_makes_the_gateway_read_much(gateway: Gateway) -> None:
-    """A body of many small objects takes fifty times its size in memory."""
+    """A body of many small objects would take fifty times its size in memory once parsed."""
     path = "/admin/v1/sign-in"
     large: dict[str, Any] = {"email": [{}] * MAX_ANYBODYS_BYTES, "password": ""}
     answer = await gateway.browser()("POST", path, large)
@@ -377,7 +377,7 @@ async def test_nobody_without_an_account_makes_the_gateway_read_much(gateway: Ga
 
 @pytest.mark.parametrize("who", ["nobody", "a stranger", "viewer", "owner"])
 async def test_a_request_is_not_parsed_for_somebody_who_may_not_make_it(gateway: Gateway, who: str) -> None:
-    """In 16 MiB there are eight million empty objects, of two hundred bytes each once they are parsed."""
+    """16 MiB hold eight million empty objects, each of which takes two hundred bytes once parsed."""
     found = await town(gateway)
     token = {"nobody": "", "a stranger": "tl-pat-of-nobody"}.get(who)
     if token is None:

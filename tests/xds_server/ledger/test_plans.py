@@ -71,6 +71,6 @@ def test_nothing_large_is_scanned_or_sorted(work: Callable[[Explained], object],
 
 @pytest.mark.slow
 def test_the_next_day_to_sum_is_found_without_a_look_at_any_series(tmp_path: Path) -> None:
-    """Under the write lock, once a minute: among 100,000 series it took a second."""
+    """The search runs once a minute under the write lock; among 100,000 series it used to take a second."""
     plan = explained(daily.first_missing, tmp_path)
     assert {step.split()[1] for step in plan} == {"usage_day_position", "usage_open_day"}

@@ -1,4 +1,4 @@
-"""Searches find what a look at every record would find, and skip the hours that have no match by their sums."""
+"""Searches find the same records as a full scan, and use the sums to skip hours without a match."""
 
 from __future__ import annotations
 

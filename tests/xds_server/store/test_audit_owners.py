@@ -1,4 +1,4 @@
-"""The migration that gives stored audit events their owners: what is certain, and nothing else."""
+"""The migration gives stored audit events their owners, but only those that are certain."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def end_all(transaction: Transaction, user_id: str, *, but: bytes = b"") -> int:
 
 
 def count_attempt(transaction: Transaction, subjects: Mapping[str, guesses.AttemptBound]) -> int:
-    """Counts one more attempt of every subject, unless it is too early for one of them: nobody hinders others by
-    attempts that are not made. Returns the seconds to wait; 0: the attempt may be made.
+    """Counts one more attempt of every subject, unless it is too early for one of them, so that refused attempts
+    do not lengthen the waits of others. Returns the seconds to wait; 0: the attempt may be made.
     """
     now = transaction.now
     rows = {

@@ -121,7 +121,7 @@ def test_the_sum_is_bounded_whatever_is_lost(
             each = gateways[int(name)]
             known[name] = GatewayUse(each.share, len(each.used), each.wanted)
         for name, grant in grants(amount, known, own).items():
-            # Stored before it is told.
+            # The larger share is stored before it is sent.
             known[name] = replace(known[name], share=max(grant.share, known[name].share))
             if tells:
                 gateways[int(name)].share = grant.share
