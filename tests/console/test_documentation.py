@@ -6,11 +6,13 @@ import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser
 
 from scripts.build_docs import built_once as made
+from tests.console.attacks.answers import ATTACK, arm, wrongs
 from tests.console.conftest import PATIENCE_MS
 from tests.console.tools import CONSOLE
 from xds_server.console import documentation
@@ -61,6 +63,20 @@ def test_pages_and_search_work_under_the_policy(browser: Browser, address: str) 
     page.get_by_role("heading", level=1).wait_for()
     context.close()
     assert complaints == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address_of", ["{}search.html?q={}", "{}keys.html?highlight={}", "{}keys.html?q={}#{}"])
+def test_what_a_link_says_becomes_no_element(browser: Browser, address: str, address_of: str) -> None:
+    context = browser.new_context(locale="en")
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    arm(page)
+    text = quote(ATTACK.format(1), safe="")
+    page.goto(address_of.format(address, text, text))
+    page.wait_for_load_state("networkidle")
+    assert wrongs(page) == []
+    context.close()
 
 
 @pytest.mark.slow
