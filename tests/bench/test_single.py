@@ -15,6 +15,7 @@ pytestmark = pytest.mark.processes
     ("name", "arguments", "told"),
     [
         ("reports", ["--days", "2", "--records", "500", "--database-url", "sqlite:///{}/year.db"], "report"),
+        ("searches", ["--records", "2000", "--database-url", "sqlite:///{}/month.db"], "a rare key"),
         ("translator", ["--repetitions", "5", "--output", "{}/translator.json"], "decide"),
         ("records", ["--database", "sqlite", "--batches", "2", "--sizes", "10"], "lowest tenth"),
         ("limits", ["--seconds", "1", "--rate", "200", "--output", "{}/limits.json"], "requests/s"),
