@@ -113,7 +113,7 @@ class QuotaKeeper:
                 kept = "".join(line for line in lines if line.startswith(_KEPT))
                 self._kept = self._kept._replace(at=round(self._clock() * 1000), process=process, lines=kept)
         standing = quotas.read(reports)
-        standing.leaving = self._draining()
+        standing.leaving, standing.gateway = self._draining(), self.gateway
         return standing
 
     async def _store(self) -> None:

@@ -25,6 +25,8 @@ _log = structlog.get_logger()
 
 #: Seconds between two checks for the log and for metrics.
 _EVERY = 5.0
+#: Characters of a gateway's id that are shown.
+_SHORT_ID = 8
 _WORDS = {
     admin.REST_ALERT_KIND_CREDENTIAL_REFUSED: "credential_refused",
     admin.REST_ALERT_KIND_QUOTA_USED_UP: "quota_used_up",
@@ -103,12 +105,18 @@ class RestingTargets:
             if gateway not in here
         ]
         hosts_by_number, totals = self._hosts(state), headroom.totals(standing for _, standing, _ in found)
+        found = [each for each in found if now - each[2] < GONE_MS / 1000]
+        names = Counter(name for name, _, _ in found)
         reports = [
-            (HeadroomReport(hosts_by_number, name, at, totals), standing)
+            (HeadroomReport(hosts_by_number, _distinct(name, standing, names), at, totals), standing)
             for name, standing, at in found
-            if now - at < GONE_MS / 1000
         ]
         return reports, answers.silent
+
+
+def _distinct(name: str, standing: pb.Standing, names: Counter[str]) -> str:
+    """Returns a translator's name, with the beginning of its gateway's id if several have that name."""
+    return f"{name}/{standing.gateway[:_SHORT_ID]}" if names[name] > 1 and standing.gateway else name
 
 
 def _alerts(report: HeadroomReport, remaining: pb.Standing) -> Iterator[admin.RestAlert]:

@@ -91,12 +91,15 @@ class Standing(_message.Message):
     PROCESS_FIELD_NUMBER: _builtins.int
     TRANSLATOR_FIELD_NUMBER: _builtins.int
     LEAVING_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
     process: _builtins.int
     """Identifies the process of Envoy that reported. 0: none did, and all other fields are meaningless."""
     translator: _builtins.str
     """The translator's name, set when the control plane stores this."""
     leaving: _builtins.bool
     """The gateway drains before it ends: it needs no shares."""
+    gateway: _builtins.str
+    """As in AttendRequest."""
     @_builtins.property
     def rests(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rest]: ...
     @_builtins.property
@@ -118,10 +121,11 @@ class Standing(_message.Message):
         process: _builtins.int = ...,
         translator: _builtins.str = ...,
         leaving: _builtins.bool = ...,
+        gateway: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "leaving", b"leaving", "pauses", b"pauses", "process", b"process", "rests", b"rests", "told", b"told", "translator", b"translator", "uses", b"uses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "gateway", b"gateway", "leaving", b"leaving", "pauses", b"pauses", "process", b"process", "rests", b"rests", "told", b"told", "translator", b"translator", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

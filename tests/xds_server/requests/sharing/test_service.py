@@ -45,7 +45,7 @@ class Gateway:
         self.silent = self.leaving = False
 
     def standing(self) -> pb.Standing:
-        found = pb.Standing(process=self.process, pauses=self.pauses, leaving=self.leaving)
+        found = pb.Standing(process=self.process, pauses=self.pauses, leaving=self.leaving, gateway=self.name)
         about = {"account": self.account, "metric": policy.METRIC_REQUESTS, "per_seconds": 60, "amount": AMOUNT}
         if self.process:
             found.uses.add(share=self.share, used=self.used, wanted=self.wanted, **about)
@@ -317,8 +317,10 @@ async def test_operators_see_what_all_gateways_use(plane: Plane) -> None:
         (100, 30, 20, 20),
         (100, 30, 80, 50),
     ]
+    assert [row.translator for row in rows] == ["translator-local/a", "translator-local/b"]
     assert not await resting.alerts()
     second.used = 50
     await plane.look(*replicas)
     (alert,) = await resting.alerts()
+    assert alert.translator == "translator-local/a"
     assert alert.reason == "its quota of 100 requests in 60 s is used up"
