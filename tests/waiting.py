@@ -1,4 +1,4 @@
-"""Waits for what nothing announces, each with a deadline that a busy machine keeps.
+"""Waits for events that nothing announces, each with a deadline that a busy machine keeps.
 
 `test_sleeps.py` holds the tests to these: a sleep elsewhere states why this time must pass.
 """
@@ -32,7 +32,7 @@ async def until(condition: Callable[[], T], within: float = 60.0) -> T:
 
 
 async def until_answered(probe: Callable[[], Awaitable[T]], within: float = 60.0) -> T:
-    """Returns the first true result that `probe` is awaited for. Raises TimeoutError after `within` seconds."""
+    """Awaits `probe` until its result is true; returns it. Raises TimeoutError after `within` seconds."""
     pauses = _pauses()
     async with asyncio.timeout(within):
         while not (result := await probe()):

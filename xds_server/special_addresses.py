@@ -1,4 +1,4 @@
-"""Addresses that stand for something else: the metadata services of clouds, which give away credentials, and IPv6
+"""Addresses that need special care: the metadata services of clouds, which give away credentials, and IPv6
 addresses by which a router or tunnel reaches an IPv4 address.
 """
 

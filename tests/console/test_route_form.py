@@ -1,4 +1,4 @@
-"""The form of a route: prices beside those of tokens, and what few limits have."""
+"""A route's form: prices other than those of tokens, and the rarer fields of limits."""
 
 from __future__ import annotations
 

@@ -85,14 +85,14 @@ async def clients() -> AsyncIterator[Callable[[GatewayProcess, str], Awaitable[s
 
 
 async def spend(gateways: Gateways, model: str, requests: int) -> Counter[str]:
-    """Sends so many requests to each gateway; returns by whom they were served."""
+    """Sends `requests` requests to each gateway, and returns how many each target served."""
     async with clients() as ask:
         served = await asyncio.gather(*(ask(each, model) for each in gateways for _ in range(requests)))
     return Counter(served)
 
 
 async def used_up(gateways: Gateways, model: str) -> None:
-    """Sends requests until the quota is used up, and no more than that of it."""
+    """Sends requests until the quota is used up, and checks that no more than the quota was served."""
     served: Counter[str] = Counter()
     async with asyncio.timeout(PATIENCE):
         while served[f"{model}/m"] < QUOTA:
@@ -101,7 +101,7 @@ async def used_up(gateways: Gateways, model: str) -> None:
 
 
 def reported(gateway: GatewayProcess, path: str) -> Any:
-    """What the Admin API answers. REST leaves out zeros."""
+    """Returns the answer of the Admin API, from which REST leaves out zeros."""
     headers = {"authorization": f"Bearer {gateway.credentials['admin_token']}"}
     request = urllib.request.Request(f"{gateway.admin_url}/admin/v1/{path}", headers=headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
@@ -109,7 +109,7 @@ def reported(gateway: GatewayProcess, path: str) -> Any:
 
 
 def rows(gateway: GatewayProcess, provider: str) -> list[dict[str, int]]:
-    """The provider's quota as each gateway has it."""
+    """Returns the rows of a provider's quota, one for each gateway."""
     found = reported(gateway, f"quotas?provider={provider}").get("credentials", ())
     names = ("limit", "remaining", "share", "used")
     return [{name: int(each.get(name, 0)) for name in names} for each in found if each.get("translator")]
@@ -156,7 +156,7 @@ async def test_together_they_keep_to_the_quota(gateways: Gateways) -> None:
 async def test_a_restart_forgets_nothing(gateways: Gateways) -> None:
     await shared(gateways, "kept", QUOTA // 2, QUOTA // 2)
     await used_up(gateways, "kept")
-    # The translators have heard of all of it.
+    # The translators know of every request.
     await until(lambda: all(row["remaining"] == 0 for each in gateways for row in rows(each, "kept")))
     state = [each.data_dir / "translator" / "quotas" for each in gateways]
     for services in (("envoy",), ("translator",), ("envoy", "translator", "xds_server")):

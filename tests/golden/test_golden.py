@@ -59,7 +59,7 @@ def test_every_golden_file_has_its_case() -> None:
 
 
 def test_what_an_endpoint_says_is_read() -> None:
-    """By the module, or by a header or log line of Envoy: forgotten there, it would reach nobody."""
+    """The module, or a header or log line of Envoy, must read all that an endpoint states; nothing else would."""
     root = Path(__file__).parents[2]
     module = "".join(each.read_text() for each in (root / "envoy" / "module").glob("*.c"))
     resources = "".join(each.read_text() for each in (root / "xds_server" / "resources").glob("*.py"))

@@ -1,4 +1,4 @@
-"""The documentation's pages have nothing inline, and look as they would with it."""
+"""The documentation's pages have no inline scripts and styles, and look the same without them."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def _default(name: str) -> Any:
     """Returns the default of a record's field. Raises TypeError for a field that the message does not have."""
     field = ledger.UsageRecord.DESCRIPTOR.fields_by_name.get(name)
     if field is None:
-        raise TypeError(f"Row has {name}, and UsageRecord of ledger.proto has not")
+        raise TypeError(f"Row has the field {name}, but UsageRecord of ledger.proto lacks it")
     return field.default_value
 
 

@@ -223,7 +223,7 @@ async def test_a_gateway_that_drains_leaves_its_share_to_its_successor(plane: Pl
     await plane.look(replicas[1])
     assert second.share == AMOUNT - 10
     assert second.told[-1].gateways == 1
-    # It may be there again.
+    # The gateway may come back.
     first.leaving = False
     replicas[0].join(first)
     second.used = 40
