@@ -124,15 +124,18 @@ class _Caller(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercepto
     """Adds the token and a time limit to calls; streams may be long, so they have no limit."""
 
     def __init__(self, control: Control) -> None:
-        self._limit = control.limit
+        self._limit, self._address = control.limit, control.address
         take_over = (("x-trunkline-take-over", "true"),) if control.take_over else ()
         self._metadata = (("authorization", f"Bearer {control.token}"), *take_over)
 
     def intercept_unary_unary(
         self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
     ) -> Any:
-        details = _Details(client_call_details.method, self._limit, self._metadata)
-        return continuation(details, request)
+        call = continuation(_Details(client_call_details.method, self._limit, self._metadata), request)
+        # Envoy answers what is not gRPC for it without a message, and with success.
+        if call.code() is grpc.StatusCode.OK and call.result() is None:
+            raise ControlError(_not_a_control_plane(self._address))
+        return call
 
     def intercept_unary_stream(
         self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
@@ -198,12 +201,16 @@ def _explain(error: grpc.RpcError, control: Control) -> str:
             f"the control plane at {address} did not answer within {control.limit:g} s"
         ),
         grpc.StatusCode.ABORTED: f"{details or 'it was changed meanwhile'}: repeat the command",
-        grpc.StatusCode.UNIMPLEMENTED: (
-            f"the server at {address} is not a control plane of this version: TRUNKLINE_CONTROL is the address of "
-            "--control-listen (port 18000) or --admin-listen, not that of --listen"
-        ),
+        grpc.StatusCode.UNIMPLEMENTED: _not_a_control_plane(address),
     }
     return said.get(code) or details or f"the control plane answered {code.name}"
+
+
+def _not_a_control_plane(address: str) -> str:
+    return (
+        f"the server at {address} is not a control plane of this version: TRUNKLINE_CONTROL is the address of "
+        "--control-listen (port 18000) or --admin-listen, not that of --listen"
+    )
 
 
 def _explain_tls(code: grpc.StatusCode, details: str, address: str) -> str:
