@@ -44,7 +44,7 @@ class SmokeResponse:
     def error_code(self) -> str:
         """The `error.code` of OpenAI's format; empty if the body has none."""
         try:
-            return str(json.loads(self.body)["error"]["code"])
+            return str(json.loads(self.body)["error"]["code"] or "")
         except (ValueError, KeyError, TypeError):
             return ""
 
@@ -57,7 +57,7 @@ class SmokeResponse:
             said = str(json.loads(self.body)["error"]["message"])
         except (ValueError, KeyError, TypeError):
             said = "an answer that is not in OpenAI's shape"
-        return f"{self.status} {self.error_code}: {said}"[:300]
+        return f"{' '.join(filter(None, (str(self.status), self.error_code)))}: {said}"[:300]
 
 
 class SmokeClient:
