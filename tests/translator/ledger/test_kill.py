@@ -153,8 +153,8 @@ async def test_killed_at_random_moments(tmp_path: Path) -> None:
     for request_id, records in collector.records.items():
         first = records[0]
         assert all(each == first for each in records)
-        assert (first.completion_tokens, first.cost_micro_usd) == (
+        assert (first.completion_tokens, first.cost_nano_usd) == (
             written[request_id],
-            20 + 8 * written[request_id],
+            1_000 * (20 + 8 * written[request_id]),
         )
         assert len(first.failed_attempts) == (int(request_id[1:]) % 5 == 0)
