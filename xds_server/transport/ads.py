@@ -225,7 +225,7 @@ class AdsServer:
                     broken = grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)
                 writer.cancel()
         except* _StuckError:
-            broken = grpc.StatusCode.DEADLINE_EXCEEDED, connection.stuck
+            broken = grpc.StatusCode.DEADLINE_EXCEEDED, str(connection.stuck)  # gRPC takes no subclass of str
         finally:
             self._open[peer] -= 1
             if not self._open[peer]:
