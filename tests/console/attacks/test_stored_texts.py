@@ -5,7 +5,6 @@ to an admin and to an owner.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from tests.console.attacks.storing import ATTACK, BINDINGS, Base, Storing
 from tests.console.conftest import Window
 from tests.console.test_pages import PAGES
 from tests.gateway.process import GatewayProcess
+from tests.waiting import eventually
 
 OWNER = "owner@example.org"
 #: Methods that change something and store no text of their own.
@@ -177,10 +177,7 @@ def stored(gateway: GatewayProcess) -> tuple[Storing, str]:
 
 
 def _wait_for_its_record(machine: Caller, request: str) -> None:
-    ends = time.monotonic() + 60
-    while not machine.get("GET", f"requests:search?id={request}").get("requests"):
-        assert time.monotonic() < ends, "no record of the request"
-        time.sleep(0.1)
+    eventually(lambda: machine.get("GET", f"requests:search?id={request}").get("requests"))
 
 
 def _of(number: int) -> str:
