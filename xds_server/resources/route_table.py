@@ -31,34 +31,11 @@ _TREE_INPUT, _TREE_EXACT_MATCH_MAP, _TREE_PREFIX_MATCH_MAP = 1, 2, 3
 _MAP_ENTRIES, _ENTRY_KEY, _ENTRY_VALUE = 1, 1, 2
 _ON_MATCH_MATCHER = 1
 
-#: Headers by which a target could be told another credential or account to charge, another target, another path or
-#: method than those of the request that is metered, or to answer with less than an answer.
-_CHOOSING = (
-    *(
-        "proxy-authorization",
-        "x-auth-token",
-        "x-access-token",
-        "x-amz-security-token",
-        "ocp-apim-subscription-key",
-    ),
-    *("x-goog-user-project", "x-goog-iam-authorization-token", "x-hf-bill-to", "x-litellm-api-key"),
-    *(
-        "x-portkey-api-key",
-        "x-portkey-config",
-        "x-portkey-provider",
-        "x-portkey-virtual-key",
-        "x-portkey-custom-host",
-    ),
-    *("helicone-auth", "helicone-target-url", "helicone-fallbacks", "helicone-openai-api-base"),
-    *("cf-aig-authorization", "cf-access-client-id", "cf-access-client-secret"),
-    *("range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"),
-    *("x-original-url", "x-rewrite-url", "x-http-method-override", "x-method-override", "x-forwarded-host"),
-)
 #: Removed from every request once it is routed: the client's credentials in every form that an SDK may send them,
-#: and headers that concern only the gateway. (`authorization` is overwritten or removed by the module.) A
+#: and headers that concern only the gateway. (`authorization` is overwritten or removed by the module, which also
+#: removes headers that could choose for a target: envoy/module/ingress.c.) A
 #: compressed answer would hide its usage.
 REMOVED_FROM_REQUESTS = (
-    *_CHOOSING,
     "accept-encoding",
     "api-key",
     "cookie",
