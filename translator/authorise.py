@@ -138,7 +138,7 @@ class Authoriser:
             Refusal: the client's answer, the same that `decide` gives whatever the body is.
         """
         if head.target.startswith(_STORED) and _stored(head):
-            return Admitted(self._key(head.headers).id)
+            return Admitted(self._key(head.headers).account)
         endpoint = _endpoint(head)
         key = self._key(head.headers)
         if _ENCODING in head.headers:
@@ -146,7 +146,7 @@ class Authoriser:
         if endpoint.body is BodyKind.FORM:
             multipart.boundary(head.headers.get(b"content-type", b""))
         self._refused_work.check(key.id, self._clock)
-        return Admitted(key.id)
+        return Admitted(key.account)
 
     def end(self, request_id: str) -> None:
         """Ends a request and frees what it holds while it runs. The id may be unknown."""
@@ -383,7 +383,7 @@ class Authoriser:
             usage=facts.usage,
             model=facts.place,
             headers={"x-request-id": request_id},
-            account=grant.key_id,
+            account=grant.account,
         )
         if request.replaced is not None:
             allowed.replaced = request.replaced

@@ -41,3 +41,10 @@ def sent(headers: Mapping[bytes, bytes]) -> bytes:
 def refused(message: str, *, code: str = "invalid_api_key") -> Refusal:
     """Returns a 401. `message` must not repeat the key."""
     return Refusal(401, code, message)
+
+
+def account(organisation_id: str, key_id: str) -> str:
+    """Returns the name of a key's account in Envoy's module, which bounds the bytes held for the key and for its
+    organisation.
+    """
+    return f"{organisation_id}/{key_id}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from translator.checks.frames import Allowed, Answered, Queued
 from translator.checks.waits import Waits
+from translator.credentials import account
 from translator.errors import NoPlace, Refusal
 from translator.limits.wire import duration, retry_after
 from translator.metrics import Sample
@@ -114,7 +115,9 @@ class WaitingRoom:
         def start(done: Callable[[Allowed | Answered | Exception], None]) -> None:
             waiter.done = done
 
-        return Waits(Queued(queue.longest, flow.key), start, lambda: self._leave(waiter))
+        return Waits(
+            Queued(queue.longest, account(flow.organisation, flow.key)), start, lambda: self._leave(waiter)
+        )
 
     def freed(self, limits: Sequence[str]) -> None:
         """Takes the ids of concurrency limits that have a place again."""

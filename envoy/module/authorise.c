@@ -80,7 +80,7 @@ static bool route(struct authorise *authorise, struct reply reply, struct pendin
   if (reply.body.size && (!reply_beginning(reply.body, &replaced, &text) || replaced > check_buffered(authorise))) {
     return false;
   }
-  struct span end = span_next(&head, '\n'), key = span_next(&head, '\n'), copy = span_next(&head, '\n');
+  struct span end = span_next(&head, '\n'), account = span_next(&head, '\n'), copy = span_next(&head, '\n');
   authorise->request = request_new(head, authorise->filter.envoy);
   if (!authorise->request) return false;
   authorise->request->connection = authorise->connection;
@@ -89,8 +89,8 @@ static bool route(struct authorise *authorise, struct reply reply, struct pendin
   authorise->counted = end.size > 0;
   copy_expect(&authorise->copy, copy);
   uint64_t size = check_buffered(authorise);
-  if (!authorise->account && key.size && size > UNCOUNTED_BODY) {
-    authorise->account = account_open(key);
+  if (!authorise->account && account.size && size > UNCOUNTED_BODY) {
+    authorise->account = account_open(account);
     if (!check_hold(authorise, size)) return true;
   }
   struct span id = {authorise->id, authorise->id_size};
@@ -129,17 +129,17 @@ static void answered(struct authorise *authorise, struct pending_check *check) {
 
 // The request waits for a place. Its key is known, so its body no longer counts as held for strangers.
 static void queued(struct authorise *authorise) {
-  struct buffer key = {0};
-  if (authorise->phase == WHOLE_CHECK && authorise->check && pending_check_queued(authorise->check, &key)) {
+  struct buffer account = {0};
+  if (authorise->phase == WHOLE_CHECK && authorise->check && pending_check_queued(authorise->check, &account)) {
     check_give_back(authorise);
-    if (!authorise->account) authorise->account = account_open(buffer_span(&key));
+    if (!authorise->account) authorise->account = account_open(buffer_span(&account));
     if (!check_hold(authorise, check_buffered(authorise) + STREAM_WEIGHT)) {
       pending_check_drop(authorise->check);
       authorise->check = NULL;
       check_end(authorise);
     }
   }
-  buffer_free(&key);
+  buffer_free(&account);
 }
 
 // An operator ends the request.

@@ -22,7 +22,7 @@ struct settings {
   uint64_t max_body;  // bytes of one body
   uint64_t max_of_strangers;  // bytes held before their key is checked
   uint64_t max_of_key;  // bytes held for one key
-  uint64_t max_in_all;  // bytes held for all keys
+  uint64_t max_in_all;  // bytes held for all keys; half of them for one organisation
 };
 
 // The phase of a request.
@@ -45,7 +45,7 @@ struct authorise {
   bool complete;  // the body is complete
   uint64_t length;  // of the body, if stated
   uint64_t promised, unchecked;  // bytes counted as held for strangers
-  struct account *account;  // of the key, once it is known
+  struct account *account;  // of the key and its organisation, once they are known
   uint64_t held;  // bytes counted in the account
   envoy_scheduler look;
   struct pending_check *check;  // while the translator decides
@@ -73,7 +73,7 @@ void check_give_back(struct authorise *authorise);
 // Sends the head check, once a piece of the body has not arrived together with the head.
 void check_head(struct authorise *authorise);
 // The head may pass: reads the rest of the body, which is counted for the key from now on.
-void check_admit(struct authorise *authorise, struct span key);
+void check_admit(struct authorise *authorise, struct span account);
 // Sends the end notice: the request is over or its client has left, so its concurrent place is free.
 void check_end(struct authorise *authorise);
 

@@ -101,6 +101,9 @@ bool check_hold(struct authorise *authorise, uint64_t size) {
     case ACCOUNT_KEY_FULL:
       check_refuse(authorise, REFUSAL_KEY_HOLDS_TOO_MUCH);
       return false;
+    case ACCOUNT_ORGANISATION_FULL:
+      check_refuse(authorise, REFUSAL_ORGANISATION_HOLDS_TOO_MUCH);
+      return false;
     case ACCOUNT_ALL_FULL:
       break;
   }
@@ -202,10 +205,10 @@ enum trailers_status check_request_trailers(struct filter *filter) {
   return TRAILERS_STOP;
 }
 
-void check_admit(struct authorise *authorise, struct span key) {
+void check_admit(struct authorise *authorise, struct span account) {
   const struct settings *settings = authorise->settings;
   authorise->phase = READING;
-  authorise->account = account_open(key);
+  authorise->account = account_open(account);
   uint64_t size = check_buffered(authorise);
   if (size > settings->max_body || authorise->length > settings->max_body) {
     check_refuse(authorise, REFUSAL_TOO_LARGE);

@@ -98,15 +98,15 @@ static void connect_now(struct connection *connection) {
 // Moves a check whose request waits to the queued list, with the deadline in the answer. Returns false if the answer is
 // invalid.
 static bool take_queued(struct connection *connection, struct pending_check *check, struct reply reply) {
-  struct span key = reply.head, wait = span_next(&key, ' ');
+  struct span account = reply.head, wait = span_next(&account, ' ');
   uint64_t longest_ms;
   if (reply.status != QUEUED || !span_number(wait, &longest_ms) || longest_ms > LONGEST_WAIT_MS) return false;
   list_remove(check->queued ? &connection->queued : &connection->asked, check);
   list_append(&connection->queued, check);
   check->queued = true;
   check->deadline = monotonic_ms() + (int64_t)longest_ms + connection->timeout_ms;
-  check->key.size = 0;
-  buffer_add(&check->key, key);
+  check->account.size = 0;
+  buffer_add(&check->account, account);
   envoy_scheduler scheduler = check->scheduler;
   if (scheduler) CALLBACK(http_filter_scheduler_commit)(scheduler, check->events.queued);
   return true;

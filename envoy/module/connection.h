@@ -52,8 +52,8 @@ struct pending_check *connection_send_check(struct connection *connection, envoy
 // Writes the checks that this worker has sent in its turn: what Envoy has it do between two waits for sockets.
 void connection_flush(void);
 uint64_t pending_check_number(const struct pending_check *check);
-// Returns whether the request waits for a place; adds the id of the API key on whose account it waits.
-bool pending_check_queued(struct pending_check *check, struct buffer *key);
+// Returns whether the request waits for a place; adds the account on which its body is held meanwhile.
+bool pending_check_queued(struct pending_check *check, struct buffer *account);
 // Returns the answer, with status 0 if there was none in time. Valid until the check is dropped.
 struct reply pending_check_reply(const struct pending_check *check);
 // Returns when the check was sent, in monotonic milliseconds; 0 if the request waited for a place since.

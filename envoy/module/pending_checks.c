@@ -156,11 +156,11 @@ void connection_end(struct connection *connection, uint64_t number, struct span 
 
 uint64_t pending_check_number(const struct pending_check *check) { return check->number; }
 
-bool pending_check_queued(struct pending_check *check, struct buffer *key) {
+bool pending_check_queued(struct pending_check *check, struct buffer *account) {
   struct connection *connection = check->connection;
   pthread_mutex_lock(&connection->lock);
   bool queued = check->queued;
-  if (queued) buffer_add(key, buffer_span(&check->key));
+  if (queued) buffer_add(account, buffer_span(&check->account));
   pthread_mutex_unlock(&connection->lock);
   return queued;
 }

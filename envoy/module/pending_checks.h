@@ -19,7 +19,7 @@ struct pending_check {
   bool notice;                // a notice has no answer and no number of its own
   struct buffer frame;
   struct buffer answer;    // the frame without its length
-  struct buffer key;       // the key on whose account a queued request waits
+  struct buffer account;   // on which the body of a queued request is held
   bool answered;
 };
 
@@ -30,7 +30,7 @@ struct list {
 static inline void pending_check_free(struct pending_check *check) {
   buffer_free(&check->frame);
   buffer_free(&check->answer);
-  buffer_free(&check->key);
+  buffer_free(&check->account);
   free(check);
 }
 

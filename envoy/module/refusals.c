@@ -20,6 +20,11 @@ static const struct {
                                     ERROR("The requests of this API key that are in flight have as many bytes as the "
                                           "gateway holds for one key. Send the request again when others have ended.",
                                           "requests", "too_many_bytes_in_flight")},
+    [REFUSAL_ORGANISATION_HOLDS_TOO_MUCH] =
+        {429, SPAN("trunkline_organisation_holds_too_much"),
+         ERROR("The requests of this organisation that are in flight have as many bytes as the gateway holds for one "
+               "organisation. Send the request again when others have ended.",
+               "requests", "too_many_bytes_in_flight")},
     [REFUSAL_ALL_HOLD_TOO_MUCH] = {503, SPAN("trunkline_all_hold_too_much"),
                                    ERROR("The gateway holds as many bytes of requests as it may. Send the request "
                                          "again later.",

@@ -10,6 +10,7 @@ enum refusal {
   REFUSAL_UNAVAILABLE,         // the translator did not answer
   REFUSAL_TOO_LARGE,           // worded in Envoy's configuration, as for a body that Envoy refuses itself
   REFUSAL_KEY_HOLDS_TOO_MUCH,  // the bound of one API key is reached
+  REFUSAL_ORGANISATION_HOLDS_TOO_MUCH,  // the bound of one organisation is reached
   REFUSAL_ALL_HOLD_TOO_MUCH,   // the bound of all keys, or of strangers, is reached
   REFUSAL_CANCELLED,           // an operator ended the request
 };

@@ -64,7 +64,7 @@ def test_a_request_is_let_through_with_its_route_and_ids() -> None:
         usage="-",
         model='12:9:j:"gpt-4.1"',
         headers={"x-request-id": "r-1"},
-        account="key_ci",
+        account="org_acme/key_ci",
     )
 
 
@@ -341,7 +341,7 @@ def test_what_headers_decide_is_refused_before_the_body(options: dict[str, Any],
     ],
 )
 def test_what_only_a_body_can_decide_is_admitted_on_account_of_its_key(options: dict[str, Any]) -> None:
-    assert admit(**options) == Admitted("key_ci")
+    assert admit(**options) == Admitted("org_acme/key_ci")
 
 
 def defaulting() -> PolicyStore:

@@ -108,7 +108,7 @@ async def test_a_request_waits_until_another_one_ends() -> None:
     one = translator(route())
     one.ask(1, 2)
     assert await one.settled() == {1: 200, 2: 102}
-    assert one.answers[2][1] == [f"{LONGEST_MS} key_ci"]
+    assert one.answers[2][1] == [f"{LONGEST_MS} org_acme/key_ci"]
     one.end(1)
     assert await one.settled() == {1: 200, 2: 200}
     queued = [line for line in one.answers[2][1] if line.startswith("x-trunkline-queued-ms: ")]

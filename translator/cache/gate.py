@@ -18,6 +18,7 @@ from translator.cache.memory import MemoryStore
 from translator.cache.stores import AnswerStore, Stores
 from translator.checks.frames import Allowed, Answered, Copied, Passed, Queued
 from translator.checks.waits import Waits
+from translator.credentials import account
 from translator.endpoints import Endpoint
 from translator.errors import NoPlace
 from translator.limits import Reservation
@@ -184,7 +185,9 @@ class CacheGate:
             for waits in in_line:
                 waits.cancel()
 
-        return Waits(Queued(_LONGEST_WAIT, lookup.requester.key), start, cancel)
+        return Waits(
+            Queued(_LONGEST_WAIT, account(lookup.requester.organisation, lookup.requester.key)), start, cancel
+        )
 
     async def _follow_and_finish(
         self,

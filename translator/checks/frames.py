@@ -9,7 +9,7 @@ The kinds of frames:
   one for each of `ASKED`, which is empty for a header that the client did not send. The answer decides about the
   request.
 - A head check has the same head and no body. It asks whether the body, which has not been read yet, may be read.
-  The answer refuses the request or names the API key on whose account the body is held. A whole check follows.
+  The answer refuses the request or names the account on which the body is held. A whole check follows.
 - A response-created notice has the lines of `ResponseCreated` as its head: the id of a response that its client
   has not seen yet, and the place that created it. It has no answer.
 - An end notice has a request's id as its head, and the number of that request's whole check. The request is over,
@@ -171,37 +171,36 @@ Frame = tuple[int, int, Request | str | Copied | ResponseCreated | MachineNotice
 
 @dataclass(slots=True)
 class Admitted:
-    """The answer to a head check that lets the body be read on the account of the API key with this id."""
+    """The answer to a head check that lets the body be read on this account: `organisation/key`, both ids."""
 
-    key: str
+    account: str
 
     def encode(self, number: int) -> bytes:
         """Returns the answer to check `number`."""
-        return _answer(number, 100, self.key, b"")
+        return _answer(number, 100, self.account, b"")
 
 
 @dataclass(slots=True)
 class Queued:
-    """Says that the request waits for a place, at most `longest` seconds, on the account of the API key with this
-    id.
+    """Says that the request waits for a place, at most `longest` seconds, while its body is held on this account.
 
     The answer to the whole check follows.
     """
 
     longest: float
-    key: str
+    account: str
 
     def encode(self, number: int) -> bytes:
         """Returns the frame about check `number`."""
-        return _answer(number, 102, f"{round(self.longest * 1000)} {self.key}", b"")
+        return _answer(number, 102, f"{round(self.longest * 1000)} {self.account}", b"")
 
 
 class Allowed(msgspec.Struct):
     """Instructions to Envoy for a request that may pass. No value contains a line feed.
 
     - `end` is the request's id if an end notice frees something, else empty.
-    - `account` is the id of the API key on whose account the body is held while the request runs; empty if the
-      body is not accounted for.
+    - `account` is where the body is counted while the request runs: `organisation/key`, both ids; empty if it is
+      not counted.
     - `route` is the route's key. If the translator answers the request itself, `key` is the API key's id and the
       other fields are empty.
     - `log_context` is for Envoy's log, `path` is path and query below the API version, and `headers` are for the

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 class Grant:
     """The precomputed decisions for one key and route.
 
-    `variant` is where Envoy finds the route, and `stream_variant` the same for streams. `parties` are the words of
-    the log context that say who asks for what. A `guarded` request may not fit a target, or may cost too much.
-    `applicable` are the limits that a request counts in, and `applicable_if_cached` those of a request that gets a
-    cached answer, which does not run and takes no concurrent place.
+    `account` is where Envoy's module counts the request's body. `variant` is where Envoy finds the route, and
+    `stream_variant` the same for streams. `parties` are the words of the log context that say who asks for what. A
+    `guarded` request may not fit a target, or may cost too much. `applicable` are the limits that a request counts
+    in, and `applicable_if_cached` those of a request that gets a cached answer, which does not run and takes no
+    concurrent place.
     """
 
     organisation_id: str
     key_id: str
+    account: str
     requester: Requester
     route: PolicyRoute
     variant: str
@@ -46,6 +48,7 @@ class Grant:
         return cls(
             key.organisation_id,
             key.id,
+            key.account,
             Requester(key.organisation_id, key.id, route.id),
             route,
             variant,

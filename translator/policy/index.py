@@ -12,7 +12,7 @@ from urllib.parse import quote
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 from trunkline_proto.policy.words import AFFINITIES
 
-from translator import money
+from translator import credentials, money
 from translator.bodies.prefix import PromptCacheRule
 from translator.cache.key import CacheRule
 from translator.limits import NO_LIMITS, HolderLimit, LimitSet
@@ -70,6 +70,11 @@ class PolicyKey:
     #: Its share among the organisation's keys when requests wait.
     weight: int = _WEIGHTS[policy.PRIORITY_NORMAL]
     _allowed: dict[str, bool] = field(default_factory=dict, repr=False)
+
+    @property
+    def account(self) -> str:
+        """The name of the account on which Envoy's module holds the bodies of the key's requests."""
+        return credentials.account(self.organisation_id, self.id)
 
     @classmethod
     def of(cls, message: policy.Key) -> PolicyKey:

@@ -373,7 +373,7 @@ export const CLIENTS = {
   [
    "`too_many_bytes_in_flight`",
    "429",
-   "the key's requests in flight already hold as many bytes as one key may",
+   "the requests of the key, or of its organisation, in flight already hold as many bytes as one may",
    "send fewer at once"
   ],
   [

@@ -17,7 +17,7 @@ static _Atomic uint64_t held[KEYS], in_all;
 
 // Holds and gives back, for one key after the other, and counts itself what it was given.
 static void *work(void *argument) {
-  static const struct span NAMES[KEYS] = {SPAN("a"), SPAN("b"), SPAN("c")};
+  static const struct span NAMES[KEYS] = {SPAN("org/a"), SPAN("b"), SPAN("org/c")};
   struct worker *worker = argument;
   for (unsigned round = 0; round < worker->rounds; round++) {
     unsigned key = (round + worker->seed) % KEYS, bytes = round % 60;

@@ -211,7 +211,7 @@ async def test_a_request_that_waits_says_for_how_long_and_on_whose_account() -> 
     await edge.ask()
     waits = edge.decide()
     assert isinstance(waits, Waits)
-    assert (waits.queued.longest, waits.queued.key) == (gate._LONGEST_WAIT, "key_ci")
+    assert (waits.queued.longest, waits.queued.account) == (gate._LONGEST_WAIT, "org_acme/key_ci")
 
 
 async def test_a_client_that_waits_and_leaves_is_forgotten() -> None:
