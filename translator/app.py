@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import signal
 import socket
 from contextlib import suppress
@@ -14,6 +13,7 @@ from importlib.metadata import version
 from structlog.typing import FilteringBoundLogger
 from trunkline_proto.xds.v1 import discovery_pb2 as discovery
 
+from translator import late_imports
 from translator.authorise import Authoriser
 from translator.cache.answer_cost import AnswerCost
 from translator.cache.gate import CacheGate
@@ -150,7 +150,7 @@ def _named(limit: HolderLimit | Alert) -> dict[str, str]:
 
 
 async def _report_limits(limiter: Limiter, settings: Settings, log: FilteringBoundLogger) -> None:
-    await asyncio.to_thread(importlib.import_module, "translator.reporting")
+    await late_imports.load("translator.reporting")
     from translator.ledger.shipper import channel  # noqa: PLC0415
     from translator.reporting import LimitReporter  # noqa: PLC0415
 
@@ -159,7 +159,7 @@ async def _report_limits(limiter: Limiter, settings: Settings, log: FilteringBou
 
 
 async def _refresh_keys(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:
-    await asyncio.to_thread(importlib.import_module, "translator.tokens.refreshing")
+    await late_imports.load("translator.tokens.refreshing")
     from translator.ledger.shipper import channel  # noqa: PLC0415
     from translator.tokens.refreshing import KeyRefresher  # noqa: PLC0415
 
@@ -196,9 +196,7 @@ async def _await_policy(policy: PolicyStore, *unless: asyncio.Task[object]) -> N
 
 
 async def _follow(policy: PolicyStore, settings: Settings, log: FilteringBoundLogger) -> None:
-    # Imported in a thread once requests are served: loading gRPC takes a tenth of a second, which a restarting
-    # translator cannot spare.
-    await asyncio.to_thread(importlib.import_module, "grpc.aio")
+    await late_imports.load("grpc.aio")
     from translator.policy import ads  # noqa: PLC0415
 
     # Existing objects are permanent; the collector need not scan them again.
@@ -222,7 +220,7 @@ async def _attend(
     *,
     log: FilteringBoundLogger,
 ) -> None:
-    await asyncio.to_thread(importlib.import_module, "grpc.aio")
+    await late_imports.load("grpc.aio")
     from translator.running import attend, listing  # noqa: PLC0415
 
     listings = listing.Listings(settings.id, limiter, waiting, commander, quotas)

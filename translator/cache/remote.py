@@ -10,13 +10,12 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from translator import money
+from translator import late_imports, money
 from translator.cache.answers import LONGEST, CachedAnswer
 from translator.cache.key import STREAM
 
@@ -88,8 +87,7 @@ class RemoteStore:
         return answer
 
     async def _connect(self) -> redis.asyncio.Redis:
-        # Imported where it is used, and in a thread, because that takes a tenth of a second.
-        library = await asyncio.to_thread(import_module, "redis.asyncio")
+        library = await late_imports.load("redis.asyncio")
         if self._client is None:
             self._client = library.Redis.from_url(self._address, max_connections=_CONNECTIONS)
         return self._client

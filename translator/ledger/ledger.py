@@ -46,7 +46,6 @@ last `reservation_expiry` seconds.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -54,6 +53,7 @@ from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from translator import late_imports
 from translator.errors import LimitError
 from translator.ledger import durable, settlement
 from translator.ledger.disk import DiskState, DiskWatch
@@ -285,8 +285,7 @@ class Ledger:
         return max(0, total - done.offset)
 
     async def _ship(self) -> None:
-        # Loading gRPC takes a tenth of a second, which a restarting translator cannot spare.
-        await asyncio.to_thread(importlib.import_module, "translator.ledger.shipper")
+        await late_imports.load("translator.ledger.shipper")
         from translator.ledger.shipper import Shipper, channel  # noqa: PLC0415
 
         shipper = Shipper(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Callable, Iterable, Iterator
 
+from translator import late_imports
 from translator.message import Response
 from translator.metrics.family import MetricFamily, Sample
 
@@ -40,8 +40,7 @@ class Metrics:
         self._writing = None
 
     async def _write(self) -> Response:
-        # In a thread: importing the library takes a twentieth of a second, during which requests are served.
-        await asyncio.to_thread(importlib.import_module, "translator.metrics.text")
+        await late_imports.load("translator.metrics.text")
         from translator.metrics import text  # noqa: PLC0415
 
         steps = []

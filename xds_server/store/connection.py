@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a connection waits for another writer.
 BUSY_SECONDS = 10.0
+#: PostgreSQL's notification channel; the payload is the revision.
+CHANNEL = "trunkline_state"
 
 Row = tuple[Any, ...]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from xds_server.store.connection import postgresql_parameters
+from xds_server.store.connection import CHANNEL, postgresql_parameters
 from xds_server.store.url import DatabaseUrl
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ class RevisionListener:
 
     async def _listen(self) -> None:
         import psycopg  # noqa: PLC0415
-
-        from xds_server.store.writing.transaction import CHANNEL  # noqa: PLC0415
 
         connection = await psycopg.AsyncConnection.connect(
             autocommit=True, **postgresql_parameters(self._conninfo)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xds_server.errors import SchemaError
+from xds_server.store import orm
 from xds_server.store.connection import DatabaseReader, DatabaseSnapshot
 from xds_server.store.migration_report import MigrationStep, Report
 from xds_server.store.url import DatabaseUrl
@@ -40,6 +41,7 @@ def current(snapshot: DatabaseSnapshot) -> str | None:
 def upgrade(url: DatabaseUrl, version: str | None, report: Report) -> None:
     """Runs the migrations after `version` in one transaction, behind a lock. `report` gets each step."""
     # Alembic and SQLAlchemy take most of a second to import; a database at head never gets here.
+    orm.load()
     from alembic import command  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from xds_server.accounts.links import LIFETIMES, Link, Purpose
 from xds_server.accounts.settings import IdentityProvider
 from xds_server.model import Alerting, DesiredState
-from xds_server.store import audit_chain, codec, reading, schema, writing
+from xds_server.store import audit_chain, codec, orm, reading, schema, writing
 from xds_server.store.connection import DatabaseReader, DatabaseSnapshot, open_reader
 from xds_server.store.crypto import Cipher
 from xds_server.store.migration_report import MigrationReport, Report
@@ -151,7 +151,8 @@ class Store:
         `work` holds the write lock, so it must not wait for anything. Raises what `work` raises, and
         DatabaseUnavailableError.
         """
-        from sqlmodel import Session  # noqa: PLC0415  # 0.4 s that a start with nothing to change does not pay
+        orm.load()
+        from sqlmodel import Session  # noqa: PLC0415
 
         from xds_server.store.engine import unavailable  # noqa: PLC0415
         from xds_server.store.writing.transaction import Transaction  # noqa: PLC0415
@@ -179,6 +180,7 @@ class Store:
             rows = snapshot.rows("SELECT value FROM setting WHERE name = ?", name)
         if rows:
             return self._cipher.open(base64.b64decode(rows[0][0]), associated)
+        orm.load()
         from xds_server.store.tables import SettingRow  # noqa: PLC0415
 
         def work(transaction: Transaction) -> str:
@@ -221,6 +223,7 @@ class Store:
         with self._reader.snapshot() as snapshot:
             if snapshot.rows("SELECT 1 FROM setting WHERE name = ?", _BOOTSTRAP_SETTING):
                 return None
+        orm.load()
         from xds_server.store.tables import SettingRow  # noqa: PLC0415
 
         def work(transaction: Transaction) -> str | None:
@@ -240,6 +243,7 @@ class Store:
 
     def _adopt_key(self) -> str:
         """Binds the database to this key unless another replica was faster. Returns the valid fingerprint."""
+        orm.load()
         from xds_server.store.tables import SettingRow  # noqa: PLC0415
 
         def work(transaction: Transaction) -> str:
@@ -252,8 +256,9 @@ class Store:
         return self.write("bootstrap", work).value
 
     def _writer(self) -> Engine:
-        from xds_server.store.engine import make_engine  # noqa: PLC0415
-
         if self._engine is None:
+            orm.load()
+            from xds_server.store.engine import make_engine  # noqa: PLC0415
+
             self._engine = make_engine(self.url)
         return self._engine

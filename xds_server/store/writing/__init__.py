@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from xds_server.store import orm
+
 if TYPE_CHECKING:
     from xds_server.store.writing import (
         account_links,
@@ -72,5 +74,6 @@ MODULES = (
 
 def __getattr__(name: str) -> Any:
     if name in MODULES:
+        orm.load()
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(name)

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 from xds_server.errors import NotFoundError
 from xds_server.model import DesiredState
 from xds_server.store import audit_chain, reading
-from xds_server.store.connection import DatabaseSnapshot, snapshot_of
+from xds_server.store.connection import CHANNEL, DatabaseSnapshot, snapshot_of
 from xds_server.store.crypto import Cipher
 from xds_server.store.managers import Management
 from xds_server.store.records import Action, Actor, ObjectType
@@ -21,9 +21,6 @@ from xds_server.store.tables import AuditRow, OrganisationRow, ProviderRow, Revi
 from xds_server.store.views import View
 from xds_server.store.writing.key_index import KeyIndex
 from xds_server.store.writing.removed import Removed
-
-#: PostgreSQL's notification channel; the payload is the revision.
-CHANNEL = "trunkline_state"
 
 _KINDS = {
     ObjectType.PROVIDER: "providers",
