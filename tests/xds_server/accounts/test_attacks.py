@@ -20,6 +20,8 @@ from xds_server.accounts import guesses
 from xds_server.accounts.permissions import MAX_ANYBODYS_BYTES, MAX_USERS_BYTES
 from xds_server.store import Store
 
+pytestmark = pytest.mark.slow
+
 COOKIE = "trunkline_session"
 ANOTHER = "another one, long"
 
