@@ -7,16 +7,11 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "connection_state.h"
-
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0  // Envoy ignores SIGPIPE
-#endif
 
 enum {
   // Between two attempts to connect. A restarted translator keeps its socket, so this is for the first start, and for a

@@ -3,12 +3,17 @@
 #pragma once
 
 #include <pthread.h>
-#include <time.h>
+#include <sys/socket.h>
 
+#include "clock.h"
 #include "complaints.h"
 #include "connection.h"
 #include "pending_checks.h"
 #include "table.h"
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0  // Envoy ignores SIGPIPE
+#endif
 
 struct connection {
   struct connection *next;  // in the list of all connections
@@ -33,12 +38,6 @@ struct connection {
   uint64_t numbers;
   struct table waiting;  // by number
 };
-
-static inline int64_t monotonic_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 // Ends the wait of the connection's thread.
 void connection_wake(struct connection *connection);

@@ -2,7 +2,8 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
+
+#include "clock.h"
 
 enum { SETS = 1024, WAYS = 4 };
 
@@ -220,8 +221,4 @@ void hosts_report(struct buffer *into, uint64_t now) { report_all(into, now, rep
 
 void hosts_report_pauses(struct buffer *into, uint64_t now) { report_all(into, now, report_pause); }
 
-uint64_t hosts_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
+uint64_t hosts_now(void) { return (uint64_t)monotonic_ms(); }

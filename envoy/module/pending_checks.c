@@ -1,14 +1,9 @@
 #include "pending_checks.h"
 
 #include <errno.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "connection_state.h"
-
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0  // Envoy ignores SIGPIPE
-#endif
 
 enum {
   MAX_CHECKS = 100000,
