@@ -75,12 +75,25 @@ def expired(reservation: Reservation) -> ledger.UsageRecord:
     target.
     """
     reservation = bounds.bounded(reservation)
-    made = _record_at_start(reservation)
-    made.prompt_tokens = reservation.prompt
-    made.completion_tokens = bounds.count(reservation.tokens - reservation.prompt)
-    made.cost_nano_usd, made.cost_micro_usd = reservation.cost, money.micro_usd(reservation.cost)
-    made.estimated = made.expired = made.plain = True
-    return made
+    return ledger.UsageRecord(
+        id=reservation.id,
+        format=rows.RECORD_FORMAT,
+        started_at_us=rows.started_at_us(reservation),
+        organisation_id=reservation.organisation,
+        key_id=reservation.key,
+        route_id=reservation.route,
+        model=reservation.model,
+        stream=reservation.stream,
+        end_user=decoded(reservation.user),
+        tag=decoded(reservation.tag),
+        prompt_tokens=reservation.prompt,
+        completion_tokens=bounds.count(reservation.tokens - reservation.prompt),
+        cost_nano_usd=reservation.cost,
+        cost_micro_usd=money.micro_usd(reservation.cost),
+        estimated=True,
+        expired=True,
+        plain=True,
+    )
 
 
 def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
@@ -105,27 +118,3 @@ def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
         found.append(made)
     # The line itself describes the last attempt.
     return found[: max(0, line.attempts - 1)]
-
-
-def _record_at_start(reservation: Reservation) -> ledger.UsageRecord:
-    """Returns a record with what is known when a request begins."""
-    made = ledger.UsageRecord(
-        id=reservation.id,
-        format=rows.RECORD_FORMAT,
-        started_at_us=rows.started_at_us(reservation),
-        organisation_id=reservation.organisation,
-        key_id=reservation.key,
-        route_id=reservation.route,
-        model=reservation.model,
-    )
-    _add_words(made, reservation)
-    return made
-
-
-def _add_words(made: ledger.UsageRecord, reservation: Reservation) -> None:
-    if reservation.stream:
-        made.stream = True
-    if reservation.user:
-        made.end_user = decoded(reservation.user)
-    if reservation.tag:
-        made.tag = decoded(reservation.tag)

@@ -81,11 +81,10 @@ def row(line: RequestLine, reservation: Reservation, tokens: Tokens, cost: int, 
             line.credential_index,
             tokens.tier,
         )
-    started = round(reservation.at * 1e6)
     return (
         template,
         reservation.id,
-        started if 0 < started <= bounds.LAST_US else started_at_us(reservation),
+        started_at_us(reservation),
         line.bytes_in,
         line.bytes_out,
         line.first_byte_us,
@@ -137,10 +136,7 @@ def packed(rows: Sequence[Row]) -> ledger.PackedRecords:
 
 def started_at_us(reservation: Reservation) -> int:
     """Returns microseconds since 1970, within a record's bounds."""
-    started = round(reservation.at * 1e6)
-    if 0 < started <= bounds.LAST_US:
-        return started
-    return 1 if started <= 0 else bounds.LAST_US
+    return min(max(1, round(reservation.at * 1e6)), bounds.LAST_US)
 
 
 @lru_cache(maxsize=4_096)
