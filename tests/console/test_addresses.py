@@ -69,8 +69,8 @@ PATHS = [
     "/docs/../trunkline.admin.v1.Admin/ListKeys",
     "/admin/v1/keys?x=/docs/",
 ]
-#: Headers with which some servers are told another path, method, host or client.
-_TOLD = {
+#: Headers that make some servers believe another path, method, host or client.
+_BELIEVED = {
     "x-original-url": "/admin/v1/keys",
     "x-rewrite-url": "/admin/v1/keys",
     "x-envoy-original-path": "/admin/v1/keys",
@@ -85,7 +85,7 @@ _TOLD = {
 }
 
 
-@pytest.mark.parametrize("told", [{}, _TOLD], ids=["plain", "headers"])
+@pytest.mark.parametrize("told", [{}, _BELIEVED], ids=["plain", "headers"])
 def test_no_path_leads_elsewhere_or_around_the_token(gateway: GatewayProcess, told: dict[str, str]) -> None:
     host = urlsplit(gateway.admin_url).netloc
     for path in PATHS:

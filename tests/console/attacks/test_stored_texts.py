@@ -57,7 +57,7 @@ NOT_SHOWN = {
         ),
         "in a dialog, which test_hostile_answers.py opens",
     ),
-    "BeginDeviceLogin.client": "on the page of its code, for whoever has that",
+    "BeginDeviceLogin.client": "on the page of its code, shown to users who enter it",
     "UpdateKey.models": "replaced, so that the key serves",
     **dict.fromkeys(
         ("PutGateway.gateway.oidc.client_secret", "AcceptInvitation.password", "RedeemSetupLink.password"),

@@ -58,6 +58,7 @@ async def authorised(path: Path, ids: list[str]) -> dict[str, str]:
     return allowed
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_nothing_is_lost_in_ten_minutes_without_a_control_plane(tmp_path: Path) -> None:
