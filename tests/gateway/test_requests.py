@@ -39,7 +39,7 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
                 "model": QUEUED,
                 "targets": [{"provider": "b", "model": "gpt-4.1"}],
                 "limits": [{"metric": "concurrency", "amount": 1}],
-                "queue": {"longest": "60s"},
+                "queue": {"longest": "240s"},
             },
         ],
         "organisations": [{"name": "acme", "keys": [{"name": "ci", "value": KEY}]}],
@@ -142,6 +142,7 @@ async def test_a_request_without_an_answer_yet_gets_an_error(
         first = Client(session, gateway, QUEUED, stream=False)
         (running,) = await until(gateway, lambda rows: len(rows) == 1 and bool(rows[0]["target"]))
         second = Client(session, gateway, QUEUED, stream=False)
+        await until(gateway, lambda rows: len(rows) == 1, "--status", "queued")
         third = Client(session, gateway, QUEUED, stream=False)
         waiting = await until(gateway, lambda rows: len(rows) == 2, "--status", "queued")
         assert [(each["position"], each["state"]) for each in waiting] == [(1, "queued"), (2, "queued")]
