@@ -12,13 +12,16 @@ import { Badge, Failure, Notice } from "./ui/feedback.js";
 import { Logo } from "./ui/icons.js";
 import { Page } from "./ui/page.js";
 
+/** Returns whether somebody may have a password: before there is an account, only identity providers sign anybody in. */
+const hasPasswords = (options) => options.password && !options.needs_setup;
+
 export function SignIn() {
   const [way, setWay] = useState("");
   useSettling(false);
   const options = door.value?.options ?? {};
   // Where passwords open nothing, an invitation is accepted by signing in through the identity provider.
   const opens = link.value && (link.value.kind === "setup" || (link.value.kind !== "device" && (options.password || !options.oidc?.length)));
-  const shown = way || (opens ? "link" : options.needs_setup || !(options.password || options.oidc?.length) ? "token" : "account");
+  const shown = way || (opens ? "link" : hasPasswords(options) || options.oidc?.length ? "account" : "token");
   const Way = { link: Link, token: Token, account: Account }[shown] ?? Token;
   return html`
     <main class="door">
@@ -60,7 +63,7 @@ function Account({ options, onWay }) {
         (each) => html`<${Button} class="button wide" onClick=${() => begin(each.name)}>${t("signin.with", { name: each.title || each.name })}<//>`,
       )}
       ${error && html`<${Failure} error=${error} />`}
-      ${options.password && html`
+      ${hasPasswords(options) && html`
       <${Form} onSend=${send} action=${t("signin.action")} disabled=${!email || !password}>
         <${TextField} label=${t("signin.email")} type="email" name="email" autocomplete="username" value=${email} onValue=${setEmail} autofocus />
         <${TextField} label=${t("signin.password")} type="password" name="password" autocomplete="current-password" value=${password} onValue=${setPassword} />
@@ -85,7 +88,7 @@ function Token({ options, onWay }) {
         <${TextField} label=${t("signin.token")} type="password" name="token" value=${token} onValue=${setToken} autofocus
           hint=${rich("signin.token_hint", { file: html`<code>credentials.json</code>` })} />
       <//>
-      ${(options.password || options.oidc?.length > 0) && !options.needs_setup && html`<${Button} kind="quiet" onClick=${() => onWay("account")}>${t("signin.by_password")}<//>`}
+      ${(hasPasswords(options) || options.oidc?.length > 0) && html`<${Button} kind="quiet" onClick=${() => onWay("account")}>${t("signin.by_account")}<//>`}
     <//>
   `;
 }

@@ -120,8 +120,6 @@ def certified(gateway: GatewayProcess) -> Iterator[str]:
 
 
 def test_a_certified_provider_signs_somebody_in(window: Window, certified: str) -> None:
-    # Creates an account, so that the sign-in page offers accounts.
-    invited(window, "erin@example.org", "viewer")
     window.expected.append(f"a request outside the gateway: {certified}/")
     page = window.open()
     page.get_by_role("button", name="Sign in with Example Corp").click()

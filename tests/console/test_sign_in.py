@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.console.conftest import Window
 
 
@@ -34,3 +36,19 @@ def test_theme_and_language_are_chosen_and_stay(admin: Window) -> None:
     page.get_by_role("heading", name="Начало", level=1).wait_for()
     assert page.locator("html").get_attribute("data-theme") == "dark"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 18, 23)"
+
+
+@pytest.mark.parametrize("needs_setup", [False, True])
+def test_an_identity_provider_is_offered_even_before_there_is_an_account(
+    window: Window, needs_setup: bool
+) -> None:
+    options = {"needs_setup": needs_setup, "password": True, "oidc": [{"name": "corp", "title": "Example Corp"}]}
+    window.page.route("**/admin/v1/console/door", lambda route: route.fulfill(json={"options": options}))
+    page = window.open()
+    page.get_by_role("button", name="Sign in with Example Corp").wait_for()
+    assert page.get_by_label("Password").count() == (0 if needs_setup else 1)
+    page.get_by_role("button", name="Sign in with the admin token").click()
+    page.get_by_label("Admin token").wait_for()
+    assert page.get_by_text("trunkline users setup-link").count() == (1 if needs_setup else 0)
+    page.get_by_role("button", name="Sign in with an account").click()
+    page.get_by_role("button", name="Sign in with Example Corp").wait_for()

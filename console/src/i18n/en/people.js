@@ -54,7 +54,7 @@ export default {
   "signin.with": "Sign in with {name}",
   "signin.wrong_password": "The e-mail address or the password is wrong.",
   "signin.by_token": "Sign in with the admin token",
-  "signin.by_password": "Sign in with a password",
+  "signin.by_account": "Sign in with an account",
   "signin.setup_hint": "Nobody has an account yet. The first start printed a link that creates one; this prints another link:",
   "signin.error.denied": "The identity provider did not let you in.",
   "signin.error.refused": "Nobody has invited this account, or the provider's answer is not accepted. Ask an owner of your organisation.",
