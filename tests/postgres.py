@@ -46,7 +46,7 @@ class PostgresServer:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)  # "fast" shutdown
-            self.process.wait(30)
+            self.process.wait(60)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from tests.fakes.certificates import CertificateAuthority
 
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 #: The name in its certificate.
 NAME = "localhost"
 

@@ -28,7 +28,7 @@ def test_a_second_benchmark_is_refused_and_learns_whose_the_first_is() -> None:
         with pytest.raises(AlreadyRunningError, match=rf"pid {holder.pid}\b"), exclusive(NAME):
             pass
         holder.kill()
-        holder.wait(20)
+        holder.wait(60)
         with exclusive(NAME):  # the lock ends with its process, however that ended
             pass
 

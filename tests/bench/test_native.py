@@ -180,14 +180,14 @@ def test_the_upstream_ends_with_who_started_it(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert b"port" in process.stdout.readline()
     process.stdin.close()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     process.stdout.close()
 
 
 def test_the_upstream_reads_chunked_bodies(upstream: Upstream) -> None:
     body = b'{"model":"paced-2-1","stream":true}'
     request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", upstream.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", upstream.port), timeout=60) as connection:
         connection.sendall(request + b"%x\r\n%s\r\n" % (20, body[:20]))
         connection.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body) - 20, body[20:]))
         received = b""

@@ -204,14 +204,14 @@ class GrpcSession(Session):
         await self.call.write(request)
 
     async def receive(self) -> Response:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             response = await self.call.read()
         assert isinstance(response, Response), "the server ended the stream"
         return response
 
     async def refusal(self, request: Request) -> str:
         await self.call.write(request)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await self.call.code() is grpc.StatusCode.INVALID_ARGUMENT
         return await self.call.details()
 

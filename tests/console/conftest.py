@@ -16,7 +16,7 @@ from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
 
 #: Milliseconds of every wait in a test; generous, because the machine may be busy.
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="package")

@@ -79,7 +79,7 @@ def test_exceptions_are_fields() -> None:
 def stored(window: Window, kind: str, **name: str) -> dict[str, Any]:
     """Returns an object as the Admin API lists it."""
     headers = {"authorization": f"Bearer {window.gateway.credentials['admin_token']}"}
-    answer = httpx.get(f"{window.gateway.admin_url}/admin/v1/{kind}", headers=headers)
+    answer = httpx.get(f"{window.gateway.admin_url}/admin/v1/{kind}", headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
     found: list[dict[str, Any]] = [each for each in answer.json()[kind] if name.items() <= each.items()]
     return found[0]

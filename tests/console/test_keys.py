@@ -12,7 +12,9 @@ KEY = re.compile(r"sk-tl-[\w-]+")
 
 
 def _models(window: Window, key: str) -> int:
-    return httpx.get(f"{window.gateway.base_url}/models", headers={"authorization": f"Bearer {key}"}).status_code
+    return httpx.get(
+        f"{window.gateway.base_url}/models", headers={"authorization": f"Bearer {key}"}, timeout=60
+    ).status_code
 
 
 def test_a_key_is_shown_once_with_recipes_and_works(admin: Window) -> None:

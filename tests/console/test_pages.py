@@ -62,14 +62,14 @@ def test_long_names_fit(admin: Window) -> None:
     api = f"{gateway.admin_url}/admin/v1"
     targets = [{"provider": "a", "model": name}, {"nodes": name, "tier": 1}]
     route = {"model": name, "targets": targets}
-    assert httpx.post(f"{api}/routes", json={"route": route}, headers=headers).status_code == 200
+    assert httpx.post(f"{api}/routes", json={"route": route}, headers=headers, timeout=60).status_code == 200
     wider = """[...document.querySelectorAll("main, .table-frame, .card, .badge")]
         .filter(each => each.scrollWidth > each.clientWidth + 1 || each.getBoundingClientRect().right > innerWidth)
         .map(each => each.className + ": " + each.textContent.slice(0, 80))"""
     for view in ("models", f"models/{quote(name, safe='')}", "providers", "playground", "start"):
         admin.open(view)
         assert admin.page.evaluate(wider) == [], view
-    assert httpx.post(f"{api}/routes:delete", json={"model": name}, headers=headers).status_code == 200
+    assert httpx.post(f"{api}/routes:delete", json={"model": name}, headers=headers, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize("options", SEEN.values(), ids=SEEN)

@@ -11,7 +11,7 @@ from tests.console.conftest import Window
 
 def _stored(window: Window, name: str) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {window.gateway.credentials['admin_token']}"}
-    answer = httpx.get(f"{window.gateway.admin_url}/admin/v1/providers", headers=headers)
+    answer = httpx.get(f"{window.gateway.admin_url}/admin/v1/providers", headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
     (found,) = [each for each in answer.json()["providers"] if each["name"] == name]
     return dict(found)

@@ -106,7 +106,7 @@ def test_the_targets_of_a_model_answer_the_same_question_side_by_side(admin: Win
     api = f"{gateway.admin_url}/admin/v1"
     targets = [{"provider": "a", "model": "one"}, {"provider": "a", "model": "two", "weight": 0}]
     route = {"model": "pair", "targets": targets}
-    assert httpx.post(f"{api}/routes", json={"route": route}, headers=headers).status_code == 200
+    assert httpx.post(f"{api}/routes", json={"route": route}, headers=headers, timeout=60).status_code == 200
     page = admin.open("playground")
     page.get_by_role("button", name="Make a key for a day").click()
     page.get_by_text("is made, for a day").wait_for()
@@ -120,4 +120,6 @@ def test_the_targets_of_a_model_answer_the_same_question_side_by_side(admin: Win
         assert column.locator(".took").get_by_text(target, exact=True).count() == 1
     page.get_by_role("button", name="Copy as code").click()
     assert "pair@a/one" in page.locator("dialog .code pre").inner_text()
-    assert httpx.post(f"{api}/routes:delete", json={"model": "pair"}, headers=headers).status_code == 200
+    assert (
+        httpx.post(f"{api}/routes:delete", json={"model": "pair"}, headers=headers, timeout=60).status_code == 200
+    )

@@ -25,7 +25,9 @@ def invited(window: Window, email: str, role: str) -> str:
     """Returns the fragment of an invitation's link."""
     headers = {"authorization": f"Bearer {window.gateway.credentials['admin_token']}"}
     body = {"email": email, "organisation": "acme", "role": f"ROLE_{role.upper()}"}
-    answer = httpx.post(f"{window.gateway.admin_url}/admin/v1/users:invite", json=body, headers=headers)
+    answer = httpx.post(
+        f"{window.gateway.admin_url}/admin/v1/users:invite", json=body, headers=headers, timeout=60
+    )
     assert answer.status_code == 200, answer.text
     return str(answer.json()["url"].partition("#")[2])
 
@@ -89,11 +91,11 @@ def test_an_account_has_tokens_that_work_and_end(window: Window) -> None:
     page.get_by_role("button", name="I have copied it").click()
     keys = f"{window.gateway.admin_url}/admin/v1/keys"
     headers = {"authorization": f"Bearer {token}"}
-    assert httpx.get(keys, headers=headers).status_code == 200
+    assert httpx.get(keys, headers=headers, timeout=60).status_code == 200
     page.get_by_role("row", name=re.compile("laptop")).get_by_role("button", name="Revoke").click()
     page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
     page.get_by_text("You have no tokens").wait_for()
-    assert httpx.get(keys, headers=headers).status_code == 401
+    assert httpx.get(keys, headers=headers, timeout=60).status_code == 401
     page.get_by_role("button", name="Sign out everywhere").click()
     page.get_by_role("dialog").get_by_role("button", name="Sign out everywhere").click()
     page.get_by_label("E-mail").wait_for()

@@ -29,10 +29,13 @@ def test_a_route_with_a_cache_price_and_a_limit_per_user(admin: Window) -> None:
     dialog.wait_for(state="detached")
     headers = {"authorization": f"Bearer {admin.gateway.credentials['admin_token']}"}
     api = f"{admin.gateway.admin_url}/admin/v1"
-    routes = httpx.get(f"{api}/routes", headers=headers).json()["routes"]
+    routes = httpx.get(f"{api}/routes", headers=headers, timeout=60).json()["routes"]
     (route,) = [each for each in routes if each["model"] == "priced"]
     price, (limit,) = route["targets"][0]["price"], route["limits"]
     assert (price["input"], price["output"], price["cached_input"]) == ("2000000", "8000000", "500000")
     assert "reasoning" not in price
     assert (limit["each"], limit["alerts_permille"], limit["soft"]) == ("EACH_USER", [800, 1000], True)
-    assert httpx.post(f"{api}/routes:delete", json={"model": "priced"}, headers=headers).status_code == 200
+    assert (
+        httpx.post(f"{api}/routes:delete", json={"model": "priced"}, headers=headers, timeout=60).status_code
+        == 200
+    )

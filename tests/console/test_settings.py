@@ -12,7 +12,7 @@ from tests.console.conftest import Window
 
 def _stored(window: Window) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {window.gateway.credentials['admin_token']}"}
-    answer = httpx.get(f"{window.gateway.admin_url}/admin/v1/gateway", headers=headers)
+    answer = httpx.get(f"{window.gateway.admin_url}/admin/v1/gateway", headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
     stored: dict[str, Any] = answer.json()["gateway"]
     return stored

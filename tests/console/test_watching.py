@@ -18,7 +18,10 @@ def asked(gateway: GatewayProcess) -> None:
     """Sends a request with acme's key, with a tag that a spreadsheet would take for a formula."""
     headers = {"authorization": "Bearer sk-acme-ci-0123456789", "x-trunkline-tag": "=1+1"}
     body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]}
-    assert httpx.post(f"{gateway.base_url}/chat/completions", json=body, headers=headers).status_code == 200
+    assert (
+        httpx.post(f"{gateway.base_url}/chat/completions", json=body, headers=headers, timeout=60).status_code
+        == 200
+    )
 
 
 def test_usage_by_two_dimensions_and_as_csv(admin: Window, asked: None) -> None:
@@ -102,7 +105,7 @@ def test_a_running_request_is_seen_and_cancelled(admin: Window, provider: Provid
     model = "paced-600-100"
     route = {"model": model, "targets": [{"provider": "a", "model": model}]}
     api = f"{gateway.admin_url}/admin/v1"
-    assert httpx.post(f"{api}/routes", json={"route": route}, headers=headers).status_code == 200
+    assert httpx.post(f"{api}/routes", json={"route": route}, headers=headers, timeout=60).status_code == 200
     body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "secret question"}]}
     key = {"authorization": "Bearer sk-acme-ci-0123456789"}
     with (
@@ -121,4 +124,6 @@ def test_a_running_request_is_seen_and_cancelled(admin: Window, provider: Provid
         row.wait_for(state="detached")
         with pytest.raises(httpx.RemoteProtocolError):
             list(pieces)
-    assert httpx.post(f"{api}/routes:delete", json={"model": model}, headers=headers).status_code == 200
+    assert (
+        httpx.post(f"{api}/routes:delete", json={"model": model}, headers=headers, timeout=60).status_code == 200
+    )

@@ -25,7 +25,7 @@ OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1", "TSAN_OPTIONS": "halt_on_error=1"}
 MOST_RANDOM_BITS = 28
 
 #: Seconds for a driver to end.
-PATIENCE = 20
+PATIENCE = 60
 
 Argument = bytes | str | int | Path
 

@@ -23,7 +23,7 @@ from translator.checks.frames import (
 from translator.message import Request, Response
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"
-PATIENCE = 20.0  # seconds; for an event that must happen
+PATIENCE = 60.0  # seconds; for an event that must happen
 MAX_BODY = 33 << 20
 
 

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class ProviderProcess:
         """Forgets records and counters."""
         self._control("DELETE", "requests")
 
-    def wait_for(self, counter: str, at_least: int = 1, timeout_seconds: float = 10.0) -> bool:
+    def wait_for(self, counter: str, at_least: int = 1, timeout_seconds: float = 60.0) -> bool:
         """Waits until a counter is `at_least`; returns False on timeout."""
         query = f"wait?counter={counter}&at_least={at_least}&timeout_ms={int(timeout_seconds * 1000)}"
         return bool(self._control("GET", query, timeout_seconds=timeout_seconds + 20)["reached"])
@@ -180,7 +180,7 @@ class ProviderProcess:
     async def acounters(self) -> dict[str, int]:
         return await asyncio.to_thread(self.counters)
 
-    async def await_for(self, counter: str, at_least: int = 1, timeout_seconds: float = 10.0) -> bool:
+    async def await_for(self, counter: str, at_least: int = 1, timeout_seconds: float = 60.0) -> bool:
         return await asyncio.to_thread(self.wait_for, counter, at_least, timeout_seconds)
 
     def __enter__(self) -> Self:
@@ -213,7 +213,7 @@ class ProviderProcess:
             assert pipe is not None
             pipe.close()
 
-    def _control(self, method: str, call: str, body: Any = None, timeout_seconds: float = 20.0) -> Any:
+    def _control(self, method: str, call: str, body: Any = None, timeout_seconds: float = 60.0) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self._control_port, timeout=timeout_seconds)
         try:
             connection.request(method, f"/__control/{call}", None if body is None else json.dumps(body))

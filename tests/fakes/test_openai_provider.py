@@ -37,7 +37,7 @@ def provider(running: ProviderProcess) -> ProviderProcess:
 
 
 def send(provider: ProviderProcess, body: bytes = BODY, headers: str = "") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", provider.port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", provider.port), timeout=60)
     request = f"POST /v1/chat/completions?x=1 HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
     connection.sendall(request.encode() + body)
     return connection
@@ -234,7 +234,7 @@ def test_freeze_accepts_and_never_answers_until_thawed(provider: ProviderProcess
             with pytest.raises(TimeoutError):
                 connection.recv(1)
             provider.thaw()
-            connection.settimeout(20)
+            connection.settimeout(60)
             assert connection.recv(15) == b"HTTP/1.1 200 OK"
     finally:
         provider.thaw()
@@ -269,7 +269,7 @@ def test_it_ends_with_a_parent_that_was_killed() -> None:
 
 def accepts(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=20).close()
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
     except ConnectionRefusedError:
         return False
     except ConnectionResetError:  # closed while this request is in its queue

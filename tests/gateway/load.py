@@ -69,7 +69,7 @@ class Load:
         """Returns the targets that served the plain requests started after `since`."""
         return Counter(each.target for each in self.outcomes if each.started >= since)
 
-    async def wait_for(self, more: int, *, target: str = "", within: float = 30.0) -> None:
+    async def wait_for(self, more: int, *, target: str = "", within: float = 60.0) -> None:
         """Waits until `more` further plain requests have ended, served by `target` if one is named."""
 
         def count() -> int:
@@ -79,7 +79,7 @@ class Load:
         async with asyncio.timeout(within), self._progress:
             await self._progress.wait_for(lambda: count() >= goal)
 
-    async def wait_for_streams(self, target: str, *, count: int, within: float = 30.0) -> None:
+    async def wait_for_streams(self, target: str, *, count: int, within: float = 60.0) -> None:
         """Waits until `count` streams run at `target`."""
         async with asyncio.timeout(within), self._progress:
             await self._progress.wait_for(lambda: self.streaming[target] >= count)

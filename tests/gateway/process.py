@@ -22,7 +22,7 @@ import yaml
 from tests.waiting import eventually
 
 START_SECONDS = 60.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0
 SERVICES = {"envoy": "envoy", "xds_server": "xds_server", "translator": "translator"}
 
 
@@ -144,7 +144,7 @@ class GatewayProcess:
     def readyz(self) -> tuple[int, str]:
         """Returns the status of `/readyz`, and the gateway's text there."""
         try:
-            with urllib.request.urlopen(f"{self.admin_url}/readyz", timeout=10) as answer:
+            with urllib.request.urlopen(f"{self.admin_url}/readyz", timeout=60) as answer:
                 return answer.status, json.load(answer)["status"]
         except urllib.error.HTTPError as error:
             with error:

@@ -95,7 +95,7 @@ async def billed(gateway: GatewayProcess, request_id: str) -> Billed:
 
 async def recorded(gateway: GatewayProcess, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Returns the newest record for which `wanted` holds, as `trunkline usage export` prints it."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         done = await asyncio.to_thread(gateway.run, "usage", "export", "--format", "json", "--since", "1h")
         found = [record for line in done.stdout.splitlines() if wanted(record := json.loads(line))]
@@ -108,7 +108,7 @@ async def read_events(
     gateway: GatewayProcess, request: dict[str, Any], stop_after: int | None, *, http2: bool
 ) -> str:
     """Sends the request, reads `stop_after` events (None: all), and disconnects. Returns the request's id."""
-    async with httpx.AsyncClient(http1=not http2, http2=http2, timeout=30) as client:
+    async with httpx.AsyncClient(http1=not http2, http2=http2, timeout=60) as client:
         headers = {"authorization": f"Bearer {gateway.api_key}"}
         async with client.stream(
             "POST", f"{gateway.base_url}/chat/completions", json=request, headers=headers

@@ -72,7 +72,7 @@ async def broken(answer: aiohttp.ClientResponse) -> None:
 
 async def refused(gateway: GatewayProcess) -> None:
     """Returns once the clients' listener accepts no connections."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 _, writer = await asyncio.open_connection(*gateway.address)

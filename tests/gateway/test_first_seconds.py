@@ -51,7 +51,7 @@ class Asking:
     def _ask(self) -> None:
         while not self._ended.wait(0.005):
             try:
-                with urllib.request.urlopen(self._request, timeout=20) as answer:
+                with urllib.request.urlopen(self._request, timeout=60) as answer:
                     self.statuses.append(answer.status)
             except urllib.error.HTTPError as error:
                 with error:

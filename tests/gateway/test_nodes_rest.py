@@ -25,7 +25,7 @@ def call(gateway: GatewayProcess, method: str, path: str, body: dict[str, Any] |
             "content-type": "application/json",
         },
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)  # type: ignore[no-any-return]
 
 

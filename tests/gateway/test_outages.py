@@ -100,7 +100,7 @@ async def test_a_restarted_translator_serves_from_its_snapshot_without_a_control
 async def test_a_killed_envoy_is_back_and_configured(gateway: GatewayProcess) -> None:
     """Envoy's connections die with it; requests sent afterwards are served."""
     gateway.kill("envoy")
-    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
         headers = {"authorization": f"Bearer {gateway.api_key}"}
         body = {"model": "plain", "messages": [{"role": "user", "content": "hi"}]}
         while True:

@@ -104,7 +104,7 @@ def reported(gateway: GatewayProcess, path: str) -> Any:
     """Returns the answer of the Admin API, from which REST leaves out zeros."""
     headers = {"authorization": f"Bearer {gateway.credentials['admin_token']}"}
     request = urllib.request.Request(f"{gateway.admin_url}/admin/v1/{path}", headers=headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 

@@ -31,7 +31,7 @@ def asked(url: str, context: ssl.SSLContext, path: str, *, key: str = "") -> tup
     certificate.
     """
     port = int(url.removeprefix("https://").partition("/")[0].rpartition(":")[2])
-    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=10)
+    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=60)
     try:
         connection.request("GET", path, headers={"authorization": f"Bearer {key}"} if key else {})
         answer = connection.getresponse()
@@ -42,7 +42,7 @@ def asked(url: str, context: ssl.SSLContext, path: str, *, key: str = "") -> tup
 
 def shown(gateway: GatewayProcess) -> str:
     """Returns the certificate (PEM) that the clients' listener presents."""
-    return ssl.get_server_certificate(gateway.address, timeout=10)
+    return ssl.get_server_certificate(gateway.address, timeout=60)
 
 
 def status(gateway: GatewayProcess) -> dict[str, object]:
@@ -82,7 +82,7 @@ def test_the_sessions_cookie_is_for_https_and_this_host_alone(https: Https) -> N
     link = https.gateway.setup_link()
     assert link.startswith("https://")
     port = int(https.gateway.admin_url.rpartition(":")[2])
-    connection = http.client.HTTPSConnection("localhost", port, context=https.context, timeout=30)
+    connection = http.client.HTTPSConnection("localhost", port, context=https.context, timeout=60)
     body = {
         "token": link.partition("#setup=")[2],
         "email": "alice@example.org",
@@ -107,7 +107,7 @@ def test_the_sessions_cookie_is_for_https_and_this_host_alone(https: Https) -> N
 def test_the_client_chooses_its_http_by_alpn(https: Https, protocol: str) -> None:
     context = NodeTls(CA.pem).client(protocol)
     with (
-        socket.create_connection(https.gateway.address, timeout=10) as plain,
+        socket.create_connection(https.gateway.address, timeout=60) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as secured,
     ):
         assert secured.selected_alpn_protocol() == protocol

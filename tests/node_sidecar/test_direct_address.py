@@ -43,7 +43,7 @@ async def followed(direct_address: DirectAddress, wanted: str) -> None:
     direct_address.changed = seen.set
     following = asyncio.create_task(direct_address.follow())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while direct_address.address != wanted:
                 await seen.wait()
                 seen.clear()

@@ -18,7 +18,7 @@ from tests.node_sidecar.support.pki import NODE
 from tests.node_sidecar.support.registry import Gateway, Issuer
 
 
-async def _join(gateway: Gateway, token: str | None = None, patience: float = 10.0) -> Joined:
+async def _join(gateway: Gateway, token: str | None = None, patience: float = 60.0) -> Joined:
     parsed = join_token.parse(token or gateway.issuer.token())
     return await join(gateway.address, parsed, "lab", lambda _: None, patience=patience)
 

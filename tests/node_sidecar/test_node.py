@@ -167,7 +167,7 @@ async def _until(node: RunningNode, *, serves: Serves, reason: str) -> None:
     """Waits until the node would report this."""
     reported = asyncio.Event()
     node.changed = reported.set
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (shown := node.state().availability).serves is not serves or shown.reason != reason:
             reported.clear()
             await reported.wait()
@@ -218,7 +218,7 @@ async def test_a_measurement_is_asked_for_and_refuses_nobody() -> None:
     async with _looking(node):
         await _until(node, serves=Serves.OPEN, reason="")
         reader.use = serving
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not node.state().measurement_wanted:
                 await asyncio.sleep(0)
         node.on_instruction(wire.NodeInstruction(tunnels=1, measure=True))
@@ -235,7 +235,7 @@ async def test_gpus_are_reported_also_those_that_are_found_later() -> None:
     node.changed = reported.set
     async with _looking(node):
         reader.read = (Gpu("RTX", 1 << 30, 41.6, 1 << 20),)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not node.state().facts.gpus:
                 reported.clear()
                 await reported.wait()

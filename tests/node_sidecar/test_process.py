@@ -44,7 +44,7 @@ async def _serving(gateway: Gateway, state: Path, llama: Llama, *options: str) -
 
 
 async def _peer(gateway: Gateway) -> Peer:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return await (await gateway.tunnels.get()).use()
 
 

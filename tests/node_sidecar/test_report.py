@@ -50,7 +50,7 @@ class Reporting:
         self.task = asyncio.create_task(self.reporter.run())
 
     async def instruction(self) -> wire.NodeInstruction:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self.instructions.get()
 
 
@@ -122,7 +122,7 @@ async def test_a_removed_node_learns_of_it_and_ends(gateway: Gateway, tmp_path: 
         gateway.refusals["Report"] = grpc.StatusCode.NOT_FOUND, "removed by ada"
         gateway.instruct(gateway.instruction)
         with pytest.raises(RemovedError, match="removed by ada"):
-            await asyncio.wait_for(reporting.task, 20)
+            await asyncio.wait_for(reporting.task, 60)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ async def test_a_gateway_that_never_answers_does_not_hold_it(gateway: Gateway, t
         await gateway.stop()
         with socket.create_server(("127.0.0.1", port)) as silent:
             silent.setblocking(False)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 hung, _ = await asyncio.get_running_loop().sock_accept(silent)
                 again, _ = await asyncio.get_running_loop().sock_accept(silent)
             hung.close()

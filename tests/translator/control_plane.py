@@ -70,7 +70,7 @@ class ControlPlane:
             self._server = None
 
     async def next_request(self) -> discovery.DeltaDiscoveryRequest:
-        return await asyncio.wait_for(self.requests.get(), 30)
+        return await asyncio.wait_for(self.requests.get(), 60)
 
     def _tell(self) -> None:
         for event in self._changed:

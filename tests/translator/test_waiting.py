@@ -25,7 +25,7 @@ from translator.waiting import WaitingRoom
 
 #: Long enough for a busy machine, short enough to wait for.
 LONGEST_MS = 60_000
-PATIENCE = 20
+PATIENCE = 60
 
 
 def concurrency(amount: int) -> policy.Limit:

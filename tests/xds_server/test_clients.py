@@ -109,7 +109,7 @@ async def test_the_history_is_bounded_and_newest_first() -> None:
 async def test_waiting_for_all_clients() -> None:
     registry = ClientRegistry()
     good, bad = Client(registry, "good"), Client(registry, "bad")
-    waiting = asyncio.create_task(registry.wait_settled(2, 20))
+    waiting = asyncio.create_task(registry.wait_settled(2, 60))
     await asyncio.sleep(0)
     for client in (good, bad):
         client.publish(2)
@@ -129,7 +129,7 @@ async def test_an_old_refusal_is_not_blamed_on_a_new_revision() -> None:
     client.answer("no")
     client.stream.on_snapshot(ResourceSnapshot(3, client.snapshot.resources), {})
     registry.observe(client.stream)
-    propagation = await registry.wait_settled(3, 20)
+    propagation = await registry.wait_settled(3, 60)
     assert (propagation.complete, propagation.accepted, propagation.rejections) == (True, 1, ())
 
 
@@ -145,7 +145,7 @@ async def test_who_does_not_answer_is_named() -> None:
 async def test_a_client_that_goes_away_is_not_waited_for() -> None:
     registry = ClientRegistry()
     client = Client(registry, "edge")
-    waiting = asyncio.create_task(registry.wait_settled(2, 20))
+    waiting = asyncio.create_task(registry.wait_settled(2, 60))
     await asyncio.sleep(0)
     registry.disconnected(client.stream)
     assert (await waiting).complete
@@ -195,7 +195,7 @@ async def test_a_client_that_has_just_crashed_is_waited_for() -> None:
 async def test_a_client_that_crashes_while_it_is_waited_for_may_come_back_and_refuse() -> None:
     registry = ClientRegistry(return_seconds=20)
     client = Client(registry, "edge")
-    waiting = asyncio.create_task(registry.wait_settled(2, 20))
+    waiting = asyncio.create_task(registry.wait_settled(2, 60))
     await asyncio.sleep(0)
     registry.disconnected(client.stream)
     client = Client(registry, "edge")
@@ -252,7 +252,7 @@ async def test_a_file_that_is_damaged_is_none(tmp_path: Path, text: str) -> None
 
 
 async def test_no_clients_is_settled() -> None:
-    assert (await ClientRegistry().wait_settled(1, 20)).complete
+    assert (await ClientRegistry().wait_settled(1, 60)).complete
 
 
 async def test_old_clients_are_forgotten() -> None:

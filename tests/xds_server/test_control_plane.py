@@ -65,10 +65,10 @@ async def test_a_snapshot_has_the_pools_of_its_own_state() -> None:
     running = asyncio.create_task(control_plane.run(sink))
     changed = pool("x", "b")
     control_plane.pools_changed({changed.name: changed})
-    await asyncio.wait_for(sink.published.get(), 30)
+    await asyncio.wait_for(sink.published.get(), 60)
     source.state = DesiredState(2)
     await control_plane.state_changed(2)
-    await asyncio.wait_for(sink.published.get(), 30)
+    await asyncio.wait_for(sink.published.get(), 60)
     assert builder.built == [
         (1, {"nodes/m", "nodes/n"}),
         (1, {"nodes/m", "nodes/n", "nodes/x"}),
@@ -102,16 +102,16 @@ async def test_an_object_that_cannot_be_built_is_named_and_keeps_nobody_waiting(
     fine, broken = Route("rt_fine", "fine", ()), Route("rt_broken", "broken", ())
     source.state = DesiredState(2, routes={"rt_fine": fine, "rt_broken": broken})
     await control_plane.state_changed(2)
-    published = await asyncio.wait_for(sink.published.get(), 30)
+    published = await asyncio.wait_for(sink.published.get(), 60)
     assert published.revision == 2
     assert set(builder.states[-1].routes) == {"rt_fine"}
     assert [text.partition(" (")[0] for text in troubles.reasons] == ['route "broken" cannot be built']
     changed = pool("x", "b")
     control_plane.pools_changed({changed.name: changed})
-    await asyncio.wait_for(sink.published.get(), 30)
+    await asyncio.wait_for(sink.published.get(), 60)
     source.state = DesiredState(3, routes={"rt_fine": fine})
     await control_plane.state_changed(3)
-    await asyncio.wait_for(sink.published.get(), 30)
+    await asyncio.wait_for(sink.published.get(), 60)
     assert troubles.reasons == ()
     running.cancel()
 
@@ -134,6 +134,6 @@ async def test_a_state_that_cannot_be_read_leaves_what_is_published() -> None:
     assert "a block of another shape" in troubles.reasons[0]
     source.load, source.state = read, DesiredState(3)  # type: ignore[method-assign]
     await control_plane.state_changed(3)
-    assert (await asyncio.wait_for(sink.published.get(), 30)).revision == 3
+    assert (await asyncio.wait_for(sink.published.get(), 60)).revision == 3
     assert not running.done()
     running.cancel()

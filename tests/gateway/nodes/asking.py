@@ -76,7 +76,7 @@ async def ask(gateway: GatewayProcess, model: str, *, key: str = "", stream: boo
 
 
 async def first_answer(
-    gateway: GatewayProcess, model: str, *, target: str = "", key: str = "", within: float = 30.0
+    gateway: GatewayProcess, model: str, *, target: str = "", key: str = "", within: float = 60.0
 ) -> Answer:
     """Sends requests until one is answered with 200, by `target` if one is named."""
     deadline = time.monotonic() + within

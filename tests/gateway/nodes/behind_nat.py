@@ -132,8 +132,8 @@ def _remove_leftovers() -> None:
     def gone(pattern: re.Pattern[str], listed: str) -> list[str]:
         return [match[0] for match in pattern.finditer(listed) if not Path(f"/proc/{match[1]}").exists()]
 
-    spaces = subprocess.run(("ip", "netns", "list"), capture_output=True, text=True, check=True, timeout=20)
-    links = subprocess.run(("ip", "-o", "link"), capture_output=True, text=True, check=True, timeout=20)
+    spaces = subprocess.run(("ip", "netns", "list"), capture_output=True, text=True, check=True, timeout=60)
+    links = subprocess.run(("ip", "-o", "link"), capture_output=True, text=True, check=True, timeout=60)
     _delete(gone(SPACES, spaces.stdout), gone(LINKS, links.stdout))
 
 
@@ -141,15 +141,15 @@ def _delete(spaces: Iterable[str], links: Iterable[str]) -> None:
     """Deletes namespaces and links. A link disappears with either of its ends, and its routes with it."""
     for space in spaces:
         for pid in subprocess.run(
-            ("ip", "netns", "pids", space), capture_output=True, text=True, check=False, timeout=20
+            ("ip", "netns", "pids", space), capture_output=True, text=True, check=False, timeout=60
         ).stdout.split():
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
-        subprocess.run(("ip", "netns", "del", space), capture_output=True, check=False, timeout=20)
+        subprocess.run(("ip", "netns", "del", space), capture_output=True, check=False, timeout=60)
     for link in links:
-        subprocess.run(("ip", "link", "del", link), capture_output=True, check=False, timeout=20)
+        subprocess.run(("ip", "link", "del", link), capture_output=True, check=False, timeout=60)
 
 
 def _run(*command: str, given: str | None = None) -> None:
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()}"

@@ -17,8 +17,8 @@ from typing import Any, Self
 from tests.gateway.process import GatewayProcess
 
 ROOT = Path(__file__).parents[3]
-JOIN_SECONDS = 30.0
-STOP_SECONDS = 20.0
+JOIN_SECONDS = 60.0
+STOP_SECONDS = 60.0
 
 
 class NodeProcess:
@@ -98,7 +98,7 @@ class NodeProcess:
         )
         return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
 
-    def await_seen(self, wanted: Callable[[Mapping[str, Any]], bool], within: float = 20.0) -> dict[str, Any]:
+    def await_seen(self, wanted: Callable[[Mapping[str, Any]], bool], within: float = 60.0) -> dict[str, Any]:
         """Waits until `wanted` holds for `described`."""
         deadline = time.monotonic() + within
         while not ((seen := self.described()) and wanted(seen)):
@@ -106,7 +106,7 @@ class NodeProcess:
                 raise AssertionError(f"the gateway sees {seen or 'no node'}; the node says:\n{self.log}")
         return seen
 
-    def await_online(self, within: float = 20.0) -> dict[str, Any]:
+    def await_online(self, within: float = 60.0) -> dict[str, Any]:
         """Waits until the gateway can serve a model of this node."""
         return self.await_seen(
             lambda seen: seen["state"] == "online" and any(offer["healthy"] for offer in seen["offers"]), within

@@ -51,7 +51,7 @@ def untrusting() -> ssl.SSLContext:
 def ca_of(gateway: GatewayProcess) -> str:
     """Returns the CA, which everybody may read."""
     url = f"{gateway.credentials['tunnel']}/ca.pem"
-    with urllib.request.urlopen(url, timeout=10, context=untrusting()) as answer:
+    with urllib.request.urlopen(url, timeout=60, context=untrusting()) as answer:
         return str(answer.read().decode())
 
 
@@ -82,7 +82,7 @@ async def enrolled(gateway: GatewayProcess, token: str, times: int) -> list[pb.E
     _, csr = _request()
     request = pb.EnrolRequest(join_token=token, csr_pem=csr, protocol=1)
     async with registry(gateway, NodeTls(ca_of(gateway))) as stub:
-        return list(await asyncio.gather(*(stub.Enrol(request, timeout=30) for _ in range(times))))
+        return list(await asyncio.gather(*(stub.Enrol(request, timeout=60) for _ in range(times))))
 
 
 async def refused_enrolment(gateway: GatewayProcess, token: str, **values: Any) -> tuple[grpc.StatusCode, str]:
@@ -90,7 +90,7 @@ async def refused_enrolment(gateway: GatewayProcess, token: str, **values: Any) 
     _, csr = _request()
     request = pb.EnrolRequest(**{"join_token": token, "csr_pem": csr, "protocol": 1, **values})
     async with registry(gateway, NodeTls(ca_of(gateway))) as stub:
-        return await status(stub.Enrol(request, timeout=30))
+        return await status(stub.Enrol(request, timeout=60))
 
 
 @asynccontextmanager

@@ -51,7 +51,7 @@ async def begun(gateway: GatewayProcess, node: NodeProcess) -> list[asyncio.Task
     """Starts this many streams, all of them running on the node."""
     await first_answer(gateway, MODEL, target=HERE)
     streams = [asyncio.create_task(ask(gateway, MODEL, stream=True)) for _ in range(STREAMS)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await asyncio.to_thread(node.status))["in_flight"] < STREAMS:
             pass
     assert not [each for each in streams if each.done()], "a stream ended before the drain"

@@ -136,7 +136,7 @@ async def kill_and_restart(
 
 
 async def running_pid(gateway: GatewayProcess, name: str) -> int:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return gateway.service_pid(name)

@@ -166,7 +166,7 @@ class Edge:
 
     async def _push(self, snapshot: ResourceSnapshot | None = None) -> None:
         self._ads.publish(snapshot or self.snapshot())
-        done = await self.clients.wait_settled(self.state.revision, 30)
+        done = await self.clients.wait_settled(self.state.revision, 60)
         assert (done.complete, done.accepted, done.rejections) == (True, 2, ()), done
 
     def snapshot(self) -> ResourceSnapshot:
@@ -257,7 +257,7 @@ class Edge:
                 assert all(each.returncode is None for each in self._processes), self.logs()
                 return False
             writer.close()
-        settled = await self.clients.wait_settled(self.state.revision, 5)
+        settled = await self.clients.wait_settled(self.state.revision, 60)
         return settled.accepted == 2
 
     def logs(self) -> str:

@@ -164,7 +164,7 @@ async def test_a_sleeping_llama_cpp_is_not_woken(session: aiohttp.ClientSession,
     server = Llama(tiny_model, sleep_after=1)
     try:
         kind, local = KINDS["llama.cpp"](), LocalClient(session, server.url)
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while not (await local.json("/props"))["is_sleeping"]:
             assert time.monotonic() < ends
         for _ in range(3):

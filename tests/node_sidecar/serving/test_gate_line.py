@@ -57,7 +57,7 @@ async def test_places_that_others_may_not_take_are_the_owners_at_once() -> None:
         other = asyncio.create_task(_enter(gate))
         while not gate.queued:
             await asyncio.sleep(0)
-        async with asyncio.timeout(5), gate.enter(own=True):
+        async with asyncio.timeout(60), gate.enter(own=True):
             assert (gate.in_flight, gate.queued) == (2, 1)
     await other
 

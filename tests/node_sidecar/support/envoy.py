@@ -21,7 +21,7 @@ WORKERS = 2
 #: The gateway's defaults at its end of a node's HTTP/2 connection, bytes.
 STREAM_WINDOW = 1 << 20
 _API = "type.googleapis.com/envoy.extensions"
-_START_SECONDS = 30
+_START_SECONDS = 60
 Json = dict[str, Any]
 
 
@@ -105,7 +105,7 @@ class EnvoyProcess:
             return False
 
     def _admin(self, path: str) -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", self._admin_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self._admin_port, timeout=60)
         try:
             connection.request("GET", path)
             return connection.getresponse().read().decode()

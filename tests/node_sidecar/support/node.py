@@ -71,7 +71,7 @@ async def serving(
 async def settled(provider: ProviderProcess) -> int:
     """Returns the number of events that the local server has sent, once it sends no more."""
     before = -1
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (now := (await provider.acounters())["events"]) != before:
             before = now
             await asyncio.sleep(0.2)  # until nothing more is sent, which nothing announces

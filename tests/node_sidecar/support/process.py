@@ -54,7 +54,7 @@ class NodeProcess:
         """Returns the next line of its output that contains `text`."""
         assert self.process.stdout is not None
         seen = ""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while line := (await self.process.stdout.readline()).decode():
                 seen += line
                 if text in line:
@@ -63,7 +63,7 @@ class NodeProcess:
 
     async def end(self) -> tuple[int, str]:
         """Returns its exit code and the rest of its output."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             output, _ = await self.process.communicate()
         code = self.process.returncode
         assert code is not None

@@ -113,7 +113,7 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
 
     async def report(self) -> wire.NodeReport:
         """Returns the next report of any node."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return (await self.reports.get())[1]
 
     async def report_with(self, part: str) -> wire.NodeReport:

@@ -121,7 +121,7 @@ async def test_a_gateway_that_comes_back_has_its_tunnels_again(gateway: Gateway,
             gateway.stop()
             await until(lambda: tunnels.connected == 0 and "connection refused" in tunnels.failure)
             await gateway.start()
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(60):
                 await until(lambda: tunnels.connected == 3)
         assert tunnels.failure == ""
 

@@ -42,7 +42,7 @@ def running(*command: str) -> Iterator[subprocess.Popen[str]]:
         finally:
             assert process.stdin is not None
             process.stdin.close()
-            process.wait(30)
+            process.wait(60)
 
 
 def line(process: subprocess.Popen[str]) -> str:

@@ -15,7 +15,7 @@ from translator.checks.frames import Allowed, Answered
 from translator.checks.waits import Waits
 from translator.waiting import QUEUED_MS, WaitingRoom
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 class Full(Edge):

@@ -26,7 +26,7 @@ from translator.cache.stores import Stores
 
 pytestmark = pytest.mark.redis
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ async def test_a_store_that_is_slow_is_waited_for_a_moment_and_then_left_alone(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote, "_REST", PATIENCE)
-    store = RemoteStore(server.address, structlog.get_logger(), patience=5.0)
+    store = RemoteStore(server.address, structlog.get_logger(), patience=60.0)
     await store.put(b"ke", "rt", answer())
     assert store.failures == 0
     store._patience = 0.05

@@ -71,7 +71,7 @@ def test_files_without_an_end(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ConfigError, match="larger than the 16,777,216 bytes that are accepted"):
         loader.load(file, {})
     if writing is not None:
-        writing.join(30)
+        writing.join(60)
 
 
 def _pour(file: Path) -> None:

@@ -71,4 +71,4 @@ def control_plane(directory: Path, *flags: str) -> Iterator[ControlPlane]:
         yield plane
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0

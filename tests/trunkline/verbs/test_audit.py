@@ -28,7 +28,7 @@ def test_verify_and_tampering(plane: ControlPlane) -> None:
     word, events, head = intact.output.splitlines()
     assert (word, events) == ("intact", "events: 3")
     assert len(head.removeprefix("head: ")) == 64
-    with sqlite3.connect(plane.database, timeout=30) as connection:
+    with sqlite3.connect(plane.database, timeout=60) as connection:
         connection.execute("DROP TRIGGER audit_event_no_update")
         connection.execute("UPDATE audit_event SET object_name = 'other' WHERE id = 2")
     connection.close()

@@ -29,7 +29,7 @@ async def test_a_caller_that_goes_away_stops_nothing(store: Store) -> None:
 
     def work(transaction: Transaction) -> None:
         started.set()
-        go_on.wait(30)
+        go_on.wait(60)
         writing.organisations.put(transaction, "acme", limits=(), expected=0)
 
     call = asyncio.create_task(Changes(AsyncStore(store), Publisher(), clients).write(Actor("admin"), work))

@@ -108,7 +108,7 @@ class Desired:
 
     async def until(self, wanted: Callable[[], bool]) -> None:
         """Checks after every publication, for at most 30 s."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not wanted():
                 await self._changes.get()
 
@@ -167,12 +167,12 @@ async def status(call: Any) -> tuple[grpc.StatusCode, str]:
     """Returns the status of a call after reading all its messages, without which gRPC does not give it."""
     if hasattr(call, "read"):
         with suppress(grpc.aio.AioRpcError):
-            while await asyncio.wait_for(call.read(), 30) is not grpc.aio.EOF:  # type: ignore[attr-defined]  # which grpc-stubs lacks
+            while await asyncio.wait_for(call.read(), 60) is not grpc.aio.EOF:  # type: ignore[attr-defined]  # which grpc-stubs lacks
                 pass
-    return await asyncio.wait_for(call.code(), 30), await call.details() or ""
+    return await asyncio.wait_for(call.code(), 60), await call.details() or ""
 
 
 async def first_instruction(call: Any) -> pb.NodeInstruction:
-    instruction = await asyncio.wait_for(call.read(), 30)
+    instruction = await asyncio.wait_for(call.read(), 60)
     assert isinstance(instruction, pb.NodeInstruction)
     return instruction

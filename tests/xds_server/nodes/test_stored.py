@@ -57,7 +57,7 @@ async def test_changes_gather_and_are_written_by_themselves(tables: Ledger) -> N
     for number in range(50):
         stored.changed("a")
         current = row("a", bytes([number]))
-    await asyncio.wait_for(counting.written.wait(), 30)
+    await asyncio.wait_for(counting.written.wait(), 60)
     assert counting.transactions == 1
     assert await stored.load() == [row("a", bytes([49]))]
     running.cancel()

@@ -29,7 +29,7 @@ from xds_server.usage.scope import Within
 
 __all__ = ["database", "key_file", "open_store", "store"]
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Server:

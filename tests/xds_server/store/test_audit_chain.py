@@ -126,7 +126,7 @@ def test_concurrent_writers_append_to_one_chain(open_store: OpenStore) -> None:
     barrier = threading.Barrier(3)
 
     def write(number: int) -> None:
-        barrier.wait(30)
+        barrier.wait(60)
         make_events(stores[number], 15, f"writer-{number}")
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]

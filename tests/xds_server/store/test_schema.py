@@ -129,7 +129,7 @@ def test_replicas_that_start_at_once_migrate_once(open_store: OpenStore) -> None
     barrier = threading.Barrier(3)
 
     def start() -> None:
-        barrier.wait(30)
+        barrier.wait(60)
         try:
             open_store().load()
         except Exception as error:  # noqa: BLE001  # shown by the assertion

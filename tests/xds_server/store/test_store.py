@@ -126,7 +126,7 @@ def test_of_two_concurrent_writers_one_is_refused(open_store: OpenStore) -> None
     outcomes: list[str] = []
 
     def write(store: Store, number: int) -> None:
-        barrier.wait(30)
+        barrier.wait(60)
         try:
             put_provider(store, replace(OPENAI, base_url=f"https://{number}.example.com"), expected=version)
             outcomes.append("written")

@@ -78,20 +78,20 @@ async def test_configuration_updates_removals_and_refusals(control: StartControl
 
     content = [cluster("x", timeout="2s"), cluster("y"), endpoints("x", 1), endpoints("y", 2)]
     plane.ads.publish(snapshot(2, *content, listener("front", "r"), route("r", "two")))
-    propagation = await plane.clients.wait_settled(2, 30)
+    propagation = await plane.clients.wait_settled(2, 60)
     assert (propagation.complete, propagation.accepted, propagation.rejections) == (True, 1, ())
     assert await edge.get("front") == "two"
     assert "y::127.0.0.1:2::" in await edge.ask("/clusters")
 
     plane.ads.publish(snapshot(3, cluster("y"), endpoints("y", 3), listener("front", "r"), route("r", "two")))
-    assert (await plane.clients.wait_settled(3, 30)).accepted == 1
+    assert (await plane.clients.wait_settled(3, 60)).accepted == 1
     clusters = await edge.ask("/clusters")
     assert "x::" not in clusters
     assert "y::127.0.0.1:3::" in clusters
 
     bad = route("r", "three", hosts=2)
     plane.ads.publish(snapshot(4, cluster("y"), endpoints("y", 3), listener("front", "r"), bad))
-    propagation = await plane.clients.wait_settled(4, 30)
+    propagation = await plane.clients.wait_settled(4, 60)
     assert (propagation.complete, propagation.accepted) == (True, 0)
     (rejection,) = propagation.rejections
     assert (rejection.client_id, rejection.type_url, rejection.resource_names) == ("edge", ROUTE, ("r",))
@@ -103,7 +103,7 @@ async def test_configuration_updates_removals_and_refusals(control: StartControl
 
     good = route("r", "four")
     plane.ads.publish(snapshot(5, cluster("y"), endpoints("y", 3), listener("front", "r"), good))
-    assert (await plane.clients.wait_settled(5, 30)).accepted == 1
+    assert (await plane.clients.wait_settled(5, 60)).accepted == 1
     assert await edge.get("front") == "four"
     assert all(each.rejection is None for each in plane.clients.clients()[0].types)
 
@@ -121,7 +121,7 @@ async def test_a_restarted_server_pushes_nothing_needless(control: StartControl,
     assert plane.clients.counters().acks == 0
     rest = [cluster("x"), endpoints("x", 1), listener("front", "r")]
     plane.ads.publish(snapshot(2, *rest, route("r", "two")))
-    assert (await plane.clients.wait_settled(2, 30)).accepted == 1
+    assert (await plane.clients.wait_settled(2, 60)).accepted == 1
     assert {each.type_url for each in plane.clients.clients()[0].types if each.acks} == {ROUTE}
     assert await edge.get("front") == "two"
 
@@ -134,7 +134,7 @@ async def test_two_envoys(control: StartControl, envoy: StartEnvoy) -> None:
         await running(plane, edge.node)
     rest = [cluster("x"), endpoints("x", 1), listener("front", "r")]
     plane.ads.publish(snapshot(2, *rest, route("r", "two")))
-    propagation = await plane.clients.wait_settled(2, 30)
+    propagation = await plane.clients.wait_settled(2, 60)
     assert (propagation.complete, propagation.accepted) == (True, 2)
     for edge in edges:
         assert await edge.get("front") == "two"

@@ -116,7 +116,7 @@ def test_two_that_use_a_token_at_once_are_one_node(open_store: OpenStore) -> Non
         barrier = threading.Barrier(len(stores))
 
         def race(store: Store) -> None:
-            barrier.wait(30)  # noqa: B023  # joined below
+            barrier.wait(60)  # noqa: B023  # joined below
             try:
                 joined.append(enrol(store, token))  # noqa: B023
             except JoinTokenError as error:
