@@ -33,5 +33,6 @@ def anonymous(address: str, ca_pem: bytes) -> grpc.aio.Channel:
 
 
 def identified(identity: Identity) -> grpc.aio.Channel:
+    """Opens a channel that authenticates with the node's certificate."""
     credentials = grpc.ssl_channel_credentials(identity.ca_pem, identity.key_pem, identity.certificate_pem)
     return grpc.aio.secure_channel(identity.record.gateway, credentials, options=_OPTIONS)

@@ -76,6 +76,8 @@ class ControlServer:
 
 
 class ControlClient:
+    """Sends commands to the sidecar that runs on a state directory."""
+
     def __init__(self, state_dir: Path) -> None:
         self._file = _file(state_dir)
 

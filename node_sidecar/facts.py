@@ -11,12 +11,15 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class MachineFacts:
+    """What the machine is, as its first report describes it."""
+
     operating_system: str
     memory_bytes: int
     cpus: int
 
 
 def machine() -> MachineFacts:
+    """Reads the facts of this machine; a container may have less memory and fewer CPUs than they say."""
     return MachineFacts(
         operating_system=f"{platform.system()} {platform.release()} {platform.machine()}",
         memory_bytes=psutil.virtual_memory().total,

@@ -187,4 +187,5 @@ class IdentityStore:
 
 
 def utc_now() -> datetime:
+    """Returns the current time with UTC as its zone, which certificates' dates can be compared with."""
     return datetime.now(UTC)

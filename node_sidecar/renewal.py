@@ -31,6 +31,8 @@ class RenewalTiming:
 
 
 class Renewal:
+    """Keeps the node's certificate valid while the sidecar runs."""
+
     def __init__(
         self,
         identity: RenewableIdentity,

@@ -19,6 +19,10 @@ _AVAILABILITY = {
 
 @dataclass(frozen=True, slots=True)
 class LocalNodeState:
+    """The state of this machine at one moment. `measurement_wanted` asks the gateway to keep requests away for a
+    while.
+    """
+
     facts: wire.NodeFacts
     offers: tuple[wire.Offer, ...]
     availability: Availability

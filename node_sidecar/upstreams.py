@@ -30,6 +30,8 @@ class Upstream:
 
 
 class Upstreams:
+    """Chooses the local server for each request."""
+
     def __init__(self, servers: Sequence[WatchedServer], preferences: Preferences) -> None:
         self._servers = servers
         #: Replaced when the owner changes node.yaml.

@@ -51,6 +51,7 @@ def generate(out: Path) -> list[Path]:
 
 
 def main() -> None:
+    """Writes the generated files, or exits with a message if some are stale."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
     check = parser.parse_args().check

@@ -75,6 +75,7 @@ def _install(directory: Path) -> None:
 
 
 def main() -> None:
+    """Writes the vendored files, or exits with a message if some are stale."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
     check = parser.parse_args().check

@@ -1,0 +1,1 @@
+"""The command line: runs a gateway on one machine and administers gateways."""

@@ -59,6 +59,7 @@ def rejection(found: admin.Rejection) -> str:
 
 
 def warn(warnings: Iterable[str]) -> None:
+    """Prints each warning to stderr on a line of its own."""
     for warning in warnings:
         say(f"warning: {warning}", err=True)
 

@@ -17,6 +17,7 @@ def unmet(found: Iterable[admin.Conflict]) -> bool:
 
 
 def lines(found: Iterable[admin.Conflict]) -> Iterator[str]:
+    """Formats each conflict as one line that begins with `!`, followed by the differences, indented."""
     for each in found:
         what = f"{each.object_type} {each.object_name}"
         if each.HasField("limit"):

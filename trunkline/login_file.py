@@ -52,4 +52,5 @@ def store(login: Login, environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def remove(environment: Mapping[str, str] = os.environ) -> None:
+    """Removes the stored sign-in, if there is one."""
     path(environment).unlink(missing_ok=True)

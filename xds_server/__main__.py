@@ -10,6 +10,7 @@ from xds_server.errors import XdsServerError
 
 
 def main() -> None:
+    """Runs the control plane, or only checks its configuration. Exits with a message if it cannot start."""
     chosen = settings.from_process()
     if chosen.check_only:
         return

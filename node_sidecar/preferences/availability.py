@@ -18,6 +18,8 @@ _NOT_IDLE: dict[IdleState | None, str] = {
 
 
 class Serves(Enum):
+    """The callers that a node serves at a moment. The values are for messages to its owner."""
+
     OPEN = "everybody"
     OWNER_ONLY = "its owner alone"
     CLOSED = "nobody"

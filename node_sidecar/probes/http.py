@@ -16,6 +16,8 @@ _TIMEOUT = aiohttp.ClientTimeout(total=5.0, sock_connect=2.0)
 
 @dataclass(frozen=True, slots=True)
 class ProbeResponse:
+    """The answer of a local server. Its body is bounded by `LocalClient`."""
+
     status: int
     body: bytes
 

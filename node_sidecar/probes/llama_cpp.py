@@ -31,8 +31,11 @@ _CACHE = "llamacpp:kv_cache_usage_ratio"
 
 
 class LlamaCpp:
+    """Recognises and observes llama.cpp's server. `default_parallel` is its `--parallel` for a model that a router
+    loads.
+    """
+
     name: ClassVar[str] = "llama.cpp"
-    #: `--parallel` of a model that a router loads.
     default_port: ClassVar[int] = 8080
     default_parallel: ClassVar[int] = 4
 

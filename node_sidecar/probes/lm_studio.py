@@ -24,8 +24,11 @@ from node_sidecar.probes.kind import (
 
 
 class LmStudio:
+    """Recognises and observes LM Studio, which does not report its "Max Concurrent Predictions".
+    `default_parallel` is their default.
+    """
+
     name: ClassVar[str] = "lm-studio"
-    #: The default of "Max Concurrent Predictions", which LM Studio does not report.
     default_port: ClassVar[int] = 1234
     default_parallel: ClassVar[int] = 4
 

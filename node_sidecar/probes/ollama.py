@@ -34,8 +34,8 @@ class Ollama:
     """Caches the answer of `/api/show` for each version of a model: it is long and does not change."""
 
     name: ClassVar[str] = "ollama"
-    #: The default of OLLAMA_NUM_PARALLEL, which Ollama does not report. It queues further requests itself.
     default_port: ClassVar[int] = 11434
+    #: The default of OLLAMA_NUM_PARALLEL, which Ollama does not report. It queues further requests itself.
     default_parallel: ClassVar[int] = 4
 
     def __init__(self) -> None:

@@ -10,8 +10,11 @@ from node_sidecar.probes.kind import EMBEDDINGS, TEXT, Model, Observation, conte
 
 
 class OpenAi:
+    """Recognises and observes any other OpenAI-compatible server. Nothing is known about it, so `default_parallel`
+    is an assumption.
+    """
+
     name: ClassVar[str] = "openai"
-    #: An assumption, since nothing is known about the server.
     default_port: ClassVar[int] = 0
     default_parallel: ClassVar[int] = 16
 

@@ -27,6 +27,8 @@ _RUNNING, _WAITING, _CACHE = "sglang:num_running_reqs", "sglang:num_queue_reqs",
 
 
 class Sglang:
+    """Recognises and observes SGLang. Its capacity is read once for each start of the server."""
+
     name: ClassVar[str] = "sglang"
     default_port: ClassVar[int] = 30000
     default_parallel: ClassVar[int] = 32

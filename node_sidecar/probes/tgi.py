@@ -26,8 +26,9 @@ _WAITING, _RUNNING = "tgi_queue_size", "tgi_batch_current_size"
 
 
 class Tgi:
+    """Recognises and observes Text Generation Inference. `default_parallel` is its `--max-concurrent-requests`."""
+
     name: ClassVar[str] = "tgi"
-    #: `--max-concurrent-requests`.
     default_port: ClassVar[int] = 3000
     default_parallel: ClassVar[int] = 128
 

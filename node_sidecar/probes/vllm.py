@@ -20,6 +20,8 @@ _CACHE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 
 
 class Vllm:
+    """Recognises and observes vLLM. `default_parallel` is its default `--max-num-seqs`."""
+
     name: ClassVar[str] = "vllm"
     default_port: ClassVar[int] = 8000
     default_parallel: ClassVar[int] = 256

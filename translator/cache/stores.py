@@ -18,10 +18,11 @@ from translator.metrics import Sample
 class AnswerStore(Protocol):
     """Stores answers. No method raises: an answer that cannot be read counts as missing."""
 
-    def get(self, key: bytes) -> CachedAnswer | Awaitable[CachedAnswer | None] | None: ...
-    def put(
-        self, key: bytes, route: str, cached: CachedAnswer, max_of_route: int = 0
-    ) -> bool | Awaitable[None]: ...
+    def get(self, key: bytes) -> CachedAnswer | Awaitable[CachedAnswer | None] | None:
+        """Returns the answer, or something to await if the store is not in memory; None if there is none."""
+
+    def put(self, key: bytes, route: str, cached: CachedAnswer, max_of_route: int = 0) -> bool | Awaitable[None]:
+        """Stores an answer in the room of `route`, of at most `max_of_route` bytes (0: no limit of its own)."""
 
 
 class Stores:

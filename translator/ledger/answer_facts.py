@@ -55,17 +55,27 @@ NO_FACTS = Facts()
 
 
 class UsualInputs(msgspec.Struct, gc=False):
+    """Details of the prompt tokens by the names of Chat Completions and the Responses API. Other members are
+    ignored.
+    """
+
     cached_tokens: _Count | None = None
     audio_tokens: _Count | None = None
     cache_write_tokens: _Count | None = None
 
 
 class UsualOutputs(msgspec.Struct, gc=False):
+    """Details of the completion tokens by the names of Chat Completions and the Responses API. Other members are
+    ignored.
+    """
+
     reasoning_tokens: _Count | None = None
     audio_tokens: _Count | None = None
 
 
 class UsualUsage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The `usage` object of Chat Completions, with exactly these members."""
+
     prompt_tokens: _Count
     total_tokens: _Count
     completion_tokens: _Count | None = None
@@ -96,6 +106,8 @@ class Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 class UsualOfResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The same facts as `Usual`, with the usage of the Responses API."""
+
     usage: UsualResponse
     tier: str = ""
     items: _Count = 0

@@ -119,6 +119,7 @@ def as_message(record: Row | ledger.UsageRecord) -> ledger.UsageRecord:
 
 
 def record_id(record: Row | ledger.UsageRecord) -> str:
+    """Returns the id of a record in either form; it is the id of its request."""
     return record[1] if isinstance(record, tuple) else record.id
 
 

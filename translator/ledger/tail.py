@@ -31,19 +31,27 @@ _IDLE_DELAY = 0.25
 
 
 class Settle(Protocol):
-    def __call__(self, reservation: Reservation, billed: Bill) -> None: ...
+    """Replaces a reservation in the limits by what was billed."""
+
+    def __call__(self, reservation: Reservation, billed: Bill) -> None:
+        """Settles the request of `reservation`."""
 
 
 class Observer(Protocol):
     """Observes every finished request once its line is settled."""
 
-    def observe(self, line: RequestLine, reservation: Reservation, billed: Bill) -> None: ...
+    def observe(self, line: RequestLine, reservation: Reservation, billed: Bill) -> None:
+        """Observes a request whose usage was billed."""
 
-    def observe_unbilled(self, line: RequestLine) -> None: ...
+    def observe_unbilled(self, line: RequestLine) -> None:
+        """Observes a request without a reservation, such as a refused one."""
 
 
 class SetAside(Protocol):
-    def __call__(self, reason: str, *, line: str) -> None: ...
+    """Stores a line of the log that cannot be processed."""
+
+    def __call__(self, reason: str, *, line: str) -> None:
+        """Stores `line` in full with the `reason`, so that it can be processed later."""
 
 
 class Tail:

@@ -135,6 +135,7 @@ class Applicable(NamedTuple):
 
     @classmethod
     def of(cls, limits: tuple[HolderLimit, ...]) -> Applicable:
+        """Derives from the limits what every request needs to know about them, once for all requests."""
         shown = (limit for limit in limits if limit.metric <= Metric.TOKENS and not limit.soft)
         return cls(
             limits,

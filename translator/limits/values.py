@@ -23,6 +23,7 @@ def overflow(value: str, each: HolderLimit) -> str:
 
 
 def is_overflow(value: str) -> bool:
+    """Returns whether a value stands for all those without a counter of their own, as `overflow` writes it."""
     return value.rpartition("/")[2] == _OVERFLOW
 
 

@@ -39,6 +39,7 @@ def calendar(unit: str, time_zone: str) -> str:
 
 
 def is_sliding(window: str) -> bool:
+    """Returns whether a window, as text, slides. Windows below an hour do."""
     return window.isdigit() and int(window) < FIXED_FROM_SECONDS
 
 

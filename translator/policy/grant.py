@@ -43,6 +43,7 @@ class Grant:
 
     @classmethod
     def of(cls, key: PolicyKey, route: PolicyRoute, limits: tuple[HolderLimit, ...]) -> Grant:
+        """Computes what does not depend on a single request, once for each key and route."""
         variant, applicable = route.variant(key), Applicable.of(limits)
         lasting = tuple(limit for limit in limits if limit.metric is not Metric.CONCURRENCY)
         return cls(

@@ -129,6 +129,7 @@ class PolicyTarget:
 
     @classmethod
     def of(cls, message: policy.Target) -> PolicyTarget:
+        """Converts a target. `cluster` is its name in Envoy, in the encoding of frames."""
         kind, slash, model = message.id.partition("/")
         if kind == "nodes":  # written as the control plane's Pool.name
             model = model.replace("%", "%25").replace("@", "%40")
@@ -146,6 +147,7 @@ class QueueRule:
 
     @classmethod
     def of(cls, message: policy.Route) -> QueueRule | None:
+        """Returns the rule of a route; None if requests do not wait there."""
         if not message.queue_longest_ms:
             return None
         return cls(message.queue_longest_ms / 1000, message.queue_size or _QUEUE_SIZE)
@@ -279,12 +281,14 @@ class Claims(Generic[K, V]):
         self._places: dict[str, K] = {}
 
     def claim(self, resource_id: str, place: K, value: V) -> None:
+        """Puts a resource at `place`, and releases the place that it had. The latest claim holds a place."""
         self.release(resource_id)
         self._places[resource_id] = place
         self._claims.setdefault(place, {})[resource_id] = value
         self.holder[place] = value
 
     def release(self, resource_id: str) -> None:
+        """Releases the place of a resource. The latest of the other claims then holds it."""
         if resource_id not in self._places:
             return
         place = self._places.pop(resource_id)

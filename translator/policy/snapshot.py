@@ -78,6 +78,7 @@ class PolicySnapshotWriter:
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
+        """Requests that the policy is stored soon."""
         self._changed.set()
 
     async def run(self) -> None:

@@ -194,6 +194,7 @@ class PolicyStore:
 
 
 def type_url(message: type[Message]) -> str:
+    """Returns the type URL by which xDS names the resources of a message type."""
     return f"type.googleapis.com/{message.DESCRIPTOR.full_name}"
 
 

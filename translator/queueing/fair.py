@@ -35,7 +35,10 @@ class Entry(Protocol):
     """A waiting request, hashed by identity."""
 
     @property
-    def flow(self) -> Flow: ...
+    def flow(self) -> Flow:
+        """Returns the organisation and key with their current weights, which may have changed while the request
+        waited.
+        """
 
 
 class _Contender(ABC):

@@ -28,31 +28,40 @@ class Reservations(Protocol):
     def reservations(self) -> list[Reservation]:
         """The outstanding reservations, oldest first."""
 
-    def reservation(self, request_id: str) -> Reservation | None: ...
+    def reservation(self, request_id: str) -> Reservation | None:
+        """Returns the reservation of a request; None if it has none."""
 
 
 class Room(Protocol):
     """Knows the waiting requests."""
 
-    def positions(self) -> Iterator[tuple[Waiter, float, Forecast]]: ...
+    def positions(self) -> Iterator[tuple[Waiter, float, Forecast]]:
+        """Yields each waiting request with the seconds that it has waited and its forecast."""
 
-    def cancel(self, request_id: str) -> bool: ...
+    def cancel(self, request_id: str) -> bool:
+        """Refuses a waiting request. Returns whether there was one with this id."""
 
 
 class Commander(Protocol):
     """Knows what Envoy runs."""
 
-    async def report(self) -> Sequence[Progress] | None: ...
+    async def report(self) -> Sequence[Progress] | None:
+        """Returns the running requests; None if no Envoy is connected."""
 
-    async def cancel(self, request_id: str) -> Progress | None: ...
+    async def cancel(self, request_id: str) -> Progress | None:
+        """Cancels a running request and returns its progress; None if no Envoy runs it."""
 
 
 class Quotas(Protocol):
     """Knows which targets and credentials rest, and what is left of quotas."""
 
-    async def report(self) -> pb.Standing: ...
+    async def report(self) -> pb.Standing:
+        """Returns the quotas and rests that Envoy reports."""
 
-    async def take(self, sharing: pb.Sharing) -> pb.Standing: ...
+    async def take(self, sharing: pb.Sharing) -> pb.Standing:
+        """Passes this gateway's shares and the others' pauses to Envoy, and returns the quotas and rests
+        afterwards.
+        """
 
 
 class _Running(NamedTuple):

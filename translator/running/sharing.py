@@ -34,9 +34,11 @@ class Commander(Protocol):
 
     greeting: Callable[[], bytes] | None
 
-    async def quotas(self) -> Sequence[bytes]: ...
+    async def quotas(self) -> Sequence[bytes]:
+        """Returns the lines of each Envoy about rests and quotas."""
 
-    async def share(self, lines: bytes) -> Sequence[bytes]: ...
+    async def share(self, lines: bytes) -> Sequence[bytes]:
+        """Passes lines with shares and pauses to each Envoy. Returns what `quotas` does, after that."""
 
 
 class _Kept(NamedTuple):

@@ -78,24 +78,29 @@ def defaults(given: Mapping[str, str]) -> list[policy.DefaultModel]:
 
 
 def provider(given: model.ProviderSpec) -> admin.Provider:
+    """Converts a provider. `credentials: []` removes the stored ones; without `credentials` they stay."""
     message = objects.PROVIDER.message(given)
     message.clear_credentials = given.credentials == []
     return message
 
 
 def route(given: model.RouteSpec) -> admin.Route:
+    """Converts a route, of which the control plane completes what is left out."""
     return objects.ROUTE.message(given)
 
 
 def target(given: model.TargetSpec) -> admin.RouteTarget:
+    """Converts one target of a route."""
     return objects.TARGET.message(given)
 
 
 def limit(given: model.LimitSpec) -> policy.Limit:
+    """Converts a limit; its amount becomes one in the control plane's unit."""
     return objects.LIMIT.message(given)
 
 
 def organisation(given: model.OrganisationSpec) -> admin.OrganisationDocument:
+    """Converts an organisation with its keys, which refer to it by name."""
     return admin.OrganisationDocument(
         organisation=objects.ORGANISATION.message(given), keys=[_key(each, given.name) for each in given.keys]
     )

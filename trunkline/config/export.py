@@ -101,6 +101,7 @@ def route_values(stored: admin.Route) -> Any:
 
 
 def limits(stored: Sequence[policy.Limit]) -> list[dict[str, Any]]:
+    """Writes limits as they stand in trunkline.yaml, in its units."""
     return [objects.LIMIT.written(each) for each in stored]
 
 

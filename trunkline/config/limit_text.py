@@ -24,6 +24,7 @@ def amount(stored: policy.Limit, number: int) -> str:
 
 
 def text(stored: policy.Limit) -> str:
+    """Writes the limit in full, as `limits set` and trunkline.yaml accept it."""
     (shown,) = export.limits([stored])
     alerts = "/".join(f"{each:f}" for each in shown.get("alerts", ()))
     options = (f",alerts={alerts}" if alerts else "") + (",soft" if stored.soft else "")

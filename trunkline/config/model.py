@@ -244,6 +244,8 @@ class LimitSpec(_Strict):
 
 
 class TargetSpec(_Strict):
+    """A target of a route: `provider` and `model`, or `nodes`, which names the model that own machines serve."""
+
     provider: Text | None = None
     model: Text | None = None
     nodes: Text | None = None
@@ -263,12 +265,16 @@ class TargetSpec(_Strict):
 
 
 class TimeoutsSpec(_Strict):
+    """The timeouts of an attempt, in milliseconds; 0 is the default of the control plane."""
+
     first_byte: Milliseconds = 0
     idle: Milliseconds = 0
     connect: Milliseconds = 0
 
 
 class CacheSpec(_Strict):
+    """The cache of a route: `ttl` in seconds, 0 for no cache; `most_bytes` 0 for no limit of its own."""
+
     ttl: Seconds = 0
     scope: CacheScope = "organisation"
     most_bytes: Count = 0
@@ -282,11 +288,15 @@ class PromptCacheSpec(_Strict):
 
 
 class QueueSpec(_Strict):
+    """The queue of a route: `longest` in milliseconds; with 0, requests do not wait."""
+
     longest: Milliseconds = 0
     size: Count = 0
 
 
 class RouteSpec(_Strict):
+    """A route. Without an `organisation`, it serves all of them."""
+
     model: Text
     organisation: Text | None = None
     strategy: Strategy = "weighted"
@@ -376,6 +386,8 @@ class KeySpec(_Strict):
 
 
 class OrganisationSpec(_Strict):
+    """An organisation; `weight` 0 is the default of 1."""
+
     name: Text
     weight: Count = 0
     limits: list[LimitSpec] = []

@@ -64,4 +64,5 @@ class PipeLifeline:
 
 
 def for_this_system() -> Lifeline:
+    """Returns the kernel's lifeline on Linux, and one that works by pipes elsewhere."""
     return KernelLifeline() if sys.platform == "linux" else PipeLifeline()

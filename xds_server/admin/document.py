@@ -30,6 +30,8 @@ class ParsedKey:
 
 @dataclass(frozen=True, slots=True)
 class ParsedOrganisation:
+    """An organisation in a document, with its keys. `version` is 0 if the document does not state one."""
+
     name: str
     limits: tuple[Limit, ...]
     weight: int

@@ -91,6 +91,7 @@ class ParsedRoute:
 
 
 def provider(message: pb.Provider, problems: Problems) -> ParsedProvider:
+    """Parses a provider and adds its mistakes to `problems`; the result is used only if there are none."""
     values.name(message.name, problems.at("name"))
     if message.name == _OWN_MACHINES:
         shown = values.quoted(_OWN_MACHINES)
@@ -182,6 +183,7 @@ def key_settings(message: pb.Key, problems: Problems) -> KeySettings:
 
 
 def weight(message: pb.Organisation, problems: Problems) -> int:
+    """Returns the weight of an organisation in queues; 0 is the default of 1."""
     values.number(message.weight, 0, 100, "(0 = the default of 1)", problems.at("weight"))
     return message.weight
 

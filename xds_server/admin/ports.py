@@ -29,7 +29,8 @@ class Clients(Protocol):
         """Waits until every client connected now accepted or refused `revision`, at most `timeout` seconds."""
         ...
 
-    def clients(self) -> tuple[ClientStatus, ...]: ...
+    def clients(self) -> tuple[ClientStatus, ...]:
+        """Returns the connected clients, and the last state of those that have left."""
 
     def recent_rejections(self) -> tuple[Rejection, ...]:
         """Returns rejections, newest first."""
@@ -52,7 +53,8 @@ class ListenerCertificate(Protocol):
     """The certificate of the clients' and the admin listener."""
 
     @property
-    def names(self) -> tuple[str, ...]: ...
+    def names(self) -> tuple[str, ...]:
+        """Returns the DNS names and addresses that the certificate is valid for."""
 
     @property
     def expires_at(self) -> int:
@@ -74,7 +76,8 @@ class LiveNode(Protocol):
         ...
 
     @property
-    def state_reason(self) -> Reason: ...
+    def state_reason(self) -> Reason:
+        """Returns why the node is in this state; empty if that needs no reason."""
 
     @property
     def last_seen(self) -> int:
@@ -82,13 +85,16 @@ class LiveNode(Protocol):
         ...
 
     @property
-    def facts(self) -> node_pb.NodeFacts: ...
+    def facts(self) -> node_pb.NodeFacts:
+        """Returns what the machine is, as last reported."""
 
     @property
-    def offers(self) -> Sequence[node_pb.Offer]: ...
+    def offers(self) -> Sequence[node_pb.Offer]:
+        """Returns the models that the node offers."""
 
     @property
-    def load(self) -> node_pb.Load: ...
+    def load(self) -> node_pb.Load:
+        """Returns the load of the node, as last reported."""
 
 
 class LiveNodes(Protocol):
@@ -115,7 +121,10 @@ class RunningRequests(Protocol):
         state: admin_pb.RequestState.ValueType,
         limit: int,
         within: Within | None = None,
-    ) -> admin_pb.ListRequestsResponse: ...
+    ) -> admin_pb.ListRequestsResponse:
+        """Lists at most `limit` requests that match the filter and state, of those that the caller may see
+        (`within`).
+        """
 
     async def find(self, id_prefix: str, within: Within | None = None) -> admin_pb.RunningRequest | None:
         """Finds a request. Raises InvalidFieldError if several ids begin with `id_prefix`."""
@@ -133,7 +142,8 @@ class Resting(Protocol):
         """Returns what is left of each quota of a provider, or of all providers if the name is empty."""
         ...
 
-    async def alerts(self) -> Sequence[admin_pb.RestAlert]: ...
+    async def alerts(self) -> Sequence[admin_pb.RestAlert]:
+        """Lists what an operator should know: refused credentials, exhausted quotas and resting targets."""
 
 
 class NoTranslators:

@@ -25,10 +25,12 @@ class Problems:
         self.found = found if found is not None else []
 
     def at(self, field: str, index: int | None = None) -> Problems:
+        """Returns the problems of a field, or of one item of it, which are collected together with these."""
         here = f"{self.path}.{field}" if self.path else field
         return Problems(here if index is None else f"{here}[{index}]", self.found)
 
     def note(self, problem: str) -> None:
+        """Adds a problem under the path of its field."""
         self.found.append(f"{self.path}: {problem}" if self.path else problem)
 
     @property

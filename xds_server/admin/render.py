@@ -84,18 +84,24 @@ _AUDIT_EVENT = Encoder(AuditEvent, pb.AuditEvent, given=["organisation"], omitte
 
 
 def provider(value: Provider) -> pb.Provider:
+    """Renders a provider. Credentials are only counted, never shown."""
     return _PROVIDER(value, credential_count=len(value.credentials))
 
 
 def route(value: Route, organisation: str) -> pb.Route:
+    """Renders a route. `organisation` is a name, empty for a route that serves everybody."""
     return _ROUTE(value, organisation=organisation, targets=map(_target, value.targets))
 
 
 def organisation(value: Organisation) -> pb.Organisation:
+    """Renders an organisation without its keys."""
     return _ORGANISATION(value)
 
 
 def gateway(value: Gateway) -> pb.Gateway:
+    """Renders the gateway's settings. `managed_by` is empty unless one manager has all of them; the password is
+    never shown.
+    """
     managers = {each.managed_by for each in value.managers}
     message = _GATEWAY(value, managed_by=managers.pop() if len(managers) == 1 else "")
     message.cache.has_password = bool(value.cache_password)
@@ -142,6 +148,7 @@ def nodes(state: DesiredState, live: LiveNodes, organisation: str = "") -> list[
 
 
 def audit_event(value: AuditEvent, state: DesiredState) -> pb.AuditEvent:
+    """Renders an event. The organisation is named if it still exists; otherwise its id is shown."""
     return _AUDIT_EVENT(value, organisation=state.owners.get(value.organisation_id, value.organisation_id))
 
 

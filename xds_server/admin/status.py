@@ -16,6 +16,7 @@ _RECENT_REJECTIONS = 50
 
 
 def propagation(value: clients.Propagation) -> pb.Propagation:
+    """Renders what became of a revision at the connected clients."""
     return pb.Propagation(
         revision=value.revision,
         complete=value.complete,
@@ -26,6 +27,7 @@ def propagation(value: clients.Propagation) -> pb.Propagation:
 
 
 def rejection(value: clients.Rejection) -> pb.Rejection:
+    """Renders a rejected resource; its time becomes whole Unix seconds."""
     return pb.Rejection(
         client_id=value.client_id,
         type_url=value.type_url,
@@ -47,6 +49,7 @@ def status(
     tasks: Sequence[BackgroundTask] = (),
     arrivals: Sequence[tuple[str, Arrival]] = (),
 ) -> pb.GetStatusResponse:
+    """Renders the state of the control plane. `refused_records` counts usage records that could not be stored."""
     return pb.GetStatusResponse(
         revision=revision,
         clients=[_client(each) for each in known.clients()],

@@ -40,15 +40,18 @@ _LAST_SECOND = 253_402_300_799  # 9999-12-31
 
 
 def is_name(text: str) -> bool:
+    """Returns whether a text satisfies NAME_RULE."""
     return _NAME.fullmatch(text) is not None
 
 
 def name(text: str, problems: Problems) -> None:
+    """Checks that a text satisfies NAME_RULE."""
     if not is_name(text):
         problems.note(f"{quoted(text)} is not a name; accepted: {NAME_RULE}")
 
 
 def model(text: str, problems: Problems) -> None:
+    """Checks that a text satisfies MODEL_RULE."""
     # The plain blank is the only white space that counts as printable.
     if text != text.strip() or not text.isprintable() or not 1 <= len(text) <= 200:
         problems.note(f"{quoted(text)} is not accepted; accepted: {MODEL_RULE}")
@@ -93,16 +96,19 @@ def path(text: str, problems: Problems) -> None:
 
 
 def credential(text: str, problems: Problems) -> None:
+    """Checks a provider's credential by CREDENTIAL_RULE. The problem does not show it."""
     if not _CREDENTIAL.fullmatch(text):
         problems.note(f"this value is not accepted (not shown); accepted: {CREDENTIAL_RULE}")
 
 
 def key_value(text: str, problems: Problems) -> None:
+    """Checks the value of an API key by KEY_RULE. The problem does not show it."""
     if not _KEY.fullmatch(text):
         problems.note(f"this value is not accepted (not shown); accepted: {KEY_RULE}")
 
 
 def number(value: int, least: int, most: int, unit: str, problems: Problems) -> None:
+    """Checks a number against its range, ends included. `unit` may be empty, or say what a special value means."""
     if not least <= value <= most:
         problems.note(f"{value} is out of range; accepted: {least:,} to {most:,}{' ' + unit if unit else ''}")
 
@@ -119,19 +125,23 @@ def numbers(message: Message, ranges: Ranges, problems: Problems) -> dict[str, A
 
 
 def at_most(items: Collection[object], most: int, problems: Problems) -> None:
+    """Checks the number of items."""
     if len(items) > most:
         problems.note(f"{len(items)} items; accepted: at most {most}")
 
 
 def expiry(value: int, problems: Problems) -> None:
+    """Checks an expiry in Unix seconds; 0 is never."""
     number(value, 0, _LAST_SECOND, "(Unix seconds; 0 = never)", problems)
 
 
 def moment(value: int, problems: Problems) -> None:
+    """Checks a time in Unix seconds; 0 is none."""
     number(value, 0, _LAST_SECOND, "(Unix seconds; 0 = none given)", problems)
 
 
 def time_zone(text: str, problems: Problems) -> None:
+    """Checks that a time zone is known by its IANA name."""
     try:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # also raised for a path, or a folder of zones

@@ -27,6 +27,7 @@ def of_document(message: pb.Document, now: float) -> Iterator[str]:
 
 
 def of_route(message: pb.Route, path: str) -> Iterator[str]:
+    """Yields the warnings about a route. `path` is where it stands in the document, with a dot at its end."""
     if message.cache_ttl_seconds:
         return
     # `organisation` is the default, so it is not worth a warning.

@@ -42,6 +42,7 @@ def names_this_machine(host: str) -> bool:
 
 
 def is_address(host: str) -> bool:
+    """Returns whether a host is an IPv4 or IPv6 address, without brackets, and not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -35,7 +35,9 @@ _log = structlog.get_logger(__name__)
 class Configuration(Protocol):
     """The desired state, and the secret of its webhook."""
 
-    async def load(self) -> DesiredState: ...
+    async def load(self) -> DesiredState:
+        """Reads the desired state."""
+
     async def webhook_secret(self, alerts: Alerting) -> bytes:
         """Returns the webhook's secret. Raises SecretKeyError."""
 

@@ -68,7 +68,8 @@ class Writer(Protocol):
         """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Closes the connection. A later transaction opens another one."""
 
 
 def open_writer(url: DatabaseUrl, lock: threading.Lock) -> Writer:

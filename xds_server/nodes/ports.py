@@ -20,7 +20,8 @@ class Issuer(Protocol):
     """The gateway's CA."""
 
     @property
-    def ca_pem(self) -> bytes: ...
+    def ca_pem(self) -> bytes:
+        """Returns the certificate of the CA that nodes pin."""
 
     def key_hash(self, csr_pem: bytes) -> bytes:
         """Returns the SHA-256 of the public key in the request, as DER. Raises CsrError."""

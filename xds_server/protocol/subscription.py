@@ -31,6 +31,7 @@ class Backlog:
         return self.owed or bool(self.names)
 
     def add(self, name: str, sequence: int) -> None:
+        """Adds a resource that changed at `sequence`."""
         self._mark(sequence)
         if name not in self.names:
             self.names.add(name)
@@ -57,6 +58,7 @@ class Backlog:
             self._descending.pop()
 
     def clear(self) -> None:
+        """Empties the backlog, once a response includes everything."""
         self.names = set()
         self.owed = False
         self._descending = None

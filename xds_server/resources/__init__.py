@@ -1,0 +1,1 @@
+"""Builds Envoy's and the translators' resources from the desired state, without I/O."""

@@ -31,10 +31,12 @@ def extension(name: str, type_name: str, message: Message) -> TypedExtensionConf
 
 
 def tcp(host: str, port: int) -> Address:
+    """Encodes the address of a TCP listener or endpoint."""
     return Address(socket_address=SocketAddress(address=host, port_value=port))
 
 
 def pipe(path: str) -> Address:
+    """Encodes the address of a UNIX socket."""
     return Address(pipe=Pipe(path=path))
 
 

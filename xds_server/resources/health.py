@@ -35,6 +35,7 @@ class Check:
 
     @classmethod
     def of(cls, provider: Provider) -> Check | None:
+        """Returns the check of a provider with its defaults filled in; None if it has none."""
         if not provider.health_path:
             return None
         seconds = provider.health_every_seconds or _DEFAULT_SECONDS

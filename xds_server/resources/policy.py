@@ -59,6 +59,7 @@ def organisation(value: Organisation, defaults: tuple[DefaultModel, ...] = ()) -
 
 
 def key(value: Key) -> bytes:
+    """Encodes an API key, of which only the hash is known."""
     return _encode(_KEY(value))
 
 

@@ -37,6 +37,7 @@ class Hop:
 
     @property
     def cluster(self) -> str:
+        """Returns the name of the Envoy cluster that the attempt goes to."""
         if isinstance(self.target, NodesTarget):
             return pool_name(self.target.model, self.audience)
         return target_cluster(self.target, self.credential)

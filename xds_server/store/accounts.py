@@ -33,6 +33,7 @@ def has_users(snapshot: DatabaseSnapshot) -> bool:
 
 
 def user_of_email(snapshot: DatabaseSnapshot, email: str) -> User | None:
+    """Returns the user of an address in lower case; None if there is none."""
     rows = snapshot.rows(f"SELECT {USER.select()} FROM user_account WHERE email = ?", email)  # noqa: S608
     return USER.decode(rows[0]) if rows else None
 
@@ -96,6 +97,7 @@ def link(snapshot: DatabaseSnapshot, value: str, now: int) -> Link | None:
 
 
 def device_login(snapshot: DatabaseSnapshot, value: str) -> DeviceLogin | None:
+    """Returns the sign-in of a program by its secret value; None if it is unknown."""
     rows = snapshot.rows(
         f"SELECT {DEVICE_LOGIN.select()} FROM device_login WHERE hash = ?",  # noqa: S608
         tokens.hash_of(value),
@@ -109,6 +111,7 @@ def organisation_names(snapshot: DatabaseSnapshot) -> dict[str, str]:
 
 
 def personal_token(snapshot: DatabaseSnapshot, hash_: bytes) -> PersonalToken | None:
+    """Returns the token by the SHA-256 of its value; None if it is unknown."""
     rows = snapshot.rows(f"SELECT {PERSONAL_TOKEN.select()} FROM personal_token WHERE hash = ?", hash_)  # noqa: S608
     return PERSONAL_TOKEN.decode(rows[0]) if rows else None
 
@@ -124,6 +127,7 @@ def personal_tokens(snapshot: DatabaseSnapshot, user_id: str) -> list[PersonalTo
 
 
 def session(snapshot: DatabaseSnapshot, hash_: bytes) -> Session | None:
+    """Returns the session by the SHA-256 of its cookie, even if it has expired; None if it is unknown."""
     rows = snapshot.rows(f"SELECT {SESSION.select()} FROM user_session WHERE hash = ?", hash_)  # noqa: S608
     return SESSION.decode(rows[0]) if rows else None
 

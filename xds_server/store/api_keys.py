@@ -21,6 +21,7 @@ def new_id() -> str:
 
 
 def new_value(public_id: str) -> str:
+    """Returns a new value of the key with this public id. It is shown once and never stored."""
     secret = "".join(secrets.choice(_SECRET_ALPHABET) for _ in range(_SECRET_LENGTH))
     return f"sk-tl-{public_id}-{secret}"
 

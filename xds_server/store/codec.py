@@ -68,6 +68,7 @@ def _client(provider: str) -> bytes:
 
 
 def seal_webhook(cipher: Cipher, secret: bytes) -> bytes:
+    """Seals the secret that signs a webhook's calls."""
     return cipher.seal(secret, _WEBHOOK)
 
 

@@ -42,6 +42,7 @@ class DatabaseSnapshot:
         return self._placeholder == "?"
 
     def rows(self, statement: str, *parameters: object) -> list[Row]:
+        """Returns the rows of a statement with `?` for each parameter, whichever the database."""
         self._cursor.execute(statement.replace("?", self._placeholder), parameters)
         rows: list[Row] = self._cursor.fetchall()
         return rows
@@ -58,7 +59,8 @@ class DatabaseReader(Protocol):
         """Raises DatabaseReplacedError if the database's file was replaced."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Closes the connection once no snapshot is open."""
 
 
 def connect_sqlite(path: Path) -> sqlite3.Connection:
@@ -116,6 +118,7 @@ def postgresql_parameters(conninfo: str) -> dict[str, Any]:
 
 
 def open_reader(url: DatabaseUrl) -> DatabaseReader:
+    """Opens a reader for the kind of database that the URL names."""
     return PostgresqlReader(url.conninfo) if url.path is None else SqliteReader(url.path)
 
 
@@ -133,6 +136,7 @@ class SqliteReader:
         self._lock = threading.Lock()
 
     def require(self) -> None:
+        """Raises DatabaseUnavailableError if the path no longer leads to the file that was opened."""
         self._same.require()
 
     @contextmanager

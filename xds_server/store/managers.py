@@ -24,6 +24,7 @@ DEFAULT_FILE = "file:trunkline"
 
 
 def is_file(manager: str) -> bool:
+    """Returns whether a manager is a file, and not the API."""
     return manager.startswith(FILE_PREFIX)
 
 

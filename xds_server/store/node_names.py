@@ -19,6 +19,7 @@ def new_id() -> str:
 
 
 def is_id(text: str) -> bool:
+    """Returns whether a text has the form of a node's id, whether the node exists or not."""
     return _ID.fullmatch(text) is not None
 
 

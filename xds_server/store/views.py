@@ -36,10 +36,12 @@ _OF_A_KEY = ("hash", "former_hash", "retired", *_OF_THE_EVENT)
 
 
 def provider(value: Provider) -> View:
+    """Views a provider. Each credential is masked, so only their number is visible."""
     return {**_fields(value, without=_OF_THE_EVENT), "credentials": [MASK for _ in value.credentials]}
 
 
 def organisation(value: Organisation) -> View:
+    """Views an organisation. Its keys have events of their own."""
     return _fields(value, without=("id", *_OF_THE_EVENT))
 
 
@@ -65,6 +67,7 @@ def user(value: User) -> View:
 
 
 def personal_token(value: PersonalToken) -> View:
+    """Views a personal token without the time of its last use, which is no change."""
     return {**_fields(value, without=("user_id", "used_at", *_OF_THE_EVENT)), "value": MASK}
 
 
@@ -75,6 +78,7 @@ def invitation(value: Link, organisation: str) -> View:
 
 
 def gateway(value: Gateway) -> View:
+    """Views the gateway's settings. Of the keys of token issuers, only the ids are included."""
     alerts = {"webhook": value.alerts.webhook, **({"secret": MASK} if value.alerts.secret else {})}
     password = MASK if value.cache_password else ""
     oidc = [{**_fields(each), "client_secret": MASK if each.client_secret else ""} for each in value.oidc]
@@ -85,6 +89,7 @@ def gateway(value: Gateway) -> View:
 
 
 def route(value: Route) -> View:
+    """Views a route. The event itself names its model."""
     return _fields(value, without=("id", "model", *_OF_THE_EVENT))
 
 

@@ -37,8 +37,11 @@ _log = structlog.get_logger(__name__)
 class Publisher(Protocol):
     """Knows the published configuration, and publishes what the store holds."""
 
-    def gateway(self) -> Gateway: ...
-    async def state_changed(self, revision: int) -> None: ...
+    def gateway(self) -> Gateway:
+        """Returns the gateway's settings as they are published."""
+
+    async def state_changed(self, revision: int) -> None:
+        """Publishes the store's state, which is at `revision` or later."""
 
 
 @dataclass

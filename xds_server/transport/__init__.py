@@ -1,0 +1,1 @@
+"""Serves the protocol core over gRPC."""

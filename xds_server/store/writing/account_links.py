@@ -34,6 +34,7 @@ def find(transaction: Transaction, purpose: Purpose, value: str) -> Link:
 
 
 def of_id(transaction: Transaction, purpose: Purpose, link_id: str) -> Link | None:
+    """Returns the link with an id, even if it has expired; None if there is none of this purpose."""
     row = transaction.session.get(AccountLinkRow, link_id)
     return accounts.LINK.decode_row(row) if row is not None and row.purpose == purpose else None
 

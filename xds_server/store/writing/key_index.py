@@ -23,6 +23,7 @@ class KeyIndex:
 
     @classmethod
     def load(cls, snapshot: DatabaseSnapshot) -> KeyIndex:
+        """Reads the index from the database. Of revoked keys, names and hashes are free again, ids are not."""
         index = cls()
         for id_, organisation_id, name, hash_, revoked_at, retired in snapshot.rows(
             "SELECT id, organisation_id, name, hash, revoked_at, retired FROM api_key"
@@ -35,6 +36,7 @@ class KeyIndex:
         return index
 
     def add(self, row: KeyRow) -> None:
+        """Adds a key that this transaction creates."""
         self.ids.add(row.id)
         self.names.add((row.organisation_id, row.name))
         self.hashes[row.hash] = row.id

@@ -62,6 +62,7 @@ def remove_all(transaction: Transaction, user: User) -> int:
 
 
 def role_in(transaction: Transaction, organisation_id: str, user: User) -> Role | None:
+    """Returns the user's role in the organisation; None if the user is not a member."""
     row = transaction.session.get(MemberRow, (organisation_id, user.id))
     return Role(row.role) if row is not None else None
 

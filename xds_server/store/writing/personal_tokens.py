@@ -75,6 +75,7 @@ def revoke_all(transaction: Transaction, user: User) -> None:
 
 
 def note_use(transaction: Transaction, token_id: str) -> None:
+    """Stores the time of a token's use, if the token still exists."""
     row = transaction.session.get(PersonalTokenRow, token_id)
     if row is not None:
         row.used_at = transaction.now

@@ -20,6 +20,7 @@ class Removed:
             self._parts.setdefault((row.object_type, row.object_name), set()).add(row.part)
 
     def has(self, object_type: ObjectType, name: str, part: str = "") -> bool:
+        """Returns whether an object, or a part of it such as a limit, was removed by a command."""
         return part in self._parts.get((object_type, name), ())
 
     def add(self, object_type: ObjectType, name: str, part: str, *, managed_by: str, now: int) -> None:
@@ -41,6 +42,7 @@ class Removed:
             )
 
     def forget_part(self, object_type: ObjectType, name: str, part: str) -> None:
+        """Forgets the removal of one part, because a command or a file has made it again."""
         if self.has(object_type, name, part):
             self._parts[object_type, name].discard(part)
             self._session.exec(

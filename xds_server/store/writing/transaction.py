@@ -110,6 +110,7 @@ class Transaction:
         return reading.load(self.snapshot(), self.cipher).state
 
     def snapshot(self) -> DatabaseSnapshot:
+        """Returns a snapshot that includes what this transaction has written so far."""
         self.session.flush()
         return snapshot_of(self.session.connection().connection.dbapi_connection)
 

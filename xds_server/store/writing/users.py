@@ -118,5 +118,6 @@ def of_reference(transaction: Transaction, reference: str) -> User:
 
 
 def find(transaction: Transaction, email: str) -> User | None:
+    """Returns the user with an address in lower case; None if there is none."""
     row = transaction.session.exec(select(UserRow).where(UserRow.email == email)).first()
     return accounts.USER.decode_row(row) if row is not None else None
