@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import os
 import signal
-import socket
-import stat
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import grpc
@@ -22,9 +17,7 @@ from trunkline_proto.ledger.v1 import ledger_pb2_grpc
 from trunkline_proto.node.v1 import registry_pb2_grpc
 from trunkline_proto.requests.v1 import requests_pb2_grpc
 
-from xds_server import metrics
-from xds_server.accounts import links
-from xds_server.accounts.links import Purpose
+from xds_server import database, listening, metrics
 from xds_server.admin.auth import TokenInterceptor
 from xds_server.admin.ports import Tunnel
 from xds_server.admin.service import AdminService
@@ -36,7 +29,6 @@ from xds_server.background import BackgroundTasks
 from xds_server.clients import ClientRegistry
 from xds_server.console.service import ConsoleService
 from xds_server.control_plane import ControlPlane
-from xds_server.errors import DatabaseReplacedError, ListenError
 from xds_server.expected_clients import RETURN_SECONDS, RunningClients
 from xds_server.ledger import service as ledger_service
 from xds_server.ledger.arrivals import Arrivals
@@ -57,11 +49,10 @@ from xds_server.requests.resting import RestingTargets
 from xds_server.requests.running import RunningRequests
 from xds_server.requests.sharing.service import QuotaSharing
 from xds_server.resources.builder import Builder
-from xds_server.resources.settings import GatewayTls, ListenerTls
+from xds_server.resources.settings import EdgeSettings, GatewayTls, ListenerTls
 from xds_server.rpc.authorise import Authorise, bearer_token
 from xds_server.settings import Settings
 from xds_server.store import AsyncStore, Store, writing
-from xds_server.store.migration_report import MigrationReport
 from xds_server.store.notify import RevisionListener
 from xds_server.tls.watch import CertificateWatch
 from xds_server.tokens import service as tokens_service
@@ -69,12 +60,8 @@ from xds_server.tokens.issuer_keys import IssuerKeys
 from xds_server.transport.ads import SERVER_OPTIONS, AdsServer
 from xds_server.troubles import Troubles
 
-#: Connections that may wait in the backlog of the REST server's socket.
-_BACKLOG = 128
 #: Seconds that running calls get at shutdown; xDS streams never end by themselves.
 _GRACE = 0.5
-#: Seconds between two checks of the database file.
-_WATCH_SECONDS = 1.0
 
 _Tls = TypeVar("_Tls", GatewayTls, ListenerTls)
 
@@ -91,7 +78,7 @@ async def run(settings: Settings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    store = await asyncio.to_thread(_open_store, settings)
+    store = await asyncio.to_thread(database.open_store, settings)
     ledger = Ledger(settings.database, store.write_lock)
     alerts = AlertSender(ledger, AsyncStore(store), Webhook(settings.edge.ca_file))
     books = _LedgerParts(
@@ -120,14 +107,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
     running = RunningClients(settings.running_clients, clients)
     await asyncio.to_thread(running.restore)
     async_store, replicas = AsyncStore(store), not settings.database.is_sqlite
-    edge, tunnel, authority, certificate = settings.edge, None, None, None
-    if settings.tls_files is not None:
-        certificate = await asyncio.to_thread(CertificateWatch, settings.tls_files)
-        edge = replace(edge, listener_tls=certificate.tls)
-    if edge.tunnel_listen is not None:
-        authority = await asyncio.to_thread(Authority.open, store)
-        edge = replace(edge, tls=authority.gateway_tls())
-        tunnel = Tunnel(settings.tunnel_url, authority.fingerprint)
+    edge, authority, certificate = await asyncio.to_thread(_certified_edge, settings, store)
     builder = await asyncio.to_thread(Builder, edge)
     control_plane = ControlPlane(async_store, builder, troubles := Troubles(settings.trouble_file))
     live = LiveNodes(addresses=settings.direct_addresses)
@@ -136,28 +116,12 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
     control_plane.follow(nodes.desired)
     authorise = bearer_token(settings.admin_token)
     ads = AdsServer(await control_plane.snapshot(), clients, authorise=authorise)
-
-    guard = TokenInterceptor(
-        settings.admin_token,
-        but=[
-            ledger_service.SERVICE,
-            alert_service.SERVICE,
-            node_service.SERVICE,
-            metrics.SERVICE,
-            requests_service.SERVICE,
-            tokens_service.SERVICE,
-        ],
-        store=async_store,
-        lifetime=settings.sessions,
-    )
-    server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
-    _serve_translators(
-        server,
-        books,
-        counts := LimitCounts(),
-        issuer_keys := IssuerKeys(async_store, control_plane, troubles),
-        authorise,
-    )
+    translators = Translators()
+    sharing = QuotaSharing(async_store, translators, ledger, replicas=replicas)
+    resting = RestingTargets(async_store, translators, sharing.current)
+    issuer_keys = IssuerKeys(async_store, control_plane, troubles)
+    counts, working = LimitCounts(), BackgroundTasks()
+    tunnel = None if authority is None else Tunnel(settings.tunnel_url, authority.fingerprint)
     admin = AdminService(
         async_store,
         control_plane,
@@ -168,24 +132,18 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
         certificate=certificate,
         troubles=troubles,
         ranker=ranker,
-        running=RunningRequests(async_store, translators := Translators()),
-        resting=(
-            resting := RestingTargets(
-                async_store,
-                translators,
-                (sharing := QuotaSharing(async_store, translators, ledger, replicas=replicas)).current,
-            )
-        ),
+        running=RunningRequests(async_store, translators),
+        resting=resting,
         console=settings.console_url,
         lifetime=settings.sessions,
         limit_counts=counts,
-        background=(working := BackgroundTasks()),
+        background=working,
         arrivals=arrivals,
     )
-    _add_operators_services(server, admin, ConsoleService(admin, edge, nodes=tunnel is not None))
-    requests_pb2_grpc.add_RequestsServicer_to_server(
-        requests_service.RequestsService(translators, authorise=authorise), server
-    )
+    guard = _guard(settings, async_store)
+    server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
+    _serve_operators(server, admin, ConsoleService(admin, edge, nodes=tunnel is not None))
+    _serve_translators(server, books, counts, issuer_keys, translators, authorise)
     metrics.serve(server, metrics.Source(ads, clients, ledger, live, alerts, resting=resting), authorise)
     if authority is not None:
         enrolment = Enrolment(async_store, authority, control_plane, lambda: writing.nodes)
@@ -193,16 +151,16 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
             node_service.NodeService(nodes, enrolment, authority, async_store, control_plane), server
         )
     server.add_generic_rpc_handlers([ads.handler()])
-    _listen(server, settings)
+    listening.listen(server, settings)
     await server.start()
-    rest = _listen_rest(settings.rest_socket)
+    rest = listening.listen_rest(settings.rest_socket)
     _log.info("serving", control=settings.control_listen, ads=str(settings.ads_socket))
 
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(control_plane.run(ads), name="reconcile"),
             tasks.create_task(nodes.run(), name="nodes"),
-            tasks.create_task(_watch(store, troubles), name="database"),
+            tasks.create_task(database.watch(store, troubles), name="database"),
             tasks.create_task(ranker.run(control_plane), name="ranker"),
             tasks.create_task(running.run(), name="running clients"),
             tasks.create_task(alerts.run(), name="alerts"),
@@ -213,7 +171,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
             tasks.create_task(Retention(ledger, settings.retention).run(), name="retention"),
             tasks.create_task(DailySums(ledger, partial(working.report, "sums by day")).run(), name="sums by day"),
             tasks.create_task(IdIndexing(ledger, partial(working.report, "ids")).run(), name="index of ids"),
-            tasks.create_task(_serve_rest(rest, settings, guard), name="REST"),
+            tasks.create_task(listening.serve_rest(rest, settings, guard), name="REST"),
         ]
         if authority is not None:
             background.append(tasks.create_task(authority.run(_shown(builder.renew, control_plane))))
@@ -230,22 +188,56 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
     await nodes.flush()
 
 
-def _add_operators_services(server: grpc.aio.Server, admin: AdminService, console: ConsoleService) -> None:
+def _certified_edge(
+    settings: Settings, store: Store
+) -> tuple[EdgeSettings, Authority | None, CertificateWatch | None]:
+    """Returns the settings of Envoys with their certificates, the CA of nodes and the watch of the operator's
+    certificate.
+    """
+    edge, authority, certificate = settings.edge, None, None
+    if settings.tls_files is not None:
+        certificate = CertificateWatch(settings.tls_files)
+        edge = replace(edge, listener_tls=certificate.tls)
+    if edge.tunnel_listen is not None:
+        authority = Authority.open(store)
+        edge = replace(edge, tls=authority.gateway_tls())
+    return edge, authority, certificate
+
+
+def _guard(settings: Settings, store: AsyncStore) -> TokenInterceptor:
+    """Returns the check of operators' calls; the services that it leaves out check their callers themselves."""
+    theirs = [
+        ledger_service.SERVICE,
+        alert_service.SERVICE,
+        node_service.SERVICE,
+        metrics.SERVICE,
+        requests_service.SERVICE,
+        tokens_service.SERVICE,
+    ]
+    return TokenInterceptor(settings.admin_token, but=theirs, store=store, lifetime=settings.sessions)
+
+
+def _serve_operators(server: grpc.aio.Server, admin: AdminService, console: ConsoleService) -> None:
     admin_pb2_grpc.add_AdminServicer_to_server(admin, server)
     console_pb2_grpc.add_ConsoleServicer_to_server(console, server)
 
 
-def _serve_translators(
+def _serve_translators(  # noqa: PLR0917 - what its services need
     server: grpc.aio.Server,
     books: _LedgerParts,
     counts: LimitCounts,
     issuer_keys: IssuerKeys,
+    translators: Translators,
     authorise: Authorise,
 ) -> None:
-    """Adds the services for translators: records, limit counts, and keys of token issuers that they lack."""
+    """Adds the services for translators: records, limit counts, requests, and keys of token issuers that they
+    lack.
+    """
     service = ledger_service.LedgerService(books.ledger, authorise=authorise, arrivals=books.arrivals)
     ledger_pb2_grpc.add_LedgerServicer_to_server(service, server)
     alert_service.serve(server, counts, books.alerts, authorise)
+    requests = requests_service.RequestsService(translators, authorise=authorise)
+    requests_pb2_grpc.add_RequestsServicer_to_server(requests, server)
     tokens_service.serve(server, issuer_keys, authorise)
 
 
@@ -257,80 +249,3 @@ def _shown(renew: Callable[[_Tls], None], control_plane: ControlPlane) -> Callab
         control_plane.pools_changed({})
 
     return show
-
-
-def _listen_rest(path: Path | None) -> socket.socket | None:
-    """Starts to listen. From now on callers wait in the backlog until REST is served, and none is refused."""
-    if path is None:
-        return None
-    path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listening.bind(str(path))
-    except OSError as error:
-        raise ListenError(f"--rest-socket: cannot listen on {path}: {error.strerror}") from error
-    listening.listen(_BACKLOG)
-    listening.setblocking(False)
-    return listening
-
-
-async def _serve_rest(listening: socket.socket | None, settings: Settings, guard: TokenInterceptor) -> None:
-    if listening is None:
-        return
-    # Importing aiohttp takes some tenths of a second; Envoy must not wait for that.
-    rest = await asyncio.to_thread(importlib.import_module, "xds_server.rest")
-    await rest.RestServer(guard, f"unix:{settings.ads_socket}").run(listening)
-
-
-async def _watch(store: Store, troubles: Troubles) -> None:
-    """Checks every second whether the database is still where it was opened, until cancelled."""
-    while True:
-        try:
-            await asyncio.to_thread(store.require)
-        except DatabaseReplacedError as error:
-            troubles.set("database", error.reason, unready=True)
-        else:
-            troubles.set("database", unready=True)
-        await asyncio.sleep(_WATCH_SECONDS)
-
-
-def _open_store(settings: Settings) -> Store:
-    report = MigrationReport(settings.migration_file)
-    if settings.secret_key:
-        store = Store.open(settings.database, key=settings.secret_key, report=report)
-    else:
-        store = Store.open(settings.database, key_file=settings.secret_key_file, report=report)
-    key_file = settings.bootstrap_key_file
-    if key_file is not None:
-        link_file = settings.setup_link_file
-        store.bootstrap(
-            lambda value: _write_private(key_file, value),
-            None
-            if link_file is None
-            else lambda value: _write_private(link_file, links.url(settings.console_url, Purpose.SETUP, value)),
-        )
-    return store
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Writes `text` durably and readable only by this user, before the key in it is stored as a hash for good."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _listen(server: grpc.aio.Server, settings: Settings) -> None:
-    settings.ads_socket.unlink(missing_ok=True)
-    for flag, address in (
-        ("--control-listen", settings.control_listen),
-        ("--ads-socket", f"unix:{settings.ads_socket}"),
-    ):
-        try:
-            bound = server.add_insecure_port(address)
-        except RuntimeError:
-            bound = 0
-        if not bound:
-            raise ListenError(f"{flag}: cannot listen on {address}; is it in use?")
