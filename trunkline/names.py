@@ -61,6 +61,16 @@ def route_label(model: str, organisation: str) -> str:
     return f"{organisation}/{model}" if organisation else model
 
 
+def find_route(routes: Iterable[admin.Route], model: str, organisation: str) -> admin.Route | None:
+    """Returns the route of this model and organisation; None if there is none."""
+    return next((each for each in routes if each.model == model and each.organisation == organisation), None)
+
+
+def target_label(target: admin.RouteTarget) -> str:
+    """Names a target as in the response header x-trunkline-target."""
+    return f"nodes/{target.nodes}" if target.nodes else f"{target.provider}/{target.model}"
+
+
 def hint(kind: str, wanted: str, known: Iterable[str]) -> str:
     """Returns `did you mean openai?`, or the command that lists the objects."""
     by_case = {each.lower(): each for each in known}
