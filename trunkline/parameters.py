@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 from pydantic import BaseModel, ValidationError
 
-from trunkline.config import limit_syntax, model, units
+from trunkline.config import limit_syntax, model, notations, units
 
 
 class SecondsFlag(click.ParamType[int]):
@@ -41,7 +41,7 @@ class Expiry(click.ParamType[int]):
         except ValueError:
             pass
         try:
-            return model.moment(value)
+            return notations.moment(value)
         except ValueError:
             self.fail(
                 f"{value!r}: expected a duration such as 90d, a date such as 2027-01-01 or 2027-01-01T12:00:00Z "

@@ -11,6 +11,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as admin
 from trunkline_proto.ledger.v1 import ledger_pb2 as ledger
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
+from trunkline.names import target_label
 from trunkline.smoke.client import SmokeClient, SmokeResponse
 from trunkline.smoke.demo_provider import DemoProvider
 from trunkline.smoke.findings import SmokeFindings
@@ -78,7 +79,7 @@ class Checklist:
         """Sends a request to each target through its own route. Returns the targets that answered."""
         served: list[Served] = []
         for at, target in enumerate(route.targets):
-            subject = f"{route.model} at {place_of(target)}"
+            subject = f"{route.model} at {target_label(target)}"
             if target.paused:
                 self._findings.skip("target", subject, "it is paused")
                 continue
@@ -99,7 +100,7 @@ class Checklist:
         if len(priced) < 2:
             self._findings.skip("cost", served[0].route.model, "fewer than two targets have a price")
             return
-        costs = ", ".join(f"{place_of(each.target)} {_usd(each.cost_nano_usd)}" for each in priced)
+        costs = ", ".join(f"{target_label(each.target)} {_usd(each.cost_nano_usd)}" for each in priced)
         self._findings.check("cost", served[0].route.model, "", f"the same request: {costs} USD")
 
     def stream(self, number: int, served: Sequence[Served]) -> None:
@@ -110,7 +111,7 @@ class Checklist:
         model = self._sandbox.route(f"{number}-stream", each.route, [each.target])
         answer = self._sandbox.arrived(partial(self._client.chat, self._key, model, stream=True))
         cut = "" if b"data: [DONE]" in answer.body else "the stream ended without [DONE]"
-        subject = f"{each.route.model} at {place_of(each.target)}"
+        subject = f"{each.route.model} at {target_label(each.target)}"
         self._report("stream", subject, answer, answer.problem or cut)
 
     def failover(self, number: int, route: admin.Route, served: Sequence[Served]) -> None:
@@ -123,7 +124,7 @@ class Checklist:
         first = self._sandbox.arrived(lambda: self._request(served[0], model))
         self._bill(first)
         for target in targets:
-            target.paused = place_of(target) == first.target
+            target.paused = target_label(target) == first.target
         self._sandbox.route(f"{number}-failover", route, targets)
         for _ in range(_TRIES):
             second = self._request(served[0], model)
@@ -142,7 +143,7 @@ class Checklist:
         first.fail(True)
         answer = self._sandbox.arrived(partial(self._client.chat, self._key, model))
         first.fail(False)
-        place = place_of(route.targets[0])
+        place = target_label(route.targets[0])
         problem = answer.problem
         if not problem and (answer.target == place or answer.attempts < 2):
             problem = f"answered by {answer.target} after {answer.attempts} attempts"
@@ -184,7 +185,7 @@ class Checklist:
             "rate limit", name, problem, f"one request a minute: 429, Retry-After {after} s", ms=second.ms
         )
         if not served.target.HasField("price") or not served.target.price.ByteSize():
-            self._findings.skip("budget", name, f"{place_of(served.target)} has no price")
+            self._findings.skip("budget", name, f"{target_label(served.target)} has no price")
             return
         spent = policy.Limit(metric=policy.METRIC_COST_USD, per_seconds=86_400, amount=0)
         _, poor = self._sandbox.key(f"{number}-poor", [spent])
@@ -241,11 +242,6 @@ def _usd(nano: int) -> str:
     return f"{nano / 1e9:.9f}"
 
 
-def place_of(target: admin.RouteTarget) -> str:
-    """Returns the target's name in the response header x-trunkline-target."""
-    return f"nodes/{target.nodes}" if target.nodes else f"{target.provider}/{target.model}"
-
-
 def _copies(targets: Iterable[admin.RouteTarget]) -> list[admin.RouteTarget]:
     made = []
     for target in targets:
@@ -263,4 +259,4 @@ def _unless(answer: SmokeResponse, status: int, code: str) -> str:
 
 
 def _unless_at(answer: SmokeResponse, target: admin.RouteTarget) -> str:
-    return "" if answer.target == place_of(target) else f"answered by {answer.target or 'nobody'}"
+    return "" if answer.target == target_label(target) else f"answered by {answer.target or 'nobody'}"
