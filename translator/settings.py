@@ -85,6 +85,38 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
     Raises:
         SettingsError: an option's value cannot work. A malformed command line exits with argparse's own message.
     """
+    given = _parser().parse_args(arguments)
+    if not _ADDRESS.fullmatch(given.control):
+        raise SettingsError(f"--control: {given.control!r} is neither unix:PATH nor host:port")
+    if given.socket is None and not inherited:
+        raise SettingsError("--socket: needed, as no listening socket is inherited (LISTEN_FDS, LISTEN_PID)")
+    if given.disk_full_mib > given.disk_low_mib:
+        raise SettingsError("--disk-full-mib: must not be above --disk-low-mib")
+    if not given.limits_interval > 0:
+        raise SettingsError("--limits-interval: must be above 0")
+    state_dir = _directory(given.state_dir, "--state-dir")
+    settings = Settings(
+        control=given.control,
+        control_token=_token(given.control_token_file),
+        state_dir=state_dir,
+        ledger_dir=_directory(given.ledger_dir, "--ledger-dir"),
+        id=given.id,
+        socket=None if inherited else given.socket,
+        log_level=given.log_level,
+        envoy_admin_socket=given.envoy_admin_socket,
+        draining_file=given.draining_file,
+        starting_file=given.starting_file,
+        trouble_file=given.trouble_file,
+        log_rotation=given.log_rotation_mib * _MIB,
+        reservation_expiry=given.reservation_expiry,
+        limits_interval=given.limits_interval,
+        disk_low=given.disk_low_mib * _MIB,
+        disk_full=given.disk_full_mib * _MIB,
+    )
+    return settings, given.check_config
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m translator", description="Trunkline's authorisation service, one for each Envoy."
     )
@@ -158,35 +190,7 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
     )
     parser.add_argument("--log-level", choices=LEVELS, default="info")
     parser.add_argument("--check-config", action="store_true", help="validate the settings and exit")
-    given = parser.parse_args(arguments)
-    if not _ADDRESS.fullmatch(given.control):
-        raise SettingsError(f"--control: {given.control!r} is neither unix:PATH nor host:port")
-    if given.socket is None and not inherited:
-        raise SettingsError("--socket: needed, as no listening socket is inherited (LISTEN_FDS, LISTEN_PID)")
-    if given.disk_full_mib > given.disk_low_mib:
-        raise SettingsError("--disk-full-mib: must not be above --disk-low-mib")
-    if not given.limits_interval > 0:
-        raise SettingsError("--limits-interval: must be above 0")
-    state_dir = _directory(given.state_dir, "--state-dir")
-    settings = Settings(
-        control=given.control,
-        control_token=_token(given.control_token_file),
-        state_dir=state_dir,
-        ledger_dir=_directory(given.ledger_dir, "--ledger-dir"),
-        id=given.id,
-        socket=None if inherited else given.socket,
-        log_level=given.log_level,
-        envoy_admin_socket=given.envoy_admin_socket,
-        draining_file=given.draining_file,
-        starting_file=given.starting_file,
-        trouble_file=given.trouble_file,
-        log_rotation=given.log_rotation_mib * _MIB,
-        reservation_expiry=given.reservation_expiry,
-        limits_interval=given.limits_interval,
-        disk_low=given.disk_low_mib * _MIB,
-        disk_full=given.disk_full_mib * _MIB,
-    )
-    return settings, given.check_config
+    return parser
 
 
 def _token(path: Path | None) -> str:

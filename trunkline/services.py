@@ -16,6 +16,7 @@ from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
 from trunkline.supervisor.spawn import ChildCommand
 
+_UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 # -P: the operator's current directory must not shadow imports.
 _PYTHON = (sys.executable, "-P", "-m")
 #: Envoy's log levels → the services'.
@@ -91,85 +92,93 @@ def services(
     """Returns the commands in the order of starting. They are stopped in reverse: Envoy first, so that the others
     see its last requests.
     """
-    layout = settings.layout
-    level = _PYTHON_LEVELS[settings.log_level]
-    unbuffered = {"PYTHONUNBUFFERED": "1"}
     edge = child_environment.of_edge(inherited)
-    return (
-        ChildCommand(
-            "xds_server",
-            (
-                *(*_PYTHON, "xds_server"),
-                *("--data-dir", str(layout.data_dir)),
-                *("--control-listen", str(settings.control)),
-                *("--ads-socket", str(layout.xds_socket)),
-                *("--rest-socket", str(layout.rest_socket)),
-                *("--admin-token-file", str(layout.admin_token)),
-                *("--openai-listen", str(settings.openai)),
-                *("--admin-listen", str(settings.admin)),
-                *("--tunnel-listen", str(settings.tunnel)),
-                *("--tunnel-handshake-listen", str(settings.tunnel_handshake)),
-                *("--max-unchecked-bytes", str(settings.envoy_memory.unchecked_bodies)),
-                *("--max-key-bytes", str(settings.envoy_memory.bodies_of_a_key)),
-                *("--max-total-bytes", str(settings.envoy_memory.all_bodies)),
-                *("--node-tunnels", str(max(_FEWEST_TUNNELS, settings.envoy_concurrency))),
-                *(word for network in settings.allow_direct for word in ("--allow-direct", network)),
-                *(() if settings.tls is None else settings.tls.flags),
-                *(() if settings.tunnel_url is None else ("--tunnel-url", settings.tunnel_url)),
-                *_duration("--usage-retention", settings.usage_retention),
-                *_duration("--rollup-retention", settings.rollup_retention),
-                *_duration("--session-idle", settings.session_idle),
-                *_duration("--session-lifetime", settings.session_lifetime),
-                *("--trouble-file", str(layout.trouble)),
-                *("--migration-file", str(layout.migration)),
-                *("--bootstrap-key-file", str(layout.first_key)),
-                *("--setup-link-file", str(layout.setup_link)),
-                *("--log-level", level),
-                *("--access-log", str(layout.access_log)),
-            ),
-            # Passed in the environment: in the arguments, every process listing would show a password in the URL.
-            child_environment.of_control_plane(inherited, settings.database_url) | unbuffered,
-            layout.log("xds_server"),
+    return (_xds_server(settings, inherited), _translator(settings, translator, edge), _envoy(settings, edge))
+
+
+def _xds_server(settings: Settings, inherited: Mapping[str, str]) -> ChildCommand:
+    layout = settings.layout
+    return ChildCommand(
+        "xds_server",
+        (
+            *(*_PYTHON, "xds_server"),
+            *("--data-dir", str(layout.data_dir)),
+            *("--control-listen", str(settings.control)),
+            *("--ads-socket", str(layout.xds_socket)),
+            *("--rest-socket", str(layout.rest_socket)),
+            *("--admin-token-file", str(layout.admin_token)),
+            *("--openai-listen", str(settings.openai)),
+            *("--admin-listen", str(settings.admin)),
+            *("--tunnel-listen", str(settings.tunnel)),
+            *("--tunnel-handshake-listen", str(settings.tunnel_handshake)),
+            *("--max-unchecked-bytes", str(settings.envoy_memory.unchecked_bodies)),
+            *("--max-key-bytes", str(settings.envoy_memory.bodies_of_a_key)),
+            *("--max-total-bytes", str(settings.envoy_memory.all_bodies)),
+            *("--node-tunnels", str(max(_FEWEST_TUNNELS, settings.envoy_concurrency))),
+            *(word for network in settings.allow_direct for word in ("--allow-direct", network)),
+            *(() if settings.tls is None else settings.tls.flags),
+            *(() if settings.tunnel_url is None else ("--tunnel-url", settings.tunnel_url)),
+            *_duration("--usage-retention", settings.usage_retention),
+            *_duration("--rollup-retention", settings.rollup_retention),
+            *_duration("--session-idle", settings.session_idle),
+            *_duration("--session-lifetime", settings.session_lifetime),
+            *("--trouble-file", str(layout.trouble)),
+            *("--migration-file", str(layout.migration)),
+            *("--bootstrap-key-file", str(layout.first_key)),
+            *("--setup-link-file", str(layout.setup_link)),
+            *("--log-level", _PYTHON_LEVELS[settings.log_level]),
+            *("--access-log", str(layout.access_log)),
         ),
-        ChildCommand(
-            "translator",
-            (
-                *(*_PYTHON, "translator"),
-                *("--control", f"unix:{layout.xds_socket}"),
-                *("--state-dir", str(layout.translator_state)),
-                *("--ledger-dir", str(layout.ledger)),
-                *("--envoy-admin-socket", str(layout.envoy_admin_socket)),
-                *("--id", "translator-local"),
-                *("--draining-file", str(layout.draining)),
-                *("--starting-file", str(layout.starting)),
-                *("--trouble-file", str(layout.trouble)),
-                *("--log-level", level),
-            ),
-            edge | unbuffered,
-            layout.log("translator"),
-            listen=translator,
+        # Passed in the environment: in the arguments, every process listing would show a password in the URL.
+        child_environment.of_control_plane(inherited, settings.database_url) | _UNBUFFERED,
+        layout.log("xds_server"),
+    )
+
+
+def _translator(settings: Settings, listening: socket.socket, edge: Mapping[str, str]) -> ChildCommand:
+    layout = settings.layout
+    return ChildCommand(
+        "translator",
+        (
+            *(*_PYTHON, "translator"),
+            *("--control", f"unix:{layout.xds_socket}"),
+            *("--state-dir", str(layout.translator_state)),
+            *("--ledger-dir", str(layout.ledger)),
+            *("--envoy-admin-socket", str(layout.envoy_admin_socket)),
+            *("--id", "translator-local"),
+            *("--draining-file", str(layout.draining)),
+            *("--starting-file", str(layout.starting)),
+            *("--trouble-file", str(layout.trouble)),
+            *("--log-level", _PYTHON_LEVELS[settings.log_level]),
         ),
-        ChildCommand(
-            "envoy",
-            (
-                str(settings.envoy_binary),
-                *("-c", str(layout.bootstrap)),
-                *("--concurrency", str(settings.envoy_concurrency)),
-                *("--service-node", "envoy-local", "--service-cluster", "envoy"),
-                *("--log-level", settings.log_level),
-                # Text of clients, nodes and providers cannot forge lines.
-                "--log-format-escaped",
-                # Lines that Envoy has not written when it is killed are lost to the ledger.
-                *("--file-flush-interval-msec", "100"),
-                "--disable-hot-restart",
-                # When draining, it closes every connection after its next answer, not only some of them.
-                *("--drain-strategy", "immediate"),
-            ),
-            {**edge, **envoy.environment(layout, settings.envoy_modules)},
-            layout.log("envoy"),
-            # It retries at growing intervals, so if it started first it would connect late.
-            after=layout.xds_socket,
+        {**edge, **_UNBUFFERED},
+        layout.log("translator"),
+        listen=listening,
+    )
+
+
+def _envoy(settings: Settings, edge: Mapping[str, str]) -> ChildCommand:
+    layout = settings.layout
+    return ChildCommand(
+        "envoy",
+        (
+            str(settings.envoy_binary),
+            *("-c", str(layout.bootstrap)),
+            *("--concurrency", str(settings.envoy_concurrency)),
+            *("--service-node", "envoy-local", "--service-cluster", "envoy"),
+            *("--log-level", settings.log_level),
+            # Text of clients, nodes and providers cannot forge lines.
+            "--log-format-escaped",
+            # Lines that Envoy has not written when it is killed are lost to the ledger.
+            *("--file-flush-interval-msec", "100"),
+            "--disable-hot-restart",
+            # When draining, it closes every connection after its next answer, not only some of them.
+            *("--drain-strategy", "immediate"),
         ),
+        {**edge, **envoy.environment(layout, settings.envoy_modules)},
+        layout.log("envoy"),
+        # It retries at growing intervals, so if it started first it would connect late.
+        after=layout.xds_socket,
     )
 
 

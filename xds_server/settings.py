@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import hmac
-import ipaddress
 import os
-import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
+from xds_server import flags
 from xds_server.accounts.sessions import Lifetime
 from xds_server.ledger.retention_periods import RetentionPeriods
 from xds_server.nodes.direct import DirectAddresses, Network
@@ -28,12 +25,7 @@ _CA_FILES = (
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # macOS
 )
-#: Seconds of a session: each use of one is stored once a minute.
-_SHORTEST_SESSION, _LONGEST_SESSION = 300, 366 * 86_400
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 SECRET_KEY_VARIABLE = "TRUNKLINE_SECRET_KEY"  # noqa: S105  # the name, not the key
-DATABASE_URL_VARIABLE = "TRUNKLINE_DATABASE_URL"
-TUNNEL_URL_VARIABLE = "TRUNKLINE_TUNNEL_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +79,9 @@ class Settings:
         edge = self.edge
         listeners = [edge.openai_listen, edge.admin_listen, edge.tunnel_handshake_listen, edge.tunnel_listen]
         return DirectAddresses(
-            self.allow_direct, (_address(self.control_listen), *(each for each in listeners if each is not None))
+            self.allow_direct,
+            (flags.address(self.control_listen), *(each for each in listeners if each is not None)),
         )
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Leaves out the usage: `trunkline up` shows the end of the log, which should be the message."""
-        self.exit(2, f"{self.prog}: error: {message}\n")
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -102,105 +89,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
 
     Raises SystemExit, like argparse, with the flag and what it accepts.
     """
-    parser = _Parser(
-        prog="xds_server", description="Trunkline's control plane: Admin gRPC, ADS, and the store behind them."
-    )
-    parser.add_argument("--data-dir", type=Path, required=True, help="where secret.key is, and the SQLite file")
-    parser.add_argument(
-        "--database-url",
-        default=environment.get(DATABASE_URL_VARIABLE, ""),
-        help=f"sqlite:///PATH or postgresql://…; default: ${DATABASE_URL_VARIABLE}",
-    )
-    parser.add_argument("--control-listen", required=True, metavar="HOST:PORT", help="gRPC: Admin, ADS by token")
-    parser.add_argument("--ads-socket", type=Path, required=True, help="Unix socket for ADS without a token")
-    parser.add_argument(
-        "--rest-socket",
-        type=Path,
-        help="Unix socket for REST, Envoy's cluster `rest`; default: none",
-    )
-    parser.add_argument("--admin-token-file", type=Path, required=True)
-    parser.add_argument(
-        "--openai-listen", type=_address, required=True, metavar="HOST:PORT", help="for every Envoy"
-    )
-    parser.add_argument(
-        "--admin-listen", type=_address, required=True, metavar="HOST:PORT", help="for every Envoy"
-    )
-    parser.add_argument("--tunnel-listen", type=_address, metavar="HOST:PORT", help="for nodes; default: no nodes")
-    parser.add_argument(
-        "--tunnel-handshake-listen",
-        type=_address,
-        default=EdgeSettings().tunnel_handshake_listen,
-        metavar="HOST:PORT",
-        help="on loopback, for every Envoy itself; default: 127.0.0.1:8444",
-    )
-    for flag, of_what in (
-        (
-            "--tls-cert",
-            "certificate chain of the clients' and the admin listener, PEM; read again when it changes",
-        ),
-        ("--tls-key", "its private key"),
-        ("--tls-client-ca", "CAs, PEM: clients and operators then need a certificate of one of them"),
-    ):
-        parser.add_argument(flag, type=Path, metavar="FILE", help=of_what)
-    parser.add_argument(
-        "--trouble-file", type=Path, metavar="FILE", help="there while nothing can be stored; says why"
-    )
-    parser.add_argument(
-        "--migration-file", type=Path, metavar="FILE", help="there while the database is migrated; says how far"
-    )
-    parser.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
-    parser.add_argument(
-        "--setup-link-file", type=Path, help="gets the console's set-up link, with --bootstrap-key-file"
-    )
-    parser.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
-    for flag, default, of_what in (
-        ("--max-unchecked-bytes", EdgeSettings().max_unchecked_bytes, "requests whose key is not checked yet"),
-        ("--max-key-bytes", EdgeSettings().max_key_bytes, "the requests of one API key"),
-        ("--max-total-bytes", EdgeSettings().max_total_bytes, "all requests"),
-    ):
-        parser.add_argument(
-            flag, type=_bytes, default=default, metavar="N", help=f"that an Envoy holds of {of_what}"
-        )
-    parser.add_argument("--upstream-ca-file", default="", help="CAs for https providers; default: the system's")
-    parser.add_argument("--access-log", default="", help="file of every Envoy's ledger; default: none")
-    parser.add_argument(
-        "--tunnel-url",
-        type=_tunnel_url,
-        default=environment.get(TUNNEL_URL_VARIABLE) or None,
-        metavar="https://HOST:PORT",
-        help=f"where nodes reach --tunnel-listen; default: ${TUNNEL_URL_VARIABLE}, or that address itself",
-    )
-    parser.add_argument(
-        "--usage-retention", type=_duration, default="30d", help="how long single requests are kept; 0 = for ever"
-    )
-    parser.add_argument(
-        "--rollup-retention",
-        type=_duration,
-        default="400d",
-        help="how long sums are kept, at least as long as records; 0 = for ever",
-    )
-    parser.add_argument(
-        "--session-idle", type=_lifetime, default="12h", help="how long a session lasts without a call, 5m to 366d"
-    )
-    parser.add_argument(
-        "--session-lifetime", type=_lifetime, default="7d", help="how long a session lasts at all, 5m to 366d"
-    )
-    parser.add_argument(
-        "--node-tunnels",
-        type=_tunnels,
-        default=4,
-        help="how many each node keeps open; at least as many as Envoy has workers",
-    )
-    parser.add_argument(
-        "--allow-direct",
-        type=_networks,
-        action="extend",
-        default=[],
-        metavar="NETWORK[,NETWORK…]",
-        help="direct addresses of nodes that are refused by default, such as 127.0.0.0/8",
-    )
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
-    parser.add_argument("--check-config", action="store_true", help="validate the settings and exit")
+    parser = flags.parser(environment)
     given = parser.parse_args(arguments)
     try:
         database = DatabaseUrl.parse(given.database_url)
@@ -257,19 +146,6 @@ def from_process() -> Settings:
     return parse(sys.argv[1:], os.environ)
 
 
-def _address(text: str) -> tuple[str, int]:
-    host, separator, port = text.rpartition(":")
-    if not separator or not host or not port.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
-def _tunnel_url(text: str) -> str:
-    if not re.fullmatch(r"https://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?/?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not https://HOST:PORT")
-    return text.rstrip("/")
-
-
 def _url_of(listen: tuple[str, int] | None) -> str:
     """Returns a listener's URL; one that listens on every address goes by this machine's own name."""
     if listen is None:
@@ -278,40 +154,6 @@ def _url_of(listen: tuple[str, int] | None) -> str:
     if host in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
         host = socket.gethostname()
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-
-
-def _duration(text: str) -> int:
-    match = re.fullmatch(r"(\d{1,9})([smhd])", text)
-    if match is None and text != "0":
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 12h or 30d, or 0")
-    return int(match[1]) * _UNITS[match[2]] if match else 0
-
-
-def _lifetime(text: str) -> int:
-    seconds = _duration(text)
-    if not _SHORTEST_SESSION <= seconds <= _LONGEST_SESSION:
-        raise argparse.ArgumentTypeError(f"{text!r} is out of range; accepted: 5m to 366d")
-    return seconds
-
-
-def _bytes(text: str) -> int:
-    # The module in Envoy reads at most 18 digits.
-    if not re.fullmatch(r"[1-9]\d{0,17}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes")
-    return int(text)
-
-
-def _tunnels(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d{0,2}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 999")
-    return int(text)
-
-
-def _networks(text: str) -> list[Network]:
-    try:
-        return [ipaddress.ip_network(each.strip()) for each in text.split(",")]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}; accepted: networks such as 127.0.0.0/8,fd00::/8") from error
 
 
 def _system_ca_file() -> str:

@@ -45,67 +45,78 @@ def status(*, control: Control, output: str) -> None:
         nodes = _nodes(api, found)
     rows = [row for client in found.clients for row in _rows(client)]
     if output == "json":
-        refused = [
-            {
-                "client": each.client_id,
-                "type": each.type_url,
-                "resources": list(each.resource_names),
-                "reason": each.reason,
-                "at": when(each.at),
-            }
-            for each in found.recent_rejections
-        ]
-        peers = [
-            {"peer": each.peer, "reason": each.reason, "count": each.count, "at": when(each.at)}
-            for each in found.refused_peers
-        ]
-        shown = {
-            "revision": found.revision,
-            "problems": list(found.problems),
-            "clients": rows,
-            "rejections": refused,
-            "refused_peers": peers,
-            "alerts": [limit_alerts.row(each) for each in found.alerts],
-            "refused_records": found.refused_records,
-            "certificate": _certificate(found),
-            "rests": [rest_alerts.row(each) for each in found.rests],
-            "tasks": [
-                {"description": each.description, "done": each.done, "total": each.total, "unit": each.unit}
-                for each in found.tasks
-            ],
-            "ledger": [
-                {"source": each.source, "last": when(each.last_at), "lag_ms": each.lag_ms} for each in found.ledger
-            ],
-            "nodes": nodes,
-        }
-        say(as_json(shown), lines=True)
+        say(as_json(_values(found, rows, nodes)), lines=True)
         return
     say(render(rows, _COLUMNS, output, right=_NUMBERS, important=_IMPORTANT), lines=True)
     if output == "table":
-        say(f"\ncontrol plane: revision {found.revision}", lines=True)
-        for line in (*found.problems, *map(_task, found.tasks)):
-            say(f"control plane: {line}")
-        if found.HasField("certificate"):
-            names = ", ".join(found.certificate.names)
-            say(f"certificate: {names}, expires {when(found.certificate.expires_at)}")
-            if found.certificate.problem:
-                say(f"certificate: {found.certificate.problem}")
-        for client in found.clients:
-            if client.problem:
-                where = f" at {client.peer}" if client.peer else ""
-                say(f"{client.client_id}{where}: {client.problem}")
-        for each in found.recent_rejections:
-            say(f"{when(each.at)} {changes.rejection(each)}")
-        for peer in found.refused_peers:
-            times = f", {peer.count} times" if peer.count > 1 else ""
-            say(f"{when(peer.at)} refused {peer.peer}{times}: {peer.reason}")
-        for line in (*map(rest_alerts.line, found.rests), *map(limit_alerts.line, found.alerts)):
-            say(line)
-        if found.refused_records:
-            say(set_aside(found.refused_records))
+        _say_state(found)
         if nodes:
             say()
             say(render(nodes, _NODE_COLUMNS, output), lines=True)
+
+
+def _values(
+    found: admin.GetStatusResponse, clients: list[dict[str, Any]], nodes: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns everything that `status` has, as JSON shows it."""
+    refused = [
+        {
+            "client": each.client_id,
+            "type": each.type_url,
+            "resources": list(each.resource_names),
+            "reason": each.reason,
+            "at": when(each.at),
+        }
+        for each in found.recent_rejections
+    ]
+    peers = [
+        {"peer": each.peer, "reason": each.reason, "count": each.count, "at": when(each.at)}
+        for each in found.refused_peers
+    ]
+    return {
+        "revision": found.revision,
+        "problems": list(found.problems),
+        "clients": clients,
+        "rejections": refused,
+        "refused_peers": peers,
+        "alerts": [limit_alerts.row(each) for each in found.alerts],
+        "refused_records": found.refused_records,
+        "certificate": _certificate(found),
+        "rests": [rest_alerts.row(each) for each in found.rests],
+        "tasks": [
+            {"description": each.description, "done": each.done, "total": each.total, "unit": each.unit}
+            for each in found.tasks
+        ],
+        "ledger": [
+            {"source": each.source, "last": when(each.last_at), "lag_ms": each.lag_ms} for each in found.ledger
+        ],
+        "nodes": nodes,
+    }
+
+
+def _say_state(found: admin.GetStatusResponse) -> None:
+    """Prints what stands below the table of clients: problems, tasks, the certificate, rejections and alerts."""
+    say(f"\ncontrol plane: revision {found.revision}", lines=True)
+    for line in (*found.problems, *map(_task, found.tasks)):
+        say(f"control plane: {line}")
+    if found.HasField("certificate"):
+        names = ", ".join(found.certificate.names)
+        say(f"certificate: {names}, expires {when(found.certificate.expires_at)}")
+        if found.certificate.problem:
+            say(f"certificate: {found.certificate.problem}")
+    for client in found.clients:
+        if client.problem:
+            where = f" at {client.peer}" if client.peer else ""
+            say(f"{client.client_id}{where}: {client.problem}")
+    for each in found.recent_rejections:
+        say(f"{when(each.at)} {changes.rejection(each)}")
+    for peer in found.refused_peers:
+        times = f", {peer.count} times" if peer.count > 1 else ""
+        say(f"{when(peer.at)} refused {peer.peer}{times}: {peer.reason}")
+    for line in (*map(rest_alerts.line, found.rests), *map(limit_alerts.line, found.alerts)):
+        say(line)
+    if found.refused_records:
+        say(set_aside(found.refused_records))
 
 
 def _rows(client: admin.ClientStatus) -> list[dict[str, Any]]:
