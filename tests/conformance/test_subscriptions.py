@@ -36,7 +36,7 @@ async def test_no_wildcard_for_types_named_by_others(server: Server, variant: ty
 
 
 async def test_the_wildcard_ends_as_specified_in_delta(server: Server) -> None:
-    """The example "And in incremental": empty, +A, -*, -A."""
+    """Follows the example "And in incremental": empty, +A, -*, -A."""
     await server.publish({CLUSTER: {"A": "1", "B": "1"}})
     client = await DeltaClient.connect(server)
     await client.subscribe(CLUSTER)
@@ -54,7 +54,7 @@ async def test_the_wildcard_ends_as_specified_in_delta(server: Server) -> None:
 
 
 async def test_the_wildcard_ends_as_specified_in_sotw(server: Server) -> None:
-    """The example "in SotW": empty, {*, A}, {A}, empty."""
+    """Follows the example "in SotW": empty, {*, A}, {A}, empty."""
     await server.publish({CLUSTER: {"A": "1", "B": "1"}})
     client = await SotwClient.connect(server)
     await client.subscribe(CLUSTER)

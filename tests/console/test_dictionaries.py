@@ -83,7 +83,7 @@ def test_every_word_of_the_audit_log_has_its_own() -> None:
 
 @pytest.mark.parametrize("name", ["gateway", "people", "reasons", "settings", "watching"])
 def test_russian_is_russian(name: str) -> None:
-    """Every text with words in it has a Cyrillic word, unless it is a name."""
+    """Every text that contains words has a Cyrillic one, unless it is a name."""
     source = (CONSOLE / "src/i18n/ru" / f"{name}.js").read_text()
     for key, value in _ENTRY.findall(source):
         words = re.sub(r"\{\w+\}", "", value)

@@ -54,7 +54,7 @@ def test_no_text_of_the_gateway_becomes_an_element(window: Window, failure: bool
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_role_is_offered_nothing_that_it_may_not_do(window: Window, role: Role) -> None:
-    """Whatever stands on its pages is pressed, and every form sent."""
+    """The test presses every button on the role's pages and submits every form."""
     page = window.page
     number = list(Role).index(role) + 1
     answers = Answers({_IS_ADMIN: False, _IS_MACHINE: False, _ROLE: number}, text=lambda path: "acme")

@@ -241,7 +241,7 @@ def test_what_health_checks_bring_back_has_a_growing_share(driver: Driver) -> No
 
 
 def test_it_is_bounded_and_forgets_the_longest_unused_first(driver: Driver) -> None:
-    """Uses hosts that share a place of the table."""
+    """All of the hosts share one place of the table."""
     same = [7 + 1024 * number for number in range(1, 6)]
     command: list[Argument] = []
     for host in same:

@@ -93,7 +93,7 @@ def test_errors(driver: Driver, value: object) -> None:
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_an_error_in_a_list(driver: Driver, mark: bytes) -> None:
-    """As Gemini sends it. Its client gets the object."""
+    """Gemini sends its errors in a list; the client gets the object inside."""
     text = mark + b'[{\n "error": {"code": 429, "message": "no"}\n}\n]\n'
     assert peek(driver, "json", text, whole=True) == ERROR
     assert json.loads(driver.ask("json", text, 1)[1]) == {"error": {"code": 429, "message": "no"}}

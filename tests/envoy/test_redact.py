@@ -65,7 +65,7 @@ def test_it_is_replaced_wherever_pieces_meet(driver: Driver, text: bytes, cuts: 
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=5))
 def test_nothing_else_is_touched_or_kept_back(driver: Driver, pieces: list[bytes]) -> None:
-    """Except for a possible beginning of the secret."""
+    """Only what could be the beginning of the secret is held back."""
     passed = driver.ask(b"0123456789", *pieces)
     assert b"".join(passed) == b"".join(pieces)
     for at, piece in enumerate(pieces[:-1]):

@@ -135,7 +135,7 @@ async def test_what_cannot_be_read_one_way_only_is_refused(
 async def test_a_body_with_trailers_behind_it_is_edited_too(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    """Only HTTP/2: Envoy does not pass on trailers of HTTP/1.1."""
+    """The test uses HTTP/2, because Envoy does not pass on trailers of HTTP/1.1."""
     connection = H2Connection(H2Configuration(header_encoding="utf-8"))
     connection.initiate_connection()
     authority = gateway.base_url.split("/")[2]
@@ -259,7 +259,7 @@ async def test_a_name_that_another_parser_reads_as_the_model(gateway: GatewayPro
 async def test_a_target_reads_json_as_json(
     gateway: GatewayProcess, provider_a: ProviderProcess, kind: str
 ) -> None:
-    """In another type, this body names another model."""
+    """Read by the stated content type, this body would name another model."""
     body = b'{"model":"gpt","messages":[{"role":"user","content":"hi"}],"x":"&model=b&+ACIALAAi-model+ACIAOgAi-b"}'
     status, _ = await post(gateway, body, content_type=kind)
     seen = await received(provider_a)

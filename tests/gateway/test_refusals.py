@@ -107,7 +107,7 @@ async def test_headers_with_underscores_are_dropped_and_the_request_is_served(
 
 @pytest.mark.parametrize("lines", [[], ["Connection: keep-alive"]])
 async def test_http_1_0_is_served(gateway: GatewayProcess, lines: list[str]) -> None:
-    """nginx calls its upstreams like this by default; also without a host."""
+    """By default, nginx calls its upstreams with HTTP/1.0, which needs no host."""
     status, _, body = await exchange(gateway, post(gateway, *lines, version="1.0"))
     assert status == 200
     assert json.loads(body)["object"] == "chat.completion"

@@ -133,7 +133,7 @@ def test_it_still_stops_restarts_what_crashes_and_dies_whole(gateway: GatewayPro
 
 
 def test_what_does_not_start_replaces_nothing(gateway: GatewayProcess) -> None:
-    """The new program is broken, as in the middle of an upgrade."""
+    """The new program is broken, as it would be in the middle of an upgrade."""
     broken = gateway.data_dir.parent / "packages" / "trunkline"
     broken.mkdir()
     (broken / "__init__.py").write_text("raise ImportError('half of an upgrade')\n")

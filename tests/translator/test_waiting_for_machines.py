@@ -135,8 +135,8 @@ async def test_places_are_no_limit_that_is_reported() -> None:
 
 
 async def test_one_that_a_machine_turns_away_keeps_its_place() -> None:
-    """Somebody else uses a slot. The next one that is free goes to the request that was turned away, not to the
-    first of those that wait.
+    """Another program uses a slot. The next free one goes to the request that was turned away, not to the first
+    that waits.
     """
     one = translator(route({"": 2}))
     one.ask(1, 2, 3, 4)
@@ -169,7 +169,7 @@ async def test_one_that_is_turned_away_holds_up_only_those_that_need_the_same_ma
 
 
 async def test_a_settled_one_holds_nobody_up() -> None:
-    """Envoy's log may tell that it is over, if the notice is lost."""
+    """If the notice is lost, Envoy's log may report the end."""
     one = translator(route({"": 1}))
     one.ask(1, 2)
     await one.settled()

@@ -120,7 +120,7 @@ async def test_they_wait_for_a_slot_and_share_them(gateway: GatewayProcess, serv
 
 
 async def test_one_that_a_machine_turns_away_keeps_its_place(gateway: GatewayProcess) -> None:
-    """Somebody else uses slots that the gateway counts as free. The first request finds out; the others wait."""
+    """Another program uses slots that the gateway counts as free. The first request finds out; the others wait."""
     held = holding(gateway, HASTY)
     await until(gateway, lambda rows: states(rows) == {"running": SLOTS})
     order: list[int] = []
@@ -144,7 +144,7 @@ async def test_one_that_a_machine_turns_away_keeps_its_place(gateway: GatewayPro
 
 
 async def test_one_that_a_machine_turns_away_is_sent_again(gateway: GatewayProcess) -> None:
-    """The gateway did not know that the machine is busy, because somebody else uses it."""
+    """The gateway does not know that the machine is busy, because another program uses it."""
     held = holding(gateway, HASTY)
     await until(gateway, lambda rows: states(rows) == {"running": SLOTS})
     assert (await asyncio.wait_for(ask(gateway, HASTY, key=key_of("one")), PATIENCE)).status == 429

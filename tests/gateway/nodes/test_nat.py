@@ -77,7 +77,7 @@ def node(gateway: GatewayProcess, nat: BehindNat, tmp_path: Path) -> Iterator[No
 
 
 def test_there_is_no_way_in(nat: BehindNat) -> None:
-    """Neither the router's address leads in, nor the machine's own, even for somebody with a route to it."""
+    """Neither the router's address nor the machine's own leads in, even with a route to it."""
     listening = subprocess.Popen(
         [*nat.machine, sys.executable, "-c", _LISTEN],
         stdin=subprocess.PIPE,

@@ -61,7 +61,7 @@ async def test_the_gateway_is_served(listener: DirectListener, authority: Author
 
 @pytest.mark.parametrize("name", [None, NODE, "nd-somebody"])
 async def test_others_are_not(listener: DirectListener, authority: Authority, name: str | None) -> None:
-    """Callers without a certificate, or with one of this gateway's CA that is not the gateway's."""
+    """The callers have no certificate, or one of this gateway's CA that is not the gateway's."""
     with suppress(OSError):
         async with connected(listener, authority.client(name)) as peer:
             answer = await peer.answer(peer.request())

@@ -53,7 +53,7 @@ FORMS = sorted((Path(__file__).parent / "forms").iterdir())
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
 def test_what_common_clients_send(path: Path) -> None:
-    """The clients' own bytes: the content-type, a line feed, the body."""
+    """The files hold clients' own bytes: the content-type, a line feed, the body."""
     content_type, _, body = path.read_bytes().partition(b"\n")
     form = FormBody(body, content_type)
     assert form.model == "речь-1"

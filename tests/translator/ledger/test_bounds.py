@@ -90,7 +90,7 @@ def test_any_line_gives_a_record_that_is_taken(
 
 @given(fields=st.tuples(*[NUMBERS] * 3), at=st.floats(-1e30, 1e30))
 def test_any_reservation_gives_a_record_that_is_taken(fields: tuple[int, int, int], at: float) -> None:
-    """A reservation without a line, read from a journal that may be damaged."""
+    """The reservation has no line, and comes from a journal that may be damaged."""
     tokens, cost, prompt = fields
     made = Reservation("i" * 300, at, "o", "k\x00", "r", "m" * 600, tokens, cost, prompt, False, "%00", "t" * 900)
     assert checking.sort_out(request(records.expired(made))).refused == []

@@ -158,7 +158,7 @@ async def test_groups_decide_about_what_they_name(gateway: Gateway, provider: Fa
 async def test_an_account_under_the_same_address_is_taken_over_whole(
     gateway: Gateway, provider: FakeProvider
 ) -> None:
-    """The creator of the account, who knows its password, may not be the owner of the address."""
+    """The creator of the account, who knows its password, may be somebody other than the owner of the address."""
     await configure(gateway, corp(provider))
     squatter = await invite(gateway, BOB, "acme", pb.ROLE_MEMBER)
     token = (await squatter("POST", "/admin/v1/me/tokens", {"name": "x"})).json["value"]

@@ -77,7 +77,7 @@ def test_a_large_request_is_refused_before_it_is_read() -> None:
 
 
 def test_somebody_elses_key_is_refused() -> None:
-    """A request for a key whose private part the sender does not have, signed by another key."""
+    """The sender does not have the private part of the key, and signs with another one."""
     mine, theirs = (csr(ec.generate_private_key(ec.SECP256R1())) for _ in range(2))
     own, stolen = (x509.load_pem_x509_csr(each) for each in (mine, theirs))
     body, signature = stolen.tbs_certrequest_bytes, own.signature
@@ -97,7 +97,7 @@ def test_somebody_elses_key_is_refused() -> None:
 
 
 def test_a_changed_request_is_refused_or_asks_for_the_same_key() -> None:
-    """Ten thousand mutations, the same in every run."""
+    """The ten thousand mutations are the same in every run."""
     choose = random.Random(7)  # reproducible; not used for security
     pem = new_csr()
     der = x509.load_pem_x509_csr(pem).public_bytes(Encoding.DER)

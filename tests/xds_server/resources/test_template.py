@@ -32,7 +32,7 @@ healths: st.SearchStrategy[Health] = st.sampled_from(sorted(HEALTH))
 
 @given(st.text(min_size=1, max_size=20_000), st.integers(1, 2**32 - 1))
 def test_values_take_the_place_of_holes(value: str, number: int) -> None:
-    """A text that occurs twice at two depths, and a number, within packed messages: four enclosing lengths."""
+    """A text, which occurs at two depths, and a number are inside packed messages, with four enclosing lengths."""
 
     def message(text: str, number: int) -> bytes:
         packed = Any()

@@ -74,7 +74,7 @@ def test_a_target_that_fails_is_left_within_5_seconds(strategy: Strategy, seed: 
 @pytest.mark.parametrize("rate", [5, 50])
 @EVERY_CASE
 def test_noise_is_not_followed_for_10_minutes(strategy: Strategy, rate: float, seed: int) -> None:
-    """Two equally good targets, with latencies that vary by a fifth and cache hits that vary by a tenth."""
+    """The two targets are equally good; their latencies vary by a fifth and their cache hits by a tenth."""
     phases = [random.Random(seed * 10 + number).random() * math.tau for number in range(2)]
 
     def wandering(phase: float) -> Script:

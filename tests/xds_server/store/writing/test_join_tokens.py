@@ -106,7 +106,7 @@ def test_a_token_expires(store: Store) -> None:
 
 
 def test_two_that_use_a_token_at_once_are_one_node(open_store: OpenStore) -> None:
-    """Each of them uses a replica of its own."""
+    """Each of the two machines uses a replica of its own."""
     stores = [open_store() for _ in range(4)]
     make_owner(stores[0])
     for _ in range(5):
