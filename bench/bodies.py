@@ -2,7 +2,7 @@
 elsewhere.
 
 For each attack of `tests/translator/reading/attacks.py`, it measures the CPU of the largest body that is read on
-the loop, and the outcome of a body of 28 MiB. Then it measures large honest bodies, alone and beside one key's
+the loop, and the outcome of a body of 28 MiB. Then it measures large honest bodies, alone and during one key's
 attack. Prints a table and writes JSON to bench/results/.
 """
 
@@ -30,7 +30,7 @@ RESULTS = Path(__file__).parent / "results" / "bodies.json"
 SIZES = (8_192, 24_576, 65_536, 262_144)
 LARGE = 28 << 20
 HONEST = ("text", "quotes", "base64")
-#: The number of attacks that run at a time beside an honest body.
+#: The number of attacks that run while an honest body is read.
 BESIDE = 6
 
 

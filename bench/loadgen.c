@@ -5,7 +5,7 @@
  *
  * Each FILE holds one whole request, head and body, sent as it is; several are taken in turn. Without --rate the
  * loop is closed: every connection sends its next request when the last answer is whole. With --rate, requests are
- * due at fixed times, whatever the answers do, and latencies count from when a request was due. --ramp spreads the
+ * due at fixed times, regardless of the answers, and latencies count from when a request was due. --ramp spreads the
  * start of a closed loop's connections, for thousands of slow streams. After --seconds, or SIGTERM, nothing new is
  * sent; answers are awaited for --drain seconds more. JSON goes to standard output; times in it are microseconds.
  * --log writes a line per request that ended: when it was due and when it ended (microseconds of CLOCK_MONOTONIC), its

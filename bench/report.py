@@ -57,7 +57,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def as_text(results: Results) -> str:
-    """Formats tables, with the goals beside the ratios."""
+    """Formats tables, with the goals next to the ratios."""
     cpu = [outcome for outcome in results.outcomes if not outcome.scenario.against_direct]
     latency = [outcome for outcome in results.outcomes if outcome.scenario.against_direct]
     parts: list[str] = []

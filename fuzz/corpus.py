@@ -1,4 +1,4 @@
-"""Locations of inputs: a few small ones of each target in the repository, and those found by runs beside the
+"""Locations of inputs: a few small ones of each target in the repository, and those found by runs next to the
 builds.
 """
 

@@ -1,7 +1,7 @@
 """The node's identity: its key, its certificate, and the only CA that it trusts.
 
 It consists of three files in the state directory, mode 0600. `identity.pem` has the key and the chain together, so
-that no crash can leave a key beside another key's certificate. `node.json` is written last when joining, and marks
+that no crash can leave a key with another key's certificate. `node.json` is written last when joining, and marks
 the identity as complete.
 """
 
@@ -28,7 +28,7 @@ from cryptography.x509.oid import NameOID
 from node_sidecar.errors import IdentityError, NotJoinedError
 from node_sidecar.files import write_private
 
-#: The DNS name in the gateway's certificate, whatever its address is.
+#: The DNS name in the gateway's certificate, at every address.
 GATEWAY_NAME = "gateway.trunkline.internal"
 
 

@@ -22,7 +22,7 @@ class RenewableIdentity:
 
         Raises:
             IdentityError: the certificate cannot be used; the old one stays.
-            OSError: it cannot be stored; likewise.
+            OSError: it cannot be stored; the old one stays in force.
         """
         renewed = self.current.renewed(key_pem, certificate_pem)
         self._store.save_certificate(renewed)

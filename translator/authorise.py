@@ -135,7 +135,7 @@ class Authoriser:
         """Decides whether Envoy may read the body of this request.
 
         Raises:
-            Refusal: the client's answer, the same that `decide` gives whatever the body is.
+            Refusal: the client's answer, the same that `decide` gives for any body.
         """
         if head.target.startswith(_STORED) and _stored(head):
             return Admitted(self._key(head.headers).account)

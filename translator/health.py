@@ -28,7 +28,7 @@ class Policy(Protocol):
 
 
 def healthz() -> Response:
-    """Returns 200 whenever the process can answer, whatever the state of its dependencies."""
+    """Returns 200 whenever the process can answer, regardless of its dependencies."""
     return Response.json(200, b'{"status":"ok"}')
 
 

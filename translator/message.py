@@ -46,7 +46,7 @@ class Response:
         return cls(status, {"content-type": "application/json", **(headers or {})}, body)
 
     def encode(self, *, head_only: bool = False) -> bytes:
-        """Returns the response's bytes. `head_only` is for HEAD, whose answer has no body whatever its length (RFC
+        """Returns the response's bytes. `head_only` is for HEAD, whose answer states a length but has no body (RFC
         9110 section 9.3.2).
         """
         lines = [f"{name}: {value}\r\n" for name, value in self.headers.items()]

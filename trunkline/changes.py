@@ -53,7 +53,7 @@ def propagation(found: admin.Propagation) -> str:
 
 
 def rejection(found: admin.Rejection) -> str:
-    """Formats a rejection on one line, whatever characters the client's reason has."""
+    """Formats a rejection on one line, with any characters in the client's reason."""
     kind = found.type_url.rpartition(".")[2]
     return visible(f"REFUSED by {found.client_id}: {kind} {', '.join(found.resource_names)}: {found.reason}")
 

@@ -1,6 +1,6 @@
 """Shell completion of values that the control plane knows: the names of objects.
 
-It answers within a second or not at all, and never with an error, because somebody is typing.
+It answers within a second or not at all, and never with an error, because the user is typing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def known(ctx: click.Context, kind: str) -> list[str]:
         control = Control.find(Path(ctx.params.get("data_dir") or "data"), limit=_SECONDS)
         with control.connect() as api:
             return names.KINDS[kind](api)
-    except Exception:  # noqa: BLE001 - whatever it is, there is nobody to tell
+    except Exception:  # noqa: BLE001 - a shell that completes has no place for errors
         return []
 
 

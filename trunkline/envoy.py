@@ -54,7 +54,7 @@ def _check_version() -> None:
 
 def bootstrap(layout: Layout, memory: EnvoyMemory, files: int) -> str:
     """Returns the bootstrap YAML with this data directory's sockets, quoted as JSON, which YAML reads too, and
-    with bounds for a process that may open so many files.
+    with bounds for a process that may open `files` files.
     """
     sockets = {
         "xds_socket": layout.xds_socket,

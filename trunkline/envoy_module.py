@@ -35,7 +35,7 @@ def directory(data_dir: Path) -> Path:
     """Returns the directory of the module, and compiles it if necessary.
 
     A wheel has it compiled for the systems of Envoy's wheels. A distributor may put one into `_envoy` itself,
-    which takes precedence. Otherwise it is beside its sources in a checkout, or in `data_dir` if those are not
+    which takes precedence. Otherwise it is next to its sources in a checkout, or in `data_dir` if those are not
     writable.
 
     Raises:

@@ -46,7 +46,7 @@ class EnvoyMemory:
         return min(32 * _MIB, self.heap // 16)
 
     def connections(self, files: int) -> int:
-        """Returns the maximum number of client connections for a process that may open so many files: each may
+        """Returns the maximum number of client connections for a process that may open `files` files: each may
         need a connection to a target too.
         """
         return max(1, min(files // 2, self.heap // _OF_A_CONNECTION))

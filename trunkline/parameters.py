@@ -198,7 +198,7 @@ class TargetFlag(click.ParamType[model.TargetSpec]):
 
 
 _COUNTS = ("weight", "tier", "context")
-#: Options besides `price=IN:OUT` → the field of config.model.PriceSpec.
+#: Options other than `price=IN:OUT` → the field of config.model.PriceSpec.
 _PRICE_OPTIONS = {
     "cached": "cached_input",
     "from": "valid_from",

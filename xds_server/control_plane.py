@@ -108,7 +108,7 @@ class ControlPlane:
                 _log.error("the state cannot be read; trying again", reason=str(error), seconds=_RETRY)
                 await asyncio.sleep(_RETRY)
                 self._changed.set()
-            except Exception as error:  # noqa: BLE001  # whatever it is: what is published serves on
+            except Exception as error:  # noqa: BLE001  # after any error, the published state stays in service
                 if self._troubles.set("snapshot", Reason.of("trouble.state", _in_short(error))):
                     _log.error("snapshot not built", exc_info=error)
                 await asyncio.sleep(_RETRY)

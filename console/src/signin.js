@@ -12,7 +12,7 @@ import { Badge, Failure, Notice } from "./ui/feedback.js";
 import { Logo } from "./ui/icons.js";
 import { Page } from "./ui/page.js";
 
-/** Returns whether somebody may have a password: before there is an account, only identity providers sign anybody in. */
+/** Returns whether anyone may have a password: before there is an account, only identity providers sign people in. */
 const hasPasswords = (options) => options.password && !options.needs_setup;
 
 export function SignIn() {

@@ -83,7 +83,7 @@ void CALLBACK(http_send_response)(envoy_filter, uint32_t status, struct header *
 // while http_send_response sends straight to the client. Only for an attempt that has a connection, and only from its
 // `scheduled` hook: otherwise, Envoy crashes.
 void CALLBACK(http_send_response_headers)(envoy_filter, struct header *headers, size_t count, bool last);
-// Ends the stream, whatever the client has been sent.
+// Ends the stream, even if the client has got a part of the answer.
 void CALLBACK(http_filter_reset_stream)(envoy_filter, int reason, struct span details);
 void CALLBACK(http_clear_route_cache)(envoy_filter);
 void CALLBACK(http_filter_continue_decoding)(envoy_filter);

@@ -10,7 +10,7 @@
 #include "verdict.h"
 
 static const struct span NONE = SPAN("-");
-// The answer to an error of the gateway itself, whatever the target.
+// The answer to an error of the gateway itself, for any target.
 static const struct word MISTAKEN = {
     500,
     SPAN("{\"error\":{\"message\":\"The gateway could not prepare this request for its target. Its operator can find "

@@ -33,7 +33,7 @@ struct attempt {
 
   // The answer's headers wait until its first bytes show what it is.
   enum { HELD_NOTHING, HELD_JSON, HELD_EVENTS, HELD_MISSING, HELD_UNAUTHORISED } holds;
-  bool guesses;              // they also show its form, whatever its content type says
+  bool guesses;              // they also show its form, which its content type may hide
   struct buffer held;        // those bytes
   struct head head;          // what its headers say
   struct span instead;       // the replacement of the answer's body, if any

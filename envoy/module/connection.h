@@ -7,7 +7,7 @@
 // status 0.
 //
 // A request may wait for a place. The translator then says for how long (status 102), and the answer to the same check
-// follows. If the connection breaks, such a check is sent again too, and waits anew.
+// follows. If the connection breaks, such a check is sent again too, and waits again.
 //
 // An end notice has no answer. It is written once, as far as can be known here. If it is lost, other means free what it
 // would have freed.

@@ -1,5 +1,5 @@
 // The facts in an answer that determine its cost, as in the access log: usage reports as the target wrote them, and a
-// few words and counts. Bounded, whatever a target sends.
+// few words and counts. It is bounded for any answer.
 
 #pragma once
 

@@ -113,7 +113,7 @@ static void keep_text(struct span text, char *into, size_t room) {
   into[text.size] = 0;
 }
 
-// Returns whether `cache-control` lets no cache between a client and the gateway give the answer to somebody else.
+// Returns whether `cache-control` forbids caches between client and gateway to give the answer to others.
 static bool forbids_sharing(struct span text) {
   static const struct span WORDS[] = {SPAN("no-store"), SPAN("no-cache"), SPAN("private")};
   for (size_t at = 0; at < text.size; at++) {

@@ -1,7 +1,7 @@
 // What an attempt's failure means: for Envoy, which sends the request on or not, and for the client, who gets the final
 // answer. No I/O.
 //
-// Envoy's outlier detection counts every status from 500 on against the host, whatever the reason. So Envoy is shown a
+// Envoy's outlier detection counts every status from 500 on against the host, for any reason. So Envoy is shown a
 // status of our own below 500 in place of a failure's, and the client gets the true one.
 
 #pragma once

@@ -21,7 +21,7 @@ enum form {
   FORM_OTHER,
 };
 
-// Returns the form of a text by its first bytes, whatever its content type says. Never unclear if it is `whole`.
+// Returns the form of a text by its first bytes, regardless of its content type. Never unclear if it is `whole`.
 enum form peek_form(struct span text, bool whole);
 // Judges a plain JSON answer. `text` begins with its first byte, and is all of it if `whole`. An error is an object
 // that contains an error and no member of an endpoint's answer: {"error": {…}} is one, {"error": null, "output": …} is

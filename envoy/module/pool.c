@@ -97,7 +97,7 @@ static bool is_machine(struct span address, struct span id) {
          span_is(span_from(address, address.size - id.size), id);
 }
 
-// Chooses the machine to which a request is bound, whatever its load.
+// Chooses the machine to which a request is bound, under any load.
 static bool choose_machine(envoy_balancer envoy, struct span id, uint32_t *number) {
   size_t count = CALLBACK(lb_get_hosts_count)(envoy, 0);
   for (size_t host = 0; host < count; host++) {

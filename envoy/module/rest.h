@@ -60,7 +60,7 @@ struct rest {
   unsigned cause;  // the status of its answer
   uint64_t paused_since, rests_since;  // when that first happened since it served
   enum reach reach;
-  bool serves_others;  // somebody whom it does not concern was served since the last refusal
+  bool serves_others;  // a caller whom it does not concern was served since the last refusal
   bool stated;
   bool foreign;  // another gateway, or this one before a restart, met the refusal
   // The end of a rest.

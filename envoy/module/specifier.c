@@ -105,7 +105,7 @@ static bool enter(const struct look *look, const struct plan_target *target) {
 }
 
 // Takes from the quotas of the chosen target's credential. Returns false if another request was faster. A request that
-// may go nowhere else takes whatever is left.
+// may go nowhere else takes what is left.
 static bool take_quota(const struct look *look, const struct plan_target *target) {
   struct request *request = look->request;
   if (!target->quotas || request->choice.verdict >= CHOICE_GIVE_UP) return true;

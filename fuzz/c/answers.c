@@ -1,4 +1,4 @@
-// A target's answer: whatever pieces it comes in, the same is counted and reported, and the client gets the same.
+// A target's answer: in pieces of any size, the same is counted and reported, and the client gets the same.
 
 #include "fuzz.h"
 

@@ -1,4 +1,4 @@
-// A route's plan: refused, or every target of its text is there as written; and whatever lives, what is chosen may be
+// A route's plan: refused, or every target of its text is there as written; with any of them alive, what is chosen may be
 // chosen, and a request's attempts come to an end.
 
 #include "plan.h"

@@ -1,6 +1,6 @@
 """The Python targets. Each module has `check`, which takes any bytes and raises if a property does not hold.
 
-Besides not crashing, each has an oracle: another way to the same result, or properties of every result.
+Each must not crash, and has an oracle: another way to the same result, or properties of every result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The estimate of a request's usage: it is within bounds, and no text escapes it, whatever surrounds the text."""
+"""The estimate of a request's usage: it is within bounds, and no text escapes it, in any surroundings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks from Envoy's module: the same checks are read, whatever pieces they arrive in."""
+"""Checks from Envoy's module: the same checks are read from pieces of any size."""
 
 from __future__ import annotations
 

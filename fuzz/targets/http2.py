@@ -1,4 +1,4 @@
-"""HTTP/2 from the gateway to a node: the same requests are read, whatever pieces they arrive in."""
+"""HTTP/2 from the gateway to a node: the same requests are read from pieces of any size."""
 
 from __future__ import annotations
 

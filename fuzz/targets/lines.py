@@ -1,4 +1,4 @@
-"""A line of Envoy's access log: it is found, whatever precedes it."""
+"""A line of Envoy's access log: it is found after any other text."""
 
 from __future__ import annotations
 

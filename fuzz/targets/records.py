@@ -1,4 +1,4 @@
-"""The record of a request: the control plane can store it, whatever its line contains."""
+"""The record of a request: the control plane can store it for any line."""
 
 from __future__ import annotations
 

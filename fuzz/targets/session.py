@@ -1,4 +1,4 @@
-"""A node's connection with its tasks: nothing is left open, unbounded or unhandled, whatever the peer sends."""
+"""A node's connection with its tasks: nothing that a peer sends leaves something open, unbounded or unhandled."""
 
 from __future__ import annotations
 

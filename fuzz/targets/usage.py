@@ -1,4 +1,4 @@
-"""A target's usage report: the billed amounts add up within bounds, whatever its format."""
+"""A target's usage report: the billed amounts add up within bounds, in any format."""
 
 from __future__ import annotations
 

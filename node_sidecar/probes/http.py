@@ -42,7 +42,7 @@ class LocalClient:
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
 
     async def ask(self, path: str, body: Any = None) -> ProbeResponse:
-        """Sends a GET, or a POST if there is a body. Returns the response whatever its status.
+        """Sends a GET, or a POST if there is a body. Returns the response with any status.
 
         Raises:
             ProbeError: no answer within five seconds, or one that is too long.

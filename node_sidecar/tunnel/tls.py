@@ -8,7 +8,7 @@ from typing import Any
 
 from node_sidecar.errors import TunnelError
 
-#: The DNS name in the gateway's certificate, whatever its address is.
+#: The DNS name in the gateway's certificate, at every address.
 GATEWAY_NAME = "gateway.trunkline.internal"
 #: Seconds.
 HANDSHAKE_TIMEOUT = 5.0
@@ -20,7 +20,9 @@ ContextFactory = Callable[[], ssl.SSLContext]
 
 
 def client_context(make: ContextFactory) -> ssl.SSLContext:
-    """Returns the context for a tunnel. It always checks the gateway's name, whatever `make` has set."""
+    """Returns the context for a tunnel. It always checks the gateway's name, even if `make` has set something
+    else.
+    """
     context = make()
     context.check_hostname = True
     context.verify_mode = ssl.CERT_REQUIRED

@@ -60,7 +60,7 @@ def test_a_role_has_its_pages(window: Window, role: str) -> None:
 def test_an_owner_invites_changes_roles_and_withdraws(admin: Window) -> None:
     page = admin.open("members")
     admin.settled()
-    page.get_by_role("button", name="Invite somebody").first.click()
+    page.get_by_role("button", name="Invite someone").first.click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("E-mail").fill("bob@example.org")
     dialog.get_by_label("Organisation").select_option("acme")

@@ -205,7 +205,7 @@ def test_a_dead_target_is_passed_over_and_its_share_goes_to_the_rest_of_its_tier
 
 
 def test_own_machines_are_tried_as_often_as_documented(driver: Driver) -> None:
-    """Own machines are tried a second time only if another one is alive; then others' machines and the provider follow."""
+    """Own machines are tried twice only if another one is alive; others' machines and the provider follow."""
     plan = [Target(0, 0, 1, 2, True), Target(0, 0, 1, 2, True), Target(1, 1, 1, 1, False)]
     one = [Moment(0, [1, 1, 1], [False] * 3)] * 4
     assert [at for at, verdict, *_ in play(driver, plan, one) if verdict == LIVES] == [0, 1, 2]

@@ -72,7 +72,7 @@ def _wav(head: bytes, size: int) -> int:
 
 def _ogg(head: bytes, tail: bytes) -> int:
     """Returns the length by the last page, which has the number of samples so far. Opus counts 48,000 a second
-    whatever the input had.
+    for any input.
     """
     page = tail.rfind(b"OggS")
     samples = struct.unpack_from("<q", tail, page + 6)[0]

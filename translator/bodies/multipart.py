@@ -2,9 +2,9 @@
 
 It is as strict as the strictest reader, because a body that two readers split differently could name one model
 here and another at the target. Some readers split at a boundary wherever it stands, some at a `;` within a quoted
-filename, and some take the first `name=` of a line. Whatever one of them would read differently is refused. What
-common clients send is accepted: parameters after the boundary, a preamble, an epilogue, padding after a boundary,
-and names with escapes.
+filename, and some take the first `name=` of a line. A form that one of them would read differently is refused.
+What common clients send is accepted: parameters after the boundary, a preamble, an epilogue, padding after a
+boundary, and names with escapes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The billed units of a request besides text: images, speech, transcriptions, reranks.
+"""The billed units of a request other than text: images, speech, transcriptions, reranks.
 
 It travels with the reservation as one word, because answers do not say everything: the bytes of an image do not
 give its size, nor those of a sound how many characters were spoken.

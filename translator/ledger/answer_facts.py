@@ -162,7 +162,7 @@ def _reported(usage: UsualUsage | UsualResponse) -> Reported:
 
 def _parsed(text: str) -> Any:
     """Parses JSON, and what servers in Python write instead: NaN, infinities, numbers of any length and halves of
-    surrogate pairs. None for anything else. A target's statistics beside its counts must not hide these.
+    surrogate pairs. None for anything else. A target's other statistics must not hide its counts.
     """
     try:
         return orjson.loads(text)

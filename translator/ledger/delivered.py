@@ -26,7 +26,7 @@ def completion_tokens(line: RequestLine, reservation: Reservation, facts: Facts)
     text.
     """
     if reservation.tokens <= reservation.prompt:
-        return 0  # nothing was reserved for output: embeddings and the like, whose answers are not text
+        return 0  # nothing was reserved for output, as for embeddings: the answer is not text
     if line.events is not None and not facts.coded:
         return _by_events(line, line.events, facts)
     if facts.text:

@@ -1,6 +1,6 @@
 """Bounds the usage that a target may plausibly claim by what the request could have used at most.
 
-These are bounds, not estimates: an honest target never reaches them, whatever its tokeniser. docs/usage.md gives
+These are bounds, not estimates: an honest target never reaches them with any tokeniser. docs/usage.md gives
 the reasons for each figure.
 """
 

@@ -1,4 +1,4 @@
-"""The units that providers charge for besides tokens: images, seconds of sound, characters of speech, searches."""
+"""The units other than tokens that providers charge for: images, seconds of sound, characters and searches."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def has_units(self) -> bool:
-        """True if anything besides tokens was used."""
+        """True if anything other than tokens was used."""
         return bool(self.images or self.audio_in_ms or self.audio_out_ms or self.characters or self.search_units)
 
     @property

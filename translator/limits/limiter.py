@@ -270,7 +270,8 @@ class Limiter:
         return True
 
     def turned_away(self, request_id: str) -> None:
-        """Takes that machines have no place for a request, although one is counted for it: somebody else has that.
+        """Records that machines have no place for a request although one is counted for it: another program uses
+        that place.
 
         It counts until the request is let in or over, so that no other request gets the next free place.
         """

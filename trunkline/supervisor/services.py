@@ -72,7 +72,7 @@ class Services:
     async def succeed(
         self, name: str, ready: Coroutine[Any, Any, None], end: Callable[[], Awaitable[None]]
     ) -> bool:
-        """Starts a child beside the running one. Once it is `ready`, calls `end` for the old one, and ends it.
+        """Starts a child while the current one runs. Once it is `ready`, calls `end` for the old one, and ends it.
 
         Returns whether it did: if the successor ends before it is ready, everything stays as it was.
         """

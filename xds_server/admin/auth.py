@@ -124,7 +124,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             try:
                 permissions.require(rule, caller, request)
                 await self._resolver.resolve(rule, caller, request)
-            except Exception as error:  # noqa: BLE001  # whatever it is, nothing is done
+            except Exception as error:  # noqa: BLE001  # after any error, nothing is done
                 code, message = status_of(error)
             else:
                 return

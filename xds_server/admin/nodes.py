@@ -145,7 +145,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
         return pb.ReportContributionsResponse(rows=map(_contribution, lines))
 
     async def _rendered(self, node: Node) -> pb.Node:
-        """Renders the node as it was written, whatever has become of it since."""
+        """Renders the node as it was written, even if it has changed since."""
         state = await self._store.load()
         owner, key = state.organisations.get(node.organisation_id), state.keys.get(node.owner_key_id)
         return render.node(
@@ -187,7 +187,7 @@ def _change(request: pb.UpdateNodeRequest, problems: Problems) -> NodeChange:
 def _reference(text: str, version: int, problems: Problems) -> None:
     if not 1 <= len(text) <= 200 or not text.isprintable():
         problems.at("node_id").note("accepted: a node's id, its name if it is unique, or organisation/name")
-    values.number(version, 0, 2**62, "(0 = whatever it is)", problems.at("version"))
+    values.number(version, 0, 2**62, "(0 = any)", problems.at("version"))
 
 
 def _name(text: str, problems: Problems) -> None:

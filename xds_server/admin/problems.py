@@ -66,7 +66,7 @@ def known(names: Collection[str], meant: str = "") -> str:
 
 
 def some(names: Collection[str]) -> str:
-    """Lists names in order; of many, only the first and how many there are besides."""
+    """Lists names in order; of many, only the first ones and the number of the others."""
     shown = sorted(names)[:_NAMES_SHOWN]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     return f"{', '.join(shown)}{more}"

@@ -152,7 +152,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
             writing.sessions.forget_attempts(transaction, guesses.account(user.email))
             writing.personal_tokens.forget_devices(transaction, user)
             ended = writing.sessions.end_all(transaction, user.id, but=session)
-            # This session's value may be what somebody has learned.
+            # Somebody else may have learned this session's value.
             return ended, self._begin(transaction, known)
 
         ended, value = (await self._changes.write(actor_of(context), work)).value

@@ -56,7 +56,7 @@ class StoredAlert(NamedTuple):
 
 
 def identity(alert: pb.Alert) -> str:
-    """Returns what identifies the limit, its value and its share, whatever the window."""
+    """Returns what identifies the limit, its value and its share, in any window."""
     limit = type(alert.limit)()
     limit.CopyFrom(alert.limit)
     limit.soft = False

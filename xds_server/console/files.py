@@ -54,7 +54,7 @@ class Files:
 
 
 def directory() -> Path:
-    """Returns where the console's files are: in a wheel inside this package, in a checkout beside it."""
+    """Returns where the console's files are: inside this package in a wheel, next to it in a checkout."""
     packaged = Path(__file__).parents[1] / "_console"
     return packaged if packaged.is_dir() else packaged.parents[1] / "console"
 

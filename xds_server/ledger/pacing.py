@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def every(seconds: float, catch_up: Callable[[], Awaitable[object]], waits: str) -> None:
-    """Runs `catch_up` every so many seconds until cancelled. Logs `waits` while the database is unavailable."""
+    """Runs `catch_up` at an interval until cancelled. Logs `waits` while the database is unavailable."""
     while True:
         try:
             await catch_up()

@@ -65,7 +65,7 @@ class LedgerReader:
         """Returns up to `size` requests from `before` on down, and where the search continues; None if it is
         complete.
 
-        The search stops after `seconds`, whatever was found. Reports may run between its steps.
+        The search stops after `seconds`, even if it has found nothing. Reports may run between its steps.
         """
         until = time.monotonic() + seconds
         found: list[Row] = []

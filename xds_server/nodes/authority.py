@@ -29,7 +29,7 @@ from xds_server.nodes.csr import PublicKey, public_key_of
 from xds_server.resources.settings import GatewayTls
 from xds_server.store import Store
 
-#: The gateway's only name, whatever address it is reached at.
+#: The gateway's only name, at every address.
 GATEWAY_NAME = "gateway.trunkline.internal"
 
 _SECRET = "nodes_ca"  # noqa: S105  # the name, not the key

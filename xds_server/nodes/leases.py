@@ -1,5 +1,5 @@
-"""Keeps leases in a heap: a renewal updates a dictionary entry, and an expiry pops the heap, whatever the number
-of nodes.
+"""Keeps leases in a heap: a renewal updates a dictionary entry, and an expiry pops the heap, regardless of the
+number of nodes.
 """
 
 from __future__ import annotations

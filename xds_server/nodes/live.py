@@ -34,7 +34,7 @@ class LeaseTimes:
     """Times in seconds. `departure`: how long after the end of its lease a node stays in its pools, as unhealthy.
 
     `stall`: if nobody asked for expiries for that long, the control plane itself was away (stopped, or busy), and
-    the reports of that time are unread: every lease begins anew.
+    the reports of that time are unread: every lease begins again.
     """
 
     heartbeat: float = 2.0
@@ -284,7 +284,9 @@ class LiveNodes:
         ]
 
     def _kept_member(self, node_id: str, model: str) -> pools.Member | None:
-        """Caches `_member` until `_touch`: one change in a pool of ten thousand members makes one of them anew."""
+        """Caches `_member` until `_touch`: a change in a pool of ten thousand members computes only one of them
+        again.
+        """
         kept = self._members.setdefault(node_id, {})
         if model not in kept:
             kept[model] = self._member(node_id, model)

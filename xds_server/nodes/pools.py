@@ -50,7 +50,7 @@ class Member:
 
 
 def audiences(nodes: Collection[Node]) -> frozenset[Audience]:
-    """Returns every organisation and every key that owns a node, approved or not, whatever its visibility.
+    """Returns every organisation and every key that owns a node, approved or not, regardless of its visibility.
 
     A node that any audience may use today can be its owner's alone tomorrow, by its own report. Audiences
     therefore depend on the desired state alone, and so do the routes' variants.

@@ -30,7 +30,7 @@ class Push:
 
     @property
     def payload(self) -> bytes:
-        """Assembles the message, anew on each call: only what is being written should hold a copy."""
+        """Assembles the message again on each call, so that only what is being written holds a copy."""
         return b"".join((self.shared, self.own))
 
 

@@ -22,7 +22,7 @@ from xds_server.protocol.subscription import Backlog, Subscription
 _REVISIONS_REMEMBERED = 64
 #: Types that are sent as a whole to a client that answers.
 _WHOLE = frozenset({LAST_OF_POLICY})
-#: Bytes of a resource in a response besides its name and body: tags, lengths, version, type.
+#: Bytes of a resource in a response in addition to its name and body: tags, lengths, version, type.
 _OVERHEAD = 160
 
 

@@ -22,7 +22,7 @@ class Audiences:
 
     @classmethod
     def of(cls, nodes: Iterable[Node], keys: Mapping[str, Key]) -> Audiences:
-        """Collects the owners. A key counts whatever the visibility of its nodes: their owner may keep them
+        """Collects the owners. A key counts regardless of the visibility of its nodes: their owner may keep them
         private for a while.
         """
         approved = [node for node in nodes if node.approved]

@@ -26,7 +26,7 @@ FILTER = "envoy.filters.http.cors"
 #: Chromium caches preflights no longer than this.
 DEFAULT_MAX_AGE_SECONDS = 7_200
 METHODS = "GET, HEAD, POST"
-#: Response headers that pages may read besides those that every page may read.
+#: Response headers that pages may read in addition to those that every page may read.
 EXPOSED = (
     "x-request-id",
     "openai-processing-ms",

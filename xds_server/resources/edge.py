@@ -1,4 +1,4 @@
-"""The resources that every Envoy gets whatever the desired state: listeners, the clusters of tunnels,
+"""The resources that every Envoy gets in any desired state: listeners, the clusters of tunnels,
 certificates.
 """
 

@@ -31,7 +31,7 @@ from xds_server.resources.targets import UNLIMITED
 PREFIX = "/console/v1/"
 #: The answer's id in the ledger; `x-request-id` is the admin listener's own.
 REQUEST_ID = "x-trunkline-request-id"
-#: Whatever a target answers, a browser that opens the answer as a page runs none of it.
+#: A browser that opens a target's answer as a page runs nothing in it.
 _HARMLESS = {
     "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",

@@ -135,7 +135,7 @@ class Assignments:
         kept = known.encoded if known else {}
         encoded: dict[PoolEndpoint, bytes] = {}
         for each in _within_bounds(pool.endpoints):
-            # The pool of an audience holds only what the audience owns, whatever fills it.
+            # The pool of an audience holds only what the audience owns, even if more is added to it.
             if (self._direct or each.direct is None) and (each.own or not empty.audience):
                 body = kept.get(each) or fresh.get(each)
                 encoded[each] = body or fresh.setdefault(each, lb_endpoint(pool.model, each))

@@ -84,7 +84,7 @@ class Table:
             self._paths.setdefault(_VARIABLE.sub("{}", each.template), {})[each.verb] = each
 
     def find(self, path: str) -> PathMatch | None:
-        """Returns the match of a path; None if nothing is served there, whatever the method."""
+        """Returns the match of a path; None if nothing is served there with any method."""
         if path in self._others:
             return PathMatch({})
         for of_path in self._paths.values():

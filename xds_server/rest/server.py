@@ -138,7 +138,7 @@ class RestServer:
             if (seconds := browser.metadatum(error.trailing_metadata(), "retry-after")) is not None:
                 refused.headers["retry-after"] = seconds
             return _refusal(refused)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets the documented shape
+        except Exception as error:  # noqa: BLE001  # after any error, the caller gets the documented shape
             _log.error("rest.unexpected_error", exc_info=error)
             what = f"internal error ({type(error).__name__}); the control plane's log has more"
             return _refusal(RestError.of(grpc.StatusCode.INTERNAL, what))

@@ -42,7 +42,7 @@ def of_json(value: Any, field: Field, problems: Problems) -> Any:
 
 
 def of_text(text: str, field: Field, problems: Problems) -> Any:
-    """Same as `of_json`, for a value that is text whatever the field's type."""
+    """Same as `of_json`, for a value that is text regardless of the field's type."""
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         if text not in {"true", "false"}:
             problems.note(f"{quoted(text)} is not accepted; accepted: true or false")

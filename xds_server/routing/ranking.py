@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 #: The share of a tier's requests that goes to targets other than the best, so that these stay measured.
 EXPLORED = 0.02
-#: The sum of a tier's weights, unless so many targets are explored that it has to be larger.
+#: The sum of a tier's weights, unless it has to be larger because many targets are explored.
 WHOLE = 1_000
 #: The factor by which a challenger must be better, beyond the error of the measurements.
 _MARGIN = 1.1

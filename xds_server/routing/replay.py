@@ -17,7 +17,7 @@ from xds_server.routing.slots import Slot, summarise
 from xds_server.usage import histogram
 from xds_server.usage.records import Columns, chosen
 
-#: Periods of a replay, whatever its time range: more periods would have too few requests each.
+#: Periods of a replay of any time range: more periods would have too few requests each.
 MAX_PERIODS = 96
 _MIN_PERIOD_US = 300_000_000
 _USED = (

@@ -25,7 +25,7 @@ def reporting(method: Method[T]) -> Method[T]:
             return await method(service, request, context)
         except grpc.aio.AbortError:
             raise  # a call that consists of others: one of them has reported the error
-        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a status and no traceback
+        except Exception as error:  # noqa: BLE001  # after any error, the caller gets a status and no traceback
             code, message = status_of(error)
             if isinstance(error, TooManyGuessesError):
                 context.set_trailing_metadata((("retry-after", str(error.seconds)),))

@@ -87,7 +87,7 @@ def links(snapshot: DatabaseSnapshot, purpose: Purpose, now: int) -> list[Link]:
 
 
 def link(snapshot: DatabaseSnapshot, value: str, now: int) -> Link | None:
-    """Returns the link of a value, whatever its purpose; None if it is unknown or has expired."""
+    """Returns the link of a value, for any purpose; None if it is unknown or has expired."""
     rows = snapshot.rows(
         f"SELECT {LINK.select()} FROM account_link WHERE hash = ? AND expires_at > ?",  # noqa: S608
         tokens.hash_of(value),

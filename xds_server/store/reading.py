@@ -73,7 +73,7 @@ def _salvaged(kind: str, rows: _Rows[T], known: Mapping[str, T]) -> tuple[dict[s
             objects[id_] = decode()
         except SecretKeyError:  # one key for all of them: the database is another's, or its key is
             raise
-        except Exception as error:  # noqa: BLE001  # whatever a column of another version holds
+        except Exception as error:  # noqa: BLE001  # a column of another version may hold anything
             meanwhile = "unreadable" if id_ in known else "left_out"
             said = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
             unreadable.append(Reason.of_object(kind.removesuffix("s"), name, meanwhile, said))

@@ -1,5 +1,5 @@
-"""The ledger's part of the SQL schema as SQLModel tables, beside `tables`. No code reads or writes through them:
-they make sure that the migrations create what the ledger's statements expect.
+"""The ledger's part of the SQL schema as SQLModel tables; `tables` has the rest. No code reads or writes through
+them: they make sure that the migrations create what the ledger's statements expect.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from xds_server.tls.files import Certificate, Contents, TlsFiles
 
 #: Seconds between two checks.
 INTERVAL = 1.0
-#: Seconds before expiry from which a certificate is a problem: whatever should renew it has failed for days.
+#: Seconds before expiry from which a certificate is a problem: its renewal has failed for days.
 _SOON = 7 * 86_400.0
 
 _log = structlog.get_logger(__name__)

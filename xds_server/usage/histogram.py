@@ -1,4 +1,4 @@
-"""Times as counts on a log scale: they can be added, whatever they were grouped by, and give percentiles.
+"""Times as counts on a log scale: they can be added across any grouping, and give percentiles.
 
 Neighbouring bounds differ by `RATIO`, so a percentile is at most `ERROR` away from a time that was really counted.
 """

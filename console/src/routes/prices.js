@@ -1,4 +1,4 @@
-// A target's prices beside those of prompt and completion tokens, as form fields.
+// A target's prices other than those of prompt and completion tokens, as form fields.
 import { html } from "../html.js";
 import { num } from "../format.js";
 import { t } from "../i18n.js";

@@ -188,7 +188,7 @@ async def test_what_no_decision_may_say(admin: Admin) -> None:
         grpc.StatusCode.INVALID_ARGUMENT,
         (
             "node_id: accepted: a node's id, its name if it is unique, or organisation/name\n"
-            f"version: -1 is out of range; accepted: 0 to {2**62:,} (0 = whatever it is)\n"
+            f"version: -1 is out of range; accepted: 0 to {2**62:,} (0 = any)\n"
             'name: "" is not a name; accepted: 1 to 63 of a-z, 0-9, `-`, `_`, `.`\n'
             "visibility: not a known value; accepted: private, organisation, community\n"
             "boost_percent: 9 is out of range; accepted: 10 to 1,000 percent"

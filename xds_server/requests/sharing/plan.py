@@ -25,7 +25,7 @@ SAME_MS = 2_000
 
 
 class QuotaKey(NamedTuple):
-    """A configured quota of a credential, whatever its amount."""
+    """A configured quota of a credential, without its amount."""
 
     account: int
     metric: policy.Metric.ValueType

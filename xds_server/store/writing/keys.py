@@ -63,7 +63,7 @@ def create(
 def update(
     transaction: Transaction, organisation: str, name: str, settings: KeySettings, *, expected: int = 0
 ) -> Key:
-    """Replaces the key's settings. `expected` 0: whatever its version.
+    """Replaces the key's settings. `expected` 0 accepts any version.
 
     Raises NotFoundError, StaleWriteError, ManagedError.
     """

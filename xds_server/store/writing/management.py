@@ -27,7 +27,7 @@ _APART = frozenset(
         "limits",
         "credentials",
         "credentials_managed_by",
-        # For keys: a rotation stands, whatever the file says; see rotation.was_replaced.
+        # For keys: a rotation stays in force even if the file differs; see rotation.was_replaced.
         "hash",
         "former_hash",
         "former_until",

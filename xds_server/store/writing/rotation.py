@@ -24,7 +24,7 @@ _REMEMBERED = 100
 def rotate(
     transaction: Transaction, reference: str, rotation: Rotation, *, expected: int = 0
 ) -> tuple[KeyRecord, str]:
-    """Rotates a key. Returns it, and its new value, which is stored nowhere. `expected` 0: whatever its version.
+    """Rotates a key. Returns it, and its new value, which is stored nowhere. `expected` 0 accepts any version.
 
     Raises what `keys.find` raises, StaleWriteError, AlreadyExistsError for the value, and GraceTimeError if two
     secrets are valid and the rotation does not say which one ends.

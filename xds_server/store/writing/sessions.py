@@ -19,7 +19,7 @@ _MAX = 50
 
 def begin(transaction: Transaction, user: User, lifetime: Lifetime, *, instead_of: bytes = b"") -> str:
     """Returns the value of a new session. `instead_of` is the hash of the browser's previous session, which ends:
-    a session that somebody else put there is not taken over.
+    a session that another party has put there is not taken over.
     """
     now = transaction.now
     value = tokens.new(tokens.TokenKind.SESSION)

@@ -185,7 +185,7 @@ export default {
   "playground.request": "Explain this request",
 
   "members.lead": "Who may use this gateway, in which organisation, and with which role.",
-  "members.invite": "Invite somebody",
+  "members.invite": "Invite someone",
   "members.people": "People",
   "members.invitations": "Invitations",
   "members.who": "Who",
@@ -195,7 +195,7 @@ export default {
   "members.active": "active",
   "members.disabled": "disabled",
   "members.empty": "Nobody has an account yet",
-  "members.empty_text": "Invite somebody, or use the set-up link of the first start.",
+  "members.empty_text": "Invite someone, or use the set-up link of the first start.",
   "members.disable": "Disable",
   "members.disable_title": "Disable {email}?",
   "members.disable_text": "Their sessions and tokens end, and their own keys are revoked.",

@@ -27,7 +27,7 @@ class ReasonCode(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Such as `target.paused`; empty if the words come from somebody else, such as a node."""
+    """Such as `target.paused`; empty if the words come from elsewhere, such as from a node."""
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The sentence's variable parts, in order."""
