@@ -32,7 +32,7 @@ def preference_options(command: F) -> F:
             ),
             click.option("--queue", type=int, metavar="N", help="Requests that wait while all slots are in use."),
             click.option(
-                "--share", metavar="PERCENT", help="Share of the slots that others than the owner may use."
+                "--share", metavar="PERCENT", help="Share of the slots that callers other than the owner may use."
             ),
             click.option("--own-first/--no-own-first", default=None, help="The owner's requests go first."),
             click.option("--maintenance/--no-maintenance", default=None, help="Serve only the owner."),

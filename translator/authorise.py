@@ -444,7 +444,7 @@ def _with_prompt_cache_key(  # noqa: PLR0917 - the request's properties
 
 def _expired(key: PolicyKey) -> Refusal:
     if key.rotated:
-        message = "This API key was rotated, and the grace time of this secret is over: use the new one."
+        message = "This API key was rotated, and the grace period of this secret is over: use the new one."
         return credentials.refused(message, code="api_key_rotated")
     return credentials.refused("This API key has expired.", code="api_key_expired")
 

@@ -30,29 +30,43 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     flags = _Parser(
         prog="xds_server", description="Trunkline's control plane: Admin gRPC, ADS, and the store behind them."
     )
-    flags.add_argument("--data-dir", type=Path, required=True, help="where secret.key is, and the SQLite file")
+    flags.add_argument(
+        "--data-dir", type=Path, required=True, help="directory of secret.key and of the SQLite database"
+    )
     flags.add_argument(
         "--database-url",
         default=environment.get(DATABASE_URL_VARIABLE, ""),
         help=f"sqlite:///PATH or postgresql://…; default: ${DATABASE_URL_VARIABLE}",
     )
-    flags.add_argument("--control-listen", required=True, metavar="HOST:PORT", help="gRPC: Admin, ADS by token")
+    flags.add_argument(
+        "--control-listen", required=True, metavar="HOST:PORT", help="address of gRPC: Admin, and ADS with a token"
+    )
     flags.add_argument("--ads-socket", type=Path, required=True, help="Unix socket for ADS without a token")
     flags.add_argument(
         "--rest-socket",
         type=Path,
-        help="Unix socket for REST, Envoy's cluster `rest`; default: none",
+        help="Unix socket for REST, to which Envoy's cluster `rest` leads; default: none",
     )
     flags.add_argument("--admin-token-file", type=Path, required=True)
-    flags.add_argument("--openai-listen", type=address, required=True, metavar="HOST:PORT", help="for every Envoy")
-    flags.add_argument("--admin-listen", type=address, required=True, metavar="HOST:PORT", help="for every Envoy")
-    flags.add_argument("--tunnel-listen", type=address, metavar="HOST:PORT", help="for nodes; default: no nodes")
+    flags.add_argument(
+        "--openai-listen", type=address, required=True, metavar="HOST:PORT", help="clients' address at every Envoy"
+    )
+    flags.add_argument(
+        "--admin-listen",
+        type=address,
+        required=True,
+        metavar="HOST:PORT",
+        help="operators' address at every Envoy",
+    )
+    flags.add_argument(
+        "--tunnel-listen", type=address, metavar="HOST:PORT", help="address for nodes; default: no nodes"
+    )
     flags.add_argument(
         "--tunnel-handshake-listen",
         type=address,
         default=EdgeSettings().tunnel_handshake_listen,
         metavar="HOST:PORT",
-        help="on loopback, for every Envoy itself; default: 127.0.0.1:8444",
+        help="loopback address at which every Envoy hands tunnels to itself; default: 127.0.0.1:8444",
     )
     for flag, of_what in (
         (
@@ -64,32 +78,50 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     ):
         flags.add_argument(flag, type=Path, metavar="FILE", help=of_what)
     flags.add_argument(
-        "--trouble-file", type=Path, metavar="FILE", help="there while nothing can be stored; says why"
+        "--trouble-file",
+        type=Path,
+        metavar="FILE",
+        help="file that says why nothing can be stored; exists only meanwhile",
     )
     flags.add_argument(
-        "--migration-file", type=Path, metavar="FILE", help="there while the database is migrated; says how far"
+        "--migration-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the progress of a migration; exists only meanwhile",
     )
-    flags.add_argument("--bootstrap-key-file", type=Path, help="gets the first API key on the first start")
     flags.add_argument(
-        "--setup-link-file", type=Path, help="gets the console's set-up link, with --bootstrap-key-file"
+        "--bootstrap-key-file", type=Path, help="file for the first API key, written on the first start"
     )
-    flags.add_argument("--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="of one request")
+    flags.add_argument(
+        "--setup-link-file",
+        type=Path,
+        help="file for the console's set-up link, written with --bootstrap-key-file",
+    )
+    flags.add_argument(
+        "--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="maximum body of a request"
+    )
     for flag, default, of_what in (
         ("--max-unchecked-bytes", EdgeSettings().max_unchecked_bytes, "requests whose key is not checked yet"),
         ("--max-key-bytes", EdgeSettings().max_key_bytes, "the requests of one API key"),
         ("--max-total-bytes", EdgeSettings().max_total_bytes, "all requests"),
     ):
         flags.add_argument(
-            flag, type=_bytes, default=default, metavar="N", help=f"that an Envoy holds of {of_what}"
+            flag,
+            type=_bytes,
+            default=default,
+            metavar="N",
+            help=f"maximum bytes of bodies that an Envoy holds for {of_what}",
         )
     flags.add_argument("--upstream-ca-file", default="", help="CAs for https providers; default: the system's")
-    flags.add_argument("--access-log", default="", help="file of every Envoy's ledger; default: none")
+    flags.add_argument(
+        "--access-log", default="", help="file to which every Envoy writes its access log; default: none"
+    )
     flags.add_argument(
         "--tunnel-url",
         type=_tunnel_url,
         default=environment.get(TUNNEL_URL_VARIABLE) or None,
         metavar="https://HOST:PORT",
-        help=f"where nodes reach --tunnel-listen; default: ${TUNNEL_URL_VARIABLE}, or that address itself",
+        help=f"URL at which nodes reach --tunnel-listen; default: ${TUNNEL_URL_VARIABLE}, or that address itself",
     )
     flags.add_argument(
         "--usage-retention", type=_duration, default="30d", help="how long single requests are kept; 0 = for ever"
@@ -104,13 +136,13 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "--session-idle", type=_lifetime, default="12h", help="how long a session lasts without a call, 5m to 366d"
     )
     flags.add_argument(
-        "--session-lifetime", type=_lifetime, default="7d", help="how long a session lasts at all, 5m to 366d"
+        "--session-lifetime", type=_lifetime, default="7d", help="how long a session lasts in all, 5m to 366d"
     )
     flags.add_argument(
         "--node-tunnels",
         type=_tunnels,
         default=4,
-        help="how many each node keeps open; at least as many as Envoy has workers",
+        help="tunnels that each node keeps open; at least as many as Envoy has workers",
     )
     flags.add_argument(
         "--allow-direct",
@@ -118,7 +150,7 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="NETWORK[,NETWORK…]",
-        help="direct addresses of nodes that are refused by default, such as 127.0.0.0/8",
+        help="networks, refused by default, in which nodes may have direct addresses, such as 127.0.0.0/8",
     )
     flags.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     flags.add_argument("--check-config", action="store_true", help="validate the settings and exit")

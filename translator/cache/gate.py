@@ -111,7 +111,7 @@ class CacheGate:
             self._start(self._examine_and_take(flight, copy.passed))
 
     def ended(self, request_id: str) -> None:
-        """Takes the end of a request, whose answer is given up after a grace time."""
+        """Takes the end of a request, whose answer is given up after a grace period."""
         if self._flights.knows(request_id):
             asyncio.get_running_loop().call_later(_GRACE, self._give_up, request_id)
 

@@ -50,7 +50,7 @@ _WEIGHTS: Mapping[int, int] = {policy.PRIORITY_HIGH: 16, policy.PRIORITY_NORMAL:
 class PolicyKey:
     """The rights of one API key, as presented by one of its secrets.
 
-    `expires_at` is Unix seconds; 0 means never. `rotated` says that this is the end of a rotation's grace time
+    `expires_at` is Unix seconds; 0 means never. `rotated` says that this is the end of a rotation's grace period
     rather than of the key. `max_price` is the nano-USD that one request may cost by its estimate; 0 means any
     amount.
     """

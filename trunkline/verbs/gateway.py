@@ -55,7 +55,12 @@ Examples:
   trunkline gateway set --cache-store rediss://trunkline@cache.internal --cache-password env:CACHE_PASSWORD
 """,
 )
-@click.option("--cors-origin", "origins", multiple=True, help="An origin of pages; they replace the present ones.")
+@click.option(
+    "--cors-origin",
+    "origins",
+    multiple=True,
+    help="An origin of pages; may be repeated. Replaces the current ones.",
+)
 @click.option(
     "--cors-max-age", "max_age", type=SecondsFlag(), help="How long browsers may cache a preflight's answer."
 )

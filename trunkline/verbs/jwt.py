@@ -55,7 +55,7 @@ Examples:
     "--audience",
     "audiences",
     multiple=True,
-    help="Accepted value of the tokens' `aud`; they replace the present ones.",
+    help="An accepted `aud` of the tokens; may be repeated. Replaces the current ones.",
 )
 @click.option("--jwks-url", help="URL of the issuer's keys; empty: the one in its discovery document.")
 @click.option("--user-claim", help="The claim that identifies who sends a request; empty: sub.")
@@ -64,7 +64,7 @@ Examples:
     "grants",
     multiple=True,
     metavar=_GRANT,
-    help="The API key that tokens act as; the first match decides. They replace the present ones.",
+    help="The API key that tokens act as; may be repeated, the first match decides. Replaces the current ones.",
 )
 @change_options
 def set_issuer(*, control: Control, name: str, **given: Any) -> None:

@@ -164,8 +164,16 @@ Examples:
 )
 @click.argument("key", metavar="KEY", shell_complete=completion.KEYS)
 @click.option("--name", default=None, help="New name, unique among the organisation's keys.")
-@click.option("--model", "models", multiple=True, help="Pattern of models, replacing the present ones.")
-@click.option("--limit", "given", type=LimitFlag(), multiple=True, help="A limit, replacing the present ones.")
+@click.option(
+    "--model", "models", multiple=True, help="Pattern of models; may be repeated. Replaces the current ones."
+)
+@click.option(
+    "--limit",
+    "given",
+    type=LimitFlag(),
+    multiple=True,
+    help="A limit; may be repeated. Replaces the current ones.",
+)
 @click.option("--no-limits", is_flag=True, help="Remove every limit.")
 @click.option("--expires", type=Expiry(), default=None, help="Expiry: 90d, 2027-01-01, or never.")
 @click.option(
@@ -233,14 +241,14 @@ Examples:
     "--ends",
     type=click.Choice(list(_ENDS)),
     default=None,
-    help="Which secret ends at once, during the grace time of an earlier rotation.",
+    help="Which secret ends at once, during the grace period of an earlier rotation.",
 )
 @click.option("--value", default="", help="For migration: the new secret, as env:NAME or file:PATH.")
 @control_options
 def rotate(*, control: Control, key: str, grace: int | None, ends: str | None, value: str) -> None:
     """Give the KEY (its public id, ORG/NAME, or a NAME that is unique) a new secret, which is printed once.
 
-    The old secret works until the end of the grace time. Both are one key: its id, limits, usage and nodes stay.
+    The old secret works until the end of the grace period. Both are one key: its id, limits, usage and nodes stay.
     """
     request = admin.RotateKeyRequest(
         id=key,

@@ -20,7 +20,7 @@ _OPTIONS = (
         "--quota",
         type=QuotaFlag(),
         multiple=True,
-        help="Quota of each credential; may be repeated. They replace the present quotas.",
+        help="Quota of each credential; may be repeated. Replaces the current ones.",
     ),
     click.option(
         "--credential-quota",

@@ -48,7 +48,7 @@ Examples:
     "--affinity",
     type=click.Choice(list(AFFINITIES)),
     default=None,
-    help="What stays the same from one request to the next (docs/affinity.md).",
+    help="What related requests share: the pool, or also the target and credential (docs/affinity.md).",
 )
 @click.option("--first-byte", type=Milliseconds(), default=None, help="Time limit to the first byte, per attempt.")
 @click.option("--idle", type=Milliseconds(), default=None, help="Time limit of silence in a running answer.")
@@ -86,7 +86,7 @@ Examples:
     "limits",
     type=LimitFlag(),
     multiple=True,
-    help="A limit for all requests of the route; may be repeated. They replace the present limits.",
+    help="A limit for all requests of the route; may be repeated. Replaces the current ones.",
 )
 @click.option(
     "--reserved-output-tokens",

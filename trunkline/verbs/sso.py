@@ -60,20 +60,25 @@ Examples:
 @click.option("--client-id", help="The id under which the provider has registered the gateway.")
 @click.option("--client-secret", metavar="env:NAME|file:PATH", help="The client secret, if there is one.")
 @click.option("--title", help="Text of the button; empty: the name.")
-@click.option("--scope", "scopes", multiple=True, help="Scopes besides `openid`; they replace the present ones.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    help="A scope in addition to `openid`; may be repeated. Replaces the current ones.",
+)
 @click.option("--groups-claim", help="The claim with the groups; empty: groups.")
 @click.option(
     "--group",
     "groups",
     multiple=True,
     metavar=_GROUP,
-    help="A group and its rights; they replace the present ones.",
+    help="A group and its rights; may be repeated. Replaces the current ones.",
 )
 @click.option(
     "--sign-up-domain",
     "domains",
     multiple=True,
-    help="Users with these e-mail domains may join without an invitation; they replace the present ones.",
+    help="An e-mail domain whose users may join uninvited; may be repeated. Replaces the current ones.",
 )
 @click.option("--sign-up-org", shell_complete=completion.ORGS, help="The organisation that they join.")
 @click.option("--sign-up-role", type=click.Choice(list(ROLES)), help="Their role.  [default: member]")

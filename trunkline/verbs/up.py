@@ -143,13 +143,13 @@ Examples:
     "--session-idle",
     type=SecondsFlag(),
     metavar="DURATION",
-    help="How long after its last call a person's session ends, 5m to 366d.  [default: 12h]",
+    help="How long a person's session lasts without a call, 5m to 366d.  [default: 12h]",
 )
 @click.option(
     "--session-lifetime",
     type=SecondsFlag(),
     metavar="DURATION",
-    help="How long after the sign-in a person's session ends, 5m to 366d.  [default: 7d]",
+    help="How long a person's session lasts in all, 5m to 366d.  [default: 7d]",
 )
 def up(
     *,

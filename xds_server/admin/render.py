@@ -109,7 +109,7 @@ def gateway(value: Gateway) -> pb.Gateway:
 
 
 def key(value: Key, organisation: str, revoked_at: int = 0, *, owner: str = "") -> pb.Key:
-    """Renders a key. A grace time that is over is left out."""
+    """Renders a key. A grace period that is over is left out."""
     former_until = value.former_until if value.former_until > time.time() and not revoked_at else 0
     return _KEY(value, organisation=organisation, revoked_at=revoked_at, former_until=former_until, owner=owner)
 

@@ -58,7 +58,7 @@ class KeyChange:
 
 
 class EndingSecret(StrEnum):
-    """The one of a key's two valid secrets that ends at once: the one in its grace time, or the newest."""
+    """The one of a key's two valid secrets that ends at once: the one in its grace period, or the newest."""
 
     FORMER = "former"
     NEWEST = "newest"

@@ -145,7 +145,7 @@ export const CLIENTS = {
   [
    "`api_key_rotated`",
    "401",
-   "the key has a new secret, and the old one's grace time has ended",
+   "the key has a new secret, and the old one's grace period has ended",
    "use the new secret"
   ],
   [

@@ -57,7 +57,7 @@ def _with_former(key: Key, rotation: Rotation, now: int, label: str) -> Key:
         if not running:
             raise GraceTimeError(
                 f'key "{label}": only its newest secret works, so that none would be left to its clients; give a '
-                "grace time of 0 to end it at once"
+                "grace period of 0 to end it at once"
             )
         return key if rotation.grace is None else replace(key, former_until=until)
     if running and rotation.ends is None and rotation.grace != 0:
@@ -65,6 +65,6 @@ def _with_former(key: Key, rotation: Rotation, now: int, label: str) -> Key:
         raise GraceTimeError(
             f'key "{label}" was rotated, and two secrets of it work until {ends}: say which one ends now, the '
             "former (clients have taken the newest over) or the newest (it was lost, or others know it), or give "
-            "a grace time of 0, which ends both"
+            "a grace period of 0, which ends both"
         )
     return replace(key, former_hash=key.hash, former_until=until)

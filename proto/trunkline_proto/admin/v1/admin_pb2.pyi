@@ -1869,7 +1869,7 @@ class UpdateKeyRequest(_message.Message):
     expires_at: _builtins.int
     """Unix seconds; 0 = never."""
     end_grace: _builtins.bool
-    """Ends the grace time of the secret before the last rotation now."""
+    """Ends the grace period of the secret before the last rotation now."""
     max_price: _builtins.int
     """Micro-USD; 0: any amount."""
     priority: _policy_pb2.Priority.ValueType
@@ -1949,18 +1949,18 @@ class RotateKeyRequest(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         ENDS_UNSPECIFIED: RotateKeyRequest._Ends.ValueType  # 0
         ENDS_FORMER: RotateKeyRequest._Ends.ValueType  # 1
-        """The one in its grace time: the newest has been handed out, and gets a grace time now."""
+        """The one in its grace period: the newest has been handed out, and gets a grace period now."""
         ENDS_NEWEST: RotateKeyRequest._Ends.ValueType  # 2
-        """The newest: it was lost, or leaked. The one in its grace time stays, for as long as it had, or for
+        """The newest: it was lost, or leaked. The one in its grace period stays, for as long as it had, or for
         `grace_seconds` from now on.
         """
 
     class Ends(_Ends, metaclass=_EndsEnumTypeWrapper): ...
     ENDS_UNSPECIFIED: RotateKeyRequest.Ends.ValueType  # 0
     ENDS_FORMER: RotateKeyRequest.Ends.ValueType  # 1
-    """The one in its grace time: the newest has been handed out, and gets a grace time now."""
+    """The one in its grace period: the newest has been handed out, and gets a grace period now."""
     ENDS_NEWEST: RotateKeyRequest.Ends.ValueType  # 2
-    """The newest: it was lost, or leaked. The one in its grace time stays, for as long as it had, or for
+    """The newest: it was lost, or leaked. The one in its grace period stays, for as long as it had, or for
     `grace_seconds` from now on.
     """
 

@@ -479,8 +479,8 @@ class AdminServicer(object):
 
     def RotateKey(self, request, context):
         """Gives the key another secret, which is in this answer and never shown again. The previous secret works until the
-        end of the grace time. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
-        FAILED_PRECONDITION during the grace time of an earlier rotation, unless `ends` says which of them ends, or
+        end of the grace period. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
+        FAILED_PRECONDITION during the grace period of an earlier rotation, unless `ends` says which of them ends, or
         `grace_seconds` is 0, which ends both.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

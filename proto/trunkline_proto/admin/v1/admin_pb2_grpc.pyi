@@ -193,8 +193,8 @@ class AdminStub:
     """Changes a key's name and permissions; fields that are not given stay, and so do its secrets."""
     RotateKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RotateKeyRequest, _admin_pb2.RotateKeyResponse]
     """Gives the key another secret, which is in this answer and never shown again. The previous secret works until the
-    end of the grace time. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
-    FAILED_PRECONDITION during the grace time of an earlier rotation, unless `ends` says which of them ends, or
+    end of the grace period. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
+    FAILED_PRECONDITION during the grace period of an earlier rotation, unless `ends` says which of them ends, or
     `grace_seconds` is 0, which ends both.
     """
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _admin_pb2.RevokeKeyResponse]
@@ -345,8 +345,8 @@ class AdminAsyncStub(AdminStub):
     """Changes a key's name and permissions; fields that are not given stay, and so do its secrets."""
     RotateKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.RotateKeyRequest, _admin_pb2.RotateKeyResponse]  # type: ignore[assignment]
     """Gives the key another secret, which is in this answer and never shown again. The previous secret works until the
-    end of the grace time. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
-    FAILED_PRECONDITION during the grace time of an earlier rotation, unless `ends` says which of them ends, or
+    end of the grace period. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
+    FAILED_PRECONDITION during the grace period of an earlier rotation, unless `ends` says which of them ends, or
     `grace_seconds` is 0, which ends both.
     """
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeKeyRequest, _admin_pb2.RevokeKeyResponse]  # type: ignore[assignment]
@@ -602,8 +602,8 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RotateKeyResponse, _abc.Awaitable[_admin_pb2.RotateKeyResponse]]:
         """Gives the key another secret, which is in this answer and never shown again. The previous secret works until the
-        end of the grace time. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
-        FAILED_PRECONDITION during the grace time of an earlier rotation, unless `ends` says which of them ends, or
+        end of the grace period. Both are one key: id, limits, usage and nodes stay. At most two secrets work at a time:
+        FAILED_PRECONDITION during the grace period of an earlier rotation, unless `ends` says which of them ends, or
         `grace_seconds` is 0, which ends both.
         """
 
