@@ -8,7 +8,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from translator.bodies.facts import BodyFacts
-from translator.policy.index import PolicyKey, PolicyRoute
+from translator.policy.objects import PolicyKey, PolicyRoute
 
 #: Envoy's module reads numbers of at most 18 digits.
 _UNUSED_BITS = 5

@@ -30,7 +30,7 @@ from translator.errors import NoPlace, Refusal, policy_unavailable
 from translator.message import Request
 from translator.metering import TAG, Meter, label
 from translator.policy.grant import Grant
-from translator.policy.index import PolicyKey, PolicyRoute
+from translator.policy.objects import PolicyKey, PolicyRoute
 from translator.queueing import Flow
 from translator.reading import budget
 from translator.reading.budget import RefusedWork

@@ -9,7 +9,7 @@ from translator import money
 from translator.bodies.estimate import Estimate
 from translator.bodies.facts import BodyFacts
 from translator.errors import Refusal
-from translator.policy.index import PolicyKey, PolicyRoute, PolicyTarget
+from translator.policy.objects import PolicyKey, PolicyRoute, PolicyTarget
 
 #: The header with the most that the client is willing to pay for the request, in USD.
 MAX_PRICE = b"x-trunkline-max-price"

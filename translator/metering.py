@@ -17,7 +17,7 @@ from translator.guards import MAX_PRICE
 from translator.limits import HolderLimit, Limiter, Refused, Reservation, wire
 from translator.limits.limit import POOL
 from translator.policy.grant import Grant
-from translator.policy.index import PolicyKey, PolicyRoute
+from translator.policy.objects import PolicyKey, PolicyRoute
 
 #: The client's own label for a request.
 TAG = b"x-trunkline-tag"

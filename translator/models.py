@@ -11,7 +11,7 @@ from translator.authorise import model_not_found
 from translator.credentials import refused
 from translator.endpoints import MODEL_PREFIX
 from translator.message import Request, Response
-from translator.policy.index import PolicyKey, PolicyRoute
+from translator.policy.objects import PolicyKey, PolicyRoute
 
 
 class Policy(Protocol):

@@ -17,7 +17,7 @@ from translator.credentials import account
 from translator.errors import NoPlace, Refusal
 from translator.limits.wire import duration, retry_after
 from translator.metrics import Sample
-from translator.policy.index import PolicyRoute, QueueRule
+from translator.policy.objects import PolicyRoute, QueueRule
 from translator.queueing import Flow, Forecast, Line
 
 #: Most empty lines that are remembered because of how fast they move.

@@ -8,14 +8,11 @@ reserves, without checking features that are not configured for its key or route
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from translator import log_context
 from translator.cache.key import Requester
 from translator.limits import Applicable, HolderLimit, Metric
-
-if TYPE_CHECKING:
-    from translator.policy.index import PolicyKey, PolicyRoute
+from translator.policy.objects import PolicyKey, PolicyRoute
 
 
 @dataclass(frozen=True, slots=True, eq=False)

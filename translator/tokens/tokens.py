@@ -14,7 +14,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 
 from translator.credentials import sent
 from translator.errors import Refusal
-from translator.policy.index import PolicyKey
+from translator.policy.objects import PolicyKey
 from translator.reading.budget import RefusedWork
 from translator.tokens import claims, signature
 from translator.tokens.claims import Parts

@@ -26,7 +26,8 @@ from tests.translator.tokens.signing import (
     signed,
 )
 from translator.errors import Refusal
-from translator.policy.index import PolicyIndex, PolicyKey
+from translator.policy.index import PolicyIndex
+from translator.policy.objects import PolicyKey
 from translator.tokens import AccessTokens
 from translator.tokens.claims import LEEWAY
 
