@@ -14,15 +14,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from translator import affinity, credentials, endpoints, responses, unserved
-from translator.bodies import multipart, prefix
+from translator import affinity, credentials, endpoints, prompt_cache, responses, unserved
+from translator.bodies import multipart
 from translator.bodies.conversation import digest
 from translator.bodies.estimate import NO_TOKENS
 from translator.bodies.facts import BodyFacts, read
 from translator.bodies.names import check_query
-from translator.bodies.prefix import PromptCacheRule
 from translator.cache.answers import CachedAnswer
-from translator.cache.gate import CacheGate, Lookup
+from translator.cache.gate import CacheGate, FromCached, Lookup
+from translator.cache.key import Requester
 from translator.checks.frames import Admitted, Allowed, Answered, Copied, MachineNotice
 from translator.checks.waits import Waits
 from translator.endpoints import BodyKind, Endpoint
@@ -203,11 +203,27 @@ class Authoriser:
         body = b"".join(request.pieces) if request.pieces else request.body
         started = time.perf_counter()
         try:
+            if self._cache is not None:
+                answered = self._answer_again(self._cache, request, endpoint, key, body)
+                if answered is not None:
+                    return answered
             facts, values = read(body, request.headers.get(b"content-type", b""), endpoint)
             return self._allow(request, key, facts, endpoint, body, values)
         except Refusal:
             self.charge(key.id, budget.at_once(time.perf_counter() - started, len(body)))
             raise
+
+    def _answer_again(
+        self, cache: CacheGate, request: Request, endpoint: Endpoint, key: PolicyKey, body: bytes
+    ) -> Answered | None:
+        """Answers a request that repeats one which got a cached answer; None if it has to be read."""
+        repeated = cache.recognise(key.organisation_id, endpoint, body)
+        grant = self._policy.grant(key, repeated.facts.model) if repeated is not None else None
+        if repeated is None or grant is None or grant.route.cache is None:
+            return None
+        facts = _with_user(repeated.facts, key)
+        from_cached = self._from_cached(request, _id(request.headers), key, facts, grant)
+        return cache.repeat(repeated, request, _requester(grant, key), grant.route.cache, from_cached)
 
     async def _decide_later(
         self, request: Request, endpoint: Endpoint, key: PolicyKey, body_reader: BodyReader
@@ -241,16 +257,15 @@ class Authoriser:
         """
         grant = self._policy.grant(key, facts.model) or self._grant(key, endpoint, facts)
         route = grant.route
-        if key.user:
-            facts = msgspec.structs.replace(facts, user=key.user)
+        as_read, facts = facts, _with_user(facts, key)
         if route.plain:
             return self._forward(request, key, facts, grant)
         if (route.affinity or route.prompt_cache) and values is not None:
             facts = msgspec.structs.replace(facts, head=digest(values))
         if route.prompt_cache is not None:
-            facts = _with_prompt_cache_key(request, key, route, route.prompt_cache, facts, endpoint, body, values)
+            facts = prompt_cache.rewritten(request, key, route, route.prompt_cache, facts, endpoint, body, values)
         if route.cache is not None and self._cache is not None:
-            return self._through_cache(self._cache, request, key, facts, grant, endpoint, body, values)
+            return self._through_cache(self._cache, request, key, facts, as_read, grant, endpoint, body, values)
         try:
             return self._forward_in_turn(request, key, facts, grant)
         except NoPlace:
@@ -316,6 +331,7 @@ class Authoriser:
         request: Request,
         key: PolicyKey,
         facts: BodyFacts,
+        as_read: BodyFacts,
         grant: Grant,
         endpoint: Endpoint,
         body: bytes,
@@ -325,11 +341,6 @@ class Authoriser:
         assert route.cache is not None  # noqa: S101 - the caller has checked
         request_id = _id(request.headers)
         request.headers[b"x-request-id"] = request_id.encode()
-
-        def from_cached(cached: CachedAnswer, content_type: str, content: bytes) -> Answered:
-            answered = Answered("", {"content-type": content_type, "x-request-id": request_id}, content)
-            self._meter.reserve(request_id, request.headers, facts, key, grant, answered, cached.saved)
-            return answered
 
         def again() -> None:
             if self._policy.route(self._key(request.headers), route.model) is None:
@@ -342,18 +353,33 @@ class Authoriser:
             Lookup(
                 request,
                 request_id,
-                replace(grant.requester, user=key.user) if key.user else grant.requester,
+                _requester(grant, key),
                 route.cache,
                 endpoint,
                 body,
                 values,
+                as_read,
                 fresh=lambda: self._forward_in_turn(request, key, facts, grant),
-                from_cached=from_cached,
+                from_cached=self._from_cached(request, request_id, key, facts, grant),
                 reservation=lambda: self._meter.reservation(request_id),
                 again=again,
                 join=join if route.queue is not None and self._waiting is not None else None,
             )
         )
+
+    def _from_cached(
+        self, request: Request, request_id: str, key: PolicyKey, facts: BodyFacts, grant: Grant
+    ) -> FromCached:
+        """Returns a function that makes the request's answer from a cached one, and reserves. It may raise
+        Refusal.
+        """
+
+        def from_cached(cached: CachedAnswer, content_type: str, content: bytes) -> Answered:
+            answered = Answered("", {"content-type": content_type, "x-request-id": request_id}, content)
+            self._meter.reserve(request_id, request.headers, facts, key, grant, answered, cached.saved)
+            return answered
+
+        return from_cached
 
     def _of_stored(self, request: Request, response_id: str) -> Allowed:
         """Sends a request about an existing response to the target that created it.
@@ -412,34 +438,13 @@ class Authoriser:
         return model
 
 
-def _with_prompt_cache_key(  # noqa: PLR0917 - the request's properties
-    request: Request,
-    key: PolicyKey,
-    route: PolicyRoute,
-    rule: PromptCacheRule,
-    facts: BodyFacts,
-    endpoint: Endpoint,
-    body: bytes,
-    values: Mapping[str, Any] | None,
-) -> BodyFacts:
-    """Rewrites the body so that a provider's prompt cache recognises it; returns the facts of the new body.
+def _with_user(facts: BodyFacts, key: PolicyKey) -> BodyFacts:
+    """Returns the facts with the key's own user, if it has one, instead of the one that the body names."""
+    return msgspec.structs.replace(facts, user=key.user) if key.user else facts
 
-    If reading the body took long, only its beginning is rewritten.
-    """
-    replaced = None
-    if values:
-        facts = msgspec.structs.replace(facts, opening=prefix.opening(body, values, endpoint))
-        found = prefix.ordered(body, values, facts, endpoint) if rule.stable_order else None
-        if found is not None:
-            facts, text = found
-            replaced = (len(body), text)
-    made = prefix.made_key(key.organisation_id, route.id, rule, facts) if facts.opening else ""
-    if made:
-        opened = facts.opening
-        facts, (_, beginning) = prefix.with_key(facts, made)
-        replaced = (opened, beginning) if replaced is None else (replaced[0], beginning + replaced[1][opened:])
-    request.replaced = replaced
-    return facts
+
+def _requester(grant: Grant, key: PolicyKey) -> Requester:
+    return replace(grant.requester, user=key.user) if key.user else grant.requester
 
 
 def _expired(key: PolicyKey) -> Refusal:

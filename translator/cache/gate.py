@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from translator.bodies.facts import BodyFacts
 from translator.cache import answers
 from translator.cache.answers import CachedAnswer
 from translator.cache.flights import Flight, FlightResult, Flights
-from translator.cache.key import CacheRule, Requester, Wanted, wanted as wanted_by
+from translator.cache.key import CacheRule, Content, Requester, Wanted, content_of, wanted as wanted_by
 from translator.cache.memory import MemoryStore
+from translator.cache.recognised import RecognisedBodies, Repeated
 from translator.cache.stores import AnswerStore, Stores
 from translator.checks.frames import Allowed, Answered, Copied, Passed, Queued
 from translator.checks.waits import Waits
@@ -36,9 +38,14 @@ _GRACE = 5.0
 _LIGHT = 32 * 1024
 
 
+#: Makes the answer to a request from a cached one, given its content-type and body in the wanted form.
+FromCached = Callable[[CachedAnswer, str, bytes], Answered]
+
+
 @dataclass(slots=True)
 class Lookup:
-    """A request with the operations that the gate may use for it.
+    """A request with the operations that the gate may use for it. `facts` are those of the body as it was sent;
+    the gate sets `content`.
 
     `fresh` sends the request to a target, `from_cached` answers it, and `reservation` returns what it has
     reserved. `again` raises Refusal if the client may no longer ask, after the request had to wait.
@@ -54,11 +61,13 @@ class Lookup:
     endpoint: Endpoint
     body: bytes
     values: Mapping[str, Any] | None
+    facts: BodyFacts
     fresh: Callable[[], Allowed]
-    from_cached: Callable[[CachedAnswer, str, bytes], Answered]
+    from_cached: FromCached
     reservation: Callable[[], Reservation | None]
     again: Callable[[], object]
     join: Callable[[Callable[[Callable[[], Allowed]], Decision]], Waits[Answered | Exception]] | None = None
+    content: Content | None = None
 
 
 class CacheGate:
@@ -74,6 +83,9 @@ class CacheGate:
         self._cost_of = cost_of
         self._clock = clock
         self._flights = Flights()
+        self._bodies = RecognisedBodies()
+        #: Finds what was read in a body that got a cached answer before.
+        self.recognise = self._bodies.find
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts = dict.fromkeys(("hit", "miss", "stored", "bypass", "waited", "kept", "not_kept"), 0)
 
@@ -86,8 +98,9 @@ class CacheGate:
         control = lookup.request.headers.get(b"cache-control", b"").lower()
         wanted = None
         if lookup.body and b"no-store" not in control:
-            sent = (lookup.request.target, lookup.body, lookup.values, lookup.request.headers)
-            wanted = wanted_by(lookup.requester, lookup.rule, lookup.endpoint, *sent)
+            lookup.content = content_of(lookup.endpoint, lookup.body, lookup.values)
+            if lookup.content is not None:
+                wanted = _wanted(lookup.request, lookup.requester, lookup.rule, lookup.content)
         if wanted is None:
             return self._in_turn(lookup, lambda forward: self._with_outcome(forward(), "bypass"))
         if b"no-cache" in control:
@@ -96,6 +109,28 @@ class CacheGate:
         if found is None or isinstance(found, CachedAnswer):
             return self._decide_with(lookup, wanted, found)
         return self._decide_when_found(lookup, wanted, found)
+
+    def repeat(
+        self,
+        repeated: Repeated,
+        request: Request,
+        requester: Requester,
+        rule: CacheRule,
+        from_cached: FromCached,
+    ) -> Answered | None:
+        """Answers a request with a recognised body; None if it has to be decided like any other.
+
+        Raises:
+            Refusal: the client's answer.
+        """
+        store = self._stores.of(rule)
+        if request.headers.get(b"cache-control") or not isinstance(store, MemoryStore):
+            return None
+        wanted = _wanted(request, requester, rule, repeated.content)
+        found = _find(store, wanted) if wanted is not None else None
+        if wanted is None or not isinstance(found, CachedAnswer):
+            return None
+        return self._serve(rule, wanted, found, from_cached)
 
     def copied(self, copy: Copied) -> None:
         """Takes the copy of an answer from Envoy's module. The token may be unknown."""
@@ -134,10 +169,13 @@ class CacheGate:
 
     def _decide_with(self, lookup: Lookup, wanted: Wanted, found: CachedAnswer | None) -> Decision:
         """Decides about the request, for which the cache has `found`."""
-        served = self._serve(lookup, wanted, found) if found is not None else None
-        if served is not None:
-            return served
-        return self._wait_or_fetch(lookup, wanted)
+        served = self._serve(lookup.rule, wanted, found, lookup.from_cached) if found is not None else None
+        if served is None:
+            return self._wait_or_fetch(lookup, wanted)
+        if lookup.content is not None:
+            repeated = Repeated(lookup.body, lookup.endpoint, lookup.facts, lookup.content)
+            self._bodies.remember(lookup.requester.organisation, repeated)
+        return served
 
     def _wait_or_fetch(self, lookup: Lookup, wanted: Wanted) -> Decision:
         """Lets the request wait for an identical one, or sends it to a target."""
@@ -150,9 +188,10 @@ class CacheGate:
             if forward is not lookup.fresh and isinstance(store, MemoryStore):
                 # The request has waited, so its answer may be cached by now. An outside store is not asked again.
                 found = _find(store, wanted)
-                served = self._serve(lookup, wanted, found) if isinstance(found, CachedAnswer) else None
-                if served is not None:
-                    return served
+                if isinstance(found, CachedAnswer):
+                    served = self._serve(lookup.rule, wanted, found, lookup.from_cached)
+                    if served is not None:
+                        return served
             return self._fetch(lookup, wanted, "miss", forward)
 
         return self._in_turn(lookup, attempt)
@@ -217,19 +256,22 @@ class CacheGate:
             lookup.again()
             if landed is FlightResult.FAILED:
                 break
-            served = self._serve(lookup, wanted, leading.cached) if leading.cached is not None else None
-            if served is not None:
-                return served
+            if leading.cached is not None:
+                served = self._serve(lookup.rule, wanted, leading.cached, lookup.from_cached)
+                if served is not None:
+                    return served
             leading = self._leading(lookup, wanted)
         return self._in_turn(lookup, lambda forward: self._fetch(lookup, wanted, "miss", forward))
 
-    def _serve(self, lookup: Lookup, wanted: Wanted, cached: CachedAnswer) -> Answered | None:
+    def _serve(
+        self, rule: CacheRule, wanted: Wanted, cached: CachedAnswer, from_cached: FromCached
+    ) -> Answered | None:
         age = self._clock() - cached.at
         # The route's lifetime may have become shorter since, and the clock may have gone back.
-        made = answers.rendered(cached, wanted) if -lookup.rule.ttl < age < lookup.rule.ttl else None
+        made = answers.rendered(cached, wanted) if -rule.ttl < age < rule.ttl else None
         if made is None:
             return None
-        answered = lookup.from_cached(cached, *made)
+        answered = from_cached(cached, *made)
         answered.headers[HEADER] = "hit"
         answered.headers["age"] = str(max(0, int(age)))
         self._counts["hit"] += 1
@@ -298,6 +340,10 @@ class CacheGate:
         flight = self._flights.end(token)
         if flight is not None:
             self._flights.landed(flight, FlightResult.CUT)
+
+
+def _wanted(request: Request, requester: Requester, rule: CacheRule, content: Content) -> Wanted | None:
+    return wanted_by(requester, rule, content, request.target, request.headers)
 
 
 def _find(store: AnswerStore, wanted: Wanted) -> CachedAnswer | Awaitable[CachedAnswer | None] | None:

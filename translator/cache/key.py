@@ -70,9 +70,24 @@ class Requester:
     user: str = ""
 
 
+class Content(msgspec.Struct, frozen=True, gc=False):
+    """The answer that a body asks for, regardless of who sends it.
+
+    `digest` identifies the canonical body. `user` is the end user that the body names. `streams` is the form of
+    the answer. `usage` says whether the client wants a stream's usage event. `convertible` says that the other
+    form can be converted.
+    """
+
+    digest: bytes
+    user: str
+    streams: bool
+    usage: bool
+    convertible: bool
+
+
 class Wanted(msgspec.Struct, frozen=True, gc=False):
-    """The answer that a request wants. `digest` is the key without the form. `streams` is the form. `usage` says
-    whether the client wants a stream's usage event. `convertible` says that the other form can be converted.
+    """The answer that a request wants. `digest` is the key without the form; the other fields are as in
+    `Content`.
     """
 
     digest: bytes
@@ -91,30 +106,17 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
         return self.digest + (PLAIN if self.streams else STREAM)
 
 
-def wanted(  # noqa: PLR0917 - what is known of the request
-    requester: Requester,
-    rule: CacheRule,
-    endpoint: Endpoint,
-    target: bytes,
-    body: bytes,
-    values: Mapping[str, Any] | None = None,
-    headers: Mapping[bytes, bytes] | None = None,
-) -> Wanted | None:
-    """Returns the answer that the request wants; None if no cached answer could be right for it.
+def content_of(endpoint: Endpoint, body: bytes, values: Mapping[str, Any] | None = None) -> Content | None:
+    """Returns the answer that a body asks for; None if no cached answer could be right for it.
 
-    `target` is path and query. `body` has been accepted by `translator.bodies.json_body`; `values` is what orjson
-    reads in it, if that is known already. `headers` are the request's, of which some change a target's answer.
+    `body` has been accepted by `translator.bodies.json_body`; `values` is what orjson reads in it, if that is
+    known already.
     """
     if endpoint.body is not _JSON:
         return None
     if values is None:
         values = orjson.loads(body)
     if not _repeatable(endpoint, values):
-        return None
-    user: str | list[str] = end_user(values) if rule.scope is CacheScope.USER and not requester.user else ""
-    if requester.user and rule.scope is not CacheScope.ORGANISATION:
-        user = [requester.user]  # no text that the holder of an API key claims is equal to it
-    if rule.scope is CacheScope.USER and not user:
         return None
     streams = endpoint.streams and values.get("stream") is True
     convertible = endpoint.path == CHAT
@@ -125,6 +127,26 @@ def wanted(  # noqa: PLR0917 - what is known of the request
     known = options is None or (type(options) is dict and options.keys() <= {"include_usage"})
     if convertible and streams and known:
         left_out.add("stream_options")
+    digest = sha256(canonical(body, values, left_out)).digest()
+    return Content(digest, end_user(values), streams, usage, convertible)
+
+
+def wanted(
+    requester: Requester,
+    rule: CacheRule,
+    content: Content,
+    target: bytes,
+    headers: Mapping[bytes, bytes] | None = None,
+) -> Wanted | None:
+    """Returns the answer that a request wants; None if the rule gives it none.
+
+    `target` is path and query. `headers` are the request's, of which some change a target's answer.
+    """
+    user: str | list[str] = content.user if rule.scope is CacheScope.USER and not requester.user else ""
+    if requester.user and rule.scope is not CacheScope.ORGANISATION:
+        user = [requester.user]  # no text that the holder of an API key claims is equal to it
+    if rule.scope is CacheScope.USER and not user:
+        return None
     betas = [headers.get(name, b"").decode("latin-1") for name in _BETAS] if headers else []
     whose = orjson.dumps(
         [
@@ -138,9 +160,9 @@ def wanted(  # noqa: PLR0917 - what is known of the request
             *(betas if any(betas) else ()),
         ]
     )
-    # A JSON text delimits itself, so nothing of it can be confused with the body that follows.
-    digest = sha256(whose + canonical(body, values, left_out)).digest()
-    return Wanted(digest, streams, usage, convertible)
+    # A JSON text delimits itself, so nothing of it can be confused with the digest that follows.
+    digest = sha256(whose + content.digest).digest()
+    return Wanted(digest, content.streams, content.usage, content.convertible)
 
 
 def canonical(body: bytes, values: Mapping[str, Any], left_out: set[str]) -> bytes:
