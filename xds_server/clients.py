@@ -277,6 +277,7 @@ class ClientRegistry:
         return tuple(reversed(self._refused_peers.values()))
 
     def counters(self) -> Counters:
+        """Returns the connected streams, and the totals since the start."""
         connected = sum(len(client.streams) for client in self._clients.values())
         return Counters(connected, self._connects, self._acks, self._nacks)
 

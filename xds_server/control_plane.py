@@ -28,7 +28,8 @@ _log = structlog.get_logger(__name__)
 class StateSource(Protocol):
     """Loads the desired state."""
 
-    async def load(self) -> DesiredState: ...
+    async def load(self) -> DesiredState:
+        """Reads the desired state. Raises DatabaseUnavailableError."""
 
 
 #: Receives every state that is loaded; returns the live pools that this state changes.
@@ -38,7 +39,8 @@ LivePools = Callable[[DesiredState], Mapping[str, Pool]]
 class SnapshotSink(Protocol):
     """Receives finished snapshots."""
 
-    def publish(self, snapshot: ResourceSnapshot) -> None: ...
+    def publish(self, snapshot: ResourceSnapshot) -> None:
+        """Makes a snapshot the one that all clients get."""
 
 
 class ControlPlane:

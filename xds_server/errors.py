@@ -107,6 +107,7 @@ class StaleWriteError(StoreError):
 
     @classmethod
     def of(cls, object_type: str, name: str, *, given: int, current: int) -> StaleWriteError:
+        """Describes the conflict of a write that is based on version `given`."""
         return cls(
             f'{object_type} "{name}" is at version {current}, the write is based on {given}: '
             "read it again and repeat the change"

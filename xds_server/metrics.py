@@ -56,6 +56,7 @@ class Source:
         self._resting = resting
 
     def samples(self) -> Iterable[Sample]:
+        """Yields the metrics of the control plane at this moment."""
         counters, statuses = self._clients.counters(), self._clients.clients()
         kinds = Counter(_kind(each.kind) for each in statuses if each.connected)
         refusing = {each.client_id for each in statuses for of in each.types if each.connected and of.rejection}
@@ -108,6 +109,7 @@ class MetricsService(metrics_pb2_grpc.MetricsServicer):
     async def Scrape(  # noqa: N802 - the RPC's name
         self, request: metrics_pb2.ScrapeRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> httpbody_pb2.HttpBody:
+        """Returns the page. Simultaneous calls share one."""
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
         if not self._authorise(metadata, context.peer()):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, WHAT_IS_NEEDED)

@@ -40,7 +40,8 @@ class Routes(Protocol):
         """Returns every route that is published now."""
         ...
 
-    def rankings_changed(self, rankings: Rankings) -> None: ...
+    def rankings_changed(self, rankings: Rankings) -> None:
+        """Publishes the routes with these rankings."""
 
 
 class Ranker:

@@ -32,6 +32,7 @@ class Broken:
 
     @property
     def reason(self) -> Reason:
+        """Returns the reason for `status`: the object and the first line of the error."""
         said = str(self.error).partition("\n")[0][:200]
         return Reason.of_object(self.kind, self.name, "unbuildable", f"{type(self.error).__name__}: {said}")
 

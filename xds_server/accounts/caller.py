@@ -34,6 +34,7 @@ class Caller:
 
     @property
     def is_somebody(self) -> bool:
+        """True for the admin token and for users, False without either."""
         return self.machine or self.user is not None
 
     def role_in(self, organisation: str) -> Role | None:

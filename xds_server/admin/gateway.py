@@ -72,10 +72,12 @@ class GatewayMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def GetGateway(self, request: pb.GetGatewayRequest, context: Context) -> pb.GetGatewayResponse:
+        """Returns the settings; before the first write, the defaults with version 0."""
         return pb.GetGatewayResponse(gateway=render.gateway((await self._store.load()).gateway))
 
     @reporting
     async def PutGateway(self, request: pb.PutGatewayRequest, context: Context) -> pb.PutGatewayResponse:
+        """Replaces all settings. Secrets that are left out stay."""
         with checking() as problems:
             if not request.HasField("gateway"):  # an empty gateway must be sent explicitly: it removes everything
                 problems.at("gateway").note("missing")

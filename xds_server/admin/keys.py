@@ -39,6 +39,7 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
+        """Returns the keys that the caller sees. Raises NotFoundError for an unknown organisation."""
         if request.organisation:
             names = {each.name for each in (await self._store.load()).organisations.values()}
             if request.organisation not in names:
@@ -54,6 +55,7 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
+        """Creates a key. One that a member creates is theirs. Only admins create keys that choose targets."""
         message = request.key
         if message.pins_targets and not current().is_admin:
             raise ForbiddenError("key.pins_targets: only an installation admin creates a key that chooses targets")
@@ -88,6 +90,7 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def UpdateKey(self, request: pb.UpdateKeyRequest, context: Context) -> pb.UpdateKeyResponse:
+        """Changes the fields that are given, and leaves the secrets alone."""
         with checking() as problems:
             if request.HasField("name"):
                 values.name(request.name, problems.at("name"))
@@ -119,6 +122,7 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def RotateKey(self, request: pb.RotateKeyRequest, context: Context) -> pb.RotateKeyResponse:
+        """Replaces the newest secret. A second rotation within the grace period has to say which secret ends."""
         grace = request.grace_seconds if request.HasField("grace_seconds") else None
         with checking() as problems:
             values.number(grace or 0, 0, _MAX_GRACE, "seconds (0 = at once)", problems.at("grace_seconds"))
@@ -143,6 +147,8 @@ class KeyMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def RevokeKey(self, request: pb.RevokeKeyRequest, context: Context) -> pb.RevokeKeyResponse:
+        """Revokes a key for good. Its nodes pass to its organisation."""
+
         def work(transaction: Transaction) -> KeyRecord:
             return writing.keys.revoke(transaction, request.id)
 

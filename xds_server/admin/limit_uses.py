@@ -43,6 +43,7 @@ class LimitMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def ListLimitUses(self, request: pb.ListLimitUsesRequest, context: Context) -> pb.ListLimitUsesResponse:
+        """Returns the highest use that any translator has reported of each limit that still exists."""
         state = await self._store.load()
         return pb.ListLimitUsesResponse(uses=_uses(state, self._limit_counts))
 

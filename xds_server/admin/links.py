@@ -40,6 +40,7 @@ class LinkMethods(SignInMethods):
 
     @reporting
     async def InviteUser(self, request: pb.InviteUserRequest, context: Context) -> pb.InviteUserResponse:
+        """Creates an invitation and returns its link, which is stored only as a hash."""
         email, caller = people.email(request.email), current()
         with checking() as problems:
             people.check_email(email, problems.at("email"))
@@ -79,6 +80,7 @@ class LinkMethods(SignInMethods):
     async def ListInvitations(
         self, request: pb.ListInvitationsRequest, context: Context
     ) -> pb.ListInvitationsResponse:
+        """Returns the open invitations to the organisations that the caller owns; all invitations for an admin."""
         names, caller = (await self._store.load()).owners, current()
         found = await self._store.read(lambda view: accounts.links(view, Purpose.INVITE, int(time.time())))
         shown = [
@@ -95,6 +97,7 @@ class LinkMethods(SignInMethods):
     async def RevokeInvitation(
         self, request: pb.RevokeInvitationRequest, context: Context
     ) -> pb.RevokeInvitationResponse:
+        """Removes an invitation. One that the caller does not decide about is reported as nonexistent."""
         names, caller = (await self._store.load()).owners, current()
 
         def work(transaction: Transaction) -> None:
@@ -118,6 +121,8 @@ class LinkMethods(SignInMethods):
 
     @reporting
     async def ShowLink(self, request: pb.ShowLinkRequest, context: Context) -> pb.ShowLinkResponse:
+        """Describes an invitation or reset link to its holder, without using it up. Raises LinkError."""
+
         def read(view: DatabaseSnapshot) -> pb.ShowLinkResponse:
             link = accounts.link(view, request.token, int(time.time()))
             if link is None or link.purpose is Purpose.SETUP:
@@ -138,6 +143,7 @@ class LinkMethods(SignInMethods):
 
     @reporting
     async def AcceptInvitation(self, request: pb.AcceptInvitationRequest, context: Context) -> pb.SignInResponse:
+        """Uses the link up and signs in. An existing user proves their password, and a new one sets it."""
         await self.require_passwords()
         link = await self._link(Purpose.INVITE, request.token)
         known = await self._store.read(lambda view: accounts.user_of_email(view, link.email))
@@ -165,6 +171,7 @@ class LinkMethods(SignInMethods):
 
     @reporting
     async def ResetUser(self, request: pb.ResetUserRequest, context: Context) -> pb.ResetUserResponse:
+        """Creates a reset link, which replaces earlier ones of the user. The password stays until it is used."""
         require_no_token(current(), "reset passwords")
         with checking() as problems:
             ttl = _ttl(Purpose.RESET, request.ttl_seconds, problems)
@@ -182,6 +189,7 @@ class LinkMethods(SignInMethods):
 
     @reporting
     async def RedeemReset(self, request: pb.RedeemResetRequest, context: Context) -> pb.SignInResponse:
+        """Uses the link up, sets the password, and ends all sessions of the user before it signs in."""
         await self.require_passwords()
         link = await self._link(Purpose.RESET, request.token)
         with checking() as problems:

@@ -50,6 +50,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def InviteNode(self, request: pb.InviteNodeRequest, context: Context) -> pb.InviteNodeResponse:
+        """Creates a join token. Raises NoTunnelListenError if there is no listener at which nodes could join."""
         with checking() as problems:
             values.number(request.ttl_seconds, 0, _MAX_TTL, f"seconds (0 = {_TTL:,})", problems.at("ttl_seconds"))
             visibility = enums.read(Visibility, request, "visibility", Visibility.ORGANISATION, problems)
@@ -88,6 +89,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def ListNodes(self, request: pb.ListNodesRequest, context: Context) -> pb.ListNodesResponse:
+        """Returns the nodes that the caller sees. Raises NotFoundError for an unknown organisation."""
         state = await self._store.load()
         names = {each.name for each in state.organisations.values()}
         if request.organisation and request.organisation not in names:
@@ -106,6 +108,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def UpdateNode(self, request: pb.UpdateNodeRequest, context: Context) -> pb.UpdateNodeResponse:
+        """Changes the fields that are given."""
         with checking() as problems:
             change = _change(request, problems)
 
@@ -118,6 +121,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def RemoveNode(self, request: pb.RemoveNodeRequest, context: Context) -> pb.RemoveNodeResponse:
+        """Removes a node and invalidates its certificate."""
         with checking() as problems:
             _reference(request.node_id, request.version, problems)
 
@@ -131,6 +135,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
     async def ReportContributions(
         self, request: pb.ReportContributionsRequest, context: Context
     ) -> pb.ReportContributionsResponse:
+        """Reports what the nodes that the caller sees have served and earned."""
         with checking() as problems:
             by = _by(request.by, problems) or (ContributionDimension.NODE,)
             for field in ("since", "until"):

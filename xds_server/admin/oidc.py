@@ -43,6 +43,7 @@ class OidcMethods(SignInMethods):
 
     @reporting
     async def BeginOidc(self, request: pb.BeginOidcRequest, context: Context) -> pb.BeginOidcResponse:
+        """Returns the URL at the provider, and puts the state of the sign-in, sealed, into the browser's cookie."""
         with checking() as problems:
             if request.next and not flows.is_own_path(request.next):
                 problems.at("next").note("accepted: a path of the console that begins with one slash")
@@ -66,6 +67,7 @@ class OidcMethods(SignInMethods):
 
     @reporting
     async def FinishOidc(self, request: pb.FinishOidcRequest, context: Context) -> pb.FinishOidcResponse:
+        """Signs in the user whom the provider's answer identifies. A state is accepted once, on any replica."""
         with checking() as problems:
             for field in ("state", "code", "iss"):
                 if len(getattr(request, field)) > _MAX_LENGTH:

@@ -39,6 +39,7 @@ class PersonalTokenMethods(SignInMethods):
 
     @reporting
     async def ListTokens(self, request: pb.ListTokensRequest, context: Context) -> pb.ListTokensResponse:
+        """Returns the caller's own tokens that have not expired."""
         user = _user()
         found = await self._store.read(lambda view: accounts.personal_tokens(view, user.id))
         now = time.time()
@@ -46,6 +47,7 @@ class PersonalTokenMethods(SignInMethods):
 
     @reporting
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
+        """Creates a token and returns its value once. Needs a session, so that tokens cannot create tokens."""
         user, _ = require_session(current())
         with checking() as problems:
             values.name(request.name, problems.at("name"))
@@ -59,6 +61,7 @@ class PersonalTokenMethods(SignInMethods):
 
     @reporting
     async def RevokeToken(self, request: pb.RevokeTokenRequest, context: Context) -> pb.RevokeTokenResponse:
+        """Revokes one of the caller's own tokens."""
         user = _user()
         await self._changes.write(
             actor_of(context), lambda tx: writing.personal_tokens.revoke(tx, user, request.id)
@@ -69,6 +72,7 @@ class PersonalTokenMethods(SignInMethods):
     async def BeginDeviceLogin(
         self, request: pb.BeginDeviceLoginRequest, context: Context
     ) -> pb.BeginDeviceLoginResponse:
+        """Begins a program's sign-in, with its address and the name that it states."""
         with checking() as problems:
             if len(request.client) > _MAX_CLIENT or not request.client.isprintable():
                 problems.at("client").note(f"accepted: at most {_MAX_CLIENT} printable characters")
@@ -90,6 +94,7 @@ class PersonalTokenMethods(SignInMethods):
     async def PollDeviceLogin(
         self, request: pb.PollDeviceLoginRequest, context: Context
     ) -> pb.PollDeviceLoginResponse:
+        """Returns the token once after the approval, or `pending` before it. Raises LinkError."""
         approved = await self._store.read(lambda view: accounts.device_login(view, request.device_code))
         if approved is not None and not approved.user_id and approved.expires_at > time.time():
             return pb.PollDeviceLoginResponse(pending=True)
@@ -115,6 +120,7 @@ class PersonalTokenMethods(SignInMethods):
     async def ShowDeviceLogin(
         self, request: pb.ShowDeviceLoginRequest, context: Context
     ) -> pb.ShowDeviceLoginResponse:
+        """Describes the program that waits for an approval, without deciding."""
         require_session(current())
 
         def work(transaction: Transaction) -> DeviceLogin:
@@ -127,6 +133,7 @@ class PersonalTokenMethods(SignInMethods):
     async def DecideDeviceLogin(
         self, request: pb.DecideDeviceLoginRequest, context: Context
     ) -> pb.DecideDeviceLoginResponse:
+        """Approves or refuses a program's sign-in. Needs a session."""
         user, _ = require_session(current())
 
         def work(transaction: Transaction) -> None:

@@ -109,6 +109,7 @@ class NoLiveNodes:
     """Stands in on a control plane that nodes cannot reach."""
 
     def describe(self, node_id: str) -> LiveNode | None:  # the same for all nodes
+        """Returns None for every node."""
         return None
 
 
@@ -150,9 +151,11 @@ class NoTranslators:
     """Stands in on a control plane without translators."""
 
     async def headroom(self, provider: str) -> admin_pb.ListQuotasResponse:
+        """Returns no quotas."""
         return admin_pb.ListQuotasResponse()
 
     async def alerts(self) -> Sequence[admin_pb.RestAlert]:
+        """Returns no alerts."""
         return ()
 
     async def listed(
@@ -162,10 +165,13 @@ class NoTranslators:
         limit: int,
         within: Within | None = None,
     ) -> admin_pb.ListRequestsResponse:
+        """Returns no requests."""
         return admin_pb.ListRequestsResponse()
 
     async def find(self, id_prefix: str, within: Within | None = None) -> admin_pb.RunningRequest | None:
+        """Finds no request."""
         return None
 
     async def cancel(self, request_id: str) -> admin_pb.RunningRequest | None:
+        """Cancels nothing."""
         return None

@@ -49,6 +49,9 @@ class RequestMethods(UsageMethods):
 
     @reporting
     async def ListRequests(self, request: pb.ListRequestsRequest, context: Context) -> pb.ListRequestsResponse:
+        """Returns running and waiting requests of the translators that are connected here, as far as the caller
+        sees them.
+        """
         with checking() as problems:
             values.number(request.limit, 0, _MAX_LISTED, f"(0 = {_LISTED})", problems.at("limit"))
             if request.state not in pb.RequestState.values():
@@ -59,6 +62,9 @@ class RequestMethods(UsageMethods):
     async def SearchRequests(
         self, request: pb.SearchRequestsRequest, context: Context
     ) -> pb.SearchRequestsResponse:
+        """Returns a page of ended requests. A search that takes too long returns what it has found, with a token
+        to go on.
+        """
         with checking() as problems:
             values.number(request.page_size, 0, _MAX_PAGE, f"(0 = {_PAGE})", problems.at("page_size"))
             ended, statuses = _ended(request.status, problems.at("status"))
@@ -88,6 +94,7 @@ class RequestMethods(UsageMethods):
 
     @reporting
     async def GetRequest(self, request: pb.GetRequestRequest, context: Context) -> pb.GetRequestResponse:
+        """Explains one request, running or ended. Raises InvalidFieldError if several ids begin as given."""
         with checking() as problems:
             _check_id(request.id, problems.at("id"))
         caller = current()
@@ -116,6 +123,9 @@ class RequestMethods(UsageMethods):
 
     @reporting
     async def CancelRequest(self, request: pb.CancelRequestRequest, context: Context) -> pb.CancelRequestResponse:
+        """Cancels a request and records it in the audit log. One that the caller may not cancel is reported as
+        nonexistent.
+        """
         with checking() as problems:
             _check_id(request.id, problems.at("id"))
         actor = actor_of(context)

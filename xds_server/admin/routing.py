@@ -29,13 +29,15 @@ _MICRO = 1e6
 class Explains(Protocol):
     """Explains rankings by measurements."""
 
-    async def explain(self, route: Route) -> tuple[RequestMix, list[TargetExplanation]]: ...
+    async def explain(self, route: Route) -> tuple[RequestMix, list[TargetExplanation]]:
+        """Returns the route's typical request, and what is known of each target, in the order of its ranking."""
 
 
 class NothingMeasured:
     """Explains rankings by prices and configuration alone."""
 
     async def explain(self, route: Route) -> tuple[RequestMix, list[TargetExplanation]]:
+        """Explains a route by its configuration alone."""
         return explain(route, Measurements(), NO_RANKINGS, time.time())
 
 
@@ -47,6 +49,7 @@ class RoutingMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def ExplainRoute(self, request: pb.ExplainRouteRequest, context: Context) -> pb.ExplainRouteResponse:
+        """Explains the organisation's own route, or everybody's. Raises NotFoundError."""
         state = await self._store.load()
         route = _find(state, request.model, request.organisation)
         mix, targets = await self._ranker.explain(route)

@@ -119,6 +119,9 @@ class AdminService(
 
     @reporting
     async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
+        """Applies a document in one transaction, and waits until the connected clients run it or `wait_ms` is
+        over.
+        """
         with checking() as problems:
             # an empty document must be sent explicitly: it removes everything
             if not request.HasField("document"):
@@ -145,6 +148,7 @@ class AdminService(
 
     @reporting
     async def Export(self, request: pb.ExportRequest, context: Context) -> pb.ExportResponse:
+        """Returns the state, or one manager's part of it, without secrets."""
         with checking() as problems:
             if request.managed_by not in {"", managers.API, "file"}:
                 _manager(request.managed_by, problems.at("managed_by"))
@@ -152,11 +156,15 @@ class AdminService(
 
     @reporting
     async def ListProviders(self, request: pb.ListProvidersRequest, context: Context) -> pb.ListProvidersResponse:
+        """Returns the providers. Their credentials are only counted."""
         state = await self._store.load()
         return pb.ListProvidersResponse(providers=[render.provider(each) for each in state.providers.values()])
 
     @reporting
     async def PutProvider(self, request: pb.PutProviderRequest, context: Context) -> pb.PutProviderResponse:
+        """Creates or replaces a provider. Credentials that are left out stay; a base URL at another host is then
+        refused.
+        """
         with checking("provider") as problems:
             parsed = parse.provider(request.provider, problems)
 
@@ -178,6 +186,8 @@ class AdminService(
     async def DeleteProvider(
         self, request: pb.DeleteProviderRequest, context: Context
     ) -> pb.DeleteProviderResponse:
+        """Deletes a provider. Raises InUseError while a route uses it."""
+
         def work(transaction: Transaction) -> None:
             writing.providers.delete(transaction, request.name, expected=request.version)
 
@@ -186,6 +196,7 @@ class AdminService(
 
     @reporting
     async def ListQuotas(self, request: pb.ListQuotasRequest, context: Context) -> pb.ListQuotasResponse:
+        """Returns the remaining quotas at every gateway. Raises NotFoundError for an unknown provider."""
         known = (await self._store.load()).providers
         if request.provider and request.provider not in known:
             raise NotFoundError(f"provider: no provider {values.quoted(request.provider)}")
@@ -193,6 +204,7 @@ class AdminService(
 
     @reporting
     async def ListRoutes(self, request: pb.ListRoutesRequest, context: Context) -> pb.ListRoutesResponse:
+        """Returns everybody's routes and those of the caller's organisations."""
         caller = current()
         found = render.routes(await self._store.load())
         seen = [each for each in found if not each.organisation or caller.role_in(each.organisation)]
@@ -200,6 +212,8 @@ class AdminService(
 
     @reporting
     async def PutRoute(self, request: pb.PutRouteRequest, context: Context) -> pb.PutRouteResponse:
+        """Creates or replaces a route. Prices that have begun stay in its history."""
+
         def work(transaction: Transaction) -> Route:
             with checking("route") as problems:
                 parsed = parse.route(
@@ -221,6 +235,8 @@ class AdminService(
 
     @reporting
     async def DeleteRoute(self, request: pb.DeleteRouteRequest, context: Context) -> pb.DeleteRouteResponse:
+        """Deletes a route with its price history."""
+
         def work(transaction: Transaction) -> None:
             writing.routes.delete(
                 transaction, request.model, organisation=request.organisation, expected=request.version
@@ -233,6 +249,7 @@ class AdminService(
     async def ListOrganisations(
         self, request: pb.ListOrganisationsRequest, context: Context
     ) -> pb.ListOrganisationsResponse:
+        """Returns the organisations in which the caller has a role, by name."""
         found = (await self._store.load()).organisations.values()
         caller = current()
         seen = (each for each in found if caller.role_in(each.name))
@@ -243,6 +260,7 @@ class AdminService(
     async def PutOrganisation(
         self, request: pb.PutOrganisationRequest, context: Context
     ) -> pb.PutOrganisationResponse:
+        """Creates an organisation, or replaces its limits and weight. Keys are changed by their own calls."""
         message = request.organisation
         with checking("organisation") as problems:
             values.name(message.name, problems.at("name"))
@@ -263,6 +281,8 @@ class AdminService(
     async def DeleteOrganisation(
         self, request: pb.DeleteOrganisationRequest, context: Context
     ) -> pb.DeleteOrganisationResponse:
+        """Deletes an organisation with its nodes, keys and own routes."""
+
         def work(transaction: Transaction) -> None:
             writing.organisations.delete(transaction, request.name, expected=request.version)
 
@@ -273,6 +293,7 @@ class AdminService(
     async def ListAuditEvents(
         self, request: pb.ListAuditEventsRequest, context: Context
     ) -> pb.ListAuditEventsResponse:
+        """Returns events, newest first: all for an admin, those of their organisations for owners."""
         with checking() as problems:
             values.number(request.page_size, 0, _MAX_PAGE, "(0 = 100)", problems.at("page_size"))
             values.number(request.before_id, 0, 2**62, "", problems.at("before_id"))
@@ -309,6 +330,9 @@ class AdminService(
 
     @reporting
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
+        """Returns the state of clients and services. It answers even if the database was replaced, and reports
+        that.
+        """
         revision = refused = 0
         problems = list(self._troubles.reasons)
         alerts: list[pb.LimitAlert] = []

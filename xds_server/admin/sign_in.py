@@ -47,6 +47,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
     async def GetSignInOptions(
         self, request: pb.GetSignInOptionsRequest, context: Context
     ) -> pb.GetSignInOptionsResponse:
+        """Returns the ways to sign in, for callers without an account too."""
         has_users = await self._store.read(accounts.has_users)
         gateway = (await self._store.load()).gateway
         return pb.GetSignInOptionsResponse(
@@ -59,6 +60,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
     async def CreateSetupLink(
         self, request: pb.CreateSetupLinkRequest, context: Context
     ) -> pb.CreateSetupLinkResponse:
+        """Creates a set-up link, which replaces earlier ones. Personal tokens may not."""
         require_no_token(current(), "make a set-up link")
         default, longest = links.LIFETIMES[Purpose.SETUP]
         with checking() as problems:
@@ -77,6 +79,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def RedeemSetupLink(self, request: pb.RedeemSetupLinkRequest, context: Context) -> pb.SignInResponse:
+        """Creates the admin whom a set-up link stands for, and signs in. Raises LinkError."""
         email = people.email(request.email)
         with checking() as problems:
             people.check_email(email, problems.at("email"))
@@ -97,6 +100,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def SignIn(self, request: pb.SignInRequest, context: Context) -> pb.SignInResponse:
+        """Signs in with a password. Raises SignInError or TooManyGuessesError, whether or not the account exists."""
         email = people.email(request.email)
         await self.require_passwords()
         user = await self.check_password(email, request.password, context)
@@ -112,6 +116,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def SignOut(self, request: pb.SignOutRequest, context: Context) -> pb.SignOutResponse:
+        """Ends the caller's session, or all sessions of the user, and removes the cookie."""
         caller = current()
 
         def work(transaction: Transaction) -> int:
@@ -125,6 +130,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def GetMe(self, request: pb.GetMeRequest, context: Context) -> pb.GetMeResponse:
+        """Returns the caller with their memberships, or `machine` for the admin token."""
         caller = current()
         shown = people.user(caller.user, caller.memberships) if caller.user is not None else None
         return pb.GetMeResponse(user=shown, machine=caller.machine, expires_at=caller.expires_at)
@@ -133,6 +139,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
     async def ChangePassword(
         self, request: pb.ChangePasswordRequest, context: Context
     ) -> pb.ChangePasswordResponse:
+        """Changes the caller's password, ends their other sessions, and replaces the one in use."""
         user, session = require_session(current())
         with checking() as problems:
             people.check_password(request.password, user.email, problems.at("password"))

@@ -47,6 +47,7 @@ class SimulationMethods(admin_pb2_grpc.AdminServicer):
     async def SimulateRoutes(
         self, request: pb.SimulateRoutesRequest, context: Context
     ) -> pb.SimulateRoutesResponse:
+        """Applies the document to a transaction that is rolled back, and replays past requests with the result."""
         with checking() as problems:
             if not request.HasField("document"):
                 problems.at("document").note("missing")

@@ -45,6 +45,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def VerifyAudit(self, request: pb.VerifyAuditRequest, context: Context) -> pb.VerifyAuditResponse:
+        """Verifies the hash chain of the audit log from its beginning."""
         verdict = await self._store.verify_audit()
         return pb.VerifyAuditResponse(
             intact=not verdict.first_broken,
@@ -55,6 +56,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def ReportUsage(self, request: pb.ReportUsageRequest, context: Context) -> pb.ReportUsageResponse:
+        """Reports sums of the usage that the caller may read. Refused records are counted for admins only."""
         with checking() as problems:
             by = _dimensions(request.by, problems)
         groups = await self._ledger.report(await self._filter(request.filter), by)
@@ -63,6 +65,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def TopRequests(self, request: pb.TopRequestsRequest, context: Context) -> pb.TopRequestsResponse:
+        """Returns the heaviest requests, of all or of the newest `most_records`."""
         with checking() as problems:
             values.number(request.limit, 0, _MAX_TOP, f"(0 = {_TOP})", problems.at("limit"))
             if request.order not in _ORDERS:
@@ -80,6 +83,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
     async def CompareTargets(
         self, request: pb.CompareTargetsRequest, context: Context
     ) -> pb.CompareTargetsResponse:
+        """Compares the targets of a model by the usage that the caller may read."""
         compared = await self._ledger.compare(await self._filter(request.filter))
         return pb.CompareTargetsResponse(targets=map(_comparison, compared))
 
@@ -87,6 +91,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
     async def ExportUsage(
         self, request: pb.ExportUsageRequest, context: Context
     ) -> AsyncIterator[pb.ExportUsageResponse]:
+        """Streams records, oldest first, a page in each message."""
         # gRPC asks for the next message when the last one is on its way: a slow reader delays only itself.
         async for rows in self._ledger.export(await self._filter(request.filter)):
             yield pb.ExportUsageResponse(records=map(records.record, rows))
@@ -95,6 +100,7 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
     async def ListRefusedUsage(
         self, request: pb.ListRefusedUsageRequest, context: Context
     ) -> pb.ListRefusedUsageResponse:
+        """Returns the newest records that could not be stored, and the number of all."""
         with checking() as problems:
             values.number(request.limit, 0, _MAX_REFUSED, f"(0 = {_REFUSED})", problems.at("limit"))
         found, total = await self._ledger.refused(request.limit or _REFUSED)

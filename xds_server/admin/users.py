@@ -32,6 +32,7 @@ class UserMethods(LinkMethods):
 
     @reporting
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
+        """Returns the users whose memberships the caller decides about; all users for an admin."""
         caller = current()
         shown = []
         for each in await self._store.read(accounts.users):
@@ -44,6 +45,7 @@ class UserMethods(LinkMethods):
 
     @reporting
     async def PutMember(self, request: pb.PutMemberRequest, context: Context) -> pb.PutMemberResponse:
+        """Sets a role. An owner changes existing members only; others join by invitation."""
         with checking() as problems:
             role = enums.optional(Role, request, "role")
             if role is None:
@@ -64,6 +66,7 @@ class UserMethods(LinkMethods):
 
     @reporting
     async def RemoveMember(self, request: pb.RemoveMemberRequest, context: Context) -> pb.RemoveMemberResponse:
+        """Ends a membership, and revokes the member's own keys of the organisation."""
         caller = current()
 
         def work(transaction: Transaction) -> int:
@@ -75,6 +78,7 @@ class UserMethods(LinkMethods):
 
     @reporting
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
+        """Changes the fields that are given. The only admin cannot be disabled or demoted."""
         with checking() as problems:
             people.check_name(request.name, problems.at("name"))
         if request.admin:
@@ -100,6 +104,8 @@ class UserMethods(LinkMethods):
 
     @reporting
     async def RemoveUser(self, request: pb.RemoveUserRequest, context: Context) -> pb.RemoveUserResponse:
+        """Removes a user with their sessions and tokens, and revokes their own keys. The only admin stays."""
+
         def work(transaction: Transaction) -> int:
             return writing.users.remove(transaction, writing.users.of_reference(transaction, request.user))
 

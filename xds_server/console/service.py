@@ -54,6 +54,9 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
 
     @reporting
     async def GetDoor(self, request: views.GetDoorRequest, context: Context) -> views.GetDoorResponse:
+        """Returns what the console needs before anything else: the ways to sign in, and the caller if there is
+        one.
+        """
         ask = _AdminCalls(self._admin, context)
         return views.GetDoorResponse(
             options=await ask(accounts.GetSignInOptionsRequest()),
@@ -62,6 +65,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
 
     @reporting
     async def GetOverview(self, request: views.GetOverviewRequest, context: Context) -> views.GetOverviewResponse:
+        """Returns the counts, the usage of the last days and the state for the first page."""
         ask, now = _AdminCalls(self._admin, context), int(time.time())
         lately = pb.UsageFilter(since=now - now % _DAY - (_OVERVIEW_DAYS - 1) * _DAY)
         routes = (await ask(pb.ListRoutesRequest())).routes
@@ -89,6 +93,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
 
     @reporting
     async def GetKeysView(self, request: views.GetKeysViewRequest, context: Context) -> views.GetKeysViewResponse:
+        """Returns the keys with the usage of a month."""
         ask = _AdminCalls(self._admin, context)
         routes = (await ask(pb.ListRoutesRequest())).routes
         return views.GetKeysViewResponse(
@@ -103,6 +108,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetModelsView(
         self, request: views.GetModelsViewRequest, context: Context
     ) -> views.GetModelsViewResponse:
+        """Returns the routes, each explained; the providers for admins only."""
         ask = _AdminCalls(self._admin, context)
         routes = sorted(
             (await ask(pb.ListRoutesRequest())).routes, key=lambda each: (each.model, each.organisation)
@@ -127,6 +133,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetProvidersView(
         self, request: views.GetProvidersViewRequest, context: Context
     ) -> views.GetProvidersViewResponse:
+        """Returns the providers with their usage of a day, the routes that use them, and their quotas."""
         ask = _AdminCalls(self._admin, context)
         return views.GetProvidersViewResponse(
             providers=(await ask(pb.ListProvidersRequest())).providers,
@@ -139,6 +146,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetNodesView(
         self, request: views.GetNodesViewRequest, context: Context
     ) -> views.GetNodesViewResponse:
+        """Returns the nodes with what they served in a month."""
         ask = _AdminCalls(self._admin, context)
         lately = pb.ReportContributionsRequest(since=int(time.time()) - _MONTH, by=["node"])
         organisations = (await ask(pb.ListOrganisationsRequest())).organisations
@@ -153,6 +161,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetMembersView(
         self, request: views.GetMembersViewRequest, context: Context
     ) -> views.GetMembersViewResponse:
+        """Returns users and invitations, and the organisations that the caller owns."""
         ask, caller = _AdminCalls(self._admin, context), current()
         organisations = (await ask(pb.ListOrganisationsRequest())).organisations
         return views.GetMembersViewResponse(
@@ -165,6 +174,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetSettingsView(
         self, request: views.GetSettingsViewRequest, context: Context
     ) -> views.GetSettingsViewResponse:
+        """Returns the gateway's settings, and the names that its forms offer."""
         ask = _AdminCalls(self._admin, context)
         organisations = (await ask(pb.ListOrganisationsRequest())).organisations
         return views.GetSettingsViewResponse(
@@ -178,6 +188,7 @@ class ConsoleService(console_pb2_grpc.ConsoleServicer):
     async def GetUsageView(
         self, request: views.GetUsageViewRequest, context: Context
     ) -> views.GetUsageViewResponse:
+        """Returns the usage of a period and of the one before it, by one or two dimensions."""
         with checking() as problems:
             if not request.filter.since:
                 problems.at("filter.since").note("missing")

@@ -91,6 +91,9 @@ class SqliteWriter:
 
     @contextmanager
     def transaction(self) -> Iterator[LedgerTransaction]:
+        """Opens a write transaction, and waits for other writers. Raises UnstorableError or
+        DatabaseUnavailableError.
+        """
         with self._lock:
             try:
                 self._same.require()
@@ -111,6 +114,7 @@ class SqliteWriter:
                 raise DatabaseUnavailableError(f"{self._path}: cannot write the ledger: {error}") from error
 
     def close(self) -> None:
+        """Closes the connection. A later transaction opens another one."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -127,6 +131,7 @@ class PostgresqlWriter:
 
     @contextmanager
     def transaction(self) -> Iterator[LedgerTransaction]:
+        """Opens a write transaction under the ledger's lock. Raises UnstorableError or DatabaseUnavailableError."""
         import psycopg  # noqa: PLC0415
 
         with self._lock:
@@ -144,6 +149,7 @@ class PostgresqlWriter:
                 raise DatabaseUnavailableError(f"PostgreSQL did not take the ledger: {reason}") from error
 
     def close(self) -> None:
+        """Closes the connection. A later transaction opens another one."""
         with self._lock:
             self._drop()
 

@@ -61,6 +61,7 @@ class Filter:
 
     @property
     def last_hour(self) -> int:
+        """The last hour (since 1970) that the filter includes."""
         return (self.until - 1) // _HOUR if self.until else _LAST_HOUR
 
     def of_columns(self, prefix: str) -> Condition:

@@ -85,10 +85,12 @@ class Reading:
 
     @property
     def is_done(self) -> bool:
+        """True if everything is read, or a bound on records or time is reached."""
         return not self._left or self._records >= self._most_records or self._clock() > self._deadline
 
     @property
     def coverage(self) -> Coverage:
+        """What was read so far, of what there is."""
         return Coverage(self._records, self._blocks, self._total)
 
     def step(self, snapshot: DatabaseSnapshot) -> None:

@@ -33,6 +33,7 @@ class LedgerService(ledger_pb2_grpc.LedgerServicer):
 
     @reporting
     async def Append(self, request: pb.AppendRequest, context: Context) -> pb.AppendResponse:
+        """Stores records. Those that can never be stored are reported as refused, and count as taken."""
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
         if not self._authorise(metadata, context.peer()):
             raise UnauthenticatedError(WHAT_IS_NEEDED)

@@ -94,6 +94,7 @@ class LiveNodes:
         return bool(self._changed or self._reweighed)
 
     def has_lease(self, node_id: str) -> bool:
+        """Returns whether the node has reported recently enough to be in its pools."""
         return node_id in self._leases
 
     def departed(self, node_id: str) -> bool:

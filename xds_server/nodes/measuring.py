@@ -27,6 +27,7 @@ class MeasurementGrants:
         self._not_before: dict[str, float] = {}
 
     def granted(self, node_id: str, now: float) -> bool:
+        """Returns whether the node may measure at `now`, in monotonic seconds."""
         return self._granted.get(node_id, 0.0) > now
 
     def decide(

@@ -24,6 +24,7 @@ class Audience:
 
     @property
     def id(self) -> str:
+        """The id of the key or organisation; empty for everybody."""
         return self.key_id or self.organisation_id
 
 

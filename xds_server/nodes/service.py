@@ -82,6 +82,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
     @reporting
     @_logs_refusals
     async def Enrol(self, request: pb.EnrolRequest, context: Context) -> pb.EnrolResponse:
+        """Exchanges a join token for a certificate. The same token and key get the same node again."""
         identity.require_tunnel(context.peer())
         check_size(request.ByteSize())
         check_protocol(request.protocol)
@@ -102,6 +103,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
     @reporting
     @_logs_refusals
     async def Renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewResponse:
+        """Signs a new certificate for the calling node."""
         node, _ = await self._caller(context)
         check_size(request.ByteSize())
         _check_csr(request.csr_pem)
@@ -111,6 +113,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
     @reporting
     @_logs_refusals
     async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:
+        """Removes the calling node."""
         node, _ = await self._caller(context)
         await self._enrolment.leave(node.id)
         return pb.LeaveResponse()
@@ -120,6 +123,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
     async def Report(  # type: ignore[override]  # the stubs know generators only; this writes to the context
         self, request_iterator: AsyncIterator[pb.NodeReport], context: Context
     ) -> None:
+        """Reads the node's reports and writes instructions, until either side ends or a newer stream takes over."""
         node, revision = await self._caller(context)
         stream = self._registry.open(node, revision)
         reading = asyncio.create_task(self._read(stream, request_iterator), name="node-reader")

@@ -72,6 +72,7 @@ class Streams:
         return len(self._streams)
 
     def get(self, node_id: str) -> ReportStream | None:
+        """Returns the node's current stream; None if it has none."""
         return self._streams.get(node_id)
 
     def open(self, stream: ReportStream) -> None:

@@ -47,6 +47,7 @@ class Resource:
 
     @classmethod
     def of(cls, type_url: str, name: str, body: bytes) -> Resource:
+        """Returns a resource whose version is a digest of its body."""
         return cls(name, type_url, body, blake2b(body, digest_size=8).hexdigest())
 
 
@@ -61,4 +62,5 @@ class ResourceSnapshot:
     resources: Mapping[str, Mapping[str, Resource]] = field(default_factory=dict)
 
     def of_type(self, type_url: str) -> Mapping[str, Resource]:
+        """Returns the resources of a type by name; empty if there are none."""
         return self.resources.get(type_url, {})

@@ -252,6 +252,7 @@ class Subscription:
             self._refusal = None
 
     def progress(self) -> TypeProgress:
+        """Describes what the client has of this type, for `status`."""
         return TypeProgress(
             type_url=self.type_url,
             accepted_revision=self._accepted_revision,

@@ -39,6 +39,7 @@ class HeadroomReport:
     def alert(
         self, kind: admin.RestAlertKind.ValueType, host: Host, reason: Reason, age_ms: int, left_ms: int
     ) -> admin.RestAlert:
+        """Renders an alert; `age_ms` and `left_ms` are relative to the report."""
         return admin.RestAlert(
             kind=kind,
             subject=host.subject,
@@ -54,6 +55,7 @@ class HeadroomReport:
         return round(self.now + left_ms / 1000) if left_ms else 0
 
     def row(self, host: Host, source: str, rest: pb.Rest | None) -> admin.CredentialHeadroom:
+        """Renders a row of a credential, without the quota's own fields."""
         return admin.CredentialHeadroom(
             provider=host.provider,
             credential=host.credential,

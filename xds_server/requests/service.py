@@ -37,6 +37,7 @@ class RequestsService(requests_pb2_grpc.RequestsServicer):
     async def Attend(
         self, request_iterator: AsyncIterator[pb.AttendRequest], context: Context
     ) -> AsyncIterator[pb.AttendResponse]:
+        """Sends a translator the inquiries of the Admin service, and takes its answers, while the stream lasts."""
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
         if not self._authorise(metadata, context.peer()):
             raise UnauthenticatedError(WHAT_IS_NEEDED)

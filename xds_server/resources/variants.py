@@ -22,6 +22,7 @@ class RouteVariant:
 
     @property
     def key(self) -> str:
+        """The name by which the translator and Envoy's matcher refer to the variant."""
         return route_key(self.route.id, self.audience)
 
     @property

@@ -38,6 +38,7 @@ class Binding:
 
     @cached_property
     def variables(self) -> tuple[str, ...]:
+        """The fields of the request that the path contains, in order."""
         return tuple(_VARIABLE.findall(self.template))
 
     @property
@@ -47,14 +48,17 @@ class Binding:
 
     @cached_property
     def request(self) -> type[Message]:
+        """The class of the method's request."""
         return message_factory.GetMessageClass(self.method.input_type)
 
     @cached_property
     def response(self) -> type[Message]:
+        """The class of the method's response."""
         return message_factory.GetMessageClass(self.method.output_type)
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
+        """The expression that matches the whole path; a variable is one segment."""
         literals = _VARIABLE.split(self.template)[::2]
         return re.compile(_SEGMENT.join(map(re.escape, literals)))
 

@@ -35,6 +35,7 @@ class TargetOutcome:
     first_us: dict[int, float] = field(default_factory=dict)
 
     def add(self, other: TargetOutcome) -> None:
+        """Adds another outcome of the same target."""
         self.requests += other.requests
         self.nano_usd += other.nano_usd
         self.timed += other.timed

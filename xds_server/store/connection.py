@@ -39,6 +39,7 @@ class DatabaseSnapshot:
 
     @property
     def is_sqlite(self) -> bool:
+        """True for SQLite, False for PostgreSQL."""
         return self._placeholder == "?"
 
     def rows(self, statement: str, *parameters: object) -> list[Row]:
@@ -141,6 +142,7 @@ class SqliteReader:
 
     @contextmanager
     def snapshot(self) -> Iterator[DatabaseSnapshot]:
+        """Opens a read transaction. Raises DatabaseUnavailableError."""
         with self._lock:
             self._same.require()
             try:
@@ -153,6 +155,7 @@ class SqliteReader:
                 raise DatabaseUnavailableError(f"{self._path}: cannot read the database: {error}") from error
 
     def close(self) -> None:
+        """Closes the connection once no snapshot is open."""
         with self._lock:
             self._connection.close()
 
@@ -181,6 +184,7 @@ class PostgresqlReader:
 
     @contextmanager
     def snapshot(self) -> Iterator[DatabaseSnapshot]:
+        """Opens a read transaction, with a new connection if the last one failed. Raises DatabaseUnavailableError."""
         import psycopg  # noqa: PLC0415
 
         with self._lock:
@@ -195,6 +199,7 @@ class PostgresqlReader:
                 ) from error
 
     def close(self) -> None:
+        """Closes the connection once no snapshot is open."""
         with self._lock:
             self._drop()
 

@@ -117,6 +117,7 @@ class Management:
 
     @property
     def is_file(self) -> bool:
+        """True if a file manages the change, and not the API."""
         return is_file(self.manager)
 
     def claim(self, current: str, *, same: bool) -> str | None:

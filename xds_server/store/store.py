@@ -98,6 +98,7 @@ class Store:
         return store
 
     def close(self) -> None:
+        """Closes the connections, after running writes and reads."""
         with self._write_lock:
             if self._engine is not None:
                 self._engine.dispose()

@@ -19,6 +19,7 @@ class DatabaseUrl:
 
     @property
     def is_sqlite(self) -> bool:
+        """True for SQLite, False for PostgreSQL."""
         return self.path is not None
 
     @classmethod
@@ -42,4 +43,5 @@ class DatabaseUrl:
 
     @classmethod
     def of_file(cls, path: Path) -> DatabaseUrl:
+        """Returns the URL of a SQLite file."""
         return cls(path=path)

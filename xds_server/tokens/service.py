@@ -32,6 +32,7 @@ class TokensService(tokens_pb2_grpc.TokensServicer):
 
     @reporting
     async def RefreshKeys(self, request: pb.RefreshKeysRequest, context: Context) -> pb.RefreshKeysResponse:
+        """Requests that the keys of these issuers are read again soon. Does not wait for that."""
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
         if not self._authorise(metadata, context.peer()):
             raise UnauthenticatedError(WHAT_IS_NEEDED)

@@ -30,4 +30,5 @@ class Within:
         return Condition(f" AND ({' OR '.join(parts) or '1 = 0'})", (*self.organisation_ids, *self.key_ids))
 
     def has(self, organisation_id: str, key_id: str) -> bool:
+        """Returns whether a record of this organisation and key is within."""
         return organisation_id in self.organisation_ids or key_id in self.key_ids

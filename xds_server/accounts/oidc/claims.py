@@ -38,6 +38,7 @@ class Grants:
 
     @property
     def anything(self) -> bool:
+        """True if the groups grant any role, or make the user an admin."""
         return bool(self.admin) or any(self.roles.values())
 
 

@@ -31,6 +31,7 @@ class OidcFlow:
 
     @classmethod
     def begin(cls, provider: str, next_: str) -> OidcFlow:
+        """Returns a new flow with secrets of its own; an empty `next_` is the console's first page."""
         return cls(provider, next_ or "/", *(secrets.token_urlsafe(32) for _ in range(3)))
 
     @property
@@ -41,6 +42,7 @@ class OidcFlow:
 
     @property
     def state_hash(self) -> bytes:
+        """The SHA-256 by which a used state is recognised."""
         return hashlib.sha256(self.state.encode()).digest()
 
 

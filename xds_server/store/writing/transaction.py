@@ -115,6 +115,7 @@ class Transaction:
         return snapshot_of(self.session.connection().connection.dbapi_connection)
 
     def provider_names(self) -> frozenset[str]:
+        """Returns the names of all providers, those of this transaction included."""
         return frozenset(self.session.exec(select(ProviderRow.name)))
 
     def organisation_id(self, name: str) -> str:
