@@ -55,12 +55,15 @@ class Identity:
 
     @property
     def renew_at(self) -> datetime:
+        """The moment at which half of the certificate's life is over."""
         return self.not_before + (self.not_after - self.not_before) / 2
 
     def expired(self, now: datetime) -> bool:
+        """Returns whether the certificate has expired at `now`, which has a time zone."""
         return now >= self.not_after
 
     def remaining(self, now: datetime) -> timedelta:
+        """Returns the time until the certificate expires; negative afterwards."""
         return self.not_after - now
 
     def renewed(self, key_pem: bytes, certificate_pem: bytes) -> Identity:
@@ -138,6 +141,7 @@ class IdentityStore:
 
     @property
     def exists(self) -> bool:
+        """True if this machine has joined: the identity is complete."""
         return self._node.exists()
 
     def load(self) -> Identity:

@@ -24,10 +24,13 @@ _INTERVAL = 30.0
 class Reader(Protocol):
     """Reads the use of the machine, as `UseReader` does."""
 
-    async def gpus(self) -> tuple[Gpu, ...]: ...
+    async def gpus(self) -> tuple[Gpu, ...]:
+        """Reads the machine's GPUs; empty if there are none, or they cannot be read."""
+
     async def owner_use(
         self, servers: Iterable[tuple[str, str]], gpus: tuple[Gpu, ...], in_flight: int
-    ) -> OwnerUse: ...
+    ) -> OwnerUse:
+        """Reads how much of the machine its owner uses, without the local servers and their requests."""
 
 
 class Machine:
@@ -107,6 +110,7 @@ class Machine:
         return [wire.GpuLoad(use_percent=_rounded(gpu.use), memory_free=gpu.memory_free) for gpu in self.gpus]
 
     def idle_report(self) -> wire.IdleRule | None:
+        """Returns the measurements that the idle rule has; None if the owner has no rule."""
         if self._idle is None:
             return None
         return wire.IdleRule(

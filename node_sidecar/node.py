@@ -71,6 +71,7 @@ class RunningNode:
         self.changed()
 
     def state(self) -> LocalNodeState:
+        """Returns what the next report says, and logs a change of what cannot be offered."""
         made, left_out = offers(self._watch.servers, self._effective_preferences)
         if left_out != self._left_out:
             self._left_out = left_out

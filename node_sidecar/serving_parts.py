@@ -15,25 +15,34 @@ class Gate(Protocol):
     """Enforces the node's own limits."""
 
     @property
-    def in_flight(self) -> int: ...
+    def in_flight(self) -> int:
+        """The number of requests that a local server works on."""
 
     @property
-    def queued(self) -> int: ...
+    def queued(self) -> int:
+        """The number of requests in the queue."""
 
     @property
-    def limit(self) -> int: ...
+    def limit(self) -> int:
+        """The maximum of requests at once; 0: no limit."""
 
-    def set_limits(self, limit: int, models: Mapping[str, int]) -> None: ...
+    def set_limits(self, limit: int, models: Mapping[str, int]) -> None:
+        """Sets the maximum of requests at once, in all and for each model; 0: no limit."""
 
-    def open(self) -> None: ...
+    def open(self) -> None:
+        """Admits everybody's requests."""
 
-    def close_to_others(self, reason: str) -> None: ...
+    def close_to_others(self, reason: str) -> None:
+        """Admits only the owner's requests, and refuses others with the reason."""
 
-    def close(self, reason: str) -> None: ...
+    def close(self, reason: str) -> None:
+        """Refuses all new requests with the reason."""
 
-    def drain(self) -> None: ...
+    def drain(self) -> None:
+        """Refuses queued and new requests; running ones finish."""
 
-    async def idle(self) -> None: ...
+    async def idle(self) -> None:
+        """Waits until nothing runs."""
 
 
 class Ingress(Protocol):
@@ -48,16 +57,20 @@ class Ingress(Protocol):
         ...
 
     @property
-    def connected(self) -> int: ...
+    def connected(self) -> int:
+        """The number of connections of the gateway."""
 
     def set_count(self, count: int) -> None:
         """Sets how many tunnels to keep open; does nothing for a listener."""
 
-    def drain(self) -> None: ...
+    def drain(self) -> None:
+        """Asks the gateway to send no new requests."""
 
-    async def drained(self) -> None: ...
+    async def drained(self) -> None:
+        """Waits until the gateway sends no new requests."""
 
-    async def run(self) -> None: ...
+    async def run(self) -> None:
+        """Serves until cancelled, and ends everything at once then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,24 @@ class Policy(Protocol):
     """The parts of the policy on which readiness depends."""
 
     @property
-    def held(self) -> bool: ...
+    def held(self) -> bool:
+        """True if there is any policy, stored or received."""
+
     @property
-    def certain(self) -> bool: ...
+    def certain(self) -> bool:
+        """True if the connected control plane has sent everything."""
+
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """The origin of the policy, such as `snapshot`."""
+
     @property
-    def age_seconds(self) -> float: ...
+    def age_seconds(self) -> float:
+        """The seconds since its last change."""
+
     @property
-    def counts(self) -> dict[str, int]: ...
+    def counts(self) -> dict[str, int]:
+        """The number of objects by type."""
 
 
 def healthz() -> Response:

@@ -17,9 +17,14 @@ from translator.policy.objects import PolicyKey, PolicyRoute
 class Policy(Protocol):
     """The parts of the policy from which the answers are made."""
 
-    def key_by_id(self, key_id: str) -> PolicyKey | None: ...
-    def route(self, key: PolicyKey, model: str) -> PolicyRoute | None: ...
-    def routes(self, key: PolicyKey) -> list[PolicyRoute]: ...
+    def key_by_id(self, key_id: str) -> PolicyKey | None:
+        """Returns the key; None if it is unknown."""
+
+    def route(self, key: PolicyKey, model: str) -> PolicyRoute | None:
+        """Returns the route that serves the model to this key; None if there is none."""
+
+    def routes(self, key: PolicyKey) -> list[PolicyRoute]:
+        """Returns the routes that the key may use."""
 
 
 class Models:

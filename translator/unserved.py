@@ -25,6 +25,7 @@ class Unserved:
     instead: str
 
     def has(self, path: str) -> bool:
+        """Returns whether the path belongs to this endpoint: it, or one below it."""
         if self.path.endswith("/"):
             return path.startswith(self.path) and path != self.path
         return path == self.path or path.startswith(self.path + "/")

@@ -14,7 +14,8 @@ from node_sidecar.http2.events import Header, RequestHead
 class Wire(Protocol):
     """The interface of a connection that an exchange uses."""
 
-    def send_head(self, stream_id: int, status: int, headers: Iterable[Header], *, end: bool) -> None: ...
+    def send_head(self, stream_id: int, status: int, headers: Iterable[Header], *, end: bool) -> None:
+        """Sends the head of an answer; `end` if it has no body."""
 
     def write(self, stream_id: int, data: bytes | memoryview) -> int:
         """Sends as many of the first bytes of `data` as allowed now. Returns how many."""
@@ -22,9 +23,11 @@ class Wire(Protocol):
     async def writable(self, stream_id: int) -> None:
         """Returns when `write` may be able to send again."""
 
-    def end(self, stream_id: int) -> None: ...
+    def end(self, stream_id: int) -> None:
+        """Ends the answer."""
 
-    def acknowledge(self, stream_id: int, size: int) -> None: ...
+    def acknowledge(self, stream_id: int, size: int) -> None:
+        """Lets the peer send `size` further bytes of this request's body."""
 
 
 class Exchange:

@@ -52,7 +52,9 @@ class Preferences:
     direct: str = ""
 
     def offers(self, model: str) -> bool:
+        """Returns whether one of the owner's patterns matches the model."""
         return any(fnmatchcase(model, pattern) for pattern in self.models)
 
     def price(self, model: str) -> OfferPrice:
+        """Returns the price of the first matching pattern; free without one."""
         return next((price for pattern, price in self.prices.items() if fnmatchcase(model, pattern)), OfferPrice())

@@ -63,9 +63,11 @@ class PreferenceStore:
             self._flags.unlink(missing_ok=True)
 
     def pause(self) -> None:
+        """Pauses the node, until `resume` and across restarts."""
         write_private(self._paused, b"")
 
     def resume(self) -> None:
+        """Ends the pause, if there is one."""
         self._paused.unlink(missing_ok=True)
 
     async def follow(self, changed: Callable[[Preferences], None], log: FilteringBoundLogger) -> None:

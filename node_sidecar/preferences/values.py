@@ -25,6 +25,7 @@ class Count(int):
 
     @classmethod
     def parse(cls, value: Any) -> Self:
+        """Parses a whole number from 0 to MOST. Raises ValueError."""
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= cls.MOST:
             raise ValueError(f"{value!r} is not a whole number from 0 to {cls.MOST}")
         return cls(value)
@@ -35,6 +36,7 @@ class Percent(float):
 
     @classmethod
     def parse(cls, value: Any) -> Self:
+        """Parses `50%` or `50`, above 0 and up to 100, as a share. Raises ValueError."""
         try:
             number = float(str(value).removesuffix("%"))
         except ValueError:
@@ -49,6 +51,7 @@ class Seconds(float):
 
     @classmethod
     def parse(cls, value: Any) -> Self:
+        """Parses `30s`, `5m` or `1h`. Raises ValueError."""
         match = _DURATION.fullmatch(str(value))
         if match is None:
             raise ValueError(f"{value!r} is not a duration like 30s, 5m or 1h")
@@ -60,6 +63,7 @@ class Bytes(int):
 
     @classmethod
     def parse(cls, value: Any) -> Self:
+        """Parses `512MiB` or `8GiB`. Raises ValueError."""
         match = _SIZE.fullmatch(str(value))
         if match is None:
             raise ValueError(f"{value!r} is not a size like 512MiB or 8GiB")
@@ -71,6 +75,7 @@ class MicroUsd(int):
 
     @classmethod
     def parse(cls, value: Any) -> Self:
+        """Parses USD per million tokens, at most a million. Raises ValueError."""
         try:
             amount = Decimal(str(value)) * _MICRO
         except InvalidOperation:
@@ -87,6 +92,7 @@ class Day(int):
 
     @classmethod
     def parse(cls, value: Any) -> Self:
+        """Parses one of DAYS as its index; Monday is 0. Raises ValueError."""
         if value not in DAYS:
             raise ValueError(f"{value!r} is not one of {', '.join(DAYS)}")
         return cls(DAYS.index(value))
@@ -97,6 +103,7 @@ class Minute(int):
 
     @classmethod
     def parse(cls, value: Any) -> Self:
+        """Parses `22:00` as the minute of the day; `24:00` is the end of the day. Raises ValueError."""
         # YAML 1.1 reads 22:00 without quotes as the number 1320 in base 60, which happens to be the minute.
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= DAY_MINUTES:
             return cls(value)
@@ -112,6 +119,7 @@ class StartMinute(Minute):
 
     @classmethod
     def parse(cls, value: Any) -> Self:
+        """Parses the same, without `24:00`. Raises ValueError."""
         minute = super().parse(value)
         if minute == DAY_MINUTES:
             raise ValueError("24:00 is only an end")
@@ -129,6 +137,7 @@ class TimeZone:
 
     @classmethod
     def parse(cls, value: Any) -> Self:
+        """Parses the IANA name of a time zone. Raises ValueError."""
         name = str(value)
         try:
             return cls(name, UTC if name == "UTC" else zoneinfo.ZoneInfo(name))

@@ -23,6 +23,7 @@ class ServerHealth:
 
     @property
     def healthy(self) -> bool:
+        """True if the server can serve requests, by the last observation."""
         return self._last.healthy
 
     @property
@@ -32,6 +33,7 @@ class ServerHealth:
 
     @property
     def models(self) -> tuple[Model, ...]:
+        """The models of the last observation that found any."""
         return self._last.models
 
     def observed(self, now: float, seen: Observation) -> None:
@@ -44,6 +46,7 @@ class ServerHealth:
             self._fail(now, seen.models or self._last.models, "its health check fails")
 
     def failed(self, now: float, reason: str) -> None:
+        """Records a failure at `now` (seconds, monotonic). The models stay for GONE_AFTER seconds."""
         self._fail(now, self._last.models, reason)
 
     def gone(self, now: float) -> bool:

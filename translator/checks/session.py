@@ -59,9 +59,11 @@ class Decider(Protocol):
 class Commander(Protocol):
     """Commands Envoy's module over every open connection."""
 
-    def opened(self, write: Callable[[bytes], None]) -> None: ...
+    def opened(self, write: Callable[[bytes], None]) -> None:
+        """Takes the writing end of a new connection of Envoy."""
 
-    def closed(self, write: Callable[[bytes], None]) -> None: ...
+    def closed(self, write: Callable[[bytes], None]) -> None:
+        """Forgets a connection, by the same writing end."""
 
     def finished(self, write: Callable[[bytes], None], result: CommandResult) -> None:
         """Takes a command's result. Its token may be unknown."""

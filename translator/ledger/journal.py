@@ -108,6 +108,7 @@ class Journal:
         self._segments.remove_before(before.file)
 
     def close(self) -> None:
+        """Writes what is buffered, and closes the file."""
         self.flush()
         if self._descriptor is not None:
             os.close(self._descriptor)

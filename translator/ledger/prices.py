@@ -106,6 +106,7 @@ class VersionedPrice(
 
     @classmethod
     def of(cls, message: policy.Price) -> VersionedPrice:
+        """Converts a price with all its tiers."""
         base = Rates.of(0, message)
         tiers = _tiers(message.tiers)
         return cls(

@@ -47,6 +47,7 @@ class Segments:
         return next(iter(self.rotated()), self.number)
 
     def path(self, number: int) -> Path:
+        """Returns the file with this number; the current one if there is no such file yet."""
         return self.current if number >= self.number else self._directory / f"{self._name}.{number}.log"
 
     def rotated(self) -> list[int]:

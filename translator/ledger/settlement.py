@@ -74,6 +74,7 @@ class Settlement:
 
     @property
     def outstanding(self) -> int:
+        """The number of reservations without a line."""
         return len(self._outstanding)
 
     @property

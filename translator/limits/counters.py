@@ -124,6 +124,7 @@ class SlidingCounter:
         return flat
 
     def load(self, state: Sequence[int]) -> None:
+        """Restores what `state` returned."""
         self._head = state[0]
         self._buckets = _buckets(state[1:])
         self.total = sum(bucket.amount for bucket in self._buckets)

@@ -43,6 +43,7 @@ class PolicyIndex:
         self._grants: dict[tuple[str, str], Grant] = {}
 
     def key_by_id(self, key_id: str) -> PolicyKey | None:
+        """Returns the key; None if it is unknown."""
         return self._ids.get(key_id)
 
     def flow(self, key: PolicyKey) -> Flow:
@@ -115,12 +116,14 @@ class PolicyIndex:
         return [route for model in sorted(models) if (route := self.route(key, model)) is not None]
 
     def put_organisation(self, message: policy.Organisation) -> None:
+        """Adds or replaces an organisation. All grants are computed again when they are needed."""
         self._grants.clear()
         limit_set = LimitSet(limits(message.limits, "organisation", message.id, message.name or message.id))
         defaults = {f"/v1/{each.endpoint}": each.model for each in message.defaults}
         self._organisations[message.id] = PolicyOrganisation(message.id, limit_set, defaults, message.weight or 1)
 
     def put_key(self, message: policy.Key) -> None:
+        """Adds or replaces a key with its former secret, if that still works."""
         self._grants.clear()
         key = PolicyKey.of(message)
         self._ids[key.id] = key
@@ -131,16 +134,19 @@ class PolicyIndex:
             self._hashes.release(_former(key.id))
 
     def put_route(self, message: policy.Route) -> None:
+        """Adds or replaces a route."""
         self._grants.clear()
         route = self._routes_by_id[message.id] = PolicyRoute.of(message)
         self._routes.claim(route.id, (message.organisation_id, route.model), route)
 
     def remove_organisations(self, ids: Iterable[str]) -> None:
+        """Removes organisations; unknown ids are ignored."""
         self._grants.clear()
         for organisation_id in ids:
             self._organisations.pop(organisation_id, None)
 
     def remove_keys(self, ids: Iterable[str]) -> None:
+        """Removes keys; unknown ids are ignored."""
         self._grants.clear()
         for key_id in ids:
             self._ids.pop(key_id, None)
@@ -148,6 +154,7 @@ class PolicyIndex:
             self._hashes.release(_former(key_id))
 
     def remove_routes(self, ids: Iterable[str]) -> None:
+        """Removes routes. Another route of the same model serves again, if there is one."""
         self._grants.clear()
         for route_id in ids:
             self._routes.release(route_id)

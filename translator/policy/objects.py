@@ -72,6 +72,7 @@ class PolicyKey:
 
     @classmethod
     def of(cls, message: policy.Key) -> PolicyKey:
+        """Converts a key. One without patterns may use no model."""
         patterns = tuple(message.models)
         # An empty pattern would match everything, but a key without patterns may use nothing.
         joined = "|".join(translate(pattern) for pattern in patterns) if patterns else r"(?!)"
@@ -185,6 +186,7 @@ class PolicyRoute:
 
     @classmethod
     def of(cls, message: policy.Route) -> PolicyRoute:
+        """Converts a route, with what every request needs of it computed once."""
         return cls(
             message.id,
             message.model,

@@ -94,6 +94,7 @@ class PolicyStore:
 
     @property
     def held(self) -> bool:
+        """True if there is any policy, stored or received."""
         return self.source != "none"
 
     @property

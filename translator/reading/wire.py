@@ -37,9 +37,11 @@ class Result(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def of_refusal(cls, refusal: Refusal, seconds: float = 0.0) -> Result:
+        """Returns the result of a body that is refused. Headers of the refusal are not carried."""
         return cls(None, seconds, False, refusal.status, refusal.code, refusal.message, refusal.param)
 
     def refusal(self) -> Refusal:
+        """Returns the refusal that `of_refusal` was given."""
         return Refusal(self.status, self.code, self.message, param=self.param)
 
 

@@ -26,6 +26,7 @@ class Limits:
     """
 
     def message(self, given: model.LimitSpec) -> policy.Limit:
+        """Converts a limit; its amount becomes one in the control plane's unit."""
         message = _LIMIT_FIELDS.message(given)
         message.amount = given.units
         message.alerts_permille.extend(sorted({int(each.scaleb(3)) for each in given.alerts}))
@@ -38,6 +39,7 @@ class Limits:
         return message
 
     def written(self, stored: policy.Limit) -> dict[str, Any]:
+        """Returns the fields of a limit as trunkline.yaml has them."""
         fields = _LIMIT_FIELDS.written(stored)
         is_money = stored.metric == policy.METRIC_COST_USD
         window = self.window(stored)

@@ -38,15 +38,19 @@ class ImportFindings:
     found: list[ImportFinding] = field(default_factory=list)
 
     def exact(self, path: str, detail: str) -> None:
+        """Records a setting that means the same here."""
         self.found.append(ImportFinding(path, Grade.EXACT, detail))
 
     def approximate(self, path: str, detail: str) -> None:
+        """Records a setting whose counterpart behaves a little differently; `detail` says how."""
         self.found.append(ImportFinding(path, Grade.APPROXIMATE, detail))
 
     def manual(self, path: str, detail: str) -> None:
+        """Records a setting that needs work; `detail` says what to do."""
         self.found.append(ImportFinding(path, Grade.MANUAL, detail))
 
     def unsupported(self, path: str, detail: str) -> None:
+        """Records a setting without a counterpart."""
         self.found.append(ImportFinding(path, Grade.UNSUPPORTED, detail))
 
     @property

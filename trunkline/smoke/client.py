@@ -89,6 +89,7 @@ class SmokeClient:
         return self.post("/embeddings", key, {"model": model, "input": "ready"})
 
     def post(self, path: str, key: str, body: Mapping[str, Any]) -> SmokeResponse:
+        """Sends a request and reads the whole answer. Raises ControlError if there is none."""
         host, port = self._url.hostname or "", self._url.port
         connection = (
             http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=self._tls)

@@ -52,10 +52,12 @@ class SmokeFindings:
     found: list[SmokeFinding] = field(default_factory=list)
 
     def add(self, finding: SmokeFinding) -> None:
+        """Records a finding and shows it."""
         self.found.append(finding)
         self.on_finding(finding)
 
     def skip(self, check: str, subject: str, why: str) -> None:
+        """Records a check that was not made, and why."""
         self.add(SmokeFinding(check, subject, "skipped", why))
 
     def check(self, check: str, subject: str, problem: str, detail: str, **measured: int | None) -> None:
@@ -66,4 +68,5 @@ class SmokeFindings:
 
     @property
     def failed(self) -> int:
+        """The number of failed checks."""
         return sum(each.outcome == "FAILED" for each in self.found)

@@ -43,7 +43,7 @@ class OidcMethods(SignInMethods):
 
     @reporting
     async def BeginOidc(self, request: pb.BeginOidcRequest, context: Context) -> pb.BeginOidcResponse:
-        """Returns the URL at the provider, and puts the state of the sign-in, sealed, into the browser's cookie."""
+        """Returns the URL at the provider. The state of the sign-in goes, sealed, into the browser's cookie."""
         with checking() as problems:
             if request.next and not flows.is_own_path(request.next):
                 problems.at("next").note("accepted: a path of the console that begins with one slash")

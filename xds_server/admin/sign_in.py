@@ -100,7 +100,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
 
     @reporting
     async def SignIn(self, request: pb.SignInRequest, context: Context) -> pb.SignInResponse:
-        """Signs in with a password. Raises SignInError or TooManyGuessesError, whether or not the account exists."""
+        """Signs in with a password. Raises SignInError or TooManyGuessesError, also for an unknown account."""
         email = people.email(request.email)
         await self.require_passwords()
         user = await self.check_password(email, request.password, context)

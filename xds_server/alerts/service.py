@@ -35,7 +35,7 @@ class LimitsService(limits_pb2_grpc.LimitsServicer):
 
     @reporting
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
-        """Takes alerts and counts of limits from a translator. The epoch changes if the translator was forgotten."""
+        """Takes a translator's alerts and counts of limits. The epoch changes if the translator was forgotten."""
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
         if not self._authorise(metadata, context.peer()):
             raise UnauthenticatedError(WHAT_IS_NEEDED)

@@ -131,7 +131,7 @@ class PostgresqlWriter:
 
     @contextmanager
     def transaction(self) -> Iterator[LedgerTransaction]:
-        """Opens a write transaction under the ledger's lock. Raises UnstorableError or DatabaseUnavailableError."""
+        """Opens a transaction under the ledger's lock. Raises UnstorableError or DatabaseUnavailableError."""
         import psycopg  # noqa: PLC0415
 
         with self._lock:

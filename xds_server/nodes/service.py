@@ -123,7 +123,7 @@ class NodeService(registry_pb2_grpc.NodeRegistryServicer):
     async def Report(  # type: ignore[override]  # the stubs know generators only; this writes to the context
         self, request_iterator: AsyncIterator[pb.NodeReport], context: Context
     ) -> None:
-        """Reads the node's reports and writes instructions, until either side ends or a newer stream takes over."""
+        """Reads reports and writes instructions, until either side ends or a newer stream takes over."""
         node, revision = await self._caller(context)
         stream = self._registry.open(node, revision)
         reading = asyncio.create_task(self._read(stream, request_iterator), name="node-reader")

@@ -184,7 +184,7 @@ class PostgresqlReader:
 
     @contextmanager
     def snapshot(self) -> Iterator[DatabaseSnapshot]:
-        """Opens a read transaction, with a new connection if the last one failed. Raises DatabaseUnavailableError."""
+        """Opens a read transaction, on a new connection after a failure. Raises DatabaseUnavailableError."""
         import psycopg  # noqa: PLC0415
 
         with self._lock:
