@@ -77,7 +77,7 @@ class Policy(Protocol):
         """Returns whether the organisation is known; without it, its keys have no limits yet."""
 
     def route(self, key: PolicyKey, model: str) -> PolicyRoute | None:
-        """Returns the route that serves the model to this key; None if there is none, or the key may not use it."""
+        """Returns the key's grant for the model, made at its first use; None as for `route`."""
 
     def grant(self, key: PolicyKey, model: str) -> Grant | None:
         """Returns the key's grant for the model, computed at its first use; None as for `route`."""
