@@ -47,7 +47,7 @@ generated: $(STAMP)     ## compare the generated code with what it is made from
 	$(BIN)/python -m scripts.generate_openapi --check
 	$(BIN)/python -m scripts.generate_console_api --check
 
-proto: $(STAMP)         ## regenerate proto/trunkline_proto/**/*_pb2*.py, what the console knows of them, and the OpenAPI document
+proto: $(STAMP)         ## regenerate proto/trunkline_proto/**/*_pb2*.py, the console's description of the API, and the OpenAPI document
 	$(BIN)/python -m scripts.generate_proto
 	$(BIN)/python -m scripts.generate_openapi
 	$(BIN)/python -m scripts.generate_console_api
@@ -70,7 +70,7 @@ lock: $(STAMP)          ## bring every lock file of Python up to date with what 
 docs: $(STAMP)          ## build/site: the documentation as pages
 	$(BIN)/python -m scripts.build_docs
 
-bench: $(STAMP)         ## cost beside a bare Envoy, start, changes, failover, control plane; in one run
+bench: $(STAMP)         ## compare the gateway with a bare Envoy: cost, start, changes, failover, control plane
 	$(BIN)/python -m bench
 
 fuzz: $(STAMP)          ## try to break every parser: FUZZ_SECONDS for each target, 60 unless it is set

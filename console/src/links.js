@@ -4,7 +4,7 @@ import { ended } from "./session.js";
 
 const FOUND = /^#(setup|invite|reset|device)=([\w-]+)$/;
 
-/** Why an identity provider's answer did not sign in, `#sign-in-error=…`. */
+/** Why an identity provider's answer did not sign the user in, `#sign-in-error=…`. */
 const REFUSED = /^#sign-in-error=(denied|refused|failed)$/;
 
 function take() {

@@ -19,7 +19,7 @@ export function SignIn() {
   const [way, setWay] = useState("");
   useSettling(false);
   const options = door.value?.options ?? {};
-  // Where passwords open nothing, an invitation is accepted by signing in through the identity provider.
+  // Without passwords, people accept an invitation by signing in through the identity provider.
   const opens = link.value && (link.value.kind === "setup" || (link.value.kind !== "device" && (options.password || !options.oidc?.length)));
   const shown = way || (opens ? "link" : hasPasswords(options) || options.oidc?.length ? "account" : "token");
   const Way = { link: Link, token: Token, account: Account }[shown] ?? Token;

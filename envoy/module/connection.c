@@ -46,7 +46,7 @@ static void disconnect(struct connection *connection) {
   connection->socket = -1;
   connection->sent = 0;
   connection->full = false;
-  // The queue in which they waited is gone: they are sent again and join the queue again.
+  // The queue in which they waited is gone: they are sent once more and join the queue again.
   for (struct pending_check *check; (check = connection->queued.oldest);) {
     list_remove(&connection->queued, check);
     check->queued = false;

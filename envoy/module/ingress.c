@@ -56,7 +56,7 @@ static bool is_unwanted(struct span name) {
   return span_begins(name, SPAN("x-envoy-")) || span_is(name, SPAN("x-request-id"));
 }
 
-// Removes the headers with these names, one a line.
+// Removes the headers with these names, one per line.
 static void remove_all(envoy_mutation envoy, struct span names) {
   while (names.size) CALLBACK(early_header_mutation_remove_header)(envoy, span_next(&names, '\n'));
 }

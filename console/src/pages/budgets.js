@@ -70,7 +70,7 @@ function Used({ use }) {
   `;
 }
 
-/** The forecast for the end of the window, at the present rate. */
+/** The forecast for the end of the window, at the current rate. */
 function Forecast({ use }) {
   const part = passed(use.limit);
   if (part < 0.02) return html`<span class="muted">–</span>`;

@@ -48,7 +48,7 @@ export default function Usage() {
 }
 
 /**
- * The view of usage. A change of the dimensions alone asks for the rows alone: the rest stays as it is.
+ * The view of usage. If only the dimensions change, only the rows are requested, and the rest stays.
  * @param {{since: string, model: string, organisation: string, tag: string}} filter @param {any[]} by
  */
 function useUsage(filter, by) {
