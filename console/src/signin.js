@@ -42,8 +42,9 @@ function Account({ options, onWay }) {
   const [error, setError] = useState(/** @type {any} */ (null));
   const begin = async (provider) => {
     try {
-      const { url } = await call("BeginOidc", { provider, next: "/#/start" });
-      location.assign(url ?? "/");
+      const { url = "" } = await call("BeginOidc", { provider, next: "/#/start" });
+      if (!/^https?:\/\//.test(url)) throw new Error(t("signin.error.failed"));
+      location.assign(url);
     } catch (failure) {
       setError(failure);
     }

@@ -38,6 +38,17 @@ def test_theme_and_language_are_chosen_and_stay(admin: Window) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 18, 23)"
 
 
+def test_only_an_address_on_the_web_is_an_identity_providers(window: Window) -> None:
+    page = window.page
+    page.route(
+        "**/admin/v1/console/door", lambda route: route.fulfill(json={"options": {"oidc": [{"name": "x"}]}})
+    )
+    page.route("**/admin/v1/oidc:begin", lambda route: route.fulfill(json={"url": "javascript:alert(1)"}))
+    window.open()
+    page.get_by_role("button", name="Sign in with x").click()
+    page.get_by_role("alert").get_by_text("sent an unexpected answer").wait_for()
+
+
 @pytest.mark.parametrize("needs_setup", [False, True])
 def test_an_identity_provider_is_offered_even_before_there_is_an_account(
     window: Window, needs_setup: bool
