@@ -6,14 +6,13 @@ import pytest
 
 from tests.console.conftest import Window
 from tests.console.test_pages import PHONE
+from tests.waiting import eventually
 
 
-def _focused(window: Window) -> str:
-    """Returns the name of the element that has the focus."""
-    text: str = window.page.evaluate(
-        "(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent).trim()"
-    )
-    return text
+def _has_focus(window: Window, name: str) -> None:
+    """Waits until the element with this name has the focus, which follows a rendering."""
+    focused = "(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent).trim()"
+    eventually(lambda: window.page.evaluate(focused) == name)
 
 
 def test_the_content_is_one_step_away_and_the_heading_has_the_focus(admin: Window) -> None:
@@ -21,13 +20,13 @@ def test_the_content_is_one_step_away_and_the_heading_has_the_focus(admin: Windo
     page.reload()
     admin.settled()
     page.locator("body").press("Tab")
-    assert _focused(admin) == "Skip to content"
+    _has_focus(admin, "Skip to content")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "main"
+    eventually(lambda: page.evaluate("document.activeElement.id") == "main")
     page.get_by_role("link", name="Keys and limits").focus()
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Keys and limits", level=1).wait_for()
-    assert _focused(admin) == "Keys and limits"
+    _has_focus(admin, "Keys and limits")
 
 
 def test_tabs_and_dialogs(admin: Window) -> None:
@@ -35,7 +34,7 @@ def test_tabs_and_dialogs(admin: Window) -> None:
     admin.settled()
     page.get_by_role("tab", name="Keys").focus()
     page.keyboard.press("ArrowRight")
-    assert _focused(admin) == "Organisations"
+    _has_focus(admin, "Organisations")
     page.get_by_role("row", name="acme").wait_for()
     opener = page.get_by_role("button", name="New organisation")
     opener.focus()
@@ -49,7 +48,7 @@ def test_tabs_and_dialogs(admin: Window) -> None:
         )
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
-    assert _focused(admin) == "New organisation"
+    _has_focus(admin, "New organisation")
 
 
 @pytest.mark.parametrize("options", [PHONE], ids=["phone"])
@@ -60,8 +59,8 @@ def test_the_menu_of_a_phone(admin: Window) -> None:
     assert not page.get_by_role("navigation").is_visible()
     menu.focus()
     page.keyboard.press("Enter")
-    assert menu.get_attribute("aria-expanded") == "true"
+    page.get_by_role("button", name="Menu", expanded=True).wait_for()
     page.get_by_role("link", name="Usage and cost").focus()
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Usage and cost", level=1).wait_for()
-    assert not page.get_by_role("navigation").is_visible()
+    page.get_by_role("navigation").wait_for(state="hidden")
