@@ -205,6 +205,7 @@ async def test_a_peer_that_reads_nothing_does_not_grow_memory() -> None:
     async with connected(handler, window=1 << 30, reads=False) as (peer, session):
         for _ in range(20):
             peer.request()
+        await until(lambda: session.running == 20)
         before = -1
         while sent != before:
             before = sent

@@ -19,7 +19,7 @@ from tests.node_sidecar.support.pki import NODE, Authority
 from tests.node_sidecar.support.upstreams import Local, Models
 
 #: Finds dead peers in under a second.
-HASTY: Http2Limits = replace(DEFAULT, ping_after=0.1, dead_after=0.5)
+HASTY: Http2Limits = replace(DEFAULT, ping_after=0.1, dead_after=2.0)
 
 
 @dataclass(frozen=True, slots=True)
