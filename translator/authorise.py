@@ -60,33 +60,18 @@ Decision = Ready | Coroutine[object, object, Ready]
 
 
 class Policy(Protocol):
-    """The parts of the policy that a decision needs."""
+    """The parts of the policy that a decision needs; PolicyStore and PolicyIndex describe them."""
 
     @property
-    def certain(self) -> bool:
-        """True if a missing object does not exist, and is not merely unknown yet."""
-
+    def certain(self) -> bool: ...
     @property
-    def tokens(self) -> AccessTokens:
-        """The issuers whose access tokens are accepted."""
-
-    def key_by_hash(self, digest: bytes) -> PolicyKey | None:
-        """Returns the key whose current or former secret has this SHA-256; None if there is none."""
-
-    def has_organisation(self, organisation_id: str) -> bool:
-        """Returns whether the organisation is known; without it, its keys have no limits yet."""
-
-    def route(self, key: PolicyKey, model: str) -> PolicyRoute | None:
-        """Returns the key's grant for the model, made at its first use; None as for `route`."""
-
-    def grant(self, key: PolicyKey, model: str) -> Grant | None:
-        """Returns the key's grant for the model, computed at its first use; None as for `route`."""
-
-    def default_model(self, key: PolicyKey, path: str) -> str:
-        """Returns the model of requests to `path` that name none; empty if there is none."""
-
-    def flow(self, key: PolicyKey) -> Flow:
-        """Returns the key's place among those whose requests wait."""
+    def tokens(self) -> AccessTokens: ...
+    def key_by_hash(self, digest: bytes) -> PolicyKey | None: ...
+    def has_organisation(self, organisation_id: str) -> bool: ...
+    def route(self, key: PolicyKey, model: str) -> PolicyRoute | None: ...
+    def grant(self, key: PolicyKey, model: str) -> Grant | None: ...
+    def default_model(self, key: PolicyKey, path: str) -> str: ...
+    def flow(self, key: PolicyKey) -> Flow: ...
 
 
 class BodyReader(Protocol):

@@ -12,7 +12,7 @@ from translator.bodies.facts import BodyFacts
 from translator.bodies.prefix import PromptCacheRule
 from translator.endpoints import Endpoint
 from translator.message import Request
-from translator.policy.index import PolicyKey, PolicyRoute
+from translator.policy.objects import PolicyKey, PolicyRoute
 
 
 def rewritten(  # noqa: PLR0917 - the request's properties

@@ -22,7 +22,7 @@ from translator.cache.recognised import RecognisedBodies, Repeated
 from translator.checks.frames import Allowed, Answered
 from translator.endpoints import Endpoint
 from translator.errors import Refusal
-from translator.policy.index import PolicyKey
+from translator.policy.objects import PolicyKey
 
 BODY = b'{"model": "m", "messages": [{"role": "user", "content": "' + b"x" * 1_000 + b'"}]}'
 
