@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from typing import Any
 
 import aiohttp
 
+from bench.neighbours.asking import ask
 from bench.neighbours.scene import FIRST_BYTE_SECONDS, PACED, PLAIN, Prey
 
 AT_ONCE, EVERY_SECONDS = 4, 3.0
@@ -23,15 +23,5 @@ async def attack(prey: Prey, outcomes: Counter[str]) -> None:
         for fault in itertools.cycle(FAULTS):
             for model in (PLAIN, PACED):
                 for _ in range(AT_ONCE):
-                    tasks.create_task(_ask(session, model, fault, outcomes))
+                    tasks.create_task(ask(session, {"model": model, "user": fault}, outcomes))
             await asyncio.sleep(EVERY_SECONDS)
-
-
-async def _ask(session: aiohttp.ClientSession, model: str, fault: str, outcomes: Counter[str]) -> None:
-    body: dict[str, Any] = {"model": model, "user": fault, "messages": [{"role": "user", "content": "hello"}]}
-    try:
-        async with session.post("/v1/chat/completions", json=body) as answer:
-            await answer.read()
-            outcomes[str(answer.status)] += 1
-    except aiohttp.ClientError:
-        outcomes["broken"] += 1

@@ -7,6 +7,7 @@ from collections import Counter
 
 import aiohttp
 
+from bench.neighbours.asking import ask
 from bench.neighbours.scene import GREEDY, Prey
 
 RATE = 20.0
@@ -15,13 +16,7 @@ RATE = 20.0
 async def attack(prey: Prey, outcomes: Counter[str]) -> None:
     """Attacks until it is cancelled."""
     headers = {"authorization": f"Bearer {prey.key}"}
-    body = {"model": GREEDY, "messages": [{"role": "user", "content": "hello"}]}
     async with aiohttp.ClientSession(prey.origin, headers=headers) as session:
         while True:
-            try:
-                async with session.post("/v1/chat/completions", json=body) as answer:
-                    await answer.read()
-                    outcomes[str(answer.status)] += 1
-            except aiohttp.ClientError:
-                outcomes["broken"] += 1
+            await ask(session, {"model": GREEDY}, outcomes)
             await asyncio.sleep(1 / RATE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from trunkline_proto.admin.v1 import admin_pb2 as pb
@@ -69,9 +69,9 @@ def parse_document(
         parse.route(each, problems.at("routes", index), providers=provider_names, organisations=organisation_names)
         for index, each in enumerate(message.routes)
     )
-    _unique((each.provider.name for each in parsed_providers), problems, "providers", "name")
-    _unique((each.name for each in parsed_organisations), problems, "organisations", "name")
-    _unique(((each.organisation, each.route.model) for each in routes), problems, "routes", "model")
+    values.unique((each.provider.name for each in parsed_providers), problems, "providers", "name")
+    values.unique((each.name for each in parsed_organisations), problems, "organisations", "name")
+    values.unique(((each.organisation, each.route.model) for each in routes), problems, "routes", "model")
     _unique_key_values(message, problems)
     gateway = parse_gateway(message.gateway, problems.at("gateway")) if message.HasField("gateway") else None
     return ParsedDocument(parsed_providers, routes, parsed_organisations, gateway)
@@ -81,7 +81,7 @@ def _organisation(message: pb.OrganisationDocument, problems: Problems) -> Parse
     name = message.organisation.name
     values.name(name, problems.at("name"))
     keys = tuple(_key(each, name, problems.at("keys", index)) for index, each in enumerate(message.keys))
-    _unique((each.name for each in keys), problems, "keys", "name")
+    values.unique((each.name for each in keys), problems, "keys", "name")
     return ParsedOrganisation(
         name,
         limits(message.organisation.limits, problems),
@@ -100,14 +100,6 @@ def _key(message: pb.KeyDocument, organisation: str, problems: Problems) -> Pars
         values.key_value(message.value, problems.at("value"))
     settings = parse.key_settings(message.key, problems)
     return ParsedKey(message.key.name, settings, message.value, message.key.version, problems.at("value").path)
-
-
-def _unique(names: Iterable[Hashable], problems: Problems, field: str, part: str) -> None:
-    first_of: dict[Hashable, int] = {}
-    for index, name in enumerate(names):
-        first = first_of.setdefault(name, index)
-        if first != index:
-            problems.at(field, index).at(part).note(f"the same as {field}[{first}]; accepted: each once")
 
 
 def _unique_key_values(message: pb.Document, problems: Problems) -> None:

@@ -98,14 +98,12 @@ def parsed(message: pb.Gateway, problems: Problems) -> ParsedGateway:
     cors, defaults = problems.at("cors"), problems.at("defaults")
     values.at_most(message.cors.origins, _ORIGINS, cors.at("origins"))
     values.number(message.cors.max_age_seconds, 0, _MAX_AGE, "seconds (0 = 7,200)", cors.at("max_age_seconds"))
-    first_of: dict[str, int] = {}
+    values.unique((each.endpoint for each in message.defaults), problems, "defaults", "endpoint")
     for index, each in enumerate(message.defaults):
         at = problems.at("defaults", index)
         if each.endpoint not in ENDPOINTS:
             shown = values.quoted(each.endpoint)
             at.at("endpoint").note(f"no endpoint {shown} takes a model; accepted: {', '.join(ENDPOINTS)}")
-        if first_of.setdefault(each.endpoint, index) != index:
-            at.at("endpoint").note(f"the same as defaults[{first_of[each.endpoint]}]; accepted: each once")
         values.model(each.model, at.at("model"))
     values.at_most(message.defaults, len(ENDPOINTS), defaults)
     given = message.cache

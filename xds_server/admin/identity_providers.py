@@ -28,13 +28,11 @@ def accounts(message: pb.Accounts, problems: Problems) -> Accounts:
 def parsed(messages: Sequence[pb.IdentityProvider], problems: Problems) -> tuple[IdentityProvider, ...]:
     """Returns the values; notes what is not accepted. `problems` is at the message that has them."""
     values.at_most(messages, _PROVIDERS, problems.at("oidc"))
-    names = [each.name for each in messages]
+    values.unique((each.name for each in messages), problems, "oidc", "name")
     found = []
     for index, each in enumerate(messages):
         at = problems.at("oidc", index)
         values.name(each.name, at.at("name"))
-        if names.index(each.name) != index:
-            at.at("name").note(f"the same as oidc[{names.index(each.name)}]; accepted: each once")
         found.append(_provider(each, at))
     return tuple(found)
 

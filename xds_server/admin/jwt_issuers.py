@@ -18,13 +18,11 @@ _CLAIM = re.compile(r"[!-~]{1,200}")
 def parsed(gateway: pb.Gateway, problems: Problems) -> tuple[JwtIssuer, ...]:
     """Returns the values; notes what is not accepted. `problems` is at the gateway."""
     values.at_most(gateway.jwt, _MAX_ISSUERS, problems.at("jwt"))
-    names = [each.name for each in gateway.jwt]
+    values.unique((each.name for each in gateway.jwt), problems, "jwt", "name")
     found = []
     for index, each in enumerate(gateway.jwt):
         at = problems.at("jwt", index)
         values.name(each.name, at.at("name"))
-        if names.index(each.name) != index:
-            at.at("name").note(f"the same as jwt[{names.index(each.name)}]; accepted: each once")
         found.append(_issuer(each, at))
     return tuple(found)
 

@@ -13,7 +13,7 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 
 from xds_server.accounts.caller import current
-from xds_server.admin import enums, render, values
+from xds_server.admin import enums, former_names, render, values
 from xds_server.admin.calls import Changes, actor_of
 from xds_server.admin.ports import LiveNodes, Tunnel
 from xds_server.admin.problems import Problems, checking, known
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _DAY = 86_400
 _TTL, _MAX_TTL = 3_600, 30 * _DAY
 _MIN_BOOST, _MAX_BOOST = 10, 1_000
-_LAST_SECOND = 253_402_300_799  # 9999-12-31
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -138,11 +137,8 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
         """Reports what the nodes that the caller sees have served and earned."""
         with checking() as problems:
             by = _by(request.by, problems) or (ContributionDimension.NODE,)
-            for field in ("since", "until"):
-                values.number(getattr(request, field), 0, _LAST_SECOND, "Unix seconds", problems.at(field))
-            if 0 < request.until <= request.since:
-                problems.at("until").note("not after `since`; accepted: a later time, or 0 = up to now")
-        organisation_id = await self._owner(request.organisation) if request.organisation else ""
+            values.period(request, problems)
+        organisation_id = await former_names.organisation_id(self._ledger, request.organisation, "organisation")
         wanted = Filter(
             since=request.since, until=request.until, organisation_id=organisation_id, within=current().reads
         )
@@ -155,19 +151,6 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
         owner, key = state.organisations.get(node.organisation_id), state.keys.get(node.owner_key_id)
         return render.node(
             node, owner.name if owner else "", key.name if key else "", self._live.describe(node.id)
-        )
-
-    async def _owner(self, name: str) -> str:
-        """Returns the id of the organisation; a deleted organisation can only be named by its id."""
-        names = await self._ledger.organisation_names()
-        for id_, known_name in names.items():
-            if name == known_name:
-                return id_
-        if name.startswith("org_"):
-            return name
-        raise NotFoundError(
-            f"organisation: no organisation {values.quoted(name)} (a deleted one goes by its id, org_…); "
-            f"{known(names.values())}"
         )
 
 

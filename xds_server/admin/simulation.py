@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
 _DAY = 86_400
-_LAST_SECOND = 253_402_300_799  # 9999-12-31
 _MICRO = 1e6
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -51,10 +50,7 @@ class SimulationMethods(admin_pb2_grpc.AdminServicer):
         with checking() as problems:
             if not request.HasField("document"):
                 problems.at("document").note("missing")
-            for field in ("since", "until"):
-                values.number(getattr(request, field), 0, _LAST_SECOND, "Unix seconds", problems.at(field))
-            if 0 < request.until <= request.since:
-                problems.at("until").note("not after `since`; accepted: a later time, or 0 = up to now")
+            values.period(request, problems)
         current = await self._store.load()
 
         def propose(transaction: Transaction) -> DesiredState:

@@ -11,9 +11,8 @@ import grpc
 from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc
 
 from xds_server.accounts.caller import current
-from xds_server.admin import values
-from xds_server.admin.problems import Problems, checking, known
-from xds_server.errors import NotFoundError
+from xds_server.admin import former_names, values
+from xds_server.admin.problems import Problems, checking
 from xds_server.ledger.query import Dimension, Filter
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.reports import Comparison, Group
@@ -32,7 +31,6 @@ _ORDERS = {
 _TOP, _MAX_TOP = 20, 1_000
 _REFUSED, _MAX_REFUSED = 100, 1_000
 _MAX_LENGTH = 512
-_LAST_SECOND = 253_402_300_799  # 9999-12-31
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -111,17 +109,16 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
     async def _filter(self, message: pb.UsageFilter) -> Filter:
         """Parses a filter. Raises InvalidFieldError, NotFoundError."""
         with checking("filter") as problems:
-            for field in ("since", "until"):
-                values.number(getattr(message, field), 0, _LAST_SECOND, "Unix seconds", problems.at(field))
-            if 0 < message.until <= message.since:
-                problems.at("until").note("not after `since`; accepted: a later time, or 0 = up to now")
+            values.period(message, problems)
             for field in ("organisation", "key_id", "model", "target_id", "tag"):
                 if len(getattr(message, field)) > _MAX_LENGTH or "\x00" in getattr(message, field):
                     problems.at(field).note(f"accepted: at most {_MAX_LENGTH} characters, none of them NUL")
         return Filter(
             since=message.since,
             until=message.until,
-            organisation_id=await self._organisation(message.organisation) if message.organisation else "",
+            organisation_id=await former_names.organisation_id(
+                self._ledger, message.organisation, "filter.organisation"
+            ),
             # Ids have no `/`.
             key_id=await self._key(message.key_id) if "/" in message.key_id else message.key_id,
             model=message.model,
@@ -134,19 +131,6 @@ class UsageMethods(admin_pb2_grpc.AdminServicer):
         """Returns the id of a key that is named as `organisation/name`; an unknown name stays as it is."""
         _, labels = await self._ledger.names()
         return next((id_ for id_, label in labels.items() if label == reference), reference)
-
-    async def _organisation(self, name: str) -> str:
-        """Returns the id of the organisation; a deleted organisation can only be named by its id."""
-        names = await self._ledger.organisation_names()
-        for id_, known_name in names.items():
-            if name == known_name:
-                return id_
-        if name.startswith("org_"):
-            return name
-        raise NotFoundError(
-            f"filter.organisation: no organisation {values.quoted(name)} (a deleted one goes by its id, org_…); "
-            f"{known(names.values())}"
-        )
 
 
 def _dimensions(by: Iterable[int], problems: Problems) -> tuple[Dimension, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -37,6 +37,18 @@ Ranges: TypeAlias = Mapping[str, tuple[int, int, str]]
 #: Fits a signed 64-bit column with room for sums.
 MAX_AMOUNT = 10**15
 _LAST_SECOND = 253_402_300_799  # 9999-12-31
+
+
+class Period(Protocol):
+    """A message with the times between which a report is asked for."""
+
+    @property
+    def since(self) -> int:
+        """Unix seconds; 0 is the first record."""
+
+    @property
+    def until(self) -> int:
+        """Unix seconds; 0 is now."""
 
 
 def is_name(text: str) -> bool:
@@ -128,6 +140,23 @@ def at_most(items: Collection[object], most: int, problems: Problems) -> None:
     """Checks the number of items."""
     if len(items) > most:
         problems.note(f"{len(items)} items; accepted: at most {most}")
+
+
+def unique(names: Iterable[Hashable], problems: Problems, field: str, part: str) -> None:
+    """Checks that no two items of `field` have one name. `part` is the field of an item that has the name."""
+    first_of: dict[Hashable, int] = {}
+    for index, name in enumerate(names):
+        first = first_of.setdefault(name, index)
+        if first != index:
+            problems.at(field, index).at(part).note(f"the same as {field}[{first}]; accepted: each once")
+
+
+def period(message: Period, problems: Problems) -> None:
+    """Checks the times between which a report is asked for. `problems` is at the message."""
+    for field, value in (("since", message.since), ("until", message.until)):
+        number(value, 0, _LAST_SECOND, "Unix seconds", problems.at(field))
+    if 0 < message.until <= message.since:
+        problems.at("until").note("not after `since`; accepted: a later time, or 0 = up to now")
 
 
 def expiry(value: int, problems: Problems) -> None:

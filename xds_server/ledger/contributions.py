@@ -10,9 +10,10 @@ from typing import NamedTuple
 from xds_server.errors import InvalidFieldError
 from xds_server.ledger.connection import LedgerTransaction, on_conflict_add
 from xds_server.ledger.query import Filter
-from xds_server.ledger.reports import MAX_ROWS, key_names, organisation_names
+from xds_server.ledger.reports import MAX_ROWS, key_names
 from xds_server.ledger.rollup import errors
 from xds_server.pool import pool_name
+from xds_server.store.accounts import organisation_names
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage import records
 from xds_server.usage.records import HOUR_US, Columns

@@ -18,6 +18,7 @@ from xds_server.ledger.reports import Comparison, Group
 from xds_server.ledger.requests import Cursor, Heaviest
 from xds_server.ledger.sampling import Coverage, Reading
 from xds_server.ledger.search import Search
+from xds_server.store.accounts import organisation_names
 from xds_server.store.connection import DatabaseSnapshot, open_reader
 from xds_server.store.url import DatabaseUrl
 from xds_server.usage.records import Columns, Row
@@ -83,13 +84,11 @@ class LedgerReader:
 
     async def names(self) -> tuple[dict[str, str], dict[str, str]]:
         """Returns the names of organisations and of keys, by their ids."""
-        return await self._read(
-            lambda snapshot: (reports.organisation_names(snapshot), reports.key_names(snapshot))
-        )
+        return await self._read(lambda snapshot: (organisation_names(snapshot), reports.key_names(snapshot)))
 
     async def organisation_names(self) -> dict[str, str]:
         """Returns the names of organisations by id."""
-        return await self._read(reports.organisation_names)
+        return await self._read(organisation_names)
 
     async def export(self, wanted: Filter) -> AsyncIterator[list[Row]]:
         """Yields pages, oldest records first. The next page is read when it is asked for, in a snapshot of its

@@ -10,6 +10,7 @@ from xds_server.errors import InvalidFieldError
 from xds_server.ledger.query import COLUMNS, Dimension, Filter
 from xds_server.ledger.rollup import SUMS
 from xds_server.ledger.spans import spans
+from xds_server.store.accounts import organisation_names
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage import histogram
 from xds_server.usage.scope import Condition
@@ -79,11 +80,6 @@ def compare(snapshot: DatabaseSnapshot, wanted: Filter) -> list[Comparison]:
             p50, p95 = (histogram.percentile(counts, share) for share in (0.50, 0.95))
             compared.append(Comparison(str(target), sums, p50, p95))
     return compared
-
-
-def organisation_names(snapshot: DatabaseSnapshot) -> dict[str, str]:
-    """Returns the names of existing organisations by id."""
-    return dict(snapshot.rows("SELECT id, name FROM organisation"))
 
 
 def key_names(snapshot: DatabaseSnapshot) -> dict[str, str]:

@@ -53,23 +53,7 @@ __all__ = [
 ]
 
 #: The modules that are imported when first used.
-MODULES = (
-    "account_links",
-    "gateway",
-    "identities",
-    "join_tokens",
-    "keys",
-    "management",
-    "members",
-    "nodes",
-    "organisations",
-    "personal_tokens",
-    "providers",
-    "rotation",
-    "routes",
-    "sessions",
-    "users",
-)
+MODULES = tuple(each for each in __all__ if each.islower())
 
 
 def __getattr__(name: str) -> Any:

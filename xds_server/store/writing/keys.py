@@ -186,16 +186,7 @@ def revoke(transaction: Transaction, reference: str) -> KeyRecord:
         row.version = transaction.revision
         transaction.session.add(row)
         transaction.session.flush()
-        label = display_name(owner.name, row.name)
-        removing(transaction, ObjectType.KEY, label, row.managed_by)
-        transaction.record(
-            Action.REVOKE,
-            ObjectType.KEY,
-            label,
-            views.key(codec.KEY.decode_row(row)),
-            None,
-            organisation_id=row.organisation_id,
-        )
+        _record_end(transaction, Action.REVOKE, row, owner.name)
         join_tokens.withdraw(transaction, owner.name, owner_key_id=row.id)
         nodes.disown(transaction, row.id)
     return KeyRecord(codec.KEY.decode_row(row), owner.name, row.revoked_at)
@@ -204,18 +195,16 @@ def revoke(transaction: Transaction, reference: str) -> KeyRecord:
 def delete(transaction: Transaction, row: KeyRow, *, organisation: str) -> None:
     """Deletes a key with its organisation; a key that was revoked before is deleted without an event."""
     if row.revoked_at == 0:
-        label = display_name(organisation, row.name)
-        removing(transaction, ObjectType.KEY, label, row.managed_by)
-        transaction.record(
-            Action.DELETE,
-            ObjectType.KEY,
-            label,
-            views.key(codec.KEY.decode_row(row)),
-            None,
-            organisation_id=row.organisation_id,
-        )
+        _record_end(transaction, Action.DELETE, row, organisation)
     transaction.keys().discard(row)
     transaction.session.delete(row)
+
+
+def _record_end(transaction: Transaction, action: Action, row: KeyRow, organisation: str) -> None:
+    label = display_name(organisation, row.name)
+    removing(transaction, ObjectType.KEY, label, row.managed_by)
+    before = views.key(codec.KEY.decode_row(row))
+    transaction.record(action, ObjectType.KEY, label, before, None, organisation_id=row.organisation_id)
 
 
 def display_name(organisation: str, name: str) -> str:
