@@ -5,8 +5,6 @@ Envoy's module asks before every request, and may ask again about the same one.
 
 from __future__ import annotations
 
-import re
-import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -14,19 +12,19 @@ from typing import Any, Protocol
 
 import msgspec
 
-from translator import affinity, credentials, endpoints, prompt_cache, responses, unserved
+from translator import affinity, endpoints, prompt_cache, responses
 from translator.bodies import multipart
 from translator.bodies.conversation import digest
 from translator.bodies.estimate import NO_TOKENS
 from translator.bodies.facts import BodyFacts, read
-from translator.bodies.names import check_query
 from translator.cache.answers import CachedAnswer
 from translator.cache.gate import CacheGate, FromCached, Lookup
 from translator.cache.key import Requester
 from translator.checks.frames import Admitted, Allowed, Answered, Copied, MachineNotice
 from translator.checks.waits import Waits
 from translator.endpoints import BodyKind, Endpoint
-from translator.errors import NoPlace, Refusal, policy_unavailable
+from translator.errors import NoPlace, Refusal, model_not_found
+from translator.keys import Keys, KeySource
 from translator.message import Request
 from translator.metering import TAG, Meter, label
 from translator.policy.grant import Grant
@@ -36,8 +34,8 @@ from translator.reading import budget
 from translator.reading.budget import RefusedWork
 from translator.reading.weight import is_light
 from translator.reading.wire import Result
+from translator.request_head import ENCODING, check_encoding, endpoint_of, id_of, stored_response
 from translator.responses import Responses
-from translator.tokens import AccessTokens
 from translator.waiting import About, Outcome, WaitingRoom
 
 #: Value of `x-trunkline-route` for requests that the translator answers itself.
@@ -45,12 +43,6 @@ TRANSLATOR_ROUTE = "translator"
 _VERSION = len("/v1")
 #: Prefix of the paths of responses that were created before.
 _STORED = b"/v1/responses/"
-#: Visible ASCII, not too long.
-_USABLE_ID = re.compile(rb"[!-~]{1,128}").fullmatch
-_ENCODING = b"content-encoding"
-#: The byte that ends a path.
-_SERVED_BELOW = "/v1/"
-_SHOWN_MODEL = 200
 #: Python 3.11 takes as long to look up a member of an enum as to find the endpoint.
 _NO_BODY = BodyKind.NONE
 #: What Envoy does with a request. A request that waits is decided later.
@@ -59,15 +51,9 @@ Ready = Allowed | Answered | Waits[Answered | Exception]
 Decision = Ready | Coroutine[object, object, Ready]
 
 
-class Policy(Protocol):
+class Policy(KeySource, Protocol):
     """The parts of the policy that a decision needs; PolicyStore and PolicyIndex describe them."""
 
-    @property
-    def certain(self) -> bool: ...
-    @property
-    def tokens(self) -> AccessTokens: ...
-    def key_by_hash(self, digest: bytes) -> PolicyKey | None: ...
-    def has_organisation(self, organisation_id: str) -> bool: ...
     def route(self, key: PolicyKey, model: str) -> PolicyRoute | None: ...
     def grant(self, key: PolicyKey, model: str) -> Grant | None: ...
     def default_model(self, key: PolicyKey, path: str) -> str: ...
@@ -100,6 +86,7 @@ class Authoriser:
         waiting: WaitingRoom | None = None,
     ) -> None:
         self._policy = policy
+        self._keys = Keys(policy, clock)
         self._meter = meter
         self._clock = clock
         self._body_reader = body_reader
@@ -118,14 +105,14 @@ class Authoriser:
         """
         endpoint = endpoints.BY_PATH.get(check.target)
         if endpoint is None or check.method != endpoint.method:
-            if check.target.startswith(_STORED) and (stored := _stored(check)):
+            if check.target.startswith(_STORED) and (stored := stored_response(check)):
                 return self._of_stored(check, stored)
-            endpoint = _endpoint(check)
-        key = self._key(check.headers)
+            endpoint = endpoint_of(check)
+        key = self._keys.of(check.headers)
         if endpoint.body is _NO_BODY:
-            return Allowed(TRANSLATOR_ROUTE, key.id, headers={"x-request-id": _id(check.headers)})
-        if _ENCODING in check.headers:
-            _check_content(check)
+            return Allowed(TRANSLATOR_ROUTE, key.id, headers={"x-request-id": id_of(check.headers)})
+        if ENCODING in check.headers:
+            check_encoding(check)
         self._refused_work.check(key.id, self._clock)
         if self._body_reader is None or (not check.pieces and is_light(endpoint.body, check.body)):
             return self._decide_now(check, endpoint, key)
@@ -137,12 +124,12 @@ class Authoriser:
         Raises:
             Refusal: the client's answer, the same that `decide` gives for any body.
         """
-        if head.target.startswith(_STORED) and _stored(head):
-            return Admitted(self._key(head.headers).account)
-        endpoint = _endpoint(head)
-        key = self._key(head.headers)
-        if _ENCODING in head.headers:
-            _check_content(head)
+        if head.target.startswith(_STORED) and stored_response(head):
+            return Admitted(self._keys.of(head.headers).account)
+        endpoint = endpoint_of(head)
+        key = self._keys.of(head.headers)
+        if ENCODING in head.headers:
+            check_encoding(head)
         if endpoint.body is BodyKind.FORM:
             multipart.boundary(head.headers.get(b"content-type", b""))
         self._refused_work.check(key.id, self._clock)
@@ -167,33 +154,6 @@ class Authoriser:
         """Takes the copy of an answer that may be cached."""
         if self._cache is not None:
             self._cache.copied(copy)
-
-    def _key(self, headers: Mapping[bytes, bytes]) -> PolicyKey:
-        hashed = credentials.key_hash(headers)
-        key = self._policy.key_by_hash(hashed)
-        if key is None:
-            key = self._of_token(hashed, headers)
-        if key.expires_at and key.expires_at <= self._clock():
-            raise self._if_certain(_expired(key))
-        if not self._policy.has_organisation(key.organisation_id):
-            raise self._if_certain(credentials.refused("The organisation of this API key does not exist."))
-        return key
-
-    def _of_token(self, hash_: bytes, headers: Mapping[bytes, bytes]) -> PolicyKey:
-        """Returns the key that a token acts as. Raises Refusal."""
-        try:
-            key = self._policy.tokens.key(hash_, headers)
-        except Refusal as refusal:
-            raise self._if_certain(refusal) from None
-        if key is None:
-            raise self._if_certain(credentials.refused("This API key is unknown, or it has been revoked."))
-        return key
-
-    def _if_certain(self, refusal: Refusal) -> Refusal:
-        """Returns `refusal`, or `policy_unavailable` while the policy is incomplete and the missing object may
-        exist.
-        """
-        return refusal if self._policy.certain else policy_unavailable()
 
     def charge(self, key_id: str, seconds: float) -> None:
         """Charges the key for CPU time that was spent on a body that was refused."""
@@ -222,7 +182,7 @@ class Authoriser:
         if repeated is None or grant is None or grant.route.cache is None:
             return None
         facts = _with_user(repeated.facts, key)
-        from_cached = self._from_cached(request, _id(request.headers), key, facts, grant)
+        from_cached = self._from_cached(request, id_of(request.headers), key, facts, grant)
         return cache.repeat(repeated, request, _requester(grant, key), grant.route.cache, from_cached)
 
     async def _decide_later(
@@ -235,7 +195,7 @@ class Authoriser:
             if result.facts is None:
                 raise result.refusal()
             # The key may have been revoked meanwhile.
-            decision = self._allow(request, self._key(request.headers), result.facts, endpoint, b"", None)
+            decision = self._allow(request, self._keys.of(request.headers), result.facts, endpoint, b"", None)
             return await decision if isinstance(decision, Coroutine) else decision
         except Refusal:
             self.charge(key.id, result.seconds)
@@ -282,7 +242,7 @@ class Authoriser:
             grant.route.queue is not None
             and self._waiting is not None
             and self._waiting.is_waiting(grant.route)
-            and self._meter.reservation(_id(request.headers)) is None
+            and self._meter.reservation(id_of(request.headers)) is None
         ):
             raise NoPlace(429, "rate_limit_exceeded", "Others wait for a place.", kind="requests")
         return self._forward(request, key, facts, grant)
@@ -307,7 +267,7 @@ class Authoriser:
 
         def current() -> tuple[PolicyKey, Grant]:
             # The key may have been revoked meanwhile, and the route may have changed.
-            owner = self._key(request.headers)
+            owner = self._keys.of(request.headers)
             return owner, self._grant(owner, endpoint, facts)
 
         def in_turn() -> Outcome:
@@ -315,14 +275,14 @@ class Authoriser:
             return attempt(lambda: self._forward(request, owner, facts, grant))
 
         tag = request.headers.get(TAG, b"").decode("utf-8", "replace")
-        about = About(_id(request.headers), facts.streams, label(facts.user), label(tag))
+        about = About(id_of(request.headers), facts.streams, label(facts.user), label(tag))
         return self._waiting.join(about, self._policy.flow(key), route, route.queue, in_turn, current)
 
     def _grant(self, key: PolicyKey, endpoint: Endpoint, facts: BodyFacts) -> Grant:
         model = facts.model or self._default_model(key, endpoint)
         grant = self._policy.grant(key, model)
         if grant is None:
-            raise self._if_certain(model_not_found(model))
+            raise self._keys.if_certain(model_not_found(model))
         return grant
 
     def _through_cache(  # noqa: PLR0917 - the request's properties
@@ -339,12 +299,12 @@ class Authoriser:
     ) -> Decision:
         route = grant.route
         assert route.cache is not None  # noqa: S101 - the caller has checked
-        request_id = _id(request.headers)
+        request_id = id_of(request.headers)
         request.headers[b"x-request-id"] = request_id.encode()
 
         def again() -> None:
-            if self._policy.route(self._key(request.headers), route.model) is None:
-                raise self._if_certain(model_not_found(route.model))
+            if self._policy.route(self._keys.of(request.headers), route.model) is None:
+                raise self._keys.if_certain(model_not_found(route.model))
 
         def join(attempt: Callable[[Callable[[], Allowed]], Outcome]) -> Waits[Answered | Exception]:
             return self._join(request, key, facts, route, endpoint, attempt)
@@ -386,13 +346,13 @@ class Authoriser:
 
         Fetching, deleting and cancelling count as requests. The usage in the answer is not billed a second time.
         """
-        key = self._key(request.headers)
+        key = self._keys.of(request.headers)
         if self._responses is None:
             raise responses.not_found(response_id)
         origin = self._responses.find(key.organisation_id, response_id)
         grant = self._policy.grant(key, origin.model)
         if grant is None or grant.route.id != origin.route:
-            raise self._if_certain(responses.not_found(response_id))
+            raise self._keys.if_certain(responses.not_found(response_id))
         facts = BodyFacts(grant.route.model, False, "0:0:j:", "-", key.user, NO_TOKENS)
         return self._forward(request, key, facts, grant, f"<{origin.machine} {origin.cluster}")
 
@@ -402,7 +362,7 @@ class Authoriser:
         """Returns where the request goes and what is rewritten in it. `bound` is the only target that may serve
         it, if any.
         """
-        route, request_id = grant.route, _id(request.headers)
+        route, request_id = grant.route, id_of(request.headers)
         allowed = Allowed(
             grant.stream_variant if facts.streams else grant.variant,
             path=request.target[_VERSION:].decode("latin-1"),
@@ -429,7 +389,7 @@ class Authoriser:
     def _default_model(self, key: PolicyKey, endpoint: Endpoint) -> str:
         model = self._policy.default_model(key, endpoint.path)
         if not model:
-            name = endpoint.path.removeprefix(_SERVED_BELOW)
+            name = endpoint.path.removeprefix("/v1/")
             message = (
                 f"The request names no model, and this gateway has no default model for {endpoint.path}: name one "
                 f"in 'model'. Its operator sets a default by `defaults: {{{name}: MODEL}}` in trunkline.yaml."
@@ -445,50 +405,3 @@ def _with_user(facts: BodyFacts, key: PolicyKey) -> BodyFacts:
 
 def _requester(grant: Grant, key: PolicyKey) -> Requester:
     return replace(grant.requester, user=key.user) if key.user else grant.requester
-
-
-def _expired(key: PolicyKey) -> Refusal:
-    if key.rotated:
-        message = "This API key was rotated, and the grace period of this secret is over: use the new one."
-        return credentials.refused(message, code="api_key_rotated")
-    return credentials.refused("This API key has expired.", code="api_key_expired")
-
-
-def _endpoint(request: Request) -> Endpoint:
-    path, _, query = request.target.partition(b"?")
-    endpoint = endpoints.find(path)
-    if endpoint is None:
-        raise unserved.refusal(request.method, path)
-    if request.method != endpoint.method and request.method not in endpoint.methods:
-        message = f"{request.method} {endpoint.path} is not served by this gateway: use {endpoint.method}."
-        raise Refusal(405, "method_not_allowed", message, headers={"allow": ", ".join(endpoint.methods)})
-    if query and endpoint.body is not _NO_BODY:
-        check_query(query.decode("latin-1"))
-    return endpoint
-
-
-def _stored(request: Request) -> str:
-    return responses.named(request.method, request.target.partition(b"?")[0])
-
-
-def _check_content(request: Request) -> None:
-    """Refuses a body that could not be read, by the headers alone."""
-    if request.headers[_ENCODING].lower() not in {b"identity", b""}:
-        message = "The request body must not be compressed: send it without content-encoding."
-        raise Refusal(400, "unsupported_content_encoding", message)
-
-
-def _id(headers: Mapping[bytes, bytes]) -> str:
-    """Returns Envoy's id of the request, which no client can choose, or a new id if Envoy's cannot be logged."""
-    sent = headers.get(b"x-request-id", b"")
-    return sent.decode() if _USABLE_ID(sent) else secrets.token_hex(16)
-
-
-def model_not_found(model: str) -> Refusal:
-    """Returns the same 404 for a model that does not exist and for one that the key may not use."""
-    shown = model if len(model) <= _SHOWN_MODEL else model[:_SHOWN_MODEL] + "…"
-    message = (
-        f"The model '{shown}' does not exist or this API key may not use it. "
-        "GET /v1/models lists the models that it may use."
-    )
-    return Refusal(404, "model_not_found", message, param="model")

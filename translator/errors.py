@@ -23,6 +23,8 @@ from translator.message import Response
 
 #: Most seconds that OpenAI's clients wait by `retry-after`; if it is longer, they try again at once.
 LONGEST_WAIT = 60
+#: Most characters of a model in a refusal.
+_SHOWN_MODEL = 200
 #: Statuses that are worth another attempt even without `retry-after`.
 _PASSING = frozenset({408, 425})
 
@@ -85,6 +87,16 @@ class NoPlace(Refusal):
     limit_ids: Sequence[str] = ()
     holder = ""
     alone = False
+
+
+def model_not_found(model: str) -> Refusal:
+    """Returns the same 404 for a model that does not exist and for one that the key may not use."""
+    shown = model if len(model) <= _SHOWN_MODEL else model[:_SHOWN_MODEL] + "…"
+    message = (
+        f"The model '{shown}' does not exist or this API key may not use it. "
+        "GET /v1/models lists the models that it may use."
+    )
+    return Refusal(404, "model_not_found", message, param="model")
 
 
 def policy_unavailable() -> Refusal:

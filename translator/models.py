@@ -7,9 +7,9 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
-from translator.authorise import model_not_found
 from translator.credentials import refused
 from translator.endpoints import MODEL_PREFIX
+from translator.errors import model_not_found
 from translator.message import Request, Response
 from translator.policy.objects import PolicyKey, PolicyRoute
 

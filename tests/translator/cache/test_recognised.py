@@ -122,7 +122,8 @@ class Pair:
         other = policies.key("key_other", value=OTHER_VALUE)
         for edge in self.edges:
             edge.store.apply(policies.response(policies.KEY, other))
-            edge.authoriser._key = partial(self._key, edge.authoriser._key)  # type: ignore[method-assign]
+            keys = edge.authoriser._keys
+            keys.of = partial(self._key, keys.of)  # type: ignore[method-assign]
         self.change()
 
     def _key(
