@@ -301,6 +301,9 @@ def sizes(url: DatabaseUrl) -> dict[str, int]:
     tables = (
         "usage_block",
         "usage_request",
+        "usage_id",
+        "usage_user",
+        "usage_outcome",
         "usage_hour",
         "usage_first_byte",
         "usage_day",

@@ -32,7 +32,7 @@ from xds_server.control_plane import ControlPlane
 from xds_server.expected_clients import RETURN_SECONDS, RunningClients
 from xds_server.ledger import service as ledger_service
 from xds_server.ledger.arrivals import Arrivals
-from xds_server.ledger.indexing import IdIndexing
+from xds_server.ledger.indexing import Indexing
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.retention import Retention
@@ -170,7 +170,7 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
             tasks.create_task(asyncio.to_thread(store.warm), name="warm"),
             tasks.create_task(Retention(ledger, settings.retention).run(), name="retention"),
             tasks.create_task(DailySums(ledger, partial(working.report, "sums by day")).run(), name="sums by day"),
-            tasks.create_task(IdIndexing(ledger, partial(working.report, "ids")).run(), name="index of ids"),
+            tasks.create_task(Indexing(ledger, partial(working.report, "indexes")).run(), name="indexes"),
             tasks.create_task(listening.serve_rest(rest, settings, guard), name="REST"),
         ]
         if authority is not None:

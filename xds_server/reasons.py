@@ -62,6 +62,8 @@ TEXTS: Mapping[str, str] = {
     "node.drained_owner": "by its owner",
     "task.daily_sums": "sums usage by day; reports on long periods take longer until this is done",
     "task.request_ids": "indexes requests by their ids; searches by id take longer until this is done",
+    "task.outcomes": "indexes requests by how they ended; searches by status take longer until this is done",
+    "task.users": "indexes requests by their users; searches by user take longer until this is done",
     "object.unreadable": '{} "{}" as it is stored cannot be read ({}); its last good form is served',
     "object.left_out": '{} "{}" as it is stored cannot be read ({}); it is left out',
     "object.unbuildable": '{} "{}" cannot be built ({}); its last good form is served',

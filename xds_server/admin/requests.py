@@ -17,14 +17,15 @@ from xds_server.admin.ports import RunningRequests
 from xds_server.admin.problems import Problems, checking
 from xds_server.admin.usage import UsageMethods
 from xds_server.errors import InvalidFieldError, NotFoundError
-from xds_server.ledger import search
+from xds_server.ledger import outcomes, search
+from xds_server.ledger.outcomes import Outcomes
 from xds_server.ledger.query import Filter
 from xds_server.ledger.requests import Cursor
 from xds_server.ledger.search import Search
 from xds_server.rpc.reporting import reporting
 from xds_server.store.records import Action, ObjectType
 from xds_server.usage import records
-from xds_server.usage.records import Columns, Row
+from xds_server.usage.records import Row
 
 if TYPE_CHECKING:
     from xds_server.store.views import View
@@ -34,9 +35,14 @@ _LISTED, _MAX_LISTED = 200, 10_000
 _PAGE, _MAX_PAGE = 100, 1_000
 _MIN_ID, _MAX_ID = 4, 128
 #: Seconds that one page of a search may take, and the search for one request.
-_PAGE_SECONDS, _FIND_SECONDS = 1.0, 20.0
+_PAGE_SECONDS, _FIND_SECONDS = 0.4, 20.0
 _STATUS = re.compile(r"[1-5]xx|[1-5]\d\d")
-_FAILED = 400
+_OUTCOMES = {
+    "": outcomes.ANY,
+    "failed": outcomes.FAILED,
+    "cancelled": outcomes.of(outcomes.CANCELLED),
+    "expired": outcomes.of(outcomes.EXPIRED),
+}
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -67,7 +73,7 @@ class RequestMethods(UsageMethods):
         """
         with checking() as problems:
             values.number(request.page_size, 0, _MAX_PAGE, f"(0 = {_PAGE})", problems.at("page_size"))
-            ended, statuses = _ended(request.status, problems.at("status"))
+            ended = _outcomes(request.status, problems.at("status"))
             if request.id:
                 _check_id(request.id, problems.at("id"))
             before = _cursor(request.page_token, problems.at("page_token"))
@@ -82,7 +88,7 @@ class RequestMethods(UsageMethods):
             tag=wanted.tag,
         )
         found, after = await self._ledger.search(
-            Search(await self._filter(usage), request.id, wanted.end_user, ended, statuses),
+            Search(await self._filter(usage), request.id, wanted.end_user, ended),
             before,
             request.page_size or _PAGE,
             _PAGE_SECONDS,
@@ -90,6 +96,7 @@ class RequestMethods(UsageMethods):
         return pb.SearchRequestsResponse(
             requests=await self._finished(found),
             next_page_token=f"{after.started_at_us}:{after.id}" if after is not None else "",
+            searched_since_us=after.started_at_us if after is not None else 0,
         )
 
     @reporting
@@ -180,23 +187,17 @@ def _cursor(token: str, problems: Problems) -> Cursor:
     return search.NEWEST
 
 
-def _ended(word: str, problems: Problems) -> tuple[search.Ended, range]:
-    """Parses the `status` filter. Returns how a request ended, and its status."""
-    if not word:
-        return search.anyhow, search.ANY_STATUS
-    if word == "failed":
-        return _failed, search.ANY_STATUS
-    if word in {"cancelled", "expired"}:
-        return lambda of, index: bool(of[word][index]), search.ANY_STATUS
+def _outcomes(word: str, problems: Problems) -> Outcomes:
+    """Parses the `status` filter."""
+    if word in _OUTCOMES:
+        return _OUTCOMES[word]
     if _STATUS.fullmatch(word) is None:
         problems.note(
             f"{values.quoted(word)} is not known; accepted: failed, cancelled, expired, a status such as "
             "429, or a class such as 5xx"
         )
-        return search.anyhow, search.ANY_STATUS
-    first = int(word[0]) * 100 if word.endswith("xx") else int(word)
-    return search.anyhow, range(first, first + (100 if word.endswith("xx") else 1))
-
-
-def _failed(of: Columns, index: int) -> bool:
-    return bool(of["status"][index] >= _FAILED or of["status"][index] == 0)
+        return outcomes.ANY
+    if word.endswith("xx"):
+        first = int(word[0]) * 100
+        return Outcomes((range(first, first + 100),))
+    return outcomes.of(int(word))

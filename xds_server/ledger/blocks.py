@@ -9,7 +9,7 @@ page of its own.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -33,8 +33,8 @@ _BLOCK = {"id": "bigint", "hour": "integer", **dict.fromkeys(ORDERS, "bigint"), 
 _LEVEL = 1
 
 
-def append(writing: LedgerTransaction, batch: Columns) -> Columns:
-    """Stores the records of `batch` that are new, and returns them."""
+def append(writing: LedgerTransaction, batch: Columns) -> tuple[Columns, dict[int, int]]:
+    """Stores the records of `batch` that are new. Returns them, and the block of each hour."""
     ((last,),) = writing.rows("SELECT COALESCE(MAX(id), 0) FROM usage_block")
     hours = [at // HOUR_US for at in batch["started_at_us"]]
     blocks = {hour: last + number for number, hour in enumerate(sorted(set(hours)), start=1)}
@@ -48,7 +48,7 @@ def append(writing: LedgerTransaction, batch: Columns) -> Columns:
         block = batch if len(of_hour) == len(hours) else records.chosen(batch, of_hour)
         rows.append((blocks[hour], hour, *(max(order(block, each)) for each in ORDERS), encode(block)))
     writing.insert("usage_block", _BLOCK, rows)
-    return batch
+    return batch, blocks
 
 
 def opened(snapshot: DatabaseSnapshot, block: int) -> Columns:
@@ -57,22 +57,43 @@ def opened(snapshot: DatabaseSnapshot, block: int) -> Columns:
     return decode(data)
 
 
-def opened_with(snapshot: DatabaseSnapshot, block: int, texts: Sequence[bytes], statuses: range) -> Columns | None:
-    """Returns the content of a block, which must exist; None if it lacks one of these JSON texts, or a status in
-    `statuses`: to read a whole block takes four times as long.
+class Written:
+    """A block as it is stored: JSON, some of which can be read without the rest. To read all of it takes four
+    times as long.
     """
+
+    def __init__(self, data: bytes) -> None:
+        self._text = zlib.decompress(data)
+
+    @property
+    def decoded(self) -> Columns:
+        return _decoded(self._text)
+
+    def has(self, texts: Iterable[bytes]) -> bool:
+        """Returns whether all of these JSON texts occur."""
+        return all(each in self._text for each in texts)
+
+    def has_no(self, *columns: str) -> bool:
+        """Returns whether these columns are all empty."""
+        return not any(_begin(each) in self._text for each in columns)
+
+    @property
+    def statuses(self) -> Sequence[int]:
+        """Returns this column alone; [0] if no request has a status."""
+        _, found, rest = self._text.partition(_begin("status"))
+        column: list[int] = orjson.loads(b"[" + rest[: rest.index(b"]") + 1]) if found else [0]
+        return column
+
+
+def written(snapshot: DatabaseSnapshot, block: int) -> Written:
+    """Returns a block, which must exist."""
     ((data,),) = snapshot.rows("SELECT data FROM usage_block WHERE id = ?", block)
-    written = zlib.decompress(data)
-    if not all(each in written for each in texts) or not any(each in statuses for each in _statuses(written)):
-        return None
-    return _decoded(written)
+    return Written(data)
 
 
-def _statuses(written: bytes) -> Sequence[int]:
-    """Returns the column alone. Within texts, quotes are escaped: there is one such place."""
-    _, found, rest = written.partition(b'"status":[')
-    column: list[int] = orjson.loads(b"[" + rest[: rest.index(b"]") + 1]) if found else [0]
-    return column
+def _begin(column: str) -> bytes:
+    """Returns how a column begins. Within texts, quotes are escaped: there is one such place."""
+    return b'"%b":[' % column.encode()
 
 
 def order(of: Columns, by: str) -> Sequence[int]:

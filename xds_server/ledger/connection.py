@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -16,6 +16,8 @@ from xds_server.store.url import DatabaseUrl
 #: "ledge" as a number: only one of several control planes writes to the ledger at a time. A transaction therefore
 #: knows which records are new and how many tags an hour has, and no two transactions wait for each other's rows.
 _ADVISORY_LOCK = 0x6C65646765
+#: Values of one statement.
+_PARAMETERS = 5_000
 
 
 class LedgerTransaction(DatabaseSnapshot):
@@ -49,6 +51,15 @@ class LedgerTransaction(DatabaseSnapshot):
             statement = f"{into} SELECT * FROM unnest({arrays}) {on_conflict}"  # noqa: S608
             self._cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
         return int(self._cursor.rowcount)
+
+
+def where_in(snapshot: DatabaseSnapshot, statement: str, values: Collection[object]) -> list[tuple[Any, ...]]:
+    """Runs a query in parts: databases accept a limited number of parameters."""
+    found, rest = [], list(values)
+    while rest:
+        part, rest = rest[:_PARAMETERS], rest[_PARAMETERS:]
+        found += snapshot.rows(f"{statement} IN ({', '.join('?' * len(part))})", *part)
+    return found
 
 
 def on_conflict_add(table: str, key: Iterable[str], sums: Iterable[str]) -> str:

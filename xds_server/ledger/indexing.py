@@ -1,4 +1,4 @@
-"""Indexes the ids of requests in the background, once their records have arrived."""
+"""Indexes requests in the background: once their records have arrived, and after an upgrade."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Callable
 from functools import partial
 
 from xds_server.background import BackgroundTask
-from xds_server.ledger import pacing, request_ids
+from xds_server.ledger import outcomes, pacing, request_ids, users
+from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.ledger import Ledger
+from xds_server.ledger.stretches import StretchIndex
 from xds_server.reasons import Reason
 
 #: Seconds between two checks.
@@ -18,12 +20,11 @@ _SETTLED = 900.0
 _HOUR_US = 3_600_000_000
 #: Hours to index from which progress is reported: after an upgrade.
 _MANY = 3
-_DESCRIPTION = Reason.of("task.request_ids")
 
 
-class IdIndexing:
-    """Indexes ids. `clock` gives Unix seconds; `report` receives the progress while a run takes long, and None
-    afterwards.
+class Indexing:
+    """Indexes requests. `clock` gives Unix seconds; `report` receives the progress while a run takes long, and
+    None afterwards.
     """
 
     def __init__(
@@ -39,20 +40,36 @@ class IdIndexing:
 
     async def run(self) -> None:
         """Runs until it is cancelled."""
-        await pacing.every(_INTERVAL, self.catch_up, "the index of ids waits for the database")
+        await pacing.every(_INTERVAL, self.catch_up, "the indexes of requests wait for the database")
 
     async def catch_up(self) -> None:
         """Indexes all requests that are old enough. Raises DatabaseUnavailableError.
 
         If a call is interrupted, the next one continues, in this process or another.
         """
-        until = round((self._clock() - _SETTLED) * 1_000_000)
-        first = await self._ledger.write(request_ids.first_missing)
-        hours = (until - (first or until)) // _HOUR_US
         try:
-            advance = partial(request_ids.advance, until_us=until)
-            async for reached in pacing.steps(partial(self._ledger.write, advance)):
-                if hours > _MANY and first is not None:
-                    self._report(BackgroundTask(_DESCRIPTION, (reached - first) // _HOUR_US, hours, "hours"))
+            await self._outcomes()
+            await self._settled(request_ids.INDEX, request_ids.advance, Reason.of("task.request_ids"))
+            await self._settled(users.INDEX, users.advance, Reason.of("task.users"))
         finally:
             self._report(None)
+
+    async def _outcomes(self) -> None:
+        hours = await self._ledger.write(outcomes.missing_hours)
+        async for left in pacing.steps(partial(self._ledger.write, outcomes.advance)):
+            self._report_progress(Reason.of("task.outcomes"), hours - left, hours)
+
+    async def _settled(
+        self, index: StretchIndex, advance: Callable[[LedgerTransaction, int], int | None], description: Reason
+    ) -> None:
+        until = round((self._clock() - _SETTLED) * 1_000_000)
+        first = await self._ledger.write(index.first_missing)
+        if first is None:
+            return
+        hours = (until - first) // _HOUR_US
+        async for reached in pacing.steps(partial(self._ledger.write, lambda writing: advance(writing, until))):
+            self._report_progress(description, (reached - first) // _HOUR_US, hours)
+
+    def _report_progress(self, description: Reason, done: int, hours: int) -> None:
+        if hours > _MANY:
+            self._report(BackgroundTask(description, done, hours, "hours"))

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from xds_server.errors import DatabaseUnavailableError
-from xds_server.ledger import daily, refused, request_ids, slots
+from xds_server.ledger import daily, outcomes, refused, request_ids, slots, users
 from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention_periods import DAY, RetentionPeriods
@@ -85,7 +85,9 @@ class Retention:
         """
         removed = await self._repeat(partial(_requests, before_us=hour * HOUR_US, batch=self._batch))
         await self._repeat(partial(_hours, table="usage_block", key="id", hour=hour, batch=self._batch))
-        await self._ledger.write(lambda writing: request_ids.remove(writing, hour * HOUR_US))
+        await self._repeat(partial(outcomes.remove, before_us=hour * HOUR_US, batch=self._batch))
+        for index in (request_ids.INDEX, users.INDEX):
+            await self._ledger.write(partial(index.remove, before_us=hour * HOUR_US))
         await self._repeat(partial(refused.remove, before_us=hour * HOUR_US, batch=self._batch))
         return removed
 

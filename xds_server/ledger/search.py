@@ -1,55 +1,40 @@
-"""Finds single requests, newest first, by what an operator remembers of one: id, key, tag, model, status.
+"""Finds single requests, newest first, by what an operator remembers of one: id, key, tag, model, user, status.
 
-The sums by hour show in which hours a key, a model, a target or a tag was used, so the others are skipped.
+Each step of a search examines those requests that an index knows of: by id, by how they ended, by user. The sums
+by hour show in which hours a key, a model, a target or a tag was used, so the others are skipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import cast
 
 import orjson
 
-from xds_server.ledger import blocks, request_ids
+from xds_server.ledger import blocks, outcomes, request_ids, series, users
+from xds_server.ledger.connection import where_in
+from xds_server.ledger.outcomes import Outcomes
 from xds_server.ledger.query import Filter
 from xds_server.ledger.requests import Cursor
-from xds_server.ledger.rollup import OTHER
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage import records
 from xds_server.usage.records import HOUR_US, Columns, Row
 
-#: Requests that one step examines, and hours if only ids are compared.
-_STEP, _STEP_HOURS = 1_000, 6
-#: Every status, also 0 for none.
-ANY_STATUS = range(1 << 31)
-_ERROR = 400
+#: Requests that one step examines, those that an index found, and hours if only ids are compared.
+_STEP, _FOUND, _STEP_HOURS = 1_000, 100, 6
 #: After every request.
 NEWEST = Cursor(1 << 62, "")
-
-#: Returns whether a request ended in the wanted way, from the columns of its block and its index in them.
-Ended = Callable[[Columns, int], bool]
-
-
-def anyhow(of: Columns, index: int) -> bool:
-    """Matches every request."""
-    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Selects requests. An empty `id_prefix` or `end_user` matches all; `statuses` are HTTP statuses."""
+    """Selects requests. An empty `id_prefix` or `end_user` matches all."""
 
     filter: Filter = field(default_factory=Filter)
     id_prefix: str = ""
     end_user: str = ""
-    ended: Ended = anyhow
-    statuses: range = ANY_STATUS
-
-    @property
-    def errors(self) -> bool:
-        """Returns whether all that match are requests that reports count as errors."""
-        return self.statuses.start >= _ERROR
+    outcomes: Outcomes = outcomes.ANY
 
     @property
     def texts(self) -> tuple[bytes, ...]:
@@ -59,11 +44,12 @@ class Search:
 
     def matching(self, requests: Columns) -> Iterator[int]:
         """Yields the indices of the `requests` that match."""
-        ids, users, statuses = requests["id"], requests["end_user"], requests["status"]
+        ids, end_users = requests["id"], requests["end_user"]
+        ended = self.outcomes.matching(requests)
         for index in self.filter.matching(requests):
-            if (self.end_user and users[index] != self.end_user) or statuses[index] not in self.statuses:
+            if self.end_user and end_users[index] != self.end_user:
                 continue
-            if ids[index].startswith(self.id_prefix) and self.ended(requests, index):
+            if ids[index].startswith(self.id_prefix) and ended(index):
                 yield index
 
 
@@ -75,13 +61,26 @@ class Searching:
         self._hour: int | None = None
 
     def step(self, snapshot: DatabaseSnapshot, before: Cursor) -> tuple[list[Row], Cursor | None]:
-        """Skips the hours without matches, then runs the function `step`."""
+        """Examines some requests from `before` on down. Returns those that match, newest first, and where the next
+        step begins; None if nothing is left.
+        """
+        wanted = self._wanted
+        before = min(before, Cursor(wanted.filter.times_us.stop))
+        if wanted.outcomes.is_indexed and not wanted.id_prefix:
+            complete = outcomes.complete_since(snapshot)
+            if before > Cursor(complete):
+                return step_by_outcome(snapshot, wanted, before, complete)
         if self._hour is None or _hour_before(before) < self._hour:
-            self._hour = latest_hour(snapshot, self._wanted, before)
+            self._hour = latest_hour(snapshot, wanted, before)
             if self._hour is None:
                 return [], None
             before = min(before, Cursor((self._hour + 1) * HOUR_US))
-        return step(snapshot, self._wanted, before)
+        if wanted.end_user and not wanted.id_prefix:
+            indexed = users.INDEX.indexed_until(snapshot)
+            if before <= Cursor(indexed):
+                return step_by_user(snapshot, wanted, before)
+            return step(snapshot, wanted, before, not_before=indexed)
+        return step(snapshot, wanted, before)
 
 
 def latest_hour(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> int | None:
@@ -92,30 +91,60 @@ def latest_hour(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> i
     hour = min(_hour_before(before), (selected.times_us.stop - 1) // HOUR_US)
     if not selected.given and selected.within is None:
         return hour
-    # A tag may have been one too many for its hour.
-    tag = " AND s.tag IN (?, ?)" if selected.tag else ""
-    series = replace(selected, tag="").of_columns("s.")
+    of_series = series.selected(selected)
     ((found,),) = snapshot.rows(
         "SELECT MAX((SELECT h.hour FROM usage_hour h WHERE h.series_id = s.id AND h.day <= ? AND h.hour <= ? "  # noqa: S608
-        f"AND h.requests > 0{' AND h.errors > 0' if wanted.errors else ''} "
+        f"AND h.requests > 0{' AND h.errors > 0' if wanted.outcomes.are_errors else ''} "
         "ORDER BY h.day DESC, h.hour DESC LIMIT 1)) FROM usage_series s "
-        f"WHERE s.group_id IS NOT NULL AND s.last_hour >= ?{series.sql}{tag}",
-        *(hour // 24, hour, selected.first_hour, *series.arguments),
-        *((selected.tag, OTHER) if selected.tag else ()),
+        f"WHERE {of_series.sql} AND s.last_hour >= ?",
+        *(hour // 24, hour, *of_series.arguments, selected.first_hour),
     )
     return None if found is None or found < selected.first_hour else int(found)
 
 
-def step(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> tuple[list[Row], Cursor | None]:
-    """Examines some requests from `before` on down. Returns those that match, newest first, and where the next
-    step begins; None if nothing is left.
+def step_by_outcome(
+    snapshot: DatabaseSnapshot, wanted: Search, before: Cursor, complete: int
+) -> tuple[list[Row], Cursor | None]:
+    """Examines the requests that the index of outcomes has from `complete` on. Returns as Searching.step does."""
+    start = wanted.filter.times_us.start
+    since = max(start, complete)
+    listed = outcomes.newest(
+        snapshot,
+        wanted.outcomes,
+        wanted.filter,
+        wanted.end_user,
+        since_us=since,
+        before=before,
+        limit=_FOUND,
+    )
+    found = _opened(snapshot, wanted, {(at, id_): block for at, id_, block in listed})
+    if len(listed) == _FOUND:
+        return found, Cursor(*listed[-1][:2])
+    return found, Cursor(complete) if complete > start else None
+
+
+def step_by_user(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> tuple[list[Row], Cursor | None]:
+    """Examines the requests that the index of users has. Returns as Searching.step does."""
+    start = wanted.filter.times_us.start
+    # Others that began in the same microsecond may be left.
+    until = before.started_at_us + bool(before.id)
+    starts = users.newest(snapshot, wanted.end_user, wanted.filter, range(start, until), _FOUND)
+    rows = where_in(snapshot, "SELECT started_at_us, id, block FROM usage_request WHERE started_at_us", starts)
+    listed = {(at, id_): block for at, id_, block in rows if (at, id_) < before}
+    found = _opened(snapshot, wanted, listed)
+    return found, Cursor(starts[-1]) if len(starts) == _FOUND else None
+
+
+def step(
+    snapshot: DatabaseSnapshot, wanted: Search, before: Cursor, not_before: int = 0
+) -> tuple[list[Row], Cursor | None]:
+    """Examines all requests of some time, or those with the id. Returns as Searching.step does; the next step
+    begins at `not_before` (Unix microseconds) at the earliest.
     """
-    times = wanted.filter.times_us
-    before = min(before, Cursor(times.stop))
-    first = _first(snapshot, times.start)
+    first = _first(snapshot, wanted.filter.times_us.start)
     if first is None or before.started_at_us < first:
         return [], None
-    since, condition = first, ""
+    since, condition = max(first, not_before), ""
     arguments: tuple[object, ...] = ()
     if wanted.id_prefix:
         part = _where_id_may_be(snapshot, wanted.id_prefix, first, before)
@@ -152,7 +181,7 @@ def _where_id_may_be(
     not opened either way.
     """
     newest = min(before.started_at_us, _newest(snapshot) + 1)
-    indexed = request_ids.indexed_until(snapshot) if len(id_prefix) >= request_ids.INDEXED else 0
+    indexed = request_ids.INDEX.indexed_until(snapshot) if len(id_prefix) >= request_ids.INDEXED else 0
     if newest > indexed:
         return max(first, indexed, newest - _STEP_HOURS * HOUR_US), before
     part = request_ids.latest(snapshot, id_prefix, first, before.started_at_us + bool(before.id))
@@ -163,9 +192,10 @@ def _opened(snapshot: DatabaseSnapshot, wanted: Search, listed: dict[tuple[int, 
     found: list[Row] = []
     texts = wanted.texts
     for block in set(listed.values()):
-        requests = blocks.opened_with(snapshot, block, texts, wanted.statuses)
-        if requests is None:
+        written = blocks.written(snapshot, block)
+        if not written.has(texts) or not wanted.outcomes.may_be_in(written):
             continue
+        requests = written.decoded
         keys = list(zip(requests["started_at_us"], requests["id"], strict=True))
         chosen = [index for index in wanted.matching(requests) if keys[index] in listed]
         found += records.rows(records.chosen(requests, chosen))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
-from xds_server.ledger import blocks, contributions, daily, request_ids, slots
-from xds_server.ledger.connection import LedgerTransaction, on_conflict_add
+from xds_server.ledger import blocks, contributions, daily, outcomes, request_ids, slots, users
+from xds_server.ledger.connection import LedgerTransaction, on_conflict_add, where_in
 from xds_server.ledger.daily import Ids
 from xds_server.ledger.rollup import MAX_TAGS, SUMS, Hour, Series, Totals, roll_up
 from xds_server.usage import histogram
 from xds_server.usage.records import HOUR_US, Columns
 
-#: Values of one statement.
-_PARAMETERS = 5_000
 #: Columns with their types.
 _TAG = {"hour": "integer", "organisation_id": "text", "tag": "text"}
 _SERIES = {
@@ -36,7 +33,7 @@ _PUT_FIRST_BYTE = "ON CONFLICT (series_id, hour) DO UPDATE SET histogram = exclu
 
 def append(writing: LedgerTransaction, batch: Columns) -> int:
     """Stores the records of a batch that are new, and counts only these. Returns how many they were."""
-    new = blocks.append(writing, batch)
+    new, block_of = blocks.append(writing, batch)
     if not new["id"]:
         return 0
     hours = roll_up(new, _admit_tags(writing, new))
@@ -53,18 +50,11 @@ def append(writing: LedgerTransaction, batch: Columns) -> int:
     _add_first_bytes(writing, {(series[at.series], at.hour): totals for at, totals in hours.items()})
     daily.add_late(writing, {(ids[at.series], at.hour): totals for at, totals in hours.items()})
     request_ids.add_late(writing, new)
+    users.add_late(writing, new)
+    outcomes.append(writing, new, block_of.__getitem__)
     contributions.append(writing, new)
     slots.append(writing, new, time.time())
     return len(new["id"])
-
-
-def _where_in(writing: LedgerTransaction, statement: str, values: Collection[object]) -> list[tuple[Any, ...]]:
-    """Runs a query in parts: databases accept a limited number of parameters."""
-    found, rest = [], list(values)
-    while rest:
-        part, rest = rest[:_PARAMETERS], rest[_PARAMETERS:]
-        found += writing.rows(f"{statement} IN ({', '.join('?' * len(part))})", *part)
-    return found
 
 
 def _admit_tags(writing: LedgerTransaction, batch: Columns) -> dict[tuple[int, str], set[str]]:
@@ -96,7 +86,7 @@ def _ids(writing: LedgerTransaction, hours: Iterable[Hour]) -> dict[Series, Ids]
         newest[at.series] = max(at.hour, newest.get(at.series, at.hour))
     digests = {series.digest(): series for series in newest}
     select = "SELECT digest, id, group_id, last_hour FROM usage_series WHERE digest"
-    found = {bytes(digest): (Ids(*ids), last) for digest, *ids, last in _where_in(writing, select, digests)}
+    found = {bytes(digest): (Ids(*ids), last) for digest, *ids, last in where_in(writing, select, digests)}
     missing = [digest for digest in digests if digest not in found]
     groups = _groups(writing, {digests[digest].group for digest in missing})
     made = [
@@ -110,7 +100,7 @@ def _ids(writing: LedgerTransaction, hours: Iterable[Hour]) -> dict[Series, Ids]
         if last < newest[digests[digest]]
     ]
     writing.many("UPDATE usage_series SET last_hour = ? WHERE id = ?", late)
-    found |= {bytes(digest): (Ids(*ids), last) for digest, *ids, last in _where_in(writing, select, missing)}
+    found |= {bytes(digest): (Ids(*ids), last) for digest, *ids, last in where_in(writing, select, missing)}
     return {series: found[digest][0] for digest, series in digests.items()}
 
 
@@ -118,10 +108,10 @@ def _groups(writing: LedgerTransaction, wanted: Collection[Series]) -> dict[Seri
     """Returns the ids of groups, creating missing ones. Groups are kept for ever, and never appear too old."""
     digests = {group.group_digest(): group for group in wanted}
     select = "SELECT digest, id FROM usage_series WHERE digest"
-    found = {bytes(digest): id_ for digest, id_ in _where_in(writing, select, digests)}
+    found = {bytes(digest): id_ for digest, id_ in where_in(writing, select, digests)}
     missing = [digest for digest in digests if digest not in found]
     writing.insert("usage_series", _SERIES, [(digest, *digests[digest], _ALWAYS, None) for digest in missing])
-    found |= {bytes(digest): id_ for digest, id_ in _where_in(writing, select, missing)}
+    found |= {bytes(digest): id_ for digest, id_ in where_in(writing, select, missing)}
     return {group: found[digest] for digest, group in digests.items()}
 
 

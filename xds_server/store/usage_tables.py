@@ -60,6 +60,52 @@ class UsageIdPositionRow(SQLModel, table=True):
     until_us: int = Field(sa_type=BigInteger)
 
 
+class UsageUserRow(SQLModel, table=True):
+    """The requests of a stretch of time that have a `user`, see ledger.users."""
+
+    __tablename__ = "usage_user"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    bucket: int = Field(primary_key=True)
+    since_us: int = Field(primary_key=True, sa_type=BigInteger)
+    until_us: int = Field(sa_type=BigInteger)
+    entries: bytes = Field(sa_type=LargeBinary)
+
+
+class UsageUserPositionRow(SQLModel, table=True):
+    """The time (Unix microseconds) before which all requests with a `user` are indexed."""
+
+    __tablename__ = "usage_user_position"
+    id: int = Field(primary_key=True)
+    until_us: int = Field(sa_type=BigInteger)
+
+
+class UsageOutcomeRow(SQLModel, table=True):
+    """A request that ended otherwise than with status 200, by its HTTP status or another outcome, see
+    ledger.outcomes. `series_id` 0: unknown; `user_hash` 0: it has no `user`.
+    """
+
+    __tablename__ = "usage_outcome"
+    __table_args__: ClassVar = ({"sqlite_with_rowid": False},)
+    outcome: int = Field(primary_key=True)
+    started_at_us: int = Field(primary_key=True, sa_type=BigInteger)
+    id: str = Field(primary_key=True)
+    block: int = Field(sa_type=BigInteger)
+    series_id: int = Field(sa_type=BigInteger)
+    user_hash: int = Field(sa_type=BigInteger)
+
+
+class UsageOutcomePositionRow(SQLModel, table=True):
+    """How far the blocks of earlier versions, up to `last_block`, are indexed: completely from `hour` (since 1970)
+    on, and in the hour before up to `block`. No row: all are.
+    """
+
+    __tablename__ = "usage_outcome_position"
+    id: int = Field(primary_key=True)
+    hour: int
+    block: int = Field(sa_type=BigInteger)
+    last_block: int = Field(sa_type=BigInteger)
+
+
 class UsageRefusedRow(SQLModel, table=True):
     """A usage record that could not be stored, as it arrived, see ledger.refused. `refused_at_us` is Unix
     microseconds; `digest` identifies the record, which may arrive again.

@@ -1166,6 +1166,7 @@ export interface SearchRequestsRequest {
 export interface SearchRequestsResponse {
   requests?: FinishedRequest[];
   next_page_token?: string;
+  searched_since_us?: string;
 }
 
 export interface SectionManager {

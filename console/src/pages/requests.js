@@ -94,10 +94,10 @@ function Finished({ query }) {
 }
 
 function Found({ first, request }) {
-  const [more, setMore] = useState({ rows: /** @type {any[]} */ ([]), token: first.next_page_token ?? "" });
+  const [more, setMore] = useState({ rows: /** @type {any[]} */ ([]), token: first.next_page_token ?? "", since: num(first.searched_since_us) });
   const next = async () => {
     const answer = await call("SearchRequests", { ...request, page_token: more.token });
-    setMore({ rows: [...more.rows, ...(answer.requests ?? [])], token: answer.next_page_token ?? "" });
+    setMore({ rows: [...more.rows, ...(answer.requests ?? [])], token: answer.next_page_token ?? "", since: num(answer.searched_since_us) });
   };
   const columns = [
     { id: "when", title: t("usage.when"), main: true, cell: ({ record }) => html`<a href=${address(["requests", record.id])} title=${moment(num(record.started_at_us) / 1000)}>${clock(num(record.started_at_us) / 1000)}</a><span class="sub mono">${record.id.slice(0, 8)}</span>` },
@@ -108,10 +108,13 @@ function Found({ first, request }) {
     { id: "took", title: t("usage.took"), number: true, cell: ({ record }) => html`<span>${duration(num(record.duration_us) / 1000)}<span class="sub">${duration(num(record.first_byte_us) / 1000)}</span></span>` },
     { id: "cost", title: t("usage.cost"), number: true, cell: ({ record }) => nano(record.cost_nano_usd) },
   ];
-  const empty = html`<${Empty} icon="requests" title=${t("requests.not_found")}><p>${t("requests.not_found_text")}</p><//>`;
+  const searched = more.token && t("requests.searched_since", { time: moment(more.since / 1000) });
+  const empty = searched
+    ? html`<${Empty} icon="requests" title=${t("requests.not_found_yet")}><p>${searched}</p><//>`
+    : html`<${Empty} icon="requests" title=${t("requests.not_found")}><p>${t("requests.not_found_text")}</p><//>`;
   return html`
     <${Table} label=${t("requests.finished")} columns=${columns} rows=${[...(first.requests ?? []), ...more.rows]} rowKey=${({ record }) => `${record.id} ${record.started_at_us}`} empty=${empty} />
-    ${more.token && html`<div class="after"><${Button} onClick=${next}>${t("audit.more")}<//></div>`}
+    ${more.token && html`<div class="after"><p>${searched}</p><${Button} onClick=${next}>${t("audit.more")}<//></div>`}
   `;
 }
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.xds_server.ledger.test_writing import RECORDS
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
-from xds_server.ledger import rollup, search
+from xds_server.ledger import outcomes, rollup, search
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
@@ -58,8 +58,8 @@ def test_a_search_finds_what_matches(store: Store, drawn: list[dict[str, Any]], 
             patch.setattr(rollup, "MAX_TAGS", 1)
             for fields, status in itertools.product(FILTERS, (None, 0, 503)):
                 wanted = Filter(organisation_id=organisation, **fields)
-                statuses = search.ANY_STATUS if status is None else range(status, status + 1)
-                found = await all_pages(reader, Search(wanted, statuses=statuses), size)
+                ended = outcomes.ANY if status is None else outcomes.of(status)
+                found = await all_pages(reader, Search(wanted, outcomes=ended), size)
                 expected = [
                     each.id
                     for each in sorted(records, key=lambda one: (one.started_at_us, one.id), reverse=True)

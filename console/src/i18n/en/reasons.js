@@ -49,6 +49,8 @@ export default {
   "reason.node.drained_owner": "by its owner",
   "reason.task.daily_sums": "sums usage by day; reports on long periods take longer until this is done",
   "reason.task.request_ids": "indexes requests by their ids; searches by id take longer until this is done",
+  "reason.task.outcomes": "indexes requests by how they ended; searches by status take longer until this is done",
+  "reason.task.users": "indexes requests by their users; searches by user take longer until this is done",
   "reason.object.unreadable": "{0} \"{1}\" as it is stored cannot be read ({2}); its last good form is served",
   "reason.object.left_out": "{0} \"{1}\" as it is stored cannot be read ({2}); it is left out",
   "reason.object.unbuildable": "{0} \"{1}\" cannot be built ({2}); its last good form is served",

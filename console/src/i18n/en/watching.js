@@ -165,6 +165,8 @@ export default {
   "requests.status.expired": "expired",
   "requests.not_found": "No such request",
   "requests.not_found_text": "Widen the search, or wait some seconds: requests appear here soon after they end.",
+  "requests.not_found_yet": "Nothing found so far",
+  "requests.searched_since": "Searched back to {time}.",
   "requests.attempts": "{n} attempts",
   "requests.hit": "cache",
   "requests.estimated": "estimated",

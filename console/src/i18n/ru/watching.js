@@ -165,6 +165,8 @@ export default {
   "requests.status.expired": "истёкшие",
   "requests.not_found": "Таких запросов нет",
   "requests.not_found_text": "Ослабьте условия или подождите несколько секунд: запрос появляется вскоре после завершения.",
+  "requests.not_found_yet": "Пока ничего не найдено",
+  "requests.searched_since": "Просмотрено до момента: {time}.",
   "requests.attempts": "попыток: {n}",
   "requests.hit": "кэш",
   "requests.estimated": "оценка",

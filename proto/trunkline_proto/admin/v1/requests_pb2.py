@@ -17,7 +17,7 @@ from trunkline_proto.admin.v1 import reasons_pb2 as trunkline__proto_dot_admin_d
 from trunkline_proto.ledger.v1 import ledger_pb2 as trunkline__proto_dot_ledger_dot_v1_dot_ledger__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'trunkline_proto/admin/v1/requests.proto\x12\x12trunkline.admin.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a&trunkline_proto/admin/v1/reasons.proto\x1a&trunkline_proto/ledger/v1/ledger.proto\"v\n\rRequestFilter\x12\x14\n\x0corganisation\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\ttarget_id\x18\x04 \x01(\t\x12\x0b\n\x03tag\x18\x05 \x01(\t\x12\x10\n\x08\x65nd_user\x18\x06 \x01(\t\"\x88\x01\n\x13ListRequestsRequest\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.trunkline.admin.v1.RequestFilter\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .trunkline.admin.v1.RequestState\x12\r\n\x05limit\x18\x03 \x01(\r\"}\n\x14ListRequestsResponse\x12\x34\n\x08requests\x18\x01 \x03(\x0b\x32\".trunkline.admin.v1.RunningRequest\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0e\n\x06queued\x18\x03 \x01(\r\x12\x0e\n\x06silent\x18\x04 \x03(\t\"\xd6\x03\n\x0eRunningRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .trunkline.admin.v1.RequestState\x12\x14\n\x0corganisation\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x0e\n\x06stream\x18\x07 \x01(\x08\x12\x10\n\x08\x65nd_user\x18\x08 \x01(\t\x12\x0b\n\x03tag\x18\t \x01(\t\x12\x15\n\rstarted_at_us\x18\n \x01(\x03\x12\x12\n\nelapsed_us\x18\x0b \x01(\x04\x12\x11\n\ttarget_id\x18\x0c \x01(\t\x12\x0f\n\x07\x61ttempt\x18\r \x01(\r\x12\x0e\n\x06\x65vents\x18\x0e \x01(\x04\x12\x13\n\x0b\x65vent_bytes\x18\x0f \x01(\x04\x12\x10\n\x08position\x18\x10 \x01(\r\x12\x18\n\x10\x65xpected_wait_us\x18\x11 \x01(\x04\x12\x1e\n\x16reserved_prompt_tokens\x18\x12 \x01(\x04\x12\"\n\x1areserved_completion_tokens\x18\x13 \x01(\x04\x12\x1e\n\x16reserved_cost_nano_usd\x18\x14 \x01(\x04\x12\x12\n\ntranslator\x18\x15 \x01(\t\"\xab\x01\n\x15SearchRequestsRequest\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.trunkline.admin.v1.RequestFilter\x12\r\n\x05since\x18\x02 \x01(\x03\x12\r\n\x05until\x18\x03 \x01(\x03\x12\n\n\x02id\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x11\n\tpage_size\x18\x06 \x01(\r\x12\x12\n\npage_token\x18\x07 \x01(\t\"h\n\x16SearchRequestsResponse\x12\x35\n\x08requests\x18\x01 \x03(\x0b\x32#.trunkline.admin.v1.FinishedRequest\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x0f\x46inishedRequest\x12\x30\n\x06record\x18\x01 \x01(\x0b\x32 .trunkline.ledger.v1.UsageRecord\x12\x14\n\x0corganisation\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\"%\n\x11GetRequestRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xe6\x01\n\x12GetRequestResponse\x12\x33\n\x07running\x18\x01 \x01(\x0b\x32\".trunkline.admin.v1.RunningRequest\x12\x35\n\x08\x66inished\x18\x02 \x01(\x0b\x32#.trunkline.admin.v1.FinishedRequest\x12\x34\n\x08\x61ttempts\x18\x03 \x03(\x0b\x32\".trunkline.admin.v1.RequestAttempt\x12.\n\x05\x63osts\x18\x04 \x03(\x0b\x32\x1f.trunkline.admin.v1.RequestCost\"\xa3\x01\n\x0eRequestAttempt\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\x12\n\ncredential\x18\x02 \x01(\r\x12\x0e\n\x06status\x18\x03 \x01(\r\x12\x0f\n\x07outcome\x18\x04 \x01(\t\x12\x13\n\x0b\x64uration_us\x18\x05 \x01(\x04\x12\x34\n\x0coutcome_code\x18\x06 \x01(\x0b\x32\x1e.trunkline.admin.v1.ReasonCode\"^\n\x0bRequestCost\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\x15\n\rcost_nano_usd\x18\x02 \x01(\x04\x12\x15\n\rprice_version\x18\x03 \x01(\r\x12\x0e\n\x06served\x18\x04 \x01(\x08\"(\n\x14\x43\x61ncelRequestRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"L\n\x15\x43\x61ncelRequestResponse\x12\x33\n\x07request\x18\x01 \x01(\x0b\x32\".trunkline.admin.v1.RunningRequest*b\n\x0cRequestState\x12\x1d\n\x19REQUEST_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14REQUEST_STATE_QUEUED\x10\x01\x12\x19\n\x15REQUEST_STATE_RUNNING\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'trunkline_proto/admin/v1/requests.proto\x12\x12trunkline.admin.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a&trunkline_proto/admin/v1/reasons.proto\x1a&trunkline_proto/ledger/v1/ledger.proto\"v\n\rRequestFilter\x12\x14\n\x0corganisation\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x11\n\ttarget_id\x18\x04 \x01(\t\x12\x0b\n\x03tag\x18\x05 \x01(\t\x12\x10\n\x08\x65nd_user\x18\x06 \x01(\t\"\x88\x01\n\x13ListRequestsRequest\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.trunkline.admin.v1.RequestFilter\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .trunkline.admin.v1.RequestState\x12\r\n\x05limit\x18\x03 \x01(\r\"}\n\x14ListRequestsResponse\x12\x34\n\x08requests\x18\x01 \x03(\x0b\x32\".trunkline.admin.v1.RunningRequest\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0e\n\x06queued\x18\x03 \x01(\r\x12\x0e\n\x06silent\x18\x04 \x03(\t\"\xd6\x03\n\x0eRunningRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .trunkline.admin.v1.RequestState\x12\x14\n\x0corganisation\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x0e\n\x06stream\x18\x07 \x01(\x08\x12\x10\n\x08\x65nd_user\x18\x08 \x01(\t\x12\x0b\n\x03tag\x18\t \x01(\t\x12\x15\n\rstarted_at_us\x18\n \x01(\x03\x12\x12\n\nelapsed_us\x18\x0b \x01(\x04\x12\x11\n\ttarget_id\x18\x0c \x01(\t\x12\x0f\n\x07\x61ttempt\x18\r \x01(\r\x12\x0e\n\x06\x65vents\x18\x0e \x01(\x04\x12\x13\n\x0b\x65vent_bytes\x18\x0f \x01(\x04\x12\x10\n\x08position\x18\x10 \x01(\r\x12\x18\n\x10\x65xpected_wait_us\x18\x11 \x01(\x04\x12\x1e\n\x16reserved_prompt_tokens\x18\x12 \x01(\x04\x12\"\n\x1areserved_completion_tokens\x18\x13 \x01(\x04\x12\x1e\n\x16reserved_cost_nano_usd\x18\x14 \x01(\x04\x12\x12\n\ntranslator\x18\x15 \x01(\t\"\xab\x01\n\x15SearchRequestsRequest\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.trunkline.admin.v1.RequestFilter\x12\r\n\x05since\x18\x02 \x01(\x03\x12\r\n\x05until\x18\x03 \x01(\x03\x12\n\n\x02id\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x11\n\tpage_size\x18\x06 \x01(\r\x12\x12\n\npage_token\x18\x07 \x01(\t\"\x83\x01\n\x16SearchRequestsResponse\x12\x35\n\x08requests\x18\x01 \x03(\x0b\x32#.trunkline.admin.v1.FinishedRequest\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11searched_since_us\x18\x03 \x01(\x03\"f\n\x0f\x46inishedRequest\x12\x30\n\x06record\x18\x01 \x01(\x0b\x32 .trunkline.ledger.v1.UsageRecord\x12\x14\n\x0corganisation\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\"%\n\x11GetRequestRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xe6\x01\n\x12GetRequestResponse\x12\x33\n\x07running\x18\x01 \x01(\x0b\x32\".trunkline.admin.v1.RunningRequest\x12\x35\n\x08\x66inished\x18\x02 \x01(\x0b\x32#.trunkline.admin.v1.FinishedRequest\x12\x34\n\x08\x61ttempts\x18\x03 \x03(\x0b\x32\".trunkline.admin.v1.RequestAttempt\x12.\n\x05\x63osts\x18\x04 \x03(\x0b\x32\x1f.trunkline.admin.v1.RequestCost\"\xa3\x01\n\x0eRequestAttempt\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\x12\n\ncredential\x18\x02 \x01(\r\x12\x0e\n\x06status\x18\x03 \x01(\r\x12\x0f\n\x07outcome\x18\x04 \x01(\t\x12\x13\n\x0b\x64uration_us\x18\x05 \x01(\x04\x12\x34\n\x0coutcome_code\x18\x06 \x01(\x0b\x32\x1e.trunkline.admin.v1.ReasonCode\"^\n\x0bRequestCost\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\x15\n\rcost_nano_usd\x18\x02 \x01(\x04\x12\x15\n\rprice_version\x18\x03 \x01(\r\x12\x0e\n\x06served\x18\x04 \x01(\x08\"(\n\x14\x43\x61ncelRequestRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"L\n\x15\x43\x61ncelRequestResponse\x12\x33\n\x07request\x18\x01 \x01(\x0b\x32\".trunkline.admin.v1.RunningRequest*b\n\x0cRequestState\x12\x1d\n\x19REQUEST_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14REQUEST_STATE_QUEUED\x10\x01\x12\x19\n\x15REQUEST_STATE_RUNNING\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -28,8 +28,8 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_GETREQUESTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
   _globals['_CANCELREQUESTREQUEST'].fields_by_name['id']._options = None
   _globals['_CANCELREQUESTREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
-  _globals['_REQUESTSTATE']._serialized_start=2073
-  _globals['_REQUESTSTATE']._serialized_end=2171
+  _globals['_REQUESTSTATE']._serialized_start=2101
+  _globals['_REQUESTSTATE']._serialized_end=2199
   _globals['_REQUESTFILTER']._serialized_start=176
   _globals['_REQUESTFILTER']._serialized_end=294
   _globals['_LISTREQUESTSREQUEST']._serialized_start=297
@@ -40,20 +40,20 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_RUNNINGREQUEST']._serialized_end=1033
   _globals['_SEARCHREQUESTSREQUEST']._serialized_start=1036
   _globals['_SEARCHREQUESTSREQUEST']._serialized_end=1207
-  _globals['_SEARCHREQUESTSRESPONSE']._serialized_start=1209
-  _globals['_SEARCHREQUESTSRESPONSE']._serialized_end=1313
-  _globals['_FINISHEDREQUEST']._serialized_start=1315
-  _globals['_FINISHEDREQUEST']._serialized_end=1417
-  _globals['_GETREQUESTREQUEST']._serialized_start=1419
-  _globals['_GETREQUESTREQUEST']._serialized_end=1456
-  _globals['_GETREQUESTRESPONSE']._serialized_start=1459
-  _globals['_GETREQUESTRESPONSE']._serialized_end=1689
-  _globals['_REQUESTATTEMPT']._serialized_start=1692
-  _globals['_REQUESTATTEMPT']._serialized_end=1855
-  _globals['_REQUESTCOST']._serialized_start=1857
-  _globals['_REQUESTCOST']._serialized_end=1951
-  _globals['_CANCELREQUESTREQUEST']._serialized_start=1953
-  _globals['_CANCELREQUESTREQUEST']._serialized_end=1993
-  _globals['_CANCELREQUESTRESPONSE']._serialized_start=1995
-  _globals['_CANCELREQUESTRESPONSE']._serialized_end=2071
+  _globals['_SEARCHREQUESTSRESPONSE']._serialized_start=1210
+  _globals['_SEARCHREQUESTSRESPONSE']._serialized_end=1341
+  _globals['_FINISHEDREQUEST']._serialized_start=1343
+  _globals['_FINISHEDREQUEST']._serialized_end=1445
+  _globals['_GETREQUESTREQUEST']._serialized_start=1447
+  _globals['_GETREQUESTREQUEST']._serialized_end=1484
+  _globals['_GETREQUESTRESPONSE']._serialized_start=1487
+  _globals['_GETREQUESTRESPONSE']._serialized_end=1717
+  _globals['_REQUESTATTEMPT']._serialized_start=1720
+  _globals['_REQUESTATTEMPT']._serialized_end=1883
+  _globals['_REQUESTCOST']._serialized_start=1885
+  _globals['_REQUESTCOST']._serialized_end=1979
+  _globals['_CANCELREQUESTREQUEST']._serialized_start=1981
+  _globals['_CANCELREQUESTREQUEST']._serialized_end=2021
+  _globals['_CANCELREQUESTRESPONSE']._serialized_start=2023
+  _globals['_CANCELREQUESTRESPONSE']._serialized_end=2099
 # @@protoc_insertion_point(module_scope)

@@ -282,8 +282,11 @@ class SearchRequestsResponse(_message.Message):
 
     REQUESTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SEARCHED_SINCE_US_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """The token of the next page; empty if there is none. A page may be short and still have a next one."""
+    searched_since_us: _builtins.int
+    """If there is a next page: every match that began after this time (Unix microseconds) has been returned."""
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___FinishedRequest]:
         """Newest first."""
@@ -293,10 +296,11 @@ class SearchRequestsResponse(_message.Message):
         *,
         requests: _abc.Iterable[Global___FinishedRequest] | None = ...,
         next_page_token: _builtins.str = ...,
+        searched_since_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "requests", b"requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "requests", b"requests", "searched_since_us", b"searched_since_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

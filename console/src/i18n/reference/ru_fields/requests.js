@@ -37,5 +37,6 @@ export default {
   "SearchRequestsRequest.since": "Unix-секунды, включительно и исключая; `until` 0: сейчас. `since` 0: пока хранятся записи.",
   "SearchRequestsRequest.status": "`failed` (нет ответа, или 400 и выше), `cancelled`, `expired`, статус, например `429`, или класс, например `5xx`.",
   "SearchRequestsResponse.next_page_token": "Для следующей страницы; пусто, если её нет. Страница с немногими находками бывает короткой и всё же не последней.",
+  "SearchRequestsResponse.searched_since_us": "Если есть следующая страница: все находки, которые начались позже этого момента (микросекунды Unix), уже показаны.",
   "SearchRequestsResponse.requests": "Новые первыми.",
 };
