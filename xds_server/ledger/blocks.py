@@ -67,6 +67,7 @@ class Written:
 
     @property
     def decoded(self) -> Columns:
+        """Returns every column."""
         return _decoded(self._text)
 
     def has(self, texts: Iterable[bytes]) -> bool:

@@ -47,10 +47,12 @@ class Outcomes(NamedTuple):
 
     @property
     def is_any(self) -> bool:
+        """Returns whether every request matches."""
         return self == ANY
 
     @property
     def is_indexed(self) -> bool:
+        """Returns whether the index has every request that matches."""
         return not any(USUAL in each for each in self.ranges)
 
     @property
@@ -59,6 +61,7 @@ class Outcomes(NamedTuple):
         return all(each.start >= _ERROR or each.start == EXPIRED for each in self.ranges)
 
     def has(self, outcome: int) -> bool:
+        """Returns whether requests with this outcome match."""
         return any(outcome in each for each in self.ranges)
 
     def may_be_in(self, block: blocks.Written) -> bool:
