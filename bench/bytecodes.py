@@ -20,7 +20,8 @@ from typing import Any
 import structlog
 
 from bench.translator import BATCH, TURN, Gateway
-from translator.checks.frames import ASKED, Allowed, FrameKind
+from translator.checks.answers import Allowed
+from translator.checks.frames import ASKED, FrameKind
 from translator.checks.session import CheckSession
 from translator.ledger import rows
 from translator.message import Request

@@ -25,7 +25,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from bench.limits import TARGET, at, body, store, value_of
 from translator import logs
 from translator.authorise import Authoriser
-from translator.checks.frames import Allowed
+from translator.checks.answers import Allowed
 from translator.ledger import lines, records, rows
 from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook

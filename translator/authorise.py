@@ -20,7 +20,8 @@ from translator.bodies.facts import BodyFacts, read
 from translator.cache.answers import CachedAnswer
 from translator.cache.gate import CacheGate, FromCached, Lookup
 from translator.cache.key import Requester
-from translator.checks.frames import Admitted, Allowed, Answered, Copied, MachineNotice
+from translator.checks.answers import Admitted, Allowed, Answered
+from translator.checks.frames import Copied, MachineNotice
 from translator.checks.waits import Waits
 from translator.endpoints import BodyKind, Endpoint
 from translator.errors import NoPlace, Refusal, model_not_found

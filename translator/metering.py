@@ -11,7 +11,7 @@ from urllib.parse import quote
 from translator import guards, log_context
 from translator.bodies.estimate import NO_TOKENS
 from translator.bodies.facts import BodyFacts, ending
-from translator.checks.frames import Allowed, Answered
+from translator.checks.answers import Allowed, Answered
 from translator.errors import NoPlace, Refusal
 from translator.guards import MAX_PRICE
 from translator.limits import HolderLimit, Limiter, Refused, Reservation, wire

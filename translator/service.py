@@ -9,7 +9,8 @@ from structlog.typing import FilteringBoundLogger
 
 from translator import health, logs
 from translator.authorise import Authoriser, Ready
-from translator.checks.frames import Admitted, Allowed, Answered, Copied, MachineNotice
+from translator.checks.answers import Admitted, Allowed, Answered
+from translator.checks.frames import Copied, MachineNotice
 from translator.checks.session import Later
 from translator.checks.waits import Waits
 from translator.endpoints import MODEL_PREFIX

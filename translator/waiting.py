@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from translator.checks.frames import Allowed, Answered, Queued
+from translator.checks.answers import Allowed, Answered, Queued
 from translator.checks.waits import Waits
 from translator.credentials import account
 from translator.errors import NoPlace, Refusal

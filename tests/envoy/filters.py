@@ -12,7 +12,8 @@ import pytest
 
 from tests.envoy.native import Driver, program
 from tests.envoy.peer import Peer, admitted, allowed, denied, serving
-from translator.checks.frames import Allowed, Answered, Copied, refused
+from translator.checks.answers import Allowed, Answered, refused
+from translator.checks.frames import Copied
 from translator.message import Request, Response
 
 REQUEST, _, RESPONSE, _ = range(4)

@@ -8,18 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from translator.checks.frames import (
-    Admitted,
-    Allowed,
-    CommandResult,
-    Copied,
-    FrameKind,
-    FrameReader,
-    MachineNotice,
-    Queued,
-    ResponseCreated,
-    refused,
-)
+from translator.checks.answers import Admitted, Allowed, Queued, refused
+from translator.checks.frames import CommandResult, Copied, FrameKind, FrameReader, MachineNotice, ResponseCreated
 from translator.message import Request, Response
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: trunkline-authorise\r\n\r\n"

@@ -34,7 +34,7 @@ from tests.envoy.filters import (
     request_,
 )
 from tests.envoy.native import Driver
-from translator.checks.frames import Allowed, Answered
+from translator.checks.answers import Allowed, Answered
 
 __all__ = ["asked", "attempts", "copies", "decisions", "driver", "ends", "heads", "request_"]
 

@@ -44,7 +44,7 @@ from tests.envoy.filters import (
 )
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE
-from translator.checks.frames import Allowed, Answered
+from translator.checks.answers import Allowed, Answered
 from translator.message import Request
 
 __all__ = ["asked", "attempts", "copies", "decisions", "driver", "ends", "heads", "request_"]

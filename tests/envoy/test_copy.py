@@ -26,7 +26,8 @@ from tests.envoy.filters import (
 )
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE
-from translator.checks.frames import Allowed, Answered, Copied, Passed
+from translator.checks.answers import Allowed, Answered
+from translator.checks.frames import Copied, Passed
 
 __all__ = ["asked", "copies", "decisions", "driver", "ends", "heads"]
 

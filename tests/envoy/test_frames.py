@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.envoy.native import Driver
-from translator.checks.frames import ASKED, Admitted, Allowed, FrameKind, FrameReader, refused
+from translator.checks.answers import Admitted, Allowed, refused
+from translator.checks.frames import ASKED, FrameKind, FrameReader
 from translator.message import Request, Response
 
 LONGEST = 1 << 20

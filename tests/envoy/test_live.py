@@ -12,7 +12,8 @@ import pytest
 from tests.envoy.filters import ATTEMPT, AUTHORISE, REQUEST, RESPONSE, SETTINGS, Filter, attempt
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, Connection, Peer
-from translator.checks.frames import Allowed, Command, CommandResult, FrameKind, Order
+from translator.checks.answers import Allowed, Command, Order
+from translator.checks.frames import CommandResult, FrameKind
 from translator.running import progress, quotas
 from translator.running.progress import Progress
 

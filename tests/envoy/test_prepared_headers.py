@@ -17,7 +17,7 @@ from tests.envoy.filters import (
     heads,
 )
 from tests.envoy.native import Driver
-from translator.checks.frames import Allowed
+from translator.checks.answers import Allowed
 
 __all__ = ["asked", "copies", "decisions", "driver", "ends", "heads"]
 

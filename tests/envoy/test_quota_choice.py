@@ -22,7 +22,7 @@ from tests.envoy.filters import (
     heads,
 )
 from tests.envoy.native import Driver
-from translator.checks.frames import Allowed, Answered
+from translator.checks.answers import Allowed, Answered
 
 __all__ = ["asked", "copies", "decisions", "driver", "ends", "heads"]
 

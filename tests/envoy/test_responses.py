@@ -25,7 +25,7 @@ from tests.envoy.filters import (
 )
 from tests.envoy.native import Driver
 from tests.envoy.peer import PATIENCE, Peer, serving
-from translator.checks.frames import Allowed
+from translator.checks.answers import Allowed
 from translator.message import Request
 
 PROVIDER = 'u - key target "m"'

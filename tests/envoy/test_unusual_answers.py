@@ -24,7 +24,7 @@ from tests.envoy.filters import (
     request_,
 )
 from tests.envoy.native import Driver
-from translator.checks.frames import Allowed
+from translator.checks.answers import Allowed
 
 __all__ = ["asked", "copies", "decisions", "driver", "ends", "heads", "request_"]
 

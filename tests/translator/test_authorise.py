@@ -12,7 +12,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from tests.translator import policies
 from tests.translator.policies import OTHER_VALUE, VALUE
 from translator.authorise import Authoriser
-from translator.checks.frames import Admitted, Allowed
+from translator.checks.answers import Admitted, Allowed
 from translator.endpoints import ENDPOINTS, BodyKind, Endpoint
 from translator.errors import Refusal
 from translator.limits import Limiter

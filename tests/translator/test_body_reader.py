@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tests.translator import policies
 from tests.translator.policies import VALUE
 from translator.authorise import Authoriser
-from translator.checks.frames import Allowed
+from translator.checks.answers import Allowed
 from translator.errors import Refusal
 from translator.limits import Limiter
 from translator.message import Request

@@ -13,7 +13,7 @@ from trunkline_proto.policy.v1 import policy_pb2 as policy
 from tests.translator import policies
 from translator import log_context
 from translator.authorise import Authoriser
-from translator.checks.frames import Allowed
+from translator.checks.answers import Allowed
 from translator.endpoints import ENDPOINTS, MODEL, BodyKind, Endpoint
 from translator.errors import NoPlace, Refusal
 from translator.limits import Limiter, Reservation

@@ -18,7 +18,8 @@ from translator.cache.key import CacheRule, Content, Requester, Wanted, content_
 from translator.cache.memory import MemoryStore
 from translator.cache.recognised import RecognisedBodies, Repeated
 from translator.cache.stores import AnswerStore, Stores
-from translator.checks.frames import Allowed, Answered, Copied, Passed, Queued
+from translator.checks.answers import Allowed, Answered, Queued
+from translator.checks.frames import Copied, Passed
 from translator.checks.waits import Waits
 from translator.credentials import account
 from translator.endpoints import Endpoint

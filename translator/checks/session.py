@@ -8,10 +8,8 @@ from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from translator.checks.answers import Admitted, Allowed, Answered, refused
 from translator.checks.frames import (
-    Admitted,
-    Allowed,
-    Answered,
     CommandResult,
     Copied,
     Frame,
@@ -19,7 +17,6 @@ from translator.checks.frames import (
     FrameReader,
     MachineNotice,
     ResponseCreated,
-    refused,
 )
 from translator.checks.waits import Waits
 from translator.errors import MalformedFrameError, body_too_large

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from translator.checks.frames import Allowed, Queued
+from translator.checks.answers import Allowed, Queued
 
 R_co = TypeVar("R_co", covariant=True)
 

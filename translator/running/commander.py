@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from translator.checks.frames import Command, CommandResult, Order
+from translator.checks.answers import Command, Order
+from translator.checks.frames import CommandResult
 from translator.running import progress
 from translator.running.progress import Progress
 

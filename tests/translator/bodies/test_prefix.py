@@ -15,7 +15,7 @@ from tests.translator import policies
 from translator.authorise import Authoriser
 from translator.bodies import prefix
 from translator.bodies.facts import read
-from translator.checks.frames import Allowed
+from translator.checks.answers import Allowed
 from translator.endpoints import find
 from translator.limits import Limiter
 from translator.message import Request

@@ -18,7 +18,8 @@ from translator.cache import gate
 from translator.cache.gate import CacheGate
 from translator.cache.memory import MemoryStore
 from translator.cache.stores import Stores
-from translator.checks.frames import Allowed, Answered, Copied, Passed
+from translator.checks.answers import Allowed, Answered
+from translator.checks.frames import Copied, Passed
 from translator.checks.waits import Waits
 from translator.errors import Refusal
 from translator.limits import Limiter

@@ -9,7 +9,7 @@ import pytest
 
 from tests.translator.cache.test_gate import Edge
 from translator.cache import gate
-from translator.checks.frames import Allowed, Answered
+from translator.checks.answers import Allowed, Answered
 from translator.errors import Refusal
 
 STEPS = 60

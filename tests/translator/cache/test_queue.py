@@ -11,7 +11,7 @@ from tests.translator import policies
 from tests.translator.cache.test_gate import Edge
 from tests.waiting import until
 from translator.authorise import Decision
-from translator.checks.frames import Allowed, Answered
+from translator.checks.answers import Allowed, Answered
 from translator.checks.waits import Waits
 from translator.waiting import QUEUED_MS, WaitingRoom
 

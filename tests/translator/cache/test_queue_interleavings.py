@@ -9,7 +9,7 @@ import pytest
 
 from tests.translator import policies
 from tests.translator.cache.test_queue import Full
-from translator.checks.frames import Allowed, Answered
+from translator.checks.answers import Allowed, Answered
 from translator.checks.waits import Waits
 from translator.errors import Refusal
 

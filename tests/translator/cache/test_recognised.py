@@ -19,7 +19,7 @@ from translator.bodies.facts import read
 from translator.cache import recognised
 from translator.cache.key import content_of
 from translator.cache.recognised import RecognisedBodies, Repeated
-from translator.checks.frames import Allowed, Answered
+from translator.checks.answers import Allowed, Answered
 from translator.endpoints import Endpoint
 from translator.errors import Refusal
 from translator.policy.objects import PolicyKey

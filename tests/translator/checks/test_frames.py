@@ -8,19 +8,8 @@ import struct
 import pytest
 from hypothesis import given, strategies as st
 
-from translator.checks.frames import (
-    ASKED,
-    Admitted,
-    Allowed,
-    Answered,
-    Copied,
-    Frame,
-    FrameKind,
-    FrameReader,
-    Passed,
-    ResponseCreated,
-    refused,
-)
+from translator.checks.answers import Admitted, Allowed, Answered, refused
+from translator.checks.frames import ASKED, Copied, Frame, FrameKind, FrameReader, Passed, ResponseCreated
 from translator.errors import MalformedFrameError
 from translator.message import Request, Response
 

@@ -10,7 +10,8 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.translator.checks.test_frames import check, encoded, notice
-from translator.checks.frames import ASKED, Admitted, Allowed, Copied, FrameKind, MachineNotice, refused
+from translator.checks.answers import Admitted, Allowed, refused
+from translator.checks.frames import ASKED, Copied, FrameKind, MachineNotice
 from translator.checks.session import CheckSession, Later
 from translator.errors import MalformedFrameError
 from translator.message import Request, Response

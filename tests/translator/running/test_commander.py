@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from translator.checks.frames import Command, CommandResult, Order
+from translator.checks.answers import Command, Order
+from translator.checks.frames import CommandResult
 from translator.running.commander import Commander
 from translator.running.progress import Progress, read
 
