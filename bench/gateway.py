@@ -23,7 +23,7 @@ START_SECONDS = 90.0
 LEDGER_SECONDS = 60.0
 #: Seconds until Envoy has written the last lines of its log, and the translator has read them.
 LOG_SECONDS = 0.5
-#: Seconds between two looks at the translator's metrics, each of which costs it 3 ms.
+#: Seconds between two looks at the translator's metrics.
 LOOK_SECONDS = 0.5
 PROVIDER_KEY = "TRUNKLINE_BENCH_PROVIDER_KEY"
 

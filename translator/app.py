@@ -55,7 +55,7 @@ async def run(settings: Settings, sock: socket.socket, log: FilteringBoundLogger
     ledger = Ledger(settings, limiter, prices, log)
     meter = Meter(limiter, ledger)
     metrics.sources += [ledger.samples, limiter.samples]
-    metrics.families.append(ledger.requests.collect)
+    metrics.families.append(ledger.requests.pieces)
     writer = snapshot.PolicySnapshotWriter(
         settings.snapshot,
         policy.contents,

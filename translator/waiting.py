@@ -17,6 +17,7 @@ from translator.credentials import account
 from translator.errors import NoPlace, Refusal
 from translator.limits.wire import duration, retry_after
 from translator.metrics import Sample
+from translator.metrics.histograms import MAX_SERIES, OTHER, label
 from translator.policy.objects import PolicyRoute, QueueRule
 from translator.queueing import Flow, Forecast, Line
 
@@ -167,13 +168,17 @@ class WaitingRoom:
     def samples(self) -> Iterable[Sample]:
         """Yields the samples for `/metrics`."""
         at = self._clock()
-        busy = {self._models[name]: line for name, line in self._lines.items() if line}
-        waits = {model: line.clears(at) for model, line in busy.items()}
+        busy = [(name, line) for name, line in self._lines.items() if line]
+        shown = {label(self._models[name]): line for name, line in busy[:MAX_SERIES]}
+        requests = {model: len(line) for model, line in shown.items()}
+        if len(busy) > MAX_SERIES:
+            requests[OTHER] = sum(len(line) for _, line in busy[MAX_SERIES:])
+        waits = {model: line.clears(at) for model, line in shown.items()}
         yield Sample(
             "trunkline_translator_waiting_requests",
             "gauge",
             "Requests that wait for a place, by model.",
-            {model: len(line) for model, line in busy.items()},
+            requests,
             "model",
         )
         yield Sample(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -101,12 +101,16 @@ class Propagation:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Counts since the registry was made."""
+    """Counts since the registry was made, the connected streams by their clients' kind, and how many connected
+    clients refuse their configuration.
+    """
 
     connected: int
     connects: int
     acks: int
     nacks: int
+    by_kind: Mapping[str, int]
+    refusing: int
 
 
 @dataclass(slots=True)
@@ -278,8 +282,13 @@ class ClientRegistry:
 
     def counters(self) -> Counters:
         """Returns the connected streams, and the totals since the start."""
-        connected = sum(len(client.streams) for client in self._clients.values())
-        return Counters(connected, self._connects, self._acks, self._nacks)
+        by_kind: Counter[str] = Counter()
+        refusing = 0
+        for client in self._clients.values():
+            by_kind[client.kind] += len(client.streams)
+            refusing += any(_is_refusing(*each) for each in client.streams.items())
+        connected = by_kind.total()
+        return Counters(connected, self._connects, self._acks, self._nacks, by_kind, refusing)
 
     async def wait_settled(self, revision: int, timeout: float) -> Propagation:
         """Waits until every client that is connected now has accepted or refused `revision`, at most `timeout`
@@ -403,6 +412,13 @@ def _statuses(client_id: str, client: _Client) -> list[ClientStatus]:
         )
         for stream, connection in client.streams.items()
     ]
+
+
+def _is_refusing(stream: Stream, connection: _Connection) -> bool:
+    rejections = connection.rejections
+    return bool(rejections) and any(
+        progress.refusal is not None and progress.type_url in rejections for progress in stream.progress()
+    )
 
 
 def _types(stream: Stream, connection: _Connection) -> tuple[TypeStatus, ...]:

@@ -18,6 +18,11 @@ pytestmark = pytest.mark.processes
         ("searches", ["--records", "2000", "--database-url", "sqlite:///{}/month.db"], "a rare key"),
         ("translator", ["--repetitions", "5", "--output", "{}/translator.json"], "decide"),
         ("records", ["--database", "sqlite", "--batches", "2", "--sizes", "10"], "lowest tenth"),
+        (
+            "scrape",
+            ["--scrapes", "2", "--idle-seconds", "0.1", "--settle-seconds", "0", "--output", "{}/scrape.json"],
+            "a scrape of /metrics/translator",
+        ),
         ("limits", ["--seconds", "1", "--rate", "200", "--output", "{}/limits.json"], "requests/s"),
     ],
 )

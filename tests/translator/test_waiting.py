@@ -19,6 +19,7 @@ from translator.checks.frames import FrameKind
 from translator.checks.session import CheckSession
 from translator.limits import Limiter
 from translator.metering import Meter
+from translator.metrics.histograms import MAX_SERIES, OTHER
 from translator.policy.store import PolicyStore
 from translator.service import Service
 from translator.waiting import WaitingRoom
@@ -389,3 +390,16 @@ async def test_metrics_tell_of_those_that_wait() -> None:
     assert waiting.value == {"gpt-4.1": 1}
     assert isinstance(expected.value, dict)
     assert expected.value["gpt-4.1"] > 0
+
+
+async def test_metrics_name_a_bounded_number_of_models() -> None:
+    many = MAX_SERIES + 2
+    one = translator(*(route(route_id=f"rt_{number}", model=f"m{number}") for number in range(many)))
+    for number in range(many):
+        one.ask(3 * number, 3 * number + 1, 3 * number + 2, model=f"m{number}")
+    await one.settled()
+    waiting, _, _ = one.room.samples()
+    assert isinstance(waiting.value, dict)
+    assert len(waiting.value) == MAX_SERIES + 1
+    assert waiting.value["m0"] == 2
+    assert waiting.value[OTHER] == 4

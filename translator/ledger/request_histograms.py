@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from trunkline_proto.metrics import text
+
 from translator.bodies import requested_units
 from translator.ledger.lines import RequestLine
 from translator.ledger.records import Bill
 from translator.limits import Reservation
-from translator.metrics.family import MetricFamily
 from translator.metrics.histograms import MAX_SERIES, OTHER, Family, Histogram, add, label
 
 #: The numbers of a request: milliseconds, microseconds to the first byte, tokens of prompt and completion,
@@ -126,26 +127,27 @@ class RequestHistograms:
         histogram = self.duration.of("", "", outcome(line.status, line.flags, reached=False))
         add((line.duration_ms,), (histogram,))
 
-    def collect(self) -> Iterator[MetricFamily]:
-        """Yields everything observed until now, in parts."""
-        for kind in self._kinds.values():
-            kind.count()
+    def pieces(self) -> Iterator[str]:
+        """Yields the text of everything observed until now, in pieces; some are empty."""
+        for kind in list(self._kinds.values()):
+            if kind.rows:
+                kind.count()
+                yield ""
         families = (self.duration, self.first_byte, self.server_duration, self.first_token, self.per_token)
         for family in (*families, self.tokens):
-            yield from family.collect()
-        name = "trunkline_request_cost_usd_total"
-        costs = [
-            (name, {"model": model, "provider": provider}, nano / _NANO)
+            yield from family.pieces()
+        cost = "trunkline_request_cost_usd_total"
+        lines = [
+            f"{cost}{{{text.labels({'model': model, 'provider': provider})}}} {text.number(nano / _NANO)}\n"
             for (model, provider), nano in self.cost.items()
         ]
-        yield MetricFamily(name, "counter", "The cost that requests are billed, in USD.", list(costs))
+        yield text.head(cost, "counter", "The cost that requests are billed, in USD.") + "".join(lines)
 
     def _new(self, key: tuple[Any, ...]) -> list[int]:
         if len(self._kinds) >= _MAX_KINDS:
-            for kind in self._kinds.values():
-                kind.count()
-            self._kinds.clear()
-            self._rows.clear()
+            oldest = next(iter(self._kinds))
+            self._kinds.pop(oldest).count()
+            del self._rows[oldest]
         made = self._kinds[key] = _Kind(self, *key)
         self._rows[key] = made.rows
         return made.rows

@@ -1,6 +1,7 @@
 """Metrics for Prometheus: counters and gauges of the translator's parts, and histograms of finished requests."""
 
-from translator.metrics.family import MetricFamily, Sample
+from trunkline_proto.metrics.text import Sample
+
 from translator.metrics.page import Metrics
 
-__all__ = ["MetricFamily", "Metrics", "Sample"]
+__all__ = ["Metrics", "Sample"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
-from translator.metrics.family import MetricFamily
+from trunkline_proto.metrics import text
 
 #: Most label sets of one family. Further ones are counted under `OTHER`.
 MAX_SERIES = 200
-#: Label sets written at a time, so that writing them does not delay requests.
-_PART = 8
+#: Label sets in a piece of text, which takes a tenth of a millisecond to write.
+_PIECE = 16
 #: Replaces the values of labels beyond MAX_SERIES.
 OTHER = "other"
 #: Most characters of a label's value.
@@ -61,7 +62,7 @@ class Family:
     def __init__(
         self,
         name: str,
-        text: str,
+        help_text: str,
         labels: Sequence[str],
         bounds: Sequence[int],
         *,
@@ -69,11 +70,13 @@ class Family:
         scale: int = 1,
     ) -> None:
         self.name = name
-        self._text = text
+        self._help = help_text
         self._labels = labels
         self._bounds = bounds
         self._open = open_labels
         self._scale = scale
+        #: The end of each bucket's line, before its count.
+        self._les = [f'{le}"}} ' for le in (*(_number(bound, scale) for bound in bounds), "+Inf")]
         self._known: dict[tuple[str, ...], Histogram] = {}
 
     def of(self, *values: str) -> Histogram:
@@ -88,21 +91,21 @@ class Family:
             found = self._known[key] = Histogram(self._bounds)
         return found
 
-    def collect(self) -> Iterator[MetricFamily]:
-        """Yields the family in parts, each read when it is requested."""
+    def pieces(self) -> Iterator[str]:
+        """Yields the family's text in pieces, each with the counts at the time when it is requested."""
+        yield text.head(self.name, "histogram", self._help)
         known = list(self._known.items())
-        les = [*(_number(bound, self._scale) for bound in self._bounds), "+Inf"]
-        for begin in range(0, max(1, len(known)), _PART):
-            samples: list[tuple[str, dict[str, str], float]] = []
-            for values, histogram in known[begin : begin + _PART]:
-                labels = dict(zip(self._labels, values, strict=True))
-                total = 0
-                for le, count in zip(les, histogram.counts, strict=True):
-                    total += count
-                    samples.append((f"{self.name}_bucket", {**labels, "le": le}, total))
-                samples.append((f"{self.name}_sum", labels, histogram.sum / self._scale))
-                samples.append((f"{self.name}_count", labels, total))
-            yield MetricFamily(self.name, "histogram", self._text, samples)
+        for begin in range(0, len(known), _PIECE):
+            yield "".join([self._lines(values, histogram) for values, histogram in known[begin : begin + _PIECE]])
+
+    def _lines(self, values: Sequence[str], histogram: Histogram) -> str:
+        labels = text.labels(dict(zip(self._labels, values, strict=True)))
+        bucket = f'{self.name}_bucket{{{labels},le="'
+        totals = list(accumulate(histogram.counts))
+        lines = [f"{bucket}{le}{total}.0" for le, total in zip(self._les, totals, strict=True)]
+        lines.append(f"{self.name}_sum{{{labels}}} {histogram.sum / self._scale}")
+        lines.append(f"{self.name}_count{{{labels}}} {totals[-1]}.0\n")
+        return "\n".join(lines)
 
 
 def label(value: str) -> str:

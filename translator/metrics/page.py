@@ -1,28 +1,35 @@
-"""`/metrics` in Prometheus' text format, version 0.0.4, written in steps between which requests are served."""
+"""`/metrics` in Prometheus' text format, version 0.0.4, written in pieces between which requests are served."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator
 
-from translator import late_imports
+from trunkline_proto.metrics import text
+from trunkline_proto.metrics.text import Sample
+
 from translator.message import Response
-from translator.metrics.family import MetricFamily, Sample
+
+#: Seconds after which a page that is being written lets other tasks run.
+_TURN = 0.001
 
 
 class Metrics:
-    """The outcomes of decisions, and the samples that `sources` and `families` yield when they are scraped.
+    """The outcomes of decisions, and what `sources` and `families` yield when they are scraped.
 
-    A family may be yielded in consecutive parts, each with some of its samples.
+    A source yields samples; a family yields its text in pieces, each of which takes less than a millisecond.
+    `clock` gives seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         #: Requests that were let through.
         self.allowed = 0
         #: Requests that were refused, by the refusal's code: literals of this package.
         self.refused: dict[str, int] = {}
         self.sources: list[Callable[[], Iterable[Sample]]] = [self._own]
-        self.families: list[Callable[[], Iterable[MetricFamily]]] = []
+        self.families: list[Callable[[], Iterable[str]]] = []
         self._writing: asyncio.Task[Response] | None = None
 
     def refuse(self, code: str) -> None:
@@ -30,7 +37,7 @@ class Metrics:
         self.refused[code] = self.refused.get(code, 0) + 1
 
     async def response(self) -> Response:
-        """Returns the page. Other tasks run between its parts; scrapes at the same time share one page."""
+        """Returns the page. Other tasks run between its pieces; scrapes at the same time share one page."""
         if self._writing is None:
             self._writing = asyncio.create_task(self._write(), name="metrics")
             self._writing.add_done_callback(self._done)
@@ -40,20 +47,20 @@ class Metrics:
         self._writing = None
 
     async def _write(self) -> Response:
-        await late_imports.load("translator.metrics.text")
-        from translator.metrics import text  # noqa: PLC0415
+        page: list[bytes] = []
+        until = self._clock() + _TURN
+        for piece in self._pieces():
+            page.append(piece.encode())
+            if self._clock() >= until:
+                await asyncio.sleep(0)
+                until = self._clock() + _TURN
+        return Response(200, {"content-type": text.CONTENT_TYPE}, b"".join(page))
 
-        steps = []
-        for step in text.written(self._collect()):
-            steps.append(step)
-            await asyncio.sleep(0)
-        return Response(200, {"content-type": text.CONTENT_TYPE}, b"".join(steps))
-
-    def _collect(self) -> Iterator[MetricFamily]:
+    def _pieces(self) -> Iterator[str]:
         for source in self.sources:
-            yield from map(MetricFamily.of, source())
-        for families in self.families:
-            yield from families()
+            yield from map(text.written, source())
+        for family in self.families:
+            yield from family()
 
     def _own(self) -> Iterable[Sample]:
         yield Sample(

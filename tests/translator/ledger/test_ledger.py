@@ -83,7 +83,7 @@ async def test_a_request_is_settled_and_shipped(tmp_path: Path, log: EnvoyLog, c
     assert set(collector.tokens) == {"Bearer secret"}
     metrics = Metrics()
     metrics.sources.append(ledger.samples)
-    metrics.families.append(ledger.requests.collect)
+    metrics.families.append(ledger.requests.pieces)
     text = (await metrics.response()).body.decode()
     for line in (
         "trunkline_translator_log_lines_total 2.0",

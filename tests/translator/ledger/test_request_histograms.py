@@ -48,7 +48,7 @@ def ended(
 
 async def scraped(of: RequestHistograms) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     metrics = Metrics()
-    metrics.families.append(of.collect)
+    metrics.families.append(of.pieces)
     text = (await metrics.response()).body.decode()
     return {
         (each.name, frozenset(each.labels.items())): each.value
@@ -168,6 +168,16 @@ async def test_names_that_anybody_chose_make_no_more_series_than_the_bound_and_l
     assert len(costs) == MAX_SERIES + 1
     assert sum(costs) == pytest.approx(2_000 * 1.5e-6)
     assert len(of._kinds) <= request_histograms._MAX_KINDS
+
+
+def test_requests_of_many_kinds_are_counted_in_many_pieces() -> None:
+    of = RequestHistograms()
+    for number in range(100):
+        ended(of, model=f"m{number}")
+    pieces = of.pieces()
+    for number in range(1, 101):
+        next(pieces)
+        assert sum(1 for kind in of._kinds.values() if not kind.rows) == number
 
 
 async def test_what_was_refused_is_counted_by_outcome_alone() -> None:

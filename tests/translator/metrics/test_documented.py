@@ -28,7 +28,7 @@ async def test_the_table_is_what_is_exposed(tmp_path: Path) -> None:
     waiting = WaitingRoom()
     metrics.sources += [ledger.samples, limiter.samples, pool.samples]
     metrics.sources += [CacheGate(Stores(log)).samples, waiting.samples]
-    metrics.families.append(ledger.requests.collect)
+    metrics.families.append(ledger.requests.pieces)
     ended(ledger.requests, stream=True)
     text = (await metrics.response()).body.decode()
     exposed = {

@@ -4,6 +4,7 @@ from bisect import bisect_left
 
 import pytest
 from hypothesis import given, strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from translator.metrics.histograms import MAX_SERIES, OTHER, Family, Histogram, add, label
 
@@ -30,7 +31,8 @@ def family(**labels: bool) -> Family:
 
 
 def samples(of: Family) -> dict[tuple[str, ...], float]:
-    return {(name, *labels.values()): value for part in of.collect() for name, labels, value in part.samples}
+    (reported,) = text_string_to_metric_families("".join(of.pieces()))
+    return {(each.name, *each.labels.values()): each.value for each in reported.samples}
 
 
 def test_buckets_are_cumulative_and_in_the_exposed_unit() -> None:
