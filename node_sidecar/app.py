@@ -168,7 +168,9 @@ async def _refuse_a_second(state_dir: Path) -> None:
         running = await ControlClient(state_dir).ask("status")
     except SidecarControlError:
         return
-    raise SidecarControlError(f"the sidecar of this state directory runs already (process {running.get('pid')})")
+    raise SidecarControlError(
+        f"the sidecar of this state directory is already running (process {running.get('pid')})"
+    )
 
 
 def _on_signal(stop: asyncio.Event) -> None:

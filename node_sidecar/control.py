@@ -112,6 +112,6 @@ class ControlClient:
                 answer: dict[str, Any] = await response.json()
                 return answer
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as error:
-            raise SidecarControlError("the sidecar is not running (it was ended without warning)") from error
+            raise SidecarControlError("the sidecar is not running (it was killed)") from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise SidecarControlError(f"the sidecar does not answer ({type(error).__name__})") from error

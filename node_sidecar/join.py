@@ -73,8 +73,8 @@ async def join(
         except JoinRefusedError as error:
             if maybe_used:
                 raise JoinRefusedError(
-                    f"{error} (an earlier try may have used the token without its answer arriving: "
-                    "then ask for a new one, and remove the node that was made)"
+                    f"{error} (an earlier attempt may have used the token, and its answer was lost: in that case, "
+                    "request a new token, and remove the node that was created)"
                 ) from error
             raise
         except UnreachableError as error:
@@ -161,7 +161,7 @@ async def fetch_ca(gateway: str) -> bytes:
             async for chunk in response.content.iter_chunked(_CA_LIMIT):
                 body += chunk
                 if len(body) > _CA_LIMIT:
-                    raise WrongGatewayError(f"{url} answers more than a certificate. The token was not sent.")
+                    raise WrongGatewayError(f"{url} answers with more than a certificate. The token was not sent.")
             return body
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         reason = str(error) or type(error).__name__

@@ -42,7 +42,7 @@ class JoinToken:
             raise WrongGatewayError(
                 f"this is not the gateway that made the token: its CA has the SHA-256 {digest[:16]}…, the token "
                 f"expects {self.fingerprint[:16]}…. The token was not sent. Check the address; if it is right, "
-                "somebody is in between, or the gateway has a new CA and the token is of the old one."
+                "another server intercepts the connection, or the gateway has a new CA since the token was made."
             )
         return certificate.public_bytes(Encoding.PEM)
 

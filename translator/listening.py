@@ -31,7 +31,7 @@ def inherit() -> socket.socket:
         sock = socket.socket(fileno=_FIRST_INHERITED)
     except OSError as error:
         raise SettingsError(
-            f"the inherited descriptor {_FIRST_INHERITED} is no socket: {error.strerror}"
+            f"the inherited descriptor {_FIRST_INHERITED} is not a socket: {error.strerror}"
         ) from error
     os.set_inheritable(sock.fileno(), False)
     sock.setblocking(False)
@@ -64,7 +64,7 @@ def bind(path: Path) -> socket.socket:
 
 def _remove_stale(path: Path) -> None:
     if not stat.S_ISSOCK(path.stat().st_mode):
-        raise SettingsError(f"--socket: {path} exists and is no socket")
+        raise SettingsError(f"--socket: {path} exists and is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(ConnectionRefusedError):
         probe.connect(str(path))
         raise SettingsError(f"--socket: another process listens on {path}")

@@ -89,7 +89,9 @@ def parse(arguments: Sequence[str], *, inherited: bool) -> tuple[Settings, bool]
     if not _ADDRESS.fullmatch(given.control):
         raise SettingsError(f"--control: {given.control!r} is neither unix:PATH nor host:port")
     if given.socket is None and not inherited:
-        raise SettingsError("--socket: needed, as no listening socket is inherited (LISTEN_FDS, LISTEN_PID)")
+        raise SettingsError(
+            "--socket: required, because no listening socket is inherited (LISTEN_FDS, LISTEN_PID)"
+        )
     if given.disk_full_mib > given.disk_low_mib:
         raise SettingsError("--disk-full-mib: must not be above --disk-low-mib")
     if not given.limits_interval > 0:

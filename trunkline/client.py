@@ -93,7 +93,7 @@ class Control:
                 "`trunkline login`"
             )
         if not (token.isascii() and token.isprintable()):
-            raise UsageError("TRUNKLINE_ADMIN_TOKEN contains characters that no token has: copy it again")
+            raise UsageError("TRUNKLINE_ADMIN_TOKEN contains characters that tokens never have: copy it again")
         base_url = stored.base_url if address == stored.control else ""
         progress = Layout(data_dir).migration if address == stored.control else _beside(address)
         trust = Trust.of(environment, ca_file)

@@ -47,9 +47,7 @@ class UpgradeAnswer:
         if protocol != b"HTTP/1.1" or not status[:3].isdigit():
             raise TunnelError("the server at the tunnel's address does not speak HTTP")
         if (code := int(status[:3])) != 101:
-            raise TunnelError(
-                f"the gateway answered {code}: {_ADVICE.get(code, 'look into the logs of the gateway')}"
-            )
+            raise TunnelError(f"the gateway answered {code}: {_ADVICE.get(code, 'see the logs of the gateway')}")
         return rest
 
 

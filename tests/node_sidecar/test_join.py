@@ -122,7 +122,7 @@ async def test_a_token_that_may_be_used_up_by_a_lost_answer_is_reported(gateway:
     await reported.wait()
     gateway.tokens.clear()
     gateway.refusals.clear()
-    with pytest.raises(JoinRefusedError, match="an earlier try may have used the token"):
+    with pytest.raises(JoinRefusedError, match="an earlier attempt may have used the token"):
         await joining
 
 

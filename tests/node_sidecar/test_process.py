@@ -239,7 +239,7 @@ async def test_a_second_copy_on_one_state_directory_is_refused(
         await gateway.report_with("facts")
         code, output = await run(state, "run")
         assert code == 1
-        assert "runs already" in output
+        assert "already running" in output
 
 
 async def test_a_direct_port_that_is_in_use_is_reported(gateway: Gateway, state: Path) -> None:

@@ -25,7 +25,7 @@ def test_a_socket_that_was_left_behind_is_replaced_and_private(tmp_path: Path) -
 def test_a_file_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("precious")
-    with pytest.raises(SettingsError, match="is no socket"):
+    with pytest.raises(SettingsError, match="is not a socket"):
         bind(path)
     assert path.read_text() == "precious"
 

@@ -122,7 +122,7 @@ def _end(body: bytes, after: int, delimiter: bytes) -> None:
     if end != len(body) and not body.startswith(b"\r\n", end):
         raise malformed("the closing boundary is not followed by a line end")
     if body.find(delimiter, after) >= 0:
-        raise malformed("there is a boundary behind the closing one")
+        raise malformed("another boundary follows the closing one")
 
 
 def _parameters(text: bytes, kind: re.Pattern[bytes], parameter: re.Pattern[bytes]) -> dict[bytes, bytes] | None:
@@ -203,4 +203,4 @@ def _decoded_words(text: str) -> str:
     try:
         return str(make_header(decode_header(text)))
     except (HeaderParseError, LookupError, ValueError):
-        raise malformed("a field's name is an encoded word that nobody can read") from None
+        raise malformed("a field's name is an encoded word that cannot be decoded") from None

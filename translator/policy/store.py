@@ -232,7 +232,7 @@ def _check_key(message: policy.Key) -> None:
     if len(message.former_hash) not in {0, _HASH_BYTES} or bool(message.former_hash) != (message.former_until > 0):
         raise PolicyError(f"{message.id!r}: former_hash needs {_HASH_BYTES} bytes and a former_until")
     if message.former_hash == message.hash:
-        raise PolicyError(f"{message.id!r}: former_hash is hash")
+        raise PolicyError(f"{message.id!r}: former_hash equals hash")
     _check_limits(message, "key")
 
 
@@ -244,7 +244,7 @@ def _check_jwt_issuer(message: policy.JwtIssuer) -> None:
     except (ValueError, KeyError, TypeError):
         readable = False
     if not readable:
-        raise PolicyError(f"{message.id!r}: keys are no JWK set")
+        raise PolicyError(f"{message.id!r}: keys are not a JWK set")
 
 
 def _check_route(message: policy.Route) -> None:

@@ -127,7 +127,7 @@ class LimitSpec(_Strict):
         if self.metric != "concurrency" and not self.per:
             raise ValueError(f"a limit on {self.metric} needs a window, such as `per: 60s` or `per: month`")
         if self.time_zone and not isinstance(self.per, str):
-            raise ValueError("`time_zone` belongs to the windows day, week and month only")
+            raise ValueError("`time_zone` is accepted only with the windows day, week and month")
         _ = self.units
         return self
 

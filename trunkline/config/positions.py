@@ -111,7 +111,8 @@ class _Reader:
         self._left -= values
         if self._left < 0:
             raise ConfigError(
-                f"{self._name}:{node.start_mark.line + 1}: over {_MAX_VALUES:,} values, repeated ones included"
+                f"{self._name}:{node.start_mark.line + 1}: more than {_MAX_VALUES:,} values, "
+                "including repeated ones"
             )
 
     def _merged(self, node: yaml.Node) -> int:

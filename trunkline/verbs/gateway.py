@@ -100,9 +100,9 @@ def set_gateway(
 ) -> None:
     """Change the given settings; all others stay."""
     if no_cors and (origins or max_age is not None):
-        raise UsageError("--no-cors goes with neither --cors-origin nor --cors-max-age")
+        raise UsageError("--no-cors cannot be combined with --cors-origin or --cors-max-age")
     if no_cache_password and cache_password is not None:
-        raise UsageError("--no-cache-password does not go with --cache-password")
+        raise UsageError("--no-cache-password cannot be combined with --cache-password")
     given = {"store": cache_store, "most_bytes": cache_most_bytes, "ca_file": cache_ca_file}
     given = {name: value for name, value in given.items() if value is not None}
     of_cache = given or cache_password is not None or no_cache_password

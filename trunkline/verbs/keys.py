@@ -203,7 +203,7 @@ def update(
     if not (given_any or models or given or no_limits or end_grace):
         raise UsageError("say what to change, such as --expires 90d or --model 'gpt-*'")
     if given and no_limits:
-        raise UsageError("--limit or --no-limits, not both")
+        raise UsageError("--limit and --no-limits cannot be combined")
     request = admin.UpdateKeyRequest(
         id=key,
         name=name,

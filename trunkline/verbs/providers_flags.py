@@ -61,7 +61,7 @@ class ProviderFlags:
     def fill(self, provider: admin.Provider) -> None:
         """Sets the given values. Raises UsageError."""
         if self.no_quota and (self.quota or self.own_quota):
-            raise UsageError("--no-quota goes without --quota and --credential-quota")
+            raise UsageError("--no-quota cannot be combined with --quota or --credential-quota")
         if self.quota or self.no_quota:
             del provider.quota[:]
             provider.quota.extend(map(objects.QUOTA.message, self.quota))

@@ -69,7 +69,7 @@ def smoke(
     """
     url = base_url or control.base_url
     if not url:
-        raise UsageError("where clients call the gateway is not known: give it with --base-url https://HOST/v1")
+        raise UsageError("the gateway's base URL is not known: give it with --base-url https://HOST/v1")
     client = SmokeClient(url, base_url_ca_file)
     findings = SmokeFindings(_said if output == "table" else lambda finding: None)
     with control.connect() as api:

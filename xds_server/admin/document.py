@@ -94,7 +94,7 @@ def _organisation(message: pb.OrganisationDocument, problems: Problems) -> Parse
 def _key(message: pb.KeyDocument, organisation: str, problems: Problems) -> ParsedKey:
     if message.key.organisation not in {"", organisation}:
         problems.at("organisation").note(
-            f"the key stands under the organisation {values.quoted(organisation)}; accepted: that name, or none"
+            f"the key belongs to the organisation {values.quoted(organisation)}; accepted: that name, or none"
         )
     if message.value:
         values.key_value(message.value, problems.at("value"))

@@ -24,5 +24,5 @@ async def organisation_id(ledger: LedgerReader, name: str, field: str) -> str:
     if name.startswith("org_"):
         return name
     raise NotFoundError(
-        f"{field}: no organisation {quoted(name)} (a deleted one goes by its id, org_…); {known(names.values())}"
+        f"{field}: no organisation {quoted(name)} (name a deleted one by its id, org_…); {known(names.values())}"
     )

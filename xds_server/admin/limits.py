@@ -47,7 +47,7 @@ def _limit(message: policy_pb2.Limit, problems: Problems, *, of_route: bool) -> 
     elif message.calendar and calendar is None:
         problems.at("calendar").note(f"not a known value; accepted: {', '.join(Calendar)}")
     elif calendar is not None and message.per_seconds:
-        problems.at("per_seconds").note("a second window besides `calendar`; accepted: one of them")
+        problems.at("per_seconds").note("a second window in addition to `calendar`; accepted: one of them")
     elif calendar is None and metric is not None:
         unit = "seconds, or a `calendar`"
         values.number(message.per_seconds, 1, _MAX_WINDOW, unit, problems.at("per_seconds"))

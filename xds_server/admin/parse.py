@@ -95,7 +95,7 @@ def provider(message: pb.Provider, problems: Problems) -> ParsedProvider:
     values.name(message.name, problems.at("name"))
     if message.name == _OWN_MACHINES:
         shown = values.quoted(_OWN_MACHINES)
-        problems.at("name").note(f"{shown} stands for own machines; accepted: another name")
+        problems.at("name").note(f"{shown} is reserved for own machines; accepted: another name")
     dialect = message.dialect or DIALECTS[0]
     if dialect not in DIALECTS:
         shown = values.quoted(dialect)

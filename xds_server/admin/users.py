@@ -142,4 +142,4 @@ def _require_owner(transaction: Transaction, organisation_id: str, caller: Calle
     """Checks again inside the transaction: of two owners who remove each other, one is too late."""
     user = caller.user
     if user is None or writing.members.role_in(transaction, organisation_id, user) is not Role.OWNER:
-        raise ForbiddenError("your role does not allow this any more; it needs the role owner")
+        raise ForbiddenError("your role no longer allows this; it needs the role owner")

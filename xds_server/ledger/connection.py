@@ -157,7 +157,9 @@ class PostgresqlWriter:
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 self._drop()
                 reason = str(error).strip().partition("\n")[0]
-                raise DatabaseUnavailableError(f"PostgreSQL did not take the ledger: {reason}") from error
+                raise DatabaseUnavailableError(
+                    f"PostgreSQL could not complete the ledger's write: {reason}"
+                ) from error
 
     def close(self) -> None:
         """Closes the connection. A later transaction opens another one."""

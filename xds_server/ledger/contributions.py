@@ -125,7 +125,7 @@ def report(snapshot: DatabaseSnapshot, wanted: Filter, by: Sequence[Contribution
     nothing = (0,) * len(SUMS)
     keys = dict.fromkeys([*served, *uptimes])
     if len(keys) > MAX_ROWS:
-        raise InvalidFieldError([f"by: more than {MAX_ROWS:,} rows; ask for fewer dimensions or a shorter time"])
+        raise InvalidFieldError([f"by: more than {MAX_ROWS:,} rows; request fewer dimensions or a shorter time"])
     names = _Names(snapshot, by)
     lines = [names.line(by, key, served.get(key, nothing), uptimes.get(key, 0)) for key in keys]
     return sorted(lines, key=lambda each: (each.day, -each.sums[_EARNED], each.owner, each.node_name, each.model))

@@ -117,7 +117,7 @@ def _sums(
     )
     if len(rows) > MAX_ROWS:
         raise InvalidFieldError(
-            [f"by: more than {MAX_ROWS:,} rows; ask for fewer dimensions, a shorter time or a narrower filter"]
+            [f"by: more than {MAX_ROWS:,} rows; request fewer dimensions, a shorter time or a narrower filter"]
         )
     width = len(by)
     return [(tuple(row[:width]), tuple(int(each or 0) for each in row[width:])) for row in rows]

@@ -195,7 +195,7 @@ class PostgresqlReader:
             except psycopg.OperationalError as error:
                 self._drop()
                 raise DatabaseUnavailableError(
-                    f"PostgreSQL did not serve the read: {_first_line(error)}"
+                    f"PostgreSQL could not complete the read: {_first_line(error)}"
                 ) from error
 
     def close(self) -> None:

@@ -42,7 +42,9 @@ def unavailable() -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated or type(error).__name__ in {"OperationalError", "InterfaceError"}:
             reason = str(error.orig).strip().splitlines()[:1]
-            raise DatabaseUnavailableError(f"the database did not serve the write: {''.join(reason)}") from error
+            raise DatabaseUnavailableError(
+                f"the database could not complete the write: {''.join(reason)}"
+            ) from error
         raise
 
 

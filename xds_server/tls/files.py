@@ -117,7 +117,7 @@ def _check_key(leaf: x509.Certificate, pem: bytes, files: TlsFiles) -> None:
         raise TlsFilesError(f"{where} is not the key of the first certificate in {files.certificate}")
     if not _accepted(key):
         raise TlsFilesError(
-            f"{where} is of a kind that Envoy does not take: use ECDSA (P-256, P-384, P-521) or RSA of "
+            f"{where} is of a kind that Envoy does not accept: use ECDSA (P-256, P-384, P-521) or RSA of "
             f"{_MIN_RSA_BITS} bits or more"
         )
 

@@ -26,8 +26,8 @@ MERGES = "a0: &a0 {k: 1}\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (LAUGHS, r"t.yaml:\d+: over 1,000,000 values, repeated ones included"),
-        (MERGES, r"t.yaml:\d+: over 1,000,000 values, repeated ones included"),
+        (LAUGHS, r"t.yaml:\d+: more than 1,000,000 values, including repeated ones"),
+        (MERGES, r"t.yaml:\d+: more than 1,000,000 values, including repeated ones"),
         ("a: &a [*a]\n", "t.yaml:1: an alias refers to its own container"),
         ("a: &a {<<: [*a, *a], b: 1}\n", "a: unknown field"),
         ("a: " + "[" * 20_000, "t.yaml: values are nested too deeply"),

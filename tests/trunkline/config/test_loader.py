@@ -297,7 +297,7 @@ def test_everything_arrives_in_its_unit(tmp_path: Path) -> None:
                 ("metric: tokens, per: year", ".per: expected a duration such as"),
                 (
                     "metric: tokens, per: 1h, time_zone: UTC",
-                    ": `time_zone` belongs to the windows day, week and month",
+                    ": `time_zone` is accepted only with the windows day, week and month",
                 ),
                 (
                     "metric: cost_usd, per: day, amount: 0.0000001",

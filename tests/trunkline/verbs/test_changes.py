@@ -267,7 +267,7 @@ def test_a_key_is_updated(control: FakeAdmin, trunkline: Trunkline) -> None:
     )
     assert "say what to change" in trunkline("keys", "update", "acme/ci").output
     both = trunkline("keys", "update", "acme/ci", "--no-limits", "--limit", "concurrency=2")
-    assert "not both" in both.output
+    assert "cannot be combined" in both.output
 
 
 def test_a_target_that_goes_is_reported(trunkline: Trunkline) -> None:

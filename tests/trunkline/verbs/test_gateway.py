@@ -54,7 +54,7 @@ def test_what_is_set_is_shown_and_the_rest_stays(plane: ControlPlane) -> None:
 def test_a_wrong_change_is_explained(plane: ControlPlane) -> None:
     wrong = {
         (): "nothing to change",
-        ("--no-cors", "--cors-max-age", "1h"): "--no-cors goes with neither",
+        ("--no-cors", "--cors-max-age", "1h"): "--no-cors cannot be combined with",
         ("--default", "moderations"): "write ENDPOINT=MODEL",
         ("--default", "batches=m"): 'no endpoint "batches" takes a model; accepted: chat/completions, ',
         ("--cors-origin", "app.example.com"): "write https://app.example.com",

@@ -118,7 +118,10 @@ def test_limits_are_removed_by_name_or_all(control: FakeAdmin, trunkline: Trunkl
         (("set", "org:acme"), "Missing argument 'LIMIT...'"),
         (("set", "org:acme", "concurrency"), "expected METRIC/WINDOW=AMOUNT"),
         (("set", "org:acme", "requests/60s=1.5"), "requests are counted in whole numbers"),
-        (("set", "org:acme", "requests/60s/UTC=1"), "`time_zone` belongs to the windows day, week and month"),
+        (
+            ("set", "org:acme", "requests/60s/UTC=1"),
+            "`time_zone` is accepted only with the windows day, week and month",
+        ),
         (("set", "org:acme", "requests/fortnight=1"), "per: expected a duration"),
         (("set", "org:nobody", "concurrency=1"), "there is no org:nobody: see `trunkline orgs list`"),
         (("set", "key:acme/other", "concurrency=1"), "there is no key:acme/other: see `trunkline keys list`"),

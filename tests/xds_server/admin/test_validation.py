@@ -55,7 +55,7 @@ CASES: list[tuple[Callable[[pb.Document], object], str]] = [
     (provider(name="Open AI"), 'providers[0].name: "Open AI" is not a name; accepted: 1 to 63 of a-z, 0-9'),
     (lambda d: d.providers[0].ClearField("name"), 'providers[0].name: "" is not a name'),
     (provider(name="a" * 64), "providers[0].name:"),
-    (provider(name="nodes"), 'providers[0].name: "nodes" stands for own machines; accepted: another name'),
+    (provider(name="nodes"), 'providers[0].name: "nodes" is reserved for own machines; accepted: another name'),
     (lambda d: d.providers.add(name="azure", base_url="http://h"), "providers[2].name: the same as providers[1]"),
     (
         provider(dialect="anthropic"),
@@ -142,7 +142,7 @@ CASES: list[tuple[Callable[[pb.Document], object], str]] = [
     ),
     (
         limits(policy_pb2.Limit(per_seconds=60, **TOKENS_A_MONTH_FIELDS)),
-        "organisations[0].limits[1].per_seconds: a second window besides `calendar`",
+        "organisations[0].limits[1].per_seconds: a second window in addition to `calendar`",
     ),
     (
         limits(policy_pb2.Limit(time_zone="Europe/Berlin", per_seconds=60, metric=policy_pb2.METRIC_TOKENS)),
@@ -189,7 +189,7 @@ CASES: list[tuple[Callable[[pb.Document], object], str]] = [
         "organisations[0].keys[0].value: this value is not accepted (not shown); accepted: 16",
     ),
     (key(key=pb.Key(name="UPPER")), 'organisations[0].keys[0].name: "UPPER" is not a name'),
-    (key(key=pb.Key(organisation="other")), "organisations[0].keys[0].organisation: the key stands under"),
+    (key(key=pb.Key(organisation="other")), "organisations[0].keys[0].organisation: the key belongs to"),
     (key(key=pb.Key(models=[" ab"])), "organisations[0].keys[0].models[1]:"),
     (key(key=pb.Key(expires_at=-1)), "organisations[0].keys[0].expires_at: -1 is out of range"),
     (

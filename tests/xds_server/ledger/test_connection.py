@@ -45,7 +45,7 @@ async def test_a_connection_that_was_cut_is_made_again(postgres_url: str, tmp_pa
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     again = batch(usage())
-    with pytest.raises(DatabaseUnavailableError, match="did not take the ledger"):
+    with pytest.raises(DatabaseUnavailableError, match="could not complete the ledger's write"):
         await ledger.append(again)
     assert (await ledger.append(again)).acknowledged == [again.records[0].id]
     assert ledger.stored == 2

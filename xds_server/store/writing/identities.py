@@ -77,7 +77,7 @@ def _linked(transaction: Transaction, person: Person, issuers: Collection[str]) 
 def _made(transaction: Transaction, person: Person, provider: IdentityProvider, *, welcome: bool) -> User:
     sign_up = claims.may_sign_up(provider, person.email)
     if not person.email:
-        raise SignInError("the identity provider has verified no e-mail address of yours")
+        raise SignInError("the identity provider has not verified your e-mail address")
     if not (welcome or sign_up or _invitations(transaction, person.email)):
         raise SignInError("nobody has invited this account: ask an owner of your organisation")
     user = users.create(transaction, User("", person.email, person.name))

@@ -56,7 +56,7 @@ def _with_former(key: Key, rotation: Rotation, now: int, label: str) -> Key:
     if rotation.ends is EndingSecret.NEWEST:
         if not running:
             raise GraceTimeError(
-                f'key "{label}": only its newest secret works, so that none would be left to its clients; give a '
+                f'key "{label}": only its newest secret works, so its clients would be left without one; give a '
                 "grace period of 0 to end it at once"
             )
         return key if rotation.grace is None else replace(key, former_until=until)

@@ -50,7 +50,7 @@ def join(transaction: Transaction, user: User, link: Link) -> User:
     if link.organisation_id:
         names = {id_: name for name, id_ in transaction.organisation_ids.items()}
         if link.organisation_id not in names:
-            raise LinkError("the organisation of this invitation does not exist any more")
+            raise LinkError("the organisation of this invitation no longer exists")
         wanted, known = Role(link.role), members.role_in(transaction, link.organisation_id, user)
         roles = list(Role)
         if known is None or roles.index(wanted) > roles.index(known):
