@@ -185,7 +185,7 @@ async function converse(id, body, form, controller) {
     await ask({ key: key.value, body, signal: controller.signal, onChange: (answer) => update({ answer }) });
     update({ running: false });
   } catch (error) {
-    update({ running: false, error: error.name === "AbortError" ? t("playground.stopped") : error.message });
+    update({ running: false, error: error.name === "AbortError" ? t("playground.stopped") : error.message, details: error.details });
   }
 }
 

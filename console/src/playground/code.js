@@ -8,7 +8,7 @@ function python(value) {
   if (value === false) return "False";
   if (value === null) return "None";
   if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
-  if (typeof value === "object") return `{${Object.entries(value).map(([name, each]) => `"${name}": ${python(each)}`).join(", ")}}`;
+  if (typeof value === "object") return `{${Object.entries(value).map(([name, each]) => `${JSON.stringify(name)}: ${python(each)}`).join(", ")}}`;
   return JSON.stringify(value);
 }
 

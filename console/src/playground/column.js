@@ -9,7 +9,7 @@ import { cost } from "./ask.js";
 
 /**
  * @typedef {{id: number, model: string, target: string, turns: Turn[]}} Side `target`: the only one that answers; empty: any
- * @typedef {{prompt: string, images: string[], answer: import("./ask.js").Answer, error: string, running: boolean}} Turn
+ * @typedef {{prompt: string, images: string[], answer: import("./ask.js").Answer, error: string, details?: string[], running: boolean}} Turn
  */
 
 /**
@@ -41,18 +41,20 @@ const Exchange = ({ turn, prices }) => html`
     ${turn.answer.reasoning && html`<details><summary>${t("playground.reasoning")}</summary><p class="said muted">${turn.answer.reasoning}</p></details>`}
     <p class="said" aria-live="polite">${turn.answer.text}${turn.running && html`<span class="caret" aria-hidden="true"></span>`}</p>
     ${turn.answer.tools.map((each) => html`<div class="tool"><${Badge} tone="info">${each.name}<//><code>${each.arguments}</code></div>`)}
-    ${turn.error && html`<p class="form-error" role="alert">${turn.error}</p>`}
+    ${turn.error &&
+    html`<div class="form-error" role="alert"><p class="said">${turn.error}</p>
+      ${turn.details?.length && html`<p class="mono broken-words">${turn.details.join(" · ")}</p>`}</div>`}
     <${Took} answer=${turn.answer} running=${turn.running} prices=${prices} />
   </div>
 `;
 
 function Took({ answer, running, prices }) {
-  if (!answer.first) return null;
+  if (!answer.first && (!answer.request || running)) return null;
   const tokens = num(answer.usage?.completion_tokens);
   const speed = tokens && answer.total > answer.first ? (1000 * tokens) / (answer.total - answer.first) : 0;
   const price = cost(answer.usage, prices.get(answer.target));
   const figures = [
-    ["ttft", duration(answer.first)],
+    ["ttft", answer.first && duration(answer.first)],
     ["total", duration(answer.total)],
     ["tokens", tokens ? `${count(answer.usage.prompt_tokens)} + ${count(tokens)}` : ""],
     ["speed", speed && !running ? t("unit.tps", { n: count(Math.round(speed)) }) : ""],

@@ -167,6 +167,7 @@ export default {
   "playground.send": "Send",
   "playground.stop": "Stop",
   "playground.stopped": "Stopped by you.",
+  "playground.no_reason": "No reason was given.",
   "playground.options": "Options",
   "playground.system": "System prompt",
   "playground.temperature": "Temperature",

@@ -167,6 +167,7 @@ export default {
   "playground.send": "Отправить",
   "playground.stop": "Остановить",
   "playground.stopped": "Остановлено вами.",
+  "playground.no_reason": "Причина не указана.",
   "playground.options": "Параметры",
   "playground.system": "Системная инструкция",
   "playground.temperature": "Температура",
