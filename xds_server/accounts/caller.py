@@ -66,6 +66,11 @@ class Caller:
         return Within(tuple(whole), tuple(sorted(own)))
 
     @property
+    def user_id(self) -> str:
+        """Returns the user's id; empty for the admin token."""
+        return self.user.id if self.user is not None else ""
+
+    @property
     def actor(self) -> str:
         """Returns the caller as the audit log shows it."""
         return f"user:{self.user.email}" if self.user is not None else "admin"

@@ -37,7 +37,7 @@ LIFETIMES = {
 @dataclass(frozen=True, slots=True)
 class Link:
     """A link. `email`, `organisation_id`, `role` and `admin` belong to an invitation; `user_id` is the user whose
-    password a reset replaces.
+    password a reset replaces. `created_by` is the id of the user who made the link; empty: the installation.
 
     Times are Unix seconds; empty means none.
     """
@@ -50,6 +50,7 @@ class Link:
     user_id: str = ""
     id: str = ""
     created_at: int = 0
+    created_by: str = ""
     expires_at: int = 0
 
     def made(self, id_: str, created_at: int, expires_at: int) -> Link:

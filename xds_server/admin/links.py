@@ -23,15 +23,18 @@ from xds_server.errors import NotFoundError
 from xds_server.messages import Encoder
 from xds_server.quoting import quoted
 from xds_server.rpc.reporting import reporting
-from xds_server.store import accounts, views, writing
+from xds_server.store import accounts, writing
 from xds_server.store.connection import DatabaseSnapshot
-from xds_server.store.records import Action, Actor, ObjectType
+from xds_server.store.records import Action, Actor
 
 if TYPE_CHECKING:
     from xds_server.store.writing.transaction import Transaction
 
 _INVITATION = Encoder(
-    Link, pb.Invitation, given=["organisation", "role"], omitted=["organisation_id", "purpose", "role", "user_id"]
+    Link,
+    pb.Invitation,
+    given=["organisation", "role"],
+    omitted=["created_by", "organisation_id", "purpose", "role", "user_id"],
 )
 
 
@@ -59,17 +62,10 @@ class LinkMethods(SignInMethods):
                 organisation_id=organisation_id,
                 role=role.value if organisation_id else "",
                 admin=request.admin,
+                created_by=caller.user_id,
             )
             made, value = writing.account_links.create(transaction, link, ttl)
-            view = views.invitation(made, request.organisation)
-            transaction.record(
-                Action.CREATE,
-                ObjectType.INVITATION,
-                f"{email}/{made.id}",
-                None,
-                view,
-                organisation_id=organisation_id,
-            )
+            writing.account_links.record(transaction, Action.CREATE, made)
             return made, value
 
         link, value = (await self._changes.write(actor_of(context), work)).value
@@ -106,15 +102,7 @@ class LinkMethods(SignInMethods):
             if link is None or caller.role_in(organisation) is not Role.OWNER:
                 raise NotFoundError(f"no invitation {quoted(request.id)}")
             writing.account_links.remove(transaction, link.id)
-            view = views.invitation(link, organisation)
-            transaction.record(
-                Action.REVOKE,
-                ObjectType.INVITATION,
-                f"{link.email}/{link.id}",
-                view,
-                None,
-                organisation_id=link.organisation_id,
-            )
+            writing.account_links.record(transaction, Action.REVOKE, link)
 
         await self._changes.write(actor_of(context), work)
         return pb.RevokeInvitationResponse()
@@ -173,15 +161,15 @@ class LinkMethods(SignInMethods):
     async def ResetUser(self, request: pb.ResetUserRequest, context: Context) -> pb.ResetUserResponse:
         """Creates a reset link, which replaces earlier ones of the user. The password stays until it is used."""
         require_no_token(current(), "reset passwords")
+        maker = current().user_id
         with checking() as problems:
             ttl = _ttl(Purpose.RESET, request.ttl_seconds, problems)
 
         def work(transaction: Transaction) -> tuple[Link, str]:
             user = writing.users.of_reference(transaction, request.user)
             writing.account_links.remove_all(transaction, Purpose.RESET, user_id=user.id)
-            return writing.account_links.create(
-                transaction, Link(Purpose.RESET, email=user.email, user_id=user.id), ttl
-            )
+            link = Link(Purpose.RESET, email=user.email, user_id=user.id, created_by=maker)
+            return writing.account_links.create(transaction, link, ttl)
 
         link, value = (await self._changes.write(actor_of(context), work)).value
         url = links.url(await self.console(), Purpose.RESET, value)

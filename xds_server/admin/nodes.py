@@ -64,7 +64,7 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
             require_approval=request.require_approval,
             ttl_seconds=request.ttl_seconds or _TTL,
         )
-        tunnel = self._tunnel
+        tunnel, maker = self._tunnel, current().user_id
 
         def work(transaction: Transaction) -> tuple[JoinTokenRecord, str]:
             with checking() as problems:
@@ -78,7 +78,11 @@ class NodeMethods(admin_pb2_grpc.AdminServicer):
                     "no node can join: this control plane has no tunnel listener; start it with --tunnel-listen"
                 )
             return writing.join_tokens.invite(
-                transaction, request.organisation, invitation, fingerprint=tunnel.fingerprint
+                transaction,
+                request.organisation,
+                invitation,
+                fingerprint=tunnel.fingerprint,
+                created_by=maker,
             )
 
         token, value = (await self._changes.write(actor_of(context), work)).value

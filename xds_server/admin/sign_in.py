@@ -62,6 +62,7 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
     ) -> pb.CreateSetupLinkResponse:
         """Creates a set-up link, which replaces earlier ones. Personal tokens may not."""
         require_no_token(current(), "make a set-up link")
+        maker = current().user_id
         default, longest = links.LIFETIMES[Purpose.SETUP]
         with checking() as problems:
             values.number(
@@ -71,7 +72,9 @@ class SignInMethods(admin_pb2_grpc.AdminServicer):
         def work(transaction: Transaction) -> tuple[Link, str]:
             writing.account_links.remove_all(transaction, Purpose.SETUP)
             ttl = request.ttl_seconds or default
-            return writing.account_links.create(transaction, Link(Purpose.SETUP, admin=True), ttl)
+            return writing.account_links.create(
+                transaction, Link(Purpose.SETUP, admin=True, created_by=maker), ttl
+            )
 
         link, value = (await self._changes.write(actor_of(context), work)).value
         url = links.url(await self.console(), Purpose.SETUP, value)

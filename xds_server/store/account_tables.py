@@ -57,7 +57,7 @@ class AccountLinkRow(SQLModel, table=True):
     """A single-use link: for setup, for an invitation, for a new password.
 
     `user_id` is set for a new password; `email`, `organisation_id` (empty: none), `role` and `admin` for an
-    invitation.
+    invitation. `created_by` is the id of the user who made it; empty: the installation.
     """
 
     __tablename__ = "account_link"
@@ -70,6 +70,7 @@ class AccountLinkRow(SQLModel, table=True):
     admin: bool
     user_id: str
     created_at: int = Field(sa_type=BigInteger)
+    created_by: str = Field(index=True)
     expires_at: int = Field(sa_type=BigInteger)
 
 

@@ -58,7 +58,8 @@ class JoinTokenRecord:
     """An invitation: what the node that joins with it becomes. Times are Unix seconds. Only a hash of its value is
     stored, and the hash never leaves the store.
 
-    With an empty `name`, the node's own proposal is used.
+    With an empty `name`, the node's own proposal is used. `created_by` is the id of the user who made it; empty:
+    the installation.
     """
 
     id: str
@@ -69,6 +70,7 @@ class JoinTokenRecord:
     visibility: Visibility = Visibility.ORGANISATION
     require_approval: bool = False
     created_at: int = 0
+    created_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,6 +242,7 @@ class NodeRow(SQLModel, table=True):
 
 class JoinTokenRow(SQLModel, table=True):
     """An invitation. `hash` is the SHA-256 of the whole token; `used_at` is Unix seconds, 0 = not used.
+    `created_by` is the id of the user who made it; empty: the installation.
 
     After its use, `node_id` is the node that it admitted, and `key_hash` the SHA-256 of that node's public key.
     """
@@ -255,6 +256,7 @@ class JoinTokenRow(SQLModel, table=True):
     require_approval: bool
     hash: bytes = Field(sa_type=LargeBinary)
     created_at: int = Field(sa_type=BigInteger)
+    created_by: str = Field(index=True)
     expires_at: int = Field(sa_type=BigInteger)
     used_at: int = Field(sa_type=BigInteger)
     node_id: str = ""

@@ -30,8 +30,8 @@ MASK = "***"
 #: Field → JSON value.
 View = Mapping[str, Any]
 
-#: The event itself has these: the object's owner and name, and the revision of the change.
-_OF_THE_EVENT = ("name", "organisation_id", "created_at", "version")
+#: The event itself has these: the object's owner and name, who made it, and the revision of the change.
+_OF_THE_EVENT = ("name", "organisation_id", "created_at", "created_by", "version")
 _OF_A_KEY = ("hash", "former_hash", "retired", *_OF_THE_EVENT)
 
 

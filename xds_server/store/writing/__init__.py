@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         identities,
         join_tokens,
         keys,
+        makers,
         management,
         members,
         nodes,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         rotation,
         routes,
         sessions,
+        unused,
         users,
     )
     from xds_server.store.writing.transaction import ObjectChange, Transaction
@@ -40,6 +42,7 @@ __all__ = [
     "identities",
     "join_tokens",
     "keys",
+    "makers",
     "management",
     "members",
     "nodes",
@@ -49,6 +52,7 @@ __all__ = [
     "rotation",
     "routes",
     "sessions",
+    "unused",
     "users",
 ]
 

@@ -7,13 +7,18 @@ from sqlmodel import col, delete, select
 from xds_server.accounts import tokens
 from xds_server.accounts.errors import LinkError
 from xds_server.accounts.links import Link, Purpose
-from xds_server.store import accounts, api_keys
+from xds_server.store import accounts, api_keys, views
 from xds_server.store.account_tables import AccountLinkRow
+from xds_server.store.records import Action, ObjectType
+from xds_server.store.writing import makers
 from xds_server.store.writing.transaction import Transaction
 
 
 def create(transaction: Transaction, link: Link, ttl_seconds: int) -> tuple[Link, str]:
-    """Creates a link. Returns it with its id, and its value, which is stored nowhere."""
+    """Creates a link. Returns it with its id, and its value, which is stored nowhere. Raises ForbiddenError if its
+    maker may not make it any more.
+    """
+    makers.require(makers.may_make_link(transaction, makers.caller(transaction, link.created_by), link))
     value = tokens.new(tokens.TokenKind.LINK)
     now = transaction.now
     made = link.made(api_keys.new_id(), now, now + ttl_seconds)
@@ -21,6 +26,19 @@ def create(transaction: Transaction, link: Link, ttl_seconds: int) -> tuple[Link
     transaction.session.add(AccountLinkRow(**accounts.LINK.encode(made), hash=tokens.hash_of(value)))
     transaction.session.flush()
     return made, value
+
+
+def record(transaction: Transaction, action: Action, link: Link) -> None:
+    """Records the creation or the end of an invitation."""
+    view = views.invitation(link, makers.organisation(transaction, link.organisation_id))
+    transaction.record(
+        action,
+        ObjectType.INVITATION,
+        f"{link.email}/{link.id}",
+        view if action is Action.REVOKE else None,
+        view if action is Action.CREATE else None,
+        organisation_id=link.organisation_id,
+    )
 
 
 def find(transaction: Transaction, purpose: Purpose, value: str) -> Link:

@@ -13,6 +13,7 @@ from xds_server.store.api_keys import hash_of, new_id
 from xds_server.store.records import Action, JoinTokenRecord, ObjectType
 from xds_server.store.settings import Invitation
 from xds_server.store.tables import JoinTokenRow, KeyRow, NodeRow
+from xds_server.store.writing import makers
 from xds_server.store.writing.transaction import Transaction
 
 #: Seconds for which a used or expired token is kept, so that another attempt learns which of the two it is.
@@ -24,11 +25,13 @@ _ANOTHER = "ask the gateway's operator for another (`trunkline nodes invite`)"
 
 
 def invite(
-    transaction: Transaction, organisation: str, invitation: Invitation, *, fingerprint: str
+    transaction: Transaction, organisation: str, invitation: Invitation, *, fingerprint: str, created_by: str = ""
 ) -> tuple[JoinTokenRecord, str]:
-    """Creates a token. Returns it, and its value, which is stored nowhere. `fingerprint` is the CA's, in hex.
+    """Creates a token. Returns it, and its value, which is stored nowhere. `fingerprint` is the CA's, in hex;
+    `created_by` the id of the user who makes it.
 
-    Raises NotFoundError for the organisation or the owner's key, AlreadyExistsError for the node's name.
+    Raises NotFoundError for the organisation or the owner's key, AlreadyExistsError for the node's name,
+    ForbiddenError if the user may not make it any more.
     """
     organisation_id = transaction.organisation_id(organisation)
     owner_key_id = _key_id(transaction, organisation, invitation.owner_key) if invitation.owner_key else ""
@@ -47,8 +50,10 @@ def invite(
         visibility=invitation.visibility,
         require_approval=invitation.require_approval,
         created_at=transaction.now,
+        created_by=created_by,
         expires_at=transaction.now + invitation.ttl_seconds,
     )
+    makers.require(makers.may_invite_node(transaction, makers.caller(transaction, created_by), token))
     row = JoinTokenRow(**codec.JOIN_TOKEN.encode(token), hash=hash_of(value), used_at=0)
     transaction.session.add(row)
     transaction.session.flush()
@@ -91,10 +96,16 @@ def withdraw(transaction: Transaction, organisation: str, *, owner_key_id: str =
     if owner_key_id:
         found = found.where(JoinTokenRow.owner_key_id == owner_key_id)
     for row in transaction.session.exec(found.order_by(col(JoinTokenRow.id))).all():
-        if not row.used_at and row.expires_at > transaction.now:
-            _record(transaction, Action.DELETE, organisation, codec.JOIN_TOKEN.decode_row(row))
-        transaction.session.delete(row)
+        remove(transaction, row)
     transaction.session.flush()
+
+
+def remove(transaction: Transaction, row: JoinTokenRow) -> None:
+    """Removes a token, with an event if it would still admit a node."""
+    if not row.used_at and row.expires_at > transaction.now:
+        organisation = makers.organisation(transaction, row.organisation_id)
+        _record(transaction, Action.DELETE, organisation, codec.JOIN_TOKEN.decode_row(row))
+    transaction.session.delete(row)
 
 
 def _is_repeat(transaction: Transaction, row: JoinTokenRow, key_hash: bytes) -> bool:

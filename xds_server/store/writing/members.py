@@ -8,7 +8,7 @@ from xds_server.accounts.model import Role, User
 from xds_server.store.account_tables import KeyOwnerRow, MemberRow
 from xds_server.store.records import Action, ObjectType
 from xds_server.store.tables import KeyRow, OrganisationRow
-from xds_server.store.writing import keys
+from xds_server.store.writing import keys, unused
 from xds_server.store.writing.transaction import Transaction
 
 
@@ -30,6 +30,7 @@ def put(transaction: Transaction, organisation: str, user: User, role: Role) -> 
         {"role": role.value},
         organisation_id=organisation_id,
     )
+    unused.end_unsupported(transaction, user.id)
 
 
 def remove(transaction: Transaction, organisation: str, user: User) -> int:
@@ -49,6 +50,7 @@ def remove(transaction: Transaction, organisation: str, user: User) -> int:
         None,
         organisation_id=organisation_id,
     )
+    unused.end_unsupported(transaction, user.id)
     return revoke_own_keys(transaction, user.id, organisation_id)
 
 

@@ -13,6 +13,7 @@ from xds_server.errors import AlreadyExistsError, InUseError, NotFoundError
 from xds_server.store import accounts, api_keys, views
 from xds_server.store.account_tables import DeviceLoginRow, PersonalTokenRow
 from xds_server.store.records import Action, ObjectType
+from xds_server.store.writing import makers
 from xds_server.store.writing.transaction import Transaction
 
 #: Tokens of one user; waiting programs, in all and from one address.
@@ -24,8 +25,10 @@ _CODE_ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 def create(transaction: Transaction, user: User, name: str, ttl_seconds: int) -> tuple[PersonalToken, str]:
     """Creates a token. Returns it, and its value, which is stored nowhere.
 
-    Raises AlreadyExistsError for the name, InUseError if the user has too many.
+    Raises AlreadyExistsError for the name, InUseError if the user has too many, ForbiddenError for a user who was
+    removed or disabled meanwhile.
     """
+    makers.require(makers.caller(transaction, user.id).is_somebody)
     now = transaction.now
     _forget(transaction)
     of_user = select(PersonalTokenRow.name).where(PersonalTokenRow.user_id == user.id)
@@ -104,7 +107,10 @@ def waiting_device(transaction: Transaction, user_code: str) -> DeviceLogin:
 
 
 def decide_device(transaction: Transaction, user_code: str, user: User, *, approve: bool) -> None:
-    """Approves or denies a waiting program. Raises NotFoundError if it does not wait, or was decided about."""
+    """Approves or denies a waiting program. Raises NotFoundError if it does not wait, or was decided about,
+    ForbiddenError for a user who was removed or disabled meanwhile.
+    """
+    makers.require(makers.caller(transaction, user.id).is_somebody)
     row = _waiting(transaction, user_code)
     if approve:
         row.user_id = user.id

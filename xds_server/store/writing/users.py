@@ -14,7 +14,7 @@ from xds_server.quoting import quoted
 from xds_server.store import accounts, api_keys, views
 from xds_server.store.account_tables import UserRow
 from xds_server.store.records import Action, ObjectType
-from xds_server.store.writing import account_links, members, personal_tokens, sessions
+from xds_server.store.writing import account_links, members, personal_tokens, sessions, unused
 from xds_server.store.writing.transaction import Transaction
 
 
@@ -42,6 +42,8 @@ def change(transaction: Transaction, user: User) -> User:
     transaction.record(
         Action.UPDATE, ObjectType.USER, after.email, view, viewed, organisation_id="", secrets_changed=changed
     )
+    if (before.admin and not after.admin) or after.disabled:
+        unused.end_unsupported(transaction, user.id)
     return after
 
 
@@ -79,11 +81,12 @@ def end_access(transaction: Transaction, user: User) -> int:
 
 
 def end_sign_ins(transaction: Transaction, user: User) -> None:
-    """Ends sessions, tokens and links, and what could still become one."""
+    """Ends sessions, tokens and links, what could still become one, and what the user has made for others."""
     sessions.end_all(transaction, user.id)
     personal_tokens.revoke_all(transaction, user)
     personal_tokens.forget_devices(transaction, user)
     account_links.remove_all(transaction, Purpose.RESET, user_id=user.id)
+    unused.end_all(transaction, user.id)
 
 
 def check_another_admin(transaction: Transaction, user: User) -> None:
