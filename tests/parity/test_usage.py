@@ -65,6 +65,7 @@ NOT_SUMMED = {
     "claimed_prompt_tokens": "single records tell",
     "claimed_completion_tokens": "single records tell",
     "credential_index": "no amount",
+    "target_status": "`errors`, by the status that the client got",
 }
 #: Fields of Tokens that no record has by themselves, and why.
 NOT_RECORDED = {
@@ -132,6 +133,8 @@ def _records() -> Iterable[pb.UsageRecord]:
     yield as_message(record(full, reserved, Bill(_tokens(), 7, 7)))
     kept = msgspec.structs.replace(reserved, saved=7)
     yield as_message(record(line(kept), kept, Bill(_tokens(), 0, 0)))
+    refused = line(kept, failed="azure/x=401:12", attempts=1, status=502)
+    yield as_message(record(refused, kept, Bill(_tokens(), 0, 0)))
     yield expired(reserved)
 
 

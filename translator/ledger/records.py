@@ -56,7 +56,10 @@ def _add_rare(made: ledger.UsageRecord, tokens: Tokens, reservation: Reservation
     """Sets the fields that rows do not have, most of which `plain` declares unset."""
     made.plain = False
     if line.failed:
-        made.failed_attempts.extend(failed_before(line))
+        failed = failed_attempts(line)
+        made.failed_attempts.extend(failed[: max(0, line.attempts - 1)])
+        last = failed[line.attempts - 1].status if 0 < line.attempts <= len(failed) else 0
+        made.target_status = last if last != line.status else 0
         made.cancelled = line.cancelled
     if tokens.capped:
         made.capped = True
@@ -96,9 +99,9 @@ def expired(reservation: Reservation) -> ledger.UsageRecord:
     )
 
 
-def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
-    """Returns the attempts before the last one, which Envoy's module writes as `<target>=<status>:<ms>`; status 0:
-    none.
+def failed_attempts(line: RequestLine) -> list[ledger.FailedAttempt]:
+    """Returns the attempts that failed, which Envoy's module writes as `<target>=<status>:<ms>`; status 0: none.
+    The line itself describes the last attempt, also if it is one of these.
     """
     found = []
     for each in line.failed.split(maxsplit=bounds.FAILED_ATTEMPTS)[: bounds.FAILED_ATTEMPTS]:
@@ -116,5 +119,4 @@ def failed_before(line: RequestLine) -> list[ledger.FailedAttempt]:
             duration_us=bounds.count(number(ms) or 0, bounds.MILLISECONDS) * 1_000,
         )
         found.append(made)
-    # The line itself describes the last attempt.
-    return found[: max(0, line.attempts - 1)]
+    return found

@@ -13,8 +13,17 @@ from xds_server.reasons import Reason
 from xds_server.routing.pricing import RequestUsage, Tariff
 from xds_server.usage.records import Row
 
-_LIMITED = HTTPStatus.TOO_MANY_REQUESTS
-_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN}
+#: Reasons by the status of the target's answer, if they are the same whether the attempt moved on or ended there.
+_REASONS = {
+    HTTPStatus.UNAUTHORIZED: "attempt.credential",
+    498: "attempt.credential",
+    HTTPStatus.PAYMENT_REQUIRED: "attempt.unpaid",
+    HTTPStatus.FORBIDDEN: "attempt.forbidden",
+    HTTPStatus.TOO_MANY_REQUESTS: "attempt.limited",
+}
+_TOO_LONG = frozenset({400, 413, 414, 431})
+#: Statuses below 500 by which a target says that it failed, or could serve the request later.
+_BROKEN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.MISDIRECTED_REQUEST, HTTPStatus.TOO_EARLY})
 #: Envoy's response flags that say how a request ended, with the error code that they mean to an operator.
 _FLAGS = {
     "DC": "attempt.left",
@@ -48,7 +57,7 @@ def of_finished(row: Row) -> Iterator[pb.RequestAttempt]:
         yield pb.RequestAttempt(
             target_id=row.target_id,
             credential=_credential(row.target_id, row.credential_index),
-            status=row.status,
+            status=row.target_status or row.status,
             outcome=outcome,
             duration_us=max(0, left),
             outcome_code=outcome.coded,
@@ -106,13 +115,23 @@ def _credential(target_id: str, index: int) -> int:
 
 
 def _why_it_moved_on(status: int) -> Reason:
+    """Returns why the gateway did not give the target's answer to the client (docs/failover.md)."""
     if not status:
         return Reason.of("attempt.no_answer")
-    if status == _LIMITED:
-        return Reason.of("attempt.limited")
-    if status in _REFUSED:
-        return Reason.of("attempt.refused")
-    return Reason.of("attempt.improper" if status < HTTPStatus.BAD_REQUEST else "attempt.failed")
+    if status == HTTPStatus.NOT_FOUND:
+        return Reason.of("attempt.unknown_model")
+    if status in _TOO_LONG:
+        return Reason.of("attempt.too_long", status)
+    if status < HTTPStatus.BAD_REQUEST:
+        return Reason.of("attempt.improper")
+    return _of_status(status)
+
+
+def _of_status(status: int) -> Reason:
+    if status in _REASONS:
+        return Reason.of(_REASONS[status], status)
+    is_broken = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _BROKEN
+    return Reason.of("attempt.broken" if is_broken else "attempt.rejected", status)
 
 
 def _how_it_ended(row: Row) -> Reason:
@@ -123,4 +142,8 @@ def _how_it_ended(row: Row) -> Reason:
     for flag in row.response_flags.split(","):
         if flag in _FLAGS:
             return Reason.of(_FLAGS[flag])
-    return Reason.of("attempt.answered" if 0 < row.status < HTTPStatus.BAD_REQUEST else "attempt.failed")
+    if row.target_status:  # the client got another status
+        return _why_it_moved_on(row.target_status)
+    if not row.status:
+        return Reason.of("attempt.failed")
+    return Reason.of("attempt.answered") if row.status < HTTPStatus.BAD_REQUEST else _of_status(row.status)

@@ -32,6 +32,7 @@ _NUMBERS = {
     **{name: _MAX for name, empty in EMPTY.items() if type(empty) is int and name != "started_at_us"},
     "attempts": 1_000_000,
     "status": 999,
+    "target_status": 999,
     "price_version": 0xFFFFFFFF,
     "credential_index": _MAX_CREDENTIALS,
 }

@@ -72,6 +72,7 @@ class Row(NamedTuple):
     saved_nano_usd: int
     credential_index: int
     cancelled: bool
+    target_status: int
 
 
 def _default(name: str) -> Any:

@@ -1486,6 +1486,7 @@ export interface UsageRecord {
   saved_nano_usd?: string;
   credential_index?: number;
   cancelled?: boolean;
+  target_status?: number;
 }
 
 export interface Alert {

@@ -12,7 +12,7 @@ from translator import money
 from translator.ledger import records, rows
 from translator.ledger.lines import RequestLine, parse
 from translator.ledger.prices import PriceBook, Rates, VersionedPrice
-from translator.ledger.usage import Tokens
+from translator.ledger.usage import NOTHING, Tokens
 
 
 def route(*prices: policy.Price) -> policy.Route:
@@ -197,7 +197,9 @@ def test_record() -> None:
     ],
 )
 def test_the_attempts_before_the_last_one(failed: str, attempts: int, told: list[tuple[str, int, str]]) -> None:
-    found = records.failed_before(line(failed=failed, attempts=attempts))
+    of = line(failed=failed, attempts=attempts)
+    assert of.reservation is not None
+    found = rows.as_message(records.record(of, of.reservation, records.Bill(NOTHING, 0, 0))).failed_attempts
     assert [(each.target_id, each.status, each.reason) for each in found] == told
 
 

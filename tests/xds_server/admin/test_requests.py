@@ -124,6 +124,62 @@ async def test_a_request_explained(admin: Admin, ledger: Ledger) -> None:
     ]
 
 
+async def explained(admin: Admin, ledger: Ledger, **record: Any) -> list[tuple[int, str, str]]:
+    """Returns the status, code and sentence of each attempt at a request."""
+    await ledger.append(batch(usage(id="abcdef", **record)))
+    found = await admin.stub.GetRequest(pb.GetRequestRequest(id="abcdef"))
+    return [(each.status, each.outcome_code.code, each.outcome) for each in found.attempts]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "sentence"),
+    [
+        (401, "attempt.credential", "the target refused the gateway's credential (401)"),
+        (498, "attempt.credential", "the target refused the gateway's credential (498)"),
+        (402, "attempt.unpaid", "payment is required (402)"),
+        (403, "attempt.forbidden", "does not allow this to the gateway's credential or account (403)"),
+        (404, "attempt.unknown_model", "does not know the model that the route requests there (404)"),
+        (413, "attempt.too_long", "refused the request as too long (413)"),
+        (429, "attempt.limited", "limited"),
+        (503, "attempt.broken", "the target reported an error of its own (503)"),
+        (408, "attempt.broken", "the target reported an error of its own (408)"),
+        (200, "attempt.improper", "an invalid answer"),
+        (0, "attempt.no_answer", "no answer"),
+    ],
+)
+async def test_why_an_attempt_moved_on(
+    admin: Admin, ledger: Ledger, status: int, code: str, sentence: str
+) -> None:
+    """Says the same of the last attempt, whose client got another status than the target's."""
+    failed = ledger_pb2.FailedAttempt(target_id="azure/gpt", status=status)
+    first, last = await explained(
+        admin, ledger, attempts=2, failed_attempts=[failed], status=502, target_status=status
+    )
+    assert first[:2] == (status, code)
+    assert sentence in first[2]
+    assert last == (first if status else (502, "attempt.broken", "the target reported an error of its own (502)"))
+
+
+@pytest.mark.parametrize(
+    ("status", "flags", "code"),
+    [
+        (404, "", "attempt.rejected"),
+        (400, "", "attempt.rejected"),
+        (401, "", "attempt.credential"),
+        (429, "", "attempt.limited"),
+        (500, "", "attempt.broken"),
+        (504, "UT", "attempt.timeout"),
+        (0, "", "attempt.failed"),
+        (200, "", "attempt.answered"),
+    ],
+)
+async def test_how_the_last_attempt_ended(
+    admin: Admin, ledger: Ledger, status: int, flags: str, code: str
+) -> None:
+    ((shown, found, _),) = await explained(admin, ledger, status=status, response_flags=flags)
+    assert (shown, found) == (status, code)
+
+
 async def test_what_the_other_targets_would_have_cost(admin: Admin, ledger: Ledger) -> None:
     """The costs use the prices in force at that time. The record has the billed cost; a target without a price
     costs nothing.

@@ -263,6 +263,7 @@ class UsageRecord(_message.Message):
     SAVED_NANO_USD_FIELD_NUMBER: _builtins.int
     CREDENTIAL_INDEX_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
+    TARGET_STATUS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The request id (`x-request-id`); unique among those that began in the same microsecond."""
     format: _builtins.int
@@ -355,6 +356,10 @@ class UsageRecord(_message.Message):
     """The index of the credential that the answering target was used with: 0 is the first or only one."""
     cancelled: _builtins.bool
     """An operator ended it: see trunkline.admin.v1.Admin.CancelRequest."""
+    target_status: _builtins.int
+    """HTTP status of the last attempt's target, if the client got another one: 401 if the provider refused the gateway's
+    credential, for which the client got 502. 0: none.
+    """
     @_builtins.property
     def failed_attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedAttempt]:
         """The attempts before the last one."""
@@ -413,10 +418,11 @@ class UsageRecord(_message.Message):
         saved_nano_usd: _builtins.int = ...,
         credential_index: _builtins.int = ...,
         cancelled: _builtins.bool = ...,
+        target_status: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "audio_completion_tokens", b"audio_completion_tokens", "audio_in_ms", b"audio_in_ms", "audio_out_ms", b"audio_out_ms", "audio_prompt_tokens", b"audio_prompt_tokens", "cache_hit", b"cache_hit", "cache_write_1h_tokens", b"cache_write_1h_tokens", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "cancelled", b"cancelled", "capped", b"capped", "characters", b"characters", "claimed_completion_tokens", b"claimed_completion_tokens", "claimed_prompt_tokens", b"claimed_prompt_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "cost_nano_usd", b"cost_nano_usd", "credential_index", b"credential_index", "duration_us", b"duration_us", "earned_micro_usd", b"earned_micro_usd", "earned_nano_usd", b"earned_nano_usd", "end_user", b"end_user", "estimated", b"estimated", "expired", b"expired", "failed_attempts", b"failed_attempts", "first_byte_us", b"first_byte_us", "format", b"format", "id", b"id", "images", b"images", "key_id", b"key_id", "model", b"model", "node_id", b"node_id", "organisation_id", b"organisation_id", "plain", b"plain", "price_version", b"price_version", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "response_flags", b"response_flags", "route_id", b"route_id", "saved_nano_usd", b"saved_nano_usd", "search_units", b"search_units", "service_tier", b"service_tier", "started_at_us", b"started_at_us", "status", b"status", "stream", b"stream", "tag", b"tag", "target_id", b"target_id", "upstream_request_id", b"upstream_request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "audio_completion_tokens", b"audio_completion_tokens", "audio_in_ms", b"audio_in_ms", "audio_out_ms", b"audio_out_ms", "audio_prompt_tokens", b"audio_prompt_tokens", "cache_hit", b"cache_hit", "cache_write_1h_tokens", b"cache_write_1h_tokens", "cache_write_tokens", b"cache_write_tokens", "cached_tokens", b"cached_tokens", "cancelled", b"cancelled", "capped", b"capped", "characters", b"characters", "claimed_completion_tokens", b"claimed_completion_tokens", "claimed_prompt_tokens", b"claimed_prompt_tokens", "completion_tokens", b"completion_tokens", "cost_micro_usd", b"cost_micro_usd", "cost_nano_usd", b"cost_nano_usd", "credential_index", b"credential_index", "duration_us", b"duration_us", "earned_micro_usd", b"earned_micro_usd", "earned_nano_usd", b"earned_nano_usd", "end_user", b"end_user", "estimated", b"estimated", "expired", b"expired", "failed_attempts", b"failed_attempts", "first_byte_us", b"first_byte_us", "format", b"format", "id", b"id", "images", b"images", "key_id", b"key_id", "model", b"model", "node_id", b"node_id", "organisation_id", b"organisation_id", "plain", b"plain", "price_version", b"price_version", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "response_flags", b"response_flags", "route_id", b"route_id", "saved_nano_usd", b"saved_nano_usd", "search_units", b"search_units", "service_tier", b"service_tier", "started_at_us", b"started_at_us", "status", b"status", "stream", b"stream", "tag", b"tag", "target_id", b"target_id", "target_status", b"target_status", "upstream_request_id", b"upstream_request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

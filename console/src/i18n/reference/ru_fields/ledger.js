@@ -12,6 +12,7 @@ export default {
   "UsageRecord.target_id": "Место, которое ответило; пусто, если ни одно.",
   "UsageRecord.attempts": "Попытки, включая первую.",
   "UsageRecord.status": "Статус HTTP, посланный клиенту.",
+  "UsageRecord.target_status": "Статус HTTP места последней попытки, если клиент получил другой: 401, если провайдер отказал ключу шлюза, а клиент получил 502. 0: нет.",
   "UsageRecord.response_flags": "Флаги ответа Envoy, например `DC`, если клиент отключился.",
   "UsageRecord.first_byte_us": "До первого байта ответа места, микросекунды; 0, если его не было.",
   "UsageRecord.duration_us": "Весь запрос, микросекунды.",
