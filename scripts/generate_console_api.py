@@ -90,7 +90,7 @@ def files() -> dict[str, str]:
 def _members() -> str:
     enums = {
         field.enum_type.name: [each.name for each in field.enum_type.values if each.number]
-        for message in (*_WITH_FORMS, policy.Limit.DESCRIPTOR)
+        for message in (*_WITH_FORMS, admin.Key.DESCRIPTOR, policy.Limit.DESCRIPTOR)
         for field in message.fields
         if field.enum_type is not None
     }

@@ -48,27 +48,36 @@ export const Limits = ({ limits = [] }) =>
     ? html`<span class="limits">${limits.map((each) => html`<${Badge}>${limitText(each)}<//>`)}</span>`
     : html`<span class="muted">${t("limits.none")}</span>`;
 
-const isEditable = (limit) =>
-  limit.metric === "METRIC_CONCURRENCY" || Boolean(limit.calendar) || Object.values(WINDOWS).some((each) => each.per_seconds === String(limit.per_seconds));
+/** The key of the limit's window; `seconds` for any other length. */
+const windowOf = (limit) =>
+  Object.keys(WINDOWS).find((each) =>
+    limit.calendar ? WINDOWS[each].calendar === limit.calendar : WINDOWS[each].per_seconds === String(limit.per_seconds),
+  ) ?? "seconds";
 
 /**
- * Rows to change; what the form has no words for stays as it is.
+ * Rows to change.
  * @param {{value: Limit[], onValue: (next: Limit[]) => void, ofRoute?: boolean}} props A route's limits are about its model.
  */
 export function LimitsEditor({ value, onValue, ofRoute = false }) {
+  // A row has state of its own, which must not become that of the row after a removed one.
+  const [ids, setIds] = useState(() => value.map((_, index) => index));
   const change = (index, next) => onValue(value.map((each, at) => (at === index ? next : each)));
-  const add = () => onValue([...value, { metric: "METRIC_REQUESTS", per_seconds: "60", amount: "60" }]);
+  const add = () => {
+    setIds([...ids, Math.max(-1, ...ids) + 1]);
+    onValue([...value, { metric: "METRIC_REQUESTS", per_seconds: "60", amount: "60" }]);
+  };
+  const remove = (index) => {
+    setIds(ids.filter((_, at) => at !== index));
+    onValue(value.filter((_, at) => at !== index));
+  };
   return html`
     <fieldset class="stack">
       <legend><strong>${t("limits.title")}</strong></legend>
       ${value.map(
         (limit, index) => html`
-          <div class="limit-row" key=${index}>
-            ${isEditable(limit)
-              ? html`<${LimitFields} limit=${limit} onLimit=${(next) => change(index, next)} />`
-              : html`<${Badge}>${limitText(limit)}<//>`}
-            <${IconButton} icon="close" label=${t("limits.remove")}
-              onClick=${() => onValue(value.filter((_, at) => at !== index))} />
+          <div class="limit-row" key=${ids[index]}>
+            <${LimitFields} limit=${limit} onLimit=${(next) => change(index, next)} />
+            <${IconButton} icon="close" label=${t("limits.remove")} onClick=${() => remove(index)} />
             <${MoreOfLimit} limit=${limit} ofRoute=${ofRoute} onLimit=${(next) => change(index, next)} />
           </div>
         `,
@@ -81,25 +90,26 @@ export function LimitsEditor({ value, onValue, ofRoute = false }) {
 function LimitFields({ limit, onLimit }) {
   const isMoney = limit.metric === "METRIC_COST_USD";
   const [amount, setAmount] = useState(String(isMoney ? num(limit.amount) / 1e6 : limit.amount ?? ""));
-  const window =
-    Object.keys(WINDOWS).find((each) =>
-      limit.calendar ? WINDOWS[each].calendar === limit.calendar : WINDOWS[each].per_seconds === String(limit.per_seconds),
-    ) ?? "minute";
+  const [chosen, setWindow] = useState(limit.metric === "METRIC_CONCURRENCY" ? "minute" : windowOf(limit));
   const write = (metric, text, per) => {
     const whole = metric === "METRIC_COST_USD" ? Math.round(Number(text) * 1e6) : Math.round(Number(text));
     const { per_seconds, calendar, time_zone, ...rest } = limit;
-    const zone = WINDOWS[per].calendar && time_zone ? { time_zone } : {};
-    const times = metric === "METRIC_CONCURRENCY" ? {} : { ...WINDOWS[per], ...zone };
-    onLimit({ ...rest, metric, amount: String(whole || 0), ...times });
+    const times = per === "seconds" ? { per_seconds: per_seconds ?? "60" } : { ...WINDOWS[per] };
+    if ("calendar" in times && time_zone) times.time_zone = time_zone;
+    setWindow(per);
+    onLimit({ ...rest, metric, amount: String(whole || 0), ...(metric === "METRIC_CONCURRENCY" ? {} : times) });
   };
   return html`
     <${SelectField} label=${t("limits.metric")} value=${limit.metric} options=${MEMBERS.Metric.map((each) => [each, metricName(each)])}
-      onValue=${(metric) => write(metric, amount, window)} />
+      onValue=${(metric) => write(metric, amount, chosen)} />
     <${TextField} label=${isMoney ? t("limits.amount_usd") : t("limits.amount")} value=${amount} inputmode="decimal"
-      onValue=${(text) => (setAmount(text), write(limit.metric, text, window))} />
+      onValue=${(text) => (setAmount(text), write(limit.metric, text, chosen))} />
     ${limit.metric !== "METRIC_CONCURRENCY" &&
-    html`<${SelectField} label=${t("limits.window")} value=${window} options=${Object.keys(WINDOWS).map((each) => [each, t(`window.${each}`)])}
+    html`<${SelectField} label=${t("limits.window")} value=${chosen} options=${[...Object.keys(WINDOWS), "seconds"].map((each) => [each, t(`window.${each}`)])}
       onValue=${(per) => write(limit.metric, amount, per)} />`}
+    ${limit.metric !== "METRIC_CONCURRENCY" && chosen === "seconds" &&
+    html`<${TextField} label=${t("limits.seconds")} value=${limit.per_seconds ?? ""} inputmode="numeric"
+      onValue=${(text) => onLimit({ ...limit, per_seconds: String(Math.round(Number(text)) || 0) })} />`}
   `;
 }
 
@@ -115,6 +125,7 @@ function MoreOfLimit({ limit, ofRoute, onLimit }) {
         <${SelectField} label=${t("limits.each")} value=${limit.each ?? "EACH_UNSPECIFIED"} onValue=${set("each")}
           options=${["EACH_UNSPECIFIED", "EACH_USER", "EACH_TAG"].map((each) => [each, t(`limits.each.${each}`)])} />
         ${!ofRoute && html`<${TextField} label=${t("limits.model")} optional value=${limit.model ?? ""} onValue=${set("model")} />`}
+        ${limit.calendar && html`<${TextField} label=${t("limits.time_zone")} hint=${t("limits.time_zone_hint")} optional value=${limit.time_zone ?? ""} onValue=${set("time_zone")} placeholder="Europe/Berlin" />`}
         <${TextField} label=${t("limits.alerts")} hint=${t("limits.alerts_hint")} optional value=${alerts} inputmode="decimal"
           onValue=${(text) => (setAlerts(text), set("alerts_permille")(shares(text)))} />
       </div>

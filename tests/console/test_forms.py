@@ -24,8 +24,12 @@ FORMS: list[tuple[Descriptor, str]] = [
     (admin.Timeouts.DESCRIPTOR, "routes/form.js"),
     (admin.Provider.DESCRIPTOR, "forms/provider.js"),
     (admin.Organisation.DESCRIPTOR, "forms/organisation.js"),
-    (admin.Key.DESCRIPTOR, "forms/key.js pages/keys.js"),
+    (admin.Key.DESCRIPTOR, "forms/key.js forms/key_fields.js pages/keys.js"),
     (policy.Limit.DESCRIPTOR, "limits.js"),
+    (policy.Price.DESCRIPTOR, "routes/prices.js routes/form.js"),
+    (policy.ServiceTier.DESCRIPTOR, "routes/prices.js"),
+    (policy.ContextTier.DESCRIPTOR, "routes/prices.js"),
+    (policy.ImagePrice.DESCRIPTOR, "routes/prices.js"),
     (admin.Gateway.DESCRIPTOR, "settings/sections.js settings/sso.js settings/jwt.js"),
     (admin.Cors.DESCRIPTOR, "settings/sections.js"),
     (admin.SharedCache.DESCRIPTOR, "settings/sections.js"),
@@ -36,10 +40,7 @@ FORMS: list[tuple[Descriptor, str]] = [
 ]
 #: Fields that forms do not offer, and why.
 NOT_OFFERED = {
-    "Key.max_price": "a change of a key keeps it",
-    "Key.priority": "a change of a key keeps it",
     "Key.pins_targets": "the playground's own keys have it",
-    "Limit.alerts_permille": "a change of a limit keeps it",
 }
 
 

@@ -121,9 +121,9 @@ async def test_the_next_target_serves(
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("token", "the target refused the gateway's credential (498)"),
-        ("payment", "the target refused the gateway's account: payment is required (402)"),
-        ("model", "the target does not know the model that the route requests there (404)"),
+        ("token", "refused the gateway's credential (498)"),
+        ("payment", "refused the gateway's account: unpaid (402)"),
+        ("model", "does not know the model (404)"),
         ("page", "an invalid answer"),
     ],
 )

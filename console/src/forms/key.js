@@ -2,13 +2,13 @@
 import { html, useEffect, useState } from "../html.js";
 import { call } from "../api.js";
 import { t } from "../i18n.js";
-import { LimitsEditor } from "../limits.js";
 import { isAdmin, isAtLeast } from "../session.js";
 import { recipes } from "../recipes.js";
 import { Code, Secret } from "../ui/code.js";
 import { Button, Form, SelectField, TextField } from "../ui/controls.js";
 import { Dialog } from "../ui/dialog.js";
 import { Notice, announceChange } from "../ui/feedback.js";
+import { OperatorFields, begin, written } from "./key_fields.js";
 
 export const EXPIRIES = { never: 0, "7": 7, "30": 30, "90": 90, "365": 365 };
 
@@ -29,7 +29,8 @@ export function KeyDialog({ organisations, models = [], base, onClose, onDone })
   const [newOwner, setNewOwner] = useState("");
   const [patterns, setPatterns] = useState("");
   const [expiry, setExpiry] = useState("never");
-  const [limits, setLimits] = useState(/** @type {any[]} */ ([]));
+  const [fields, setFields] = useState(begin());
+  const isOperator = isAtLeast("ROLE_OPERATOR", owner);
   useEffect(() => {
     if (organisations) return;
     call("ListOrganisations").then((answer) => setFound((answer.organisations ?? []).map((each) => each.name ?? "")));
@@ -41,7 +42,7 @@ export function KeyDialog({ organisations, models = [], base, onClose, onDone })
         name,
         organisation: owner || newOwner,
         models: patterns.split(",").map((each) => each.trim()).filter(Boolean),
-        ...(limits.length ? { limits } : {}),
+        ...(isOperator ? written(fields) : {}),
         ...(expiresAt(expiry) ? { expires_at: String(expiresAt(expiry)) } : {}),
       },
     });
@@ -63,7 +64,7 @@ export function KeyDialog({ organisations, models = [], base, onClose, onDone })
           placeholder="*" suggestions=${models} />
         <${SelectField} label=${t("key.expires")} value=${expiry} onValue=${setExpiry}
           options=${Object.keys(EXPIRIES).map((each) => [each, t(`expiry.${each}`)])} />
-        ${isAtLeast("ROLE_OPERATOR", owner) && html`<${LimitsEditor} value=${limits} onValue=${setLimits} />`}
+        ${isOperator && html`<${OperatorFields} value=${fields} onValue=${setFields} />`}
       <//>
     <//>
   `;

@@ -5,6 +5,7 @@ import { t } from "../i18n.js";
 import { CheckField, Field, Form, SelectField, TextField } from "../ui/controls.js";
 import { Dialog } from "../ui/dialog.js";
 import { announceChange } from "../ui/feedback.js";
+import { Rows } from "../settings/entries.js";
 import { OtherFields, otherFields } from "./other.js";
 
 /** The base URLs of known providers. */
@@ -33,6 +34,7 @@ export function ProviderDialog({ provider, onClose, onDone }) {
   const [quota, setQuota] = useState(/** @type {import("../generated/types.d.ts").Quota[]} */ (provider?.quota ?? []));
   const [own, setOwn] = useState(/** @type {import("../generated/types.d.ts").CredentialQuota[]} */ (provider?.credential_quotas ?? []));
   const [healthPath, setHealthPath] = useState(provider?.health_path ?? "");
+  const [statuses, setStatuses] = useState((provider?.health_statuses ?? []).join(", "));
   const [caFile, setCaFile] = useState(provider?.ca_file ?? "");
   const choose = (known) => {
     if (!known) return;
@@ -42,7 +44,7 @@ export function ProviderDialog({ provider, onClose, onDone }) {
   const [other, setOther] = useState(/** @type {Record<string, any>} */ ({ ...provider }));
   const send = async () => {
     const credentials = keys.split("\n").map((each) => each.trim()).filter(Boolean);
-    const checks = healthPath ? {} : { health_every_seconds: 0, health_statuses: [] };
+    const checks = healthPath ? { health_statuses: numbers(statuses) } : { health_every_seconds: 0, health_statuses: [] };
     const answer = await call("PutProvider", {
       provider: { ...other, ...checks, name, base_url: url, credentials, stream_usage: usage, clear_credentials: clear, quota, credential_quotas: own, health_path: healthPath, ca_file: caFile },
     });
@@ -81,6 +83,7 @@ export function ProviderDialog({ provider, onClose, onDone }) {
             )}
             <div class="form-grid">
               <${TextField} label=${t("provider.health_path")} hint=${t("provider.health_hint")} optional value=${healthPath} onValue=${setHealthPath} placeholder="/models" />
+              <${TextField} label=${t("provider.health_statuses")} hint=${t("provider.health_statuses_hint")} optional value=${statuses} onValue=${setStatuses} placeholder="200" />
               <${TextField} label=${t("provider.ca_file")} hint=${t("provider.ca_hint")} optional value=${caFile} onValue=${setCaFile} />
               <${OtherFields} message="Provider" names=${OTHERS} values=${other} onValues=${setOther} />
             </div>
@@ -92,7 +95,10 @@ export function ProviderDialog({ provider, onClose, onDone }) {
   `;
 }
 
-/** The form has at most one quota for a metric and window; all other quotas stay as they are. */
+/** @param {string} text separated by commas or spaces */
+const numbers = (text) => text.split(/[,;\s]+/).map(Number).filter((each) => each > 0);
+
+/** The quotas that always have a field; others are rows. */
 const QUOTAS = [["METRIC_REQUESTS", "60"], ["METRIC_TOKENS", "60"], ["METRIC_REQUESTS", "86400"], ["METRIC_TOKENS", "86400"]];
 
 /** The numbers of a provider's stored credentials if it has several: each may have its own quota. */
@@ -100,6 +106,12 @@ const several = (provider) => (provider?.credential_count > 1 ? Array.from({ len
 
 function QuotaFields({ title, quota, onQuota }) {
   const is = (metric, per) => (each) => each.metric === metric && String(each.per_seconds) === per;
+  // A row stays one while its window is typed.
+  const [rows, setRows] = useState(quota.filter((each) => !QUOTAS.some(([metric, per]) => is(metric, per)(each))));
+  const changeRows = (next) => {
+    onQuota([...quota.filter((each) => !rows.includes(each)), ...next]);
+    setRows(next);
+  };
   const change = (metric, per, text) => {
     const others = quota.filter((each) => !is(metric, per)(each));
     const amount = String(Math.round(Number(text) || 0));
@@ -114,6 +126,14 @@ function QuotaFields({ title, quota, onQuota }) {
             value=${quota.find(is(metric, per))?.amount ?? ""} onValue=${(text) => change(metric, per, text)} />`,
         )}
       </div>
+      <${Rows} rows=${rows} onRows=${changeRows} class="limit-row" fresh=${{ metric: "METRIC_REQUESTS", per_seconds: "1", amount: "1" }}
+        add=${t("provider.add_quota")} removeLabel=${() => t("provider.remove_quota")}>
+        ${(row, change) => html`
+          <${SelectField} label=${t("limits.metric")} value=${row.metric} options=${["METRIC_REQUESTS", "METRIC_TOKENS"].map((each) => [each, t(`metric.name.${each}`)])} onValue=${(metric) => change({ metric })} />
+          <${TextField} label=${t("limits.amount")} value=${row.amount} inputmode="numeric" onValue=${(amount) => change({ amount })} />
+          <${TextField} label=${t("limits.seconds")} value=${row.per_seconds} inputmode="numeric" onValue=${(per_seconds) => change({ per_seconds })} />
+        `}
+      <//>
     </fieldset>
   `;
 }

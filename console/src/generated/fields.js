@@ -28,6 +28,11 @@ export const MEMBERS = {
   "METRIC_COST_USD",
   "METRIC_CONCURRENCY"
  ],
+ "Priority": [
+  "PRIORITY_HIGH",
+  "PRIORITY_NORMAL",
+  "PRIORITY_LOW"
+ ],
  "Privacy": [
   "PRIVACY_ANY",
   "PRIVACY_OWN_NODES"

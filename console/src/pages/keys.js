@@ -3,9 +3,10 @@ import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, count, day, nano, num } from "../format.js";
 import { rich, t } from "../i18n.js";
-import { Limits, LimitsEditor, sent } from "../limits.js";
+import { Limits } from "../limits.js";
 import { place, refine } from "../router.js";
 import { isAdmin, isAtLeast } from "../session.js";
+import { localTime, unixSeconds } from "../times.js";
 import { useView } from "../view.js";
 import { CheckField, Button, Form, SelectField, Tabs, TextField } from "../ui/controls.js";
 import { Code } from "../ui/code.js";
@@ -14,6 +15,7 @@ import { Badge, Empty, Loaded, announceChange } from "../ui/feedback.js";
 import { Manager, Page, isFiles } from "../ui/page.js";
 import { Table } from "../ui/table.js";
 import { KeyDialog, MadeKey } from "../forms/key.js";
+import { OperatorFields, begin, written } from "../forms/key_fields.js";
 import { Budgets } from "./budgets.js";
 import { OrganisationDialog } from "../forms/organisation.js";
 import { baseUrl } from "../gateway.js";
@@ -132,12 +134,14 @@ function KeyActions({ item, onOpen, reload }) {
 function EditKey({ item, onClose, onDone }) {
   const [name, setName] = useState(item.name);
   const [models, setModels] = useState((item.models ?? []).join(", "));
-  const [limits, setLimits] = useState((item.limits ?? []).map(sent));
+  const [expires, setExpires] = useState(localTime(item.expires_at));
+  const [fields, setFields] = useState(begin(item));
   const isOperator = isAtLeast("ROLE_OPERATOR", item.organisation);
   const send = async () => {
     const patterns = models.split(",").map((each) => each.trim()).filter(Boolean);
-    const whole = { models: patterns.length ? patterns : ["*"], limits, clear_limits: !limits.length };
-    const answer = await call("UpdateKey", { id: item.id, version: item.version, name, ...(isOperator ? whole : {}) });
+    const whole = { models: patterns.length ? patterns : ["*"], ...written(fields), clear_limits: !fields.limits.length };
+    const until = expires === localTime(item.expires_at) ? {} : { expires_at: unixSeconds(expires) };
+    const answer = await call("UpdateKey", { id: item.id, version: item.version, name, ...until, ...(isOperator ? whole : {}) });
     announceChange(t("key.saved", { name }), answer.propagation);
     await onDone();
     onClose();
@@ -146,10 +150,11 @@ function EditKey({ item, onClose, onDone }) {
     <${Dialog} title=${t("key.edit", { name: item.name })} onClose=${onClose}>
       <${Form} onSend=${send} action=${t("form.save")} onCancel=${onClose} disabled=${!name}>
         <${TextField} label=${t("key.name")} value=${name} onValue=${setName} />
+        <${TextField} label=${t("key.expires_at")} hint=${t("key.expires_at_hint")} type="datetime-local" step="1" optional value=${expires} onValue=${setExpires} />
         ${isOperator &&
         html`
           <${TextField} label=${t("key.models")} hint=${t("key.models_hint")} value=${models} onValue=${setModels} placeholder="*" />
-          <${LimitsEditor} value=${limits} onValue=${setLimits} />
+          <${OperatorFields} value=${fields} onValue=${setFields} />
         `}
       <//>
     <//>

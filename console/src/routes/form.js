@@ -37,7 +37,7 @@ const edited = (target) => ({
 
 function written({ stored, place, model, weight, tier, input, output, context, paused, prices: others }) {
   const { price_history, provider, nodes, model: former, price, ...kept } = stored;
-  const { valid_from, version, ...formerPrice } = price ?? {};
+  const { version, ...formerPrice } = price ?? {};
   const isPriced = input !== "" || output !== "" || prices.isGiven(others);
   const asked = isPriced ? { price: { ...formerPrice, input: prices.micro(input), output: prices.micro(output), ...prices.written(others) } } : {};
   const where = place ? { provider: place, model } : { nodes: model };
@@ -92,7 +92,7 @@ export function RouteDialog({ data, route, onClose, onDone }) {
               <${Seconds} name="connect" form=${form} set=${set} />
               <${Seconds} name="cache" form=${form} set=${set} />
               <${SelectField} label=${t("route.cache_scope")} value=${form.scope} onValue=${set("scope")} options=${options("CacheScope", scopeText)} />
-              <${TextField} label=${t("route.cache_most")} value=${form.cacheMost} onValue=${set("cacheMost")} inputmode="numeric" placeholder=${t("route.default")} />
+              <${TextField} label=${t("route.cache_most")} value=${form.cacheMost} onValue=${set("cacheMost")} inputmode="decimal" placeholder=${t("route.default")} />
               <${Seconds} name="queue" form=${form} set=${set} />
             </div>
             <div class="form-grid">
@@ -156,7 +156,7 @@ function controlled(form, timeouts) {
     timeouts: { ...timeouts, first_byte_ms: ms(form.first_byte), idle_ms: ms(form.idle), connect_ms: ms(form.connect) },
     cache_ttl_seconds: whole(form.cache),
     cache_scope: form.scope,
-    cache_most_bytes: String(whole(form.cacheMost) * MIB),
+    cache_most_bytes: String(whole(Number(form.cacheMost) * MIB)),
     prompt_cache_key: form.promptKey,
     queue_longest_ms: ms(form.queue),
     limits: form.limits,

@@ -49,14 +49,14 @@ export function Entries({ items, onItems, isFixed, about, texts, editor }) {
 
 /**
  * Rows of fields that can be added and removed.
- * @param {{title: string, hint: string, rows: any[], onRows: (rows: any[]) => void, fresh: any, class: string, add: string,
+ * @param {{title?: string, hint?: string, rows: any[], onRows: (rows: any[]) => void, fresh: any, class: string, add: string,
  *   removeLabel: (row: any, index: number) => string, least?: number,
  *   children: (row: any, change: (changes: any) => void) => any}} props `fresh` is a new row; at least `least` rows stay.
  */
 export const Rows = ({ title, hint, rows, onRows, fresh, class: className, add, removeLabel, least = 0, children }) => html`
   <fieldset class="stack">
-    <legend><strong>${title}</strong></legend>
-    <p class="hint">${hint}</p>
+    ${title && html`<legend><strong>${title}</strong></legend>`}
+    ${hint && html`<p class="hint">${hint}</p>`}
     ${rows.map(
       (row, index) => html`
         <div class=${className} key=${index}>

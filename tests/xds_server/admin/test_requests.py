@@ -134,15 +134,15 @@ async def explained(admin: Admin, ledger: Ledger, **record: Any) -> list[tuple[i
 @pytest.mark.parametrize(
     ("status", "code", "sentence"),
     [
-        (401, "attempt.credential", "the target refused the gateway's credential (401)"),
-        (498, "attempt.credential", "the target refused the gateway's credential (498)"),
-        (402, "attempt.unpaid", "payment is required (402)"),
-        (403, "attempt.forbidden", "does not allow this to the gateway's credential or account (403)"),
-        (404, "attempt.unknown_model", "does not know the model that the route requests there (404)"),
-        (413, "attempt.too_long", "refused the request as too long (413)"),
+        (401, "attempt.credential", "refused the gateway's credential (401)"),
+        (498, "attempt.credential", "refused the gateway's credential (498)"),
+        (402, "attempt.unpaid", "unpaid (402)"),
+        (403, "attempt.forbidden", "forbids this to the gateway's account (403)"),
+        (404, "attempt.unknown_model", "does not know the model (404)"),
+        (413, "attempt.too_long", "refused it as too long (413)"),
         (429, "attempt.limited", "limited"),
-        (503, "attempt.broken", "the target reported an error of its own (503)"),
-        (408, "attempt.broken", "the target reported an error of its own (408)"),
+        (503, "attempt.broken", "reported an error of its own (503)"),
+        (408, "attempt.broken", "reported an error of its own (408)"),
         (200, "attempt.improper", "an invalid answer"),
         (0, "attempt.no_answer", "no answer"),
     ],
@@ -157,7 +157,7 @@ async def test_why_an_attempt_moved_on(
     )
     assert first[:2] == (status, code)
     assert sentence in first[2]
-    assert last == (first if status else (502, "attempt.broken", "the target reported an error of its own (502)"))
+    assert last == (first if status else (502, "attempt.broken", "reported an error of its own (502)"))
 
 
 @pytest.mark.parametrize(

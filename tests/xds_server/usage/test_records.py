@@ -19,7 +19,8 @@ FAILED = [
 
 def test_a_record_comes_back_as_it_was() -> None:
     record = usage(
-        failed_attempts=FAILED, node_id="n1", response_flags="DC", target_status=401, cache_hit=True, estimated=True, expired=True,
+        failed_attempts=FAILED, node_id="n1", response_flags="DC", cache_hit=True, estimated=True, expired=True,
+        target_status=401,
         stream=True, end_user="Zoë", tag="a/b", price_version=2**32 - 1, earned_nano_usd=9_500,
         upstream_request_id="req_1", capped=True, claimed_prompt_tokens=10**9, claimed_completion_tokens=1,
         cache_write_tokens=2, cache_write_1h_tokens=3, audio_prompt_tokens=4, audio_completion_tokens=5, images=6,
