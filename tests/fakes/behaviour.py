@@ -18,6 +18,7 @@ MODES = (
     "refuse",  # nobody listens on the port: connection refused; open connections are closed
     "drop_syn",  # the port's SYNs are dropped: connecting never ends; open connections are closed
     "slow",  # ok, the first byte after `delay_ms`
+    "held",  # ok, but waits until the behaviour is set again: a stream after `after_events`, others at once
     "raw",  # read the request, answer with `raw` unchanged, in `pieces` with `interval_ms` between them
 )
 FAULT_USER = re.compile(r"fault:(status|slow):(\d+)")

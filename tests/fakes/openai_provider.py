@@ -63,6 +63,8 @@ class Provider:
         self.port = Port(port, lambda: Connection(self))
         self.control_port = Port(0, lambda: Connection(self))
         self._used = 0
+        #: Set when the behaviour is set again.
+        self.set_again = asyncio.Event()
 
     def take_behaviour(self) -> Behaviour:
         """Returns the behaviour for one request; counts down `times`."""
@@ -79,6 +81,8 @@ class Provider:
         """
         self.behaviour = behaviour
         self._used = 0
+        self.set_again.set()
+        self.set_again = asyncio.Event()
         if behaviour.mode not in ("refuse", "drop_syn"):
             await self.port.listen()
             return
@@ -201,7 +205,7 @@ class Connection(asyncio.Protocol):
             case _:
                 if behaviour.mode == "slow":
                     await asyncio.sleep(behaviour.delay_ms / 1000)  # as the test asked for
-                await self._answer_well(request, behaviour, record)
+                await self._answer_well(request, behaviour, record, self._provider.set_again)
 
     async def _raw(self, behaviour: Behaviour) -> None:
         size = -(-len(behaviour.raw) // behaviour.pieces)
@@ -220,16 +224,21 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"a")
             await asyncio.sleep(interval_ms / 1000)  # as the test asked for
 
-    async def _answer_well(self, request: Request, behaviour: Behaviour, record: Record) -> None:
+    async def _answer_well(
+        self, request: Request, behaviour: Behaviour, record: Record, set_again: asyncio.Event
+    ) -> None:
         answered = self._checked(request, behaviour)
         if answered.prompt_tokens:
             record.user = str(json.loads(request.body).get("user", ""))
             record.prompt_tokens, record.completion_tokens = answered.prompt_tokens, answered.completion_tokens
-        dies = behaviour.mode == "die_mid_stream"
+        dies, held = behaviour.mode == "die_mid_stream", behaviour.mode == "held"
         if isinstance(answered, EventStream):
             record.status = 200
-            await self._stream(request, answered, behaviour, record, behaviour.after_events if dies else None)
-        elif dies:
+            await self._stream(request, answered, behaviour, record, set_again)
+            return
+        if held and request.method == "POST":  # health checks are answered
+            await set_again.wait()
+        if dies:
             record.status = answered.status
             self._transport.write(_whole(answered, self._provider.name)[: -len(answered.body) // 2])
             self.drop()
@@ -245,16 +254,18 @@ class Connection(asyncio.Protocol):
         return answer(request, self._provider.name, behaviour, self._provider.models)
 
     async def _stream(
-        self, request: Request, stream: EventStream, behaviour: Behaviour, record: Record, dies_after: int | None
+        self, request: Request, stream: EventStream, behaviour: Behaviour, record: Record, set_again: asyncio.Event
     ) -> None:
         interval = behaviour.paced_by(_member_of(request, "model")).interval_ms / 1000
         more = behaviour.headers.items()
         self._transport.write(head(200, (*STREAM_HEADERS, *_identity(self._provider.name), *more)))
         due = time.monotonic()
         for event in stream.events:
-            if dies_after is not None and record.events_sent >= dies_after:
+            if behaviour.mode == "die_mid_stream" and record.events_sent >= behaviour.after_events:
                 self.drop()
                 return
+            if behaviour.mode == "held" and record.events_sent >= behaviour.after_events:
+                await set_again.wait()
             if interval and record.events_sent:
                 due += interval
                 await asyncio.sleep(max(0.0, due - time.monotonic()))  # as the test asked for

@@ -107,7 +107,7 @@ def test_hang_answers_nothing_and_sees_the_client_leave(provider: ProviderProces
     provider.behave("hang")
     with send(provider) as connection:
         assert provider.wait_for("requests")
-        connection.settimeout(0.2)
+        connection.settimeout(0.2)  # nothing comes
         with pytest.raises(TimeoutError):
             connection.recv(1)
         left = time.monotonic()
@@ -155,7 +155,7 @@ def test_headers_then_silence(provider: ProviderProcess) -> None:
             received += connection.recv(65536)
         assert received.startswith(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream")
         assert received.endswith(b"\r\n\r\n")
-        connection.settimeout(0.2)
+        connection.settimeout(0.2)  # nothing comes
         with pytest.raises(TimeoutError):
             connection.recv(1)
 
@@ -194,7 +194,7 @@ def test_refuse_and_listen_again(provider: ProviderProcess) -> None:
 def test_drop_syn_and_listen_again(provider: ProviderProcess) -> None:
     provider.behave("drop_syn")
     with socket.socket() as connection:
-        connection.settimeout(0.5)
+        connection.settimeout(0.5)  # nothing comes
         with pytest.raises(TimeoutError):
             connection.connect(("127.0.0.1", provider.port))
     provider.behave("ok")
@@ -215,6 +215,18 @@ def test_slow_and_times(provider: ProviderProcess) -> None:
             assert request.finished_monotonic - request.received_monotonic >= 0.2
 
 
+def test_held_answers_end_when_the_behaviour_is_set_again(provider: ProviderProcess) -> None:
+    provider.behave("held", events=5, after_events=3)
+    with send(provider) as plain, send(provider, BODY[:-1] + b', "stream": true}') as stream:
+        assert provider.wait_for("requests", 2)
+        assert provider.wait_for("events", 3)
+        assert provider.counters()["finished"] == 0
+        provider.behave("status:429")
+        assert plain.recv(15) == stream.recv(15) == b"HTTP/1.1 200 OK"
+        assert provider.wait_for("finished", 2)
+    assert provider.counters()["events"] > 5
+
+
 def test_unknown_modes_and_parameters_are_refused(provider: ProviderProcess) -> None:
     with pytest.raises(ValueError, match="unknown mode 'sulk'"):
         provider.behave("sulk")
@@ -223,14 +235,14 @@ def test_unknown_modes_and_parameters_are_refused(provider: ProviderProcess) -> 
 
 
 def test_wait_says_when_the_time_is_up(provider: ProviderProcess) -> None:
-    assert provider.wait_for("requests", 1, timeout_seconds=0.05) is False
+    assert provider.wait_for("requests", 1, timeout_seconds=0.05) is False  # what is tested
 
 
 def test_freeze_accepts_and_never_answers_until_thawed(provider: ProviderProcess) -> None:
     provider.freeze()
     try:
         with send(provider) as connection:
-            connection.settimeout(0.2)
+            connection.settimeout(0.2)  # nothing comes
             with pytest.raises(TimeoutError):
                 connection.recv(1)
             provider.thaw()

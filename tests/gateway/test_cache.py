@@ -224,11 +224,12 @@ async def test_identical_requests_reach_the_target_once(
 async def test_the_first_client_leaves_and_the_others_get_their_answer(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    provider_a.behave("ok", events=20, interval_ms=100)
+    provider_a.behave("ok", events=20, interval_ms=60_000)
     first = asyncio.create_task(ask(gateway, "leaving", stream=True))
     await asyncio.to_thread(provider_a.wait_for, "requests", 1, PATIENCE)
     others = [asyncio.create_task(ask(gateway, "leaving", stream=True)) for _ in range(10)]
     await asyncio.sleep(0.5)  # nothing announces that the others wait; where one does not yet, it only proves less
+    await provider_a.abehave("ok", events=20)
     first.cancel()
     answers = await asyncio.gather(*others)
     assert [answer.status for answer in answers] == [200] * 10

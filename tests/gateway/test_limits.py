@@ -130,9 +130,11 @@ async def ask(gateway: GatewayProcess, of: str, sent: bytes = b"") -> tuple[int,
         return answer.status, await answer.json(), answer.headers
 
 
-async def at_once(gateway: GatewayProcess, of: str, times: int, sent: bytes = b"") -> Counter[int]:
-    """Sends requests that all start before one is answered. Returns how often each status occurred."""
-    counted: Counter[int] = Counter()
+async def at_once(
+    gateway: GatewayProcess, of: str, times: int, sent: bytes = b"", counted: Counter[int] | None = None
+) -> Counter[int]:
+    """Sends requests at once. Returns how often each status occurred; counts in `counted` meanwhile."""
+    counted = Counter() if counted is None else counted
     headers = {"authorization": f"Bearer {key_of(of)}", "content-type": "application/json"}
     url = f"{gateway.base_url}/chat/completions"
     with many_files(times + 200):
@@ -147,6 +149,23 @@ async def at_once(gateway: GatewayProcess, of: str, times: int, sent: bytes = b"
     return counted
 
 
+async def beside_each_other(
+    gateway: GatewayProcess, provider: ProviderProcess, of: str, times: int, passing: int, sent: bytes = b""
+) -> Counter[int]:
+    """Sends requests, of which `passing` run until the others are refused. Returns how often each status
+    occurred.
+    """
+    counted: Counter[int] = Counter()
+    await provider.abehave("held")
+    asking = asyncio.create_task(at_once(gateway, of, times, sent, counted))
+    try:
+        await until(lambda: counted.total() >= times - passing)
+    finally:
+        await provider.abehave("ok")
+        await asking
+    return counted
+
+
 async def cost_of(gateway: GatewayProcess, of: str) -> list[int]:
     """Returns the micro-USD of each of an organisation's requests that reached the provider."""
     await settled(gateway)
@@ -156,9 +175,7 @@ async def cost_of(gateway: GatewayProcess, of: str) -> list[int]:
 async def test_of_200_at_once_a_budget_of_ten_lets_ten_pass(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    await provider_a.abehave("slow", delay_ms=1500)
-    assert await at_once(gateway, "ten", 200) == {200: 10, REFUSED: 190}
-    await provider_a.abehave("ok")
+    assert await beside_each_other(gateway, provider_a, "ten", 200, 10) == {200: 10, REFUSED: 190}
     assert await at_once(gateway, "ten", 20) == {REFUSED: 20}
 
 
@@ -167,9 +184,7 @@ async def test_of_200_at_once_no_more_than_the_money_is_spent(
 ) -> None:
     """Ten fit while they are reserved; the unused rest is spent again, but never more than that."""
     sent = body(max_tokens=MAXIMUM)
-    await provider_a.abehave("slow", delay_ms=1500)
-    assert await at_once(gateway, "budget", 200, sent) == {200: 10, REFUSED: 190}
-    await provider_a.abehave("ok")
+    assert await beside_each_other(gateway, provider_a, "budget", 200, 10, sent) == {200: 10, REFUSED: 190}
     spent = await cost_of(gateway, "budget")
     assert len(spent) == 10
     assert 0 < sum(spent) < BUDGET
@@ -183,9 +198,7 @@ async def test_a_budget_is_overshot_by_what_requests_used_beyond_their_reservati
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
     sent = body(DENSE)
-    await provider_a.abehave("slow", delay_ms=1500)
-    assert await at_once(gateway, "dense", 200, sent) == {200: 10, REFUSED: 190}
-    await provider_a.abehave("ok")
+    assert await beside_each_other(gateway, provider_a, "dense", 200, 10, sent) == {200: 10, REFUSED: 190}
     beyond = [each - reserved_cost(sent, RESERVED) for each in await cost_of(gateway, "dense")]
     assert len(beyond) == 10
     assert min(beyond) > 0
@@ -198,9 +211,7 @@ async def test_of_1000_at_once_a_rate_of_100_lets_100_pass(gateway: GatewayProce
 
 
 async def test_three_at_a_time_are_three_at_a_time(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
-    await provider_a.abehave("slow", delay_ms=1000)
-    assert await at_once(gateway, "narrow", 50) == {200: 3, REFUSED: 47}
-    await provider_a.abehave("ok")
+    assert await beside_each_other(gateway, provider_a, "narrow", 50, 3) == {200: 3, REFUSED: 47}
     assert (await ask(gateway, "narrow"))[0] == 200
 
 
@@ -224,10 +235,13 @@ async def test_one_at_a_time_may_follow_at_once(gateway: GatewayProcess, stream:
 async def test_a_client_that_leaves_gives_its_place_back(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    await provider_a.abehave("slow", delay_ms=60_000)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(1):
-            await ask(gateway, "single")
+    before = (await provider_a.acounters())["requests"]
+    await provider_a.abehave("hang")
+    leaving = asyncio.create_task(ask(gateway, "single"))
+    assert await provider_a.await_for("requests", before + 1)
+    leaving.cancel()
+    with suppress(asyncio.CancelledError):
+        await leaving
     await provider_a.abehave("ok")
     begun = time.monotonic()
     while (await ask(gateway, "single"))[0] != 200:
