@@ -74,7 +74,7 @@ async def test_a_weight_change_acts_at_once_and_loses_no_request(
         await load.wait_for(50)
         await asyncio.to_thread(gateway.apply, weighted(config, 0, 1))
         returned = time.monotonic()
-        await load.wait_for(100)
+        await load.wait_for(100, target="b/split", within=60)
         after = load.targets(since=returned)
         await asyncio.to_thread(gateway.apply, config)
     assert not load.problems

@@ -14,6 +14,7 @@ from typing import Any
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
+from tests.waiting import eventually
 
 KEY = "a-key-that-was-in-use-elsewhere"
 
@@ -77,8 +78,7 @@ def started(
     )
     with Asking(address, key) as asking, gateway:
         seen = len(asking.statuses)
-        while len(asking.statuses) < seen + 2:
-            assert gateway.pid
+        eventually(lambda: len(asking.statuses) >= seen + 2)
     return asking.statuses
 
 

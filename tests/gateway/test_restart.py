@@ -18,6 +18,7 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.load import Load
 from tests.gateway.process import GatewayProcess
+from tests.waiting import eventually
 from trunkline import envoy
 
 
@@ -139,7 +140,6 @@ def test_what_does_not_start_replaces_nothing(gateway: GatewayProcess) -> None:
     (broken / "__init__.py").write_text("raise ImportError('half of an upgrade')\n")
     before = {name: gateway.service_pid(name) for name in ("envoy", "xds_server", "translator")}
     os.kill(gateway.pid, signal.SIGUSR2)
-    while "this one keeps running" not in gateway.errors_file.read_text():
-        pass
+    eventually(lambda: "this one keeps running" in gateway.errors_file.read_text())
     assert {name: gateway.service_pid(name) for name in before} == before
     shutil.rmtree(broken)

@@ -77,7 +77,7 @@ async def test_fastest_goes_to_the_quicker_one_and_follows_when_that_changes(
     gateway: GatewayProcess, provider_a: ProviderProcess, provider_b: ProviderProcess
 ) -> None:
     async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
-        await provider_a.abehave("slow", delay_ms=400)
+        await provider_a.abehave("slow", delay_ms=1_000)
         await until_all_go_to(gateway, session, "fastest", "b/m")
         async with asyncio.timeout(60):  # the first slow answers may not be in the ledger yet
             while not (found := await explained(gateway, "fastest"))["a/m"]["expected_s"]:
@@ -86,7 +86,7 @@ async def test_fastest_goes_to_the_quicker_one_and_follows_when_that_changes(
         assert found["a/m"]["expected_s"] > found["b/m"]["expected_s"] > 0
         assert found["a/m"]["reason"].startswith("gets a few requests, to be measured")
         await provider_a.abehave("ok")
-        await provider_b.abehave("slow", delay_ms=800)
+        await provider_b.abehave("slow", delay_ms=2_000)
         await until_all_go_to(gateway, session, "fastest", "a/m")
 
 
