@@ -22,7 +22,7 @@ def _pauses() -> Iterator[float]:
         pause = min(pause * 1.3, _LONGEST_PAUSE)
 
 
-async def until(condition: Callable[[], T], within: float = 60.0) -> T:
+async def until(condition: Callable[[], T], within: float = 120.0) -> T:
     """Returns the first true result of `condition`. Raises TimeoutError after `within` seconds."""
     pauses = _pauses()
     async with asyncio.timeout(within):
@@ -31,7 +31,7 @@ async def until(condition: Callable[[], T], within: float = 60.0) -> T:
     return result
 
 
-async def until_answered(probe: Callable[[], Awaitable[T]], within: float = 60.0) -> T:
+async def until_answered(probe: Callable[[], Awaitable[T]], within: float = 120.0) -> T:
     """Awaits `probe` until its result is true; returns it. Raises TimeoutError after `within` seconds."""
     pauses = _pauses()
     async with asyncio.timeout(within):
@@ -40,7 +40,7 @@ async def until_answered(probe: Callable[[], Awaitable[T]], within: float = 60.0
     return result
 
 
-def eventually(condition: Callable[[], T], within: float = 60.0) -> T:
+def eventually(condition: Callable[[], T], within: float = 120.0) -> T:
     """Blocks, and returns the first true result of `condition`. Raises TimeoutError after `within` seconds."""
     pauses, deadline = _pauses(), time.monotonic() + within
     while not (result := condition()):

@@ -185,7 +185,7 @@ async def _pausing(step: Callable[[], Awaitable[T]], paused: asyncio.Event) -> T
     """Awaits a step, however long it takes; sets `paused` if it takes longer than `PAUSE`."""
     if not paused.is_set():
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PAUSE):
+            async with asyncio.timeout(PAUSE):  # the step goes on afterwards
                 return await step()
         paused.set()
     return await step()

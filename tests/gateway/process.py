@@ -21,7 +21,7 @@ import yaml
 
 from tests.waiting import eventually
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 STOP_SECONDS = 60.0
 SERVICES = {"envoy": "envoy", "xds_server": "xds_server", "translator": "translator"}
 
@@ -199,7 +199,7 @@ class GatewayProcess:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,  # a restart waits for running requests, and starts everything again
             check=False,
         )
         if check and done.returncode != 0:

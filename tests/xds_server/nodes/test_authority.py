@@ -208,7 +208,7 @@ async def test_the_gateway_certificate_is_renewed_at_half_life(
     task = asyncio.create_task(authority.run(renewed.put_nowait))
     now[0] = NOW + 182 * DAY
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(renewed.get(), 0.05)
+        await asyncio.wait_for(renewed.get(), 0.05)  # it is not renewed yet
     now[0] = NOW + 183 * DAY
     second = await asyncio.wait_for(renewed.get(), 60)
     assert second == authority.gateway_tls() != first
