@@ -147,12 +147,7 @@ async def measure(store: Store, scale: Scale) -> dict[str, Any]:
     }
     timed: dict[str, Any] = {}
     for name, case in cases.items():
-        seconds = []
-        for _ in range(2):
-            began = time.monotonic()
-            rows = await case()
-            seconds.append(round(time.monotonic() - began, 3))
-        timed[name] = {"first": seconds[0], "second": seconds[1], "rows": len(rows)}
+        timed[name] = await usage_view.twice(case)
     timed |= await usage_view.measure(store, reader, until)
     reader.close()
     return {"reports": timed, "append": await append(store, scale)}
@@ -327,7 +322,8 @@ def show(results: dict[str, Any], scale: Scale) -> None:
         print(f"{database}: generated in {found['generated_seconds']} s; bytes {found['bytes']}")
         print(f"  summed by day in {found['summing']['seconds']} s ({found['summing']['python_cpu']} s of Python)")
         for name, took in found["reports"].items():
-            print(f"  {name:46} {took['first']:8.3f} s, again {took['second']:8.3f} s  {took['rows']:>6} rows")
+            again = f"again {took['second']:8.3f} s (own CPU {took['cpu']:.3f} s)"
+            print(f"  {name:46} {took['first']:8.3f} s, {again}  {took['rows']:>6} rows")
         print(f"  append {found['append']}\n")
 
 

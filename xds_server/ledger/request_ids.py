@@ -8,7 +8,6 @@ from collections import defaultdict
 from typing import NamedTuple
 from zlib import crc32
 
-from xds_server.ledger import stretches
 from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.stretches import BUCKETS, StretchIndex
 from xds_server.store.connection import DatabaseSnapshot
@@ -17,6 +16,8 @@ from xds_server.usage.records import Columns
 #: Characters of an id that are indexed; a search needs at least this many.
 INDEXED = 8
 INDEX = StretchIndex("usage_id", "hashes")
+#: Requests of a stretch. One transaction indexes this many, and a search by id reads this many.
+STRETCH = 20_000
 
 _SIZE = 3
 
@@ -32,7 +33,7 @@ def advance(writing: LedgerTransaction, until_us: int) -> int | None:
     """Indexes the next requests that began before `until_us`. Returns when the indexed ones end; None if all are
     indexed.
     """
-    part = INDEX.next_part(writing, until_us, stretches.STRETCH)
+    part = INDEX.next_part(writing, until_us, STRETCH)
     if part is None:
         return None
     hashes: defaultdict[int, list[bytes]] = defaultdict(list)

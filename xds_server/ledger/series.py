@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from xds_server.ledger.connection import where_in
 from xds_server.ledger.query import Filter
 from xds_server.ledger.rollup import OTHER, Series
 from xds_server.store.connection import DatabaseSnapshot
-from xds_server.usage.records import Columns
 from xds_server.usage.scope import Condition
 
 #: Stands for a series that could not be found: any.
@@ -27,7 +27,7 @@ def selected(wanted: Filter) -> Condition:
     )
 
 
-def numbers(snapshot: DatabaseSnapshot, batch: Columns, indices: Sequence[int]) -> list[int]:
+def numbers(snapshot: DatabaseSnapshot, batch: Mapping[str, Sequence[Any]], indices: Sequence[int]) -> list[int]:
     """Returns the number of the series of each of these records; UNKNOWN if it was removed."""
     columns = [batch[name] for name in Series._fields]
     several = [Series(*(column[index] for column in columns)) for index in indices]

@@ -13,8 +13,6 @@ from typing import NamedTuple
 from xds_server.ledger.connection import LedgerTransaction
 from xds_server.store.connection import DatabaseSnapshot
 
-#: Requests of a stretch. One transaction indexes this many, and a search by id reads this many.
-STRETCH = 20_000
 BUCKETS = 256
 
 _POSITION = {"id": "integer", "until_us": "bigint"}

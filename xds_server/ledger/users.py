@@ -5,17 +5,21 @@ from __future__ import annotations
 import heapq
 import struct
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from xds_server.ledger import blocks, series, stretches
+from xds_server.ledger import blocks, series
 from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.outcomes import user_hash
 from xds_server.ledger.query import Filter
+from xds_server.ledger.rollup import Series
 from xds_server.ledger.stretches import BUCKETS, StretchIndex
 from xds_server.store.connection import DatabaseSnapshot
 from xds_server.usage.records import Columns
 
 INDEX = StretchIndex("usage_user", "entries")
+#: Requests that one transaction indexes. Their blocks are opened for it, so they are fewer than those of an id.
+STRETCH = 5_000
 
 #: The user's hash, the number of the series, and Unix microseconds.
 _ENTRY = struct.Struct(">IIQ")
@@ -25,13 +29,13 @@ def advance(writing: LedgerTransaction, until_us: int) -> int | None:
     """Indexes the next requests that began before `until_us`. Returns when the indexed ones end; None if all are
     indexed.
     """
-    part = INDEX.next_part(writing, until_us, stretches.STRETCH)
+    part = INDEX.next_part(writing, until_us, STRETCH)
     if part is None:
         return None
     by_block: defaultdict[int, set[tuple[int, str]]] = defaultdict(set)
     for at, id_, block in part.requests:
         by_block[block].add((at, id_))
-    buckets: defaultdict[int, bytes] = defaultdict(bytes)
+    batch: dict[str, list[Any]] = {name: [] for name in ("started_at_us", "end_user", *Series._fields)}
     for block, wanted in by_block.items():
         written = blocks.written(writing, block)
         if written.has_no("end_user"):
@@ -39,8 +43,11 @@ def advance(writing: LedgerTransaction, until_us: int) -> int | None:
         requests = written.decoded
         keys = zip(requests["started_at_us"], requests["id"], strict=True)
         chosen = [index for index, key in enumerate(keys) if key in wanted and requests["end_user"][index]]
-        for bucket, _, entry in _entries(writing, requests, chosen):
-            buckets[bucket] += entry
+        for name, column in batch.items():
+            column += [requests[name][index] for index in chosen]
+    buckets: defaultdict[int, bytes] = defaultdict(bytes)
+    for bucket, _, entry in _entries(writing, batch, range(len(batch["end_user"]))):
+        buckets[bucket] += entry
     INDEX.add_part(writing, part, buckets)
     return part.until_us if part.until_us < until_us else None
 
@@ -73,7 +80,9 @@ def newest(snapshot: DatabaseSnapshot, user: str, wanted: Filter, times_us: rang
     return heapq.nlargest(limit, found)
 
 
-def _entries(writing: LedgerTransaction, batch: Columns, indices: list[int]) -> list[tuple[int, int, bytes]]:
+def _entries(
+    writing: LedgerTransaction, batch: Mapping[str, Sequence[Any]], indices: Sequence[int]
+) -> list[tuple[int, int, bytes]]:
     """Returns the bucket, the start and the entry of each of these records."""
     made = []
     for index, number in zip(indices, series.numbers(writing, batch, indices), strict=True):

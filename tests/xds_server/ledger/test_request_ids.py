@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
 from xds_server.background import BackgroundTask
-from xds_server.ledger import request_ids, stretches
+from xds_server.ledger import request_ids
 from xds_server.ledger.indexing import Indexing
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
@@ -53,7 +53,7 @@ def test_every_request_is_found(store: Store, hours: list[int], ends: list[int],
     async def run() -> None:
         ledger, reader = Ledger(store.url, store.write_lock), LedgerReader(store.url)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stretches, "STRETCH", stretch)
+            patch.setattr(request_ids, "STRETCH", stretch)
             parts = [made[start::3] for start in range(3)]
             for part, end in itertools.zip_longest(parts, sorted(ends)):
                 if part:
@@ -81,7 +81,7 @@ async def test_what_is_indexed_is_searched_in_its_stretch_alone(
 ) -> None:
     made = [usage(MONDAY_10 + number * HOUR, id=new_id()) for number in range(60)]
     await ledger.append(batch(*made))
-    monkeypatch.setattr(stretches, "STRETCH", 10)
+    monkeypatch.setattr(request_ids, "STRETCH", 10)
     reports: list[BackgroundTask | None] = []
     await Indexing(ledger, reports.append, clock=lambda: LATER).catch_up()
     assert reports[-1] is None

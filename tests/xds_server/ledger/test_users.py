@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.xds_server.ledger.test_search import all_pages
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
-from xds_server.ledger import rollup, search, stretches, users
+from xds_server.ledger import rollup, search, users
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
@@ -53,7 +53,7 @@ def test_every_request_of_a_user_is_found(
     async def run() -> None:
         ledger, reader = Ledger(store.url, store.write_lock), LedgerReader(store.url)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stretches, "STRETCH", stretch)
+            patch.setattr(users, "STRETCH", stretch)
             patch.setattr(search, "_STEP", 2)
             patch.setattr(search, "_FOUND", 2)
             patch.setattr(rollup, "MAX_TAGS", 1)
