@@ -69,9 +69,8 @@ class LedgerReader:
         The search stops after `seconds`, even if it has found nothing. Reports may run between its steps.
         """
         until = time.monotonic() + seconds
-        found: list[Row] = []
         searching = search.Searching(wanted)
-        after: Cursor | None = before
+        found, after = await self._read(lambda snapshot: searching.step(snapshot, before))
         while after is not None and len(found) < size and time.monotonic() < until:
             rows, after = await self._read(
                 lambda snapshot, after=after: searching.step(snapshot, after)  # type: ignore[misc]

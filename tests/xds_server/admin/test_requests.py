@@ -14,6 +14,8 @@ from trunkline_proto.policy.v1 import policy_pb2
 
 from tests.xds_server.admin.conftest import Admin
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
+from xds_server.admin import requests
+from xds_server.ledger import search as search_steps
 from xds_server.ledger.ledger import Ledger
 from xds_server.store import Store
 
@@ -89,6 +91,20 @@ async def test_pages(admin: Admin, ledger: Ledger) -> None:
         if not token:
             break
     assert found == [each.id for each in reversed(made)]
+
+
+async def test_a_search_that_is_out_of_time_says_how_far_it_got(
+    admin: Admin, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "_PAGE_SECONDS", 0.0)
+    monkeypatch.setattr(search_steps, "_STEP", 2)
+    await ledger.append(batch(*(usage(MONDAY_10 + number, id=f"{number}-first") for number in range(3))))
+    first = await search(admin, id="none")
+    assert (ids(first), first.searched_since_us) == ([], 0)  # compares ids alone: one step
+    first = await search(admin, status="200", filter={"end_user": "u"})
+    assert (ids(first), first.searched_since_us) == ([], (MONDAY_10 + 1) * 1_000_000)
+    last = await search(admin, status="200", filter={"end_user": "u"}, page_token=first.next_page_token)
+    assert last == pb.SearchRequestsResponse()
 
 
 @pytest.mark.parametrize(
