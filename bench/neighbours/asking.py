@@ -1,4 +1,4 @@
-"""Asks the gateway as an attacker does: counts what comes back, and goes on whatever it is."""
+"""Sends requests as an attacker does: counts the answers, and continues after any of them."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ static void name_metric(struct span key, size_t place, char *into) {
   if (!size) memcpy(into, "requests", sizeof "requests");
 }
 
-// Records what is left of a quota.
+// Records the remainder of a quota.
 static void keep(struct advice *advice, struct span key, size_t place, uint64_t remaining, uint64_t limit,
                  uint64_t ms) {
   if (advice->quota_count == MAX_LEFT) return;

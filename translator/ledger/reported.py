@@ -138,10 +138,10 @@ def _cache_writes(found: Reported, usage: Mapping[str, Any], inputs: Mapping[str
 
 
 def take_apart(found: Reported) -> None:
-    """Adds what a target counts beside prompt and completion: tokens of its cache to the prompt, reasoning to the
-    completion.
+    """Adds what a target counts in addition to prompt and completion: tokens of its cache to the prompt, reasoning
+    to the completion.
 
-    A part that is larger than its whole, or that the total has in addition, is beside it. What else is in the
+    A part that is larger than its whole, or by which the total is larger, is such a count. What else is in the
     total alone is reasoning.
     """
     prompt, completion, total = found.prompt, found.completion, found.total

@@ -69,7 +69,7 @@ class Refused:
 
 
 class Remaining(msgspec.Struct, frozen=True, gc=False):
-    """What is left of a limit; below 0 if requests used more than they had reserved. `resets` is when the whole
+    """The remainder of a limit; below 0 if requests used more than they had reserved. `resets` is when the whole
     amount is free again, in Unix seconds; it is not in the future if it already is.
     """
 

@@ -1,5 +1,4 @@
-"""Decides which bodies may be read on the event loop: those that take at most a few milliseconds, whatever they
-contain.
+"""Decides which bodies may be read on the event loop: those that take at most a few milliseconds with any content.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Commander(Protocol):
 
 
 class Quotas(Protocol):
-    """Knows which targets and credentials rest, and what is left of quotas."""
+    """Knows which targets and credentials rest, and the remaining quotas."""
 
     async def report(self) -> pb.Standing:
         """Returns the quotas and rests that Envoy reports."""

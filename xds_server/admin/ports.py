@@ -140,7 +140,7 @@ class Resting(Protocol):
     """Lists the resting targets and credentials at the gateways of all translators that are connected here."""
 
     async def headroom(self, provider: str) -> admin_pb.ListQuotasResponse:
-        """Returns what is left of each quota of a provider, or of all providers if the name is empty."""
+        """Returns the remainder of each quota of a provider, or of all providers if the name is empty."""
         ...
 
     async def alerts(self) -> Sequence[admin_pb.RestAlert]:

@@ -57,7 +57,7 @@ class Hour(NamedTuple):
     series: Series
 
 
-#: A report's fields besides its dimensions, without those that are another sum in another unit.
+#: A report's fields other than its dimensions, without those that are another sum in another unit.
 _REPORTED = [each for each in admin.UsageRow.DESCRIPTOR.fields if each.name not in {"values", "cost_micro_usd"}]
 #: Sums to which most requests add nothing; each has rows of its own. `capped` counts requests.
 UNITS = tuple(each.name for each in _REPORTED if each.number >= admin.UsageRow.CAPPED_FIELD_NUMBER)
@@ -85,8 +85,8 @@ class Totals(NamedTuple):
 
 
 def roll_up(batch: Columns, tags: Mapping[tuple[int, str], Collection[str]]) -> dict[Hour, Totals]:
-    """Returns the sums of a batch. `tags` are those that an hour (of an organisation, by id) may have, besides
-    none.
+    """Returns the sums of a batch. `tags` are those that an hour (of an organisation, by id) may have, in addition
+    to no tag.
     """
     hours = [at // HOUR_US for at in batch["started_at_us"]]
     dimensions = [batch[name] for name in Series._fields]

@@ -15,8 +15,8 @@ _OF_GROUPS = frozenset({Dimension.MODEL, Dimension.ORGANISATION, Dimension.DAY})
 
 
 class Spans(NamedTuple):
-    """Days (since 1970) from `days.start` to before `days.stop`, and hours besides them. `groups`: for the days,
-    the sums of groups suffice.
+    """Days (since 1970) from `days.start` to before `days.stop`, and hours outside of them. `groups`: for the
+    days, the sums of groups suffice.
     """
 
     days: range

@@ -1,4 +1,4 @@
-"""Turns translators' reports into operators' rows: what is left of quotas, and why a target or credential
+"""Turns translators' reports into operators' rows: the remaining quotas, and why a target or credential
 rests.
 """
 

@@ -1,4 +1,4 @@
-"""Reports what rests at the gateways that are connected here, and what is left of their credentials' quotas."""
+"""Reports what rests at the gateways that are connected here, and the remaining quotas of their credentials."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class RestingTargets:
         self.counts: Mapping[str, int] = dict.fromkeys(_WORDS.values(), 0)
 
     async def headroom(self, provider: str) -> admin.ListQuotasResponse:
-        """Returns what is left of each quota of a provider, or of all providers if the name is empty."""
+        """Returns the remainder of each quota of a provider, or of all providers if the name is empty."""
         state = await self._store.load()
         reports, silent = await self._reports(state)
         rows = [row for report, standing in reports for row in headroom.rows(report, standing)]

@@ -1,4 +1,4 @@
-"""Values that the store returns besides the desired state: revoked keys and the audit trail."""
+"""Values that the store returns in addition to the desired state: revoked keys and the audit trail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums of what few requests have: units besides tokens, parts of the prompt, claims that were not believed."""
+"""Sums of what few requests have: units other than tokens, parts of the prompt, claims that were not believed."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _PORTION = 1_000
 
 
 def upgrade() -> None:
-    """Makes the tables, and the series by organisation and model that the daily sums have besides the others."""
+    """Makes the tables, and the series by organisation and model that the daily sums have in addition."""
     for name, columns in (
         ("usage_day", [sa.Column(each, sa.BigInteger(), nullable=False) for each in _SUMS]),
         ("usage_day_unit", [_key("unit", sa.String()), sa.Column("amount", sa.BigInteger(), nullable=False)]),
