@@ -1,5 +1,4 @@
-"""Decides which bodies may be read on the event loop: those that take at most a few milliseconds with any content.
-"""
+"""Decides which bodies may be read on the event loop: those that never take more than a few milliseconds."""
 
 from __future__ import annotations
 
