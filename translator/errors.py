@@ -58,6 +58,7 @@ class Refusal(TranslatorError):  # noqa: N818 - it is an answer and is named lik
         self.headers = headers or {}
 
     def response(self) -> Response:
+        """Returns the refusal in OpenAI's error format, with the headers that its clients act on."""
         error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
         return Response.json(self.status, orjson.dumps({"error": error}), {**self.headers, **self._advice()})
 
@@ -117,6 +118,7 @@ class MalformedHttpError(TranslatorError):
         self.code = code
 
     def response(self) -> Response:
+        """Returns the refusal after which the connection is closed."""
         refusal = Refusal(self.status, self.code, str(self), headers={"connection": "close"})
         return refusal.response()
 

@@ -15,11 +15,18 @@ class KeySource(Protocol):
     """The parts of the policy that say whose a request is; PolicyStore and PolicyIndex describe them."""
 
     @property
-    def certain(self) -> bool: ...
+    def certain(self) -> bool:
+        """True if a missing object does not exist, and is not merely unknown yet."""
+
     @property
-    def tokens(self) -> AccessTokens: ...
-    def key_by_hash(self, digest: bytes) -> PolicyKey | None: ...
-    def has_organisation(self, organisation_id: str) -> bool: ...
+    def tokens(self) -> AccessTokens:
+        """The issuers whose access tokens are accepted."""
+
+    def key_by_hash(self, digest: bytes) -> PolicyKey | None:
+        """Returns the key whose current or former secret has this SHA-256; None if there is none."""
+
+    def has_organisation(self, organisation_id: str) -> bool:
+        """Returns whether the organisation is known; without it, its keys have no limits yet."""
 
 
 class Keys:

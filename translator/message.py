@@ -43,6 +43,7 @@ class Response:
 
     @classmethod
     def json(cls, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
+        """Returns a response whose `body` is JSON already."""
         return cls(status, {"content-type": "application/json", **(headers or {})}, body)
 
     def encode(self, *, head_only: bool = False) -> bytes:

@@ -70,10 +70,12 @@ class Settings:
 
     @property
     def snapshot(self) -> Path:
+        """The file with the policy that was stored last."""
         return self.state_dir / "policy.snapshot"
 
     @property
     def quotas(self) -> Path:
+        """The file with the quotas and pauses that Envoy reported last."""
         return self.state_dir / "quotas"
 
 

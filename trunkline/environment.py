@@ -44,6 +44,7 @@ class ProviderCandidate:
 
     @property
     def local(self) -> bool:
+        """True for a server on this machine, which needs no key."""
         return not self.key_variable
 
 

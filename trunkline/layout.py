@@ -21,30 +21,37 @@ class Layout:
 
     @property
     def run(self) -> Path:
+        """The folder of sockets and of files that last as long as the gateway runs."""
         return self.data_dir / "run"
 
     @property
     def xds_socket(self) -> Path:
+        """The control plane's socket for Envoy and the translator."""
         return self.run / "xds.sock"
 
     @property
     def rest_socket(self) -> Path:
+        """The control plane's socket for REST, which Envoy forwards to."""
         return self.run / "rest.sock"
 
     @property
     def translator_socket(self) -> Path:
+        """The translator's socket, which the supervisor holds."""
         return self.run / "translator.sock"
 
     @property
     def envoy_admin_socket(self) -> Path:
+        """The socket of Envoy's admin interface."""
         return self.run / "envoy-admin.sock"
 
     @property
     def admin_token(self) -> Path:
+        """The admin token, alone in a file."""
         return self.run / "admin-token"
 
     @property
     def first_key(self) -> Path:
+        """The first API key, from its creation until it is in `credentials`."""
         return self.run / "first-key"
 
     @property
@@ -79,33 +86,41 @@ class Layout:
 
     @property
     def bootstrap(self) -> Path:
+        """Envoy's bootstrap, written at each start."""
         return self.run / "envoy.yaml"
 
     @property
     def lock(self) -> Path:
+        """The file that only one running gateway can lock."""
         return self.data_dir / "up.lock"
 
     @property
     def credentials(self) -> Path:
+        """The admin token and the first API key, for people and commands."""
         return self.data_dir / "credentials.json"
 
     @property
     def database(self) -> Path:
+        """The SQLite file, unless the state is in PostgreSQL."""
         return self.data_dir / "trunkline.db"
 
     @property
     def translator_state(self) -> Path:
+        """The translator's folder: its policy, quotas and stored responses."""
         return self.data_dir / "translator"
 
     @property
     def ledger(self) -> Path:
+        """The folder of the write-ahead ledger."""
         return self.data_dir / "ledger"
 
     @property
     def access_log(self) -> Path:
+        """The log that Envoy writes and the translator follows."""
         return self.ledger / "access.log"
 
     def log(self, name: str) -> Path:
+        """The log of one child, such as `envoy`."""
         return self.data_dir / "log" / f"{name}.log"
 
     def prepare(self) -> None:

@@ -40,6 +40,7 @@ class LlamaCpp:
     default_parallel: ClassVar[int] = 4
 
     async def recognise(self, local: LocalClient) -> bool:
+        """Recognises the server by the owner of its models, or by its words while it loads."""
         try:
             health = await local.ask("/health")
             if health.status == 503 and b"Loading model" in health.body:

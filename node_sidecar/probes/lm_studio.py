@@ -33,6 +33,7 @@ class LmStudio:
     default_parallel: ClassVar[int] = 4
 
     async def recognise(self, local: LocalClient) -> bool:
+        """Recognises LM Studio by members that only its list of models has."""
         try:
             models = model_entries(await local.find("/api/v0/models"))
         except ProbeError:

@@ -42,6 +42,7 @@ class Ollama:
         self._shown: dict[tuple[str, str], Model] = {}
 
     async def recognise(self, local: LocalClient) -> bool:
+        """Recognises Ollama by the words with which it answers `/`."""
         try:
             answer = await local.ask("/")
         except ProbeError:

@@ -19,6 +19,7 @@ class OpenAi:
     default_parallel: ClassVar[int] = 16
 
     async def recognise(self, local: LocalClient) -> bool:
+        """Recognises any server that lists its models as OpenAI does."""
         try:
             model_entries(await local.json("/v1/models"))
         except ProbeError:

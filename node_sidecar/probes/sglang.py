@@ -37,6 +37,7 @@ class Sglang:
         self._parallel = PerStart(self._room)
 
     async def recognise(self, local: LocalClient) -> bool:
+        """Recognises SGLang by `/get_model_info`."""
         info = await self._info(local)
         return isinstance(info, dict) and "model_path" in info
 

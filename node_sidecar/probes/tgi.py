@@ -33,6 +33,7 @@ class Tgi:
     default_parallel: ClassVar[int] = 128
 
     async def recognise(self, local: LocalClient) -> bool:
+        """Recognises Text Generation Inference by `/info`."""
         info = await local.find("/info")
         return isinstance(info, dict) and "model_id" in info and "max_concurrent_requests" in info
 

@@ -30,6 +30,7 @@ class Vllm:
         self._parallel = PerStart(self._sequences)
 
     async def recognise(self, local: LocalClient) -> bool:
+        """Recognises vLLM by the owner of its models."""
         try:
             models = model_entries(await local.json("/v1/models"))
         except ProbeError:

@@ -12,10 +12,12 @@ class Upstream(Protocol):
     """
 
     @property
-    def base_url(self) -> str: ...
+    def base_url(self) -> str:
+        """The URL of the local server up to `/v1`."""
 
     @property
-    def api_key(self) -> str: ...
+    def api_key(self) -> str:
+        """The key that the local server requires; empty if it requires none."""
 
     def serving(self) -> AbstractContextManager[None]:
         """Wraps a request to the server: of servers with the same model, the one with the fewest requests gets the

@@ -22,6 +22,7 @@ class Refusal(SidecarError):  # noqa: N818 - it is an answer, and reads as one
         self.retry_after = retry_after  # seconds
 
     def body(self) -> bytes:
+        """The refusal in OpenAI's error format."""
         kind = "server_error" if self.status >= 500 else "invalid_request_error"
         if self.status == 429:
             kind = "rate_limit_error"

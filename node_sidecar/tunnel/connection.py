@@ -32,10 +32,12 @@ class TunnelConnection(asyncio.Protocol):
 
     @property
     def leaving(self) -> asyncio.Future[None]:
+        """Done once the connection will bring no more requests."""
         return self._session.leaving
 
     @property
     def closed(self) -> asyncio.Future[None]:
+        """Done once the connection has ended."""
         return self._session.closed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

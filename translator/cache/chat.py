@@ -48,6 +48,7 @@ class Choices:
 
     @property
     def finished(self) -> bool:
+        """True if there is a choice and all choices are finished."""
         return bool(self._open) and self._open == self._finished
 
 

@@ -170,12 +170,14 @@ class WindowCounter:
         return bucket
 
     def add_at(self, at: float, amount: int) -> Bucket:
+        """Adds an amount of an earlier moment. One from a past window counts nowhere."""
         if at < self._start:
             return Bucket(int(at), amount, live=False)
         self.advance(at)
         return self.add(amount)
 
     def renews(self, excess: int) -> float:
+        """Returns the end of the window, at which everything renews at once."""
         return self._end
 
     def cleared(self) -> float:

@@ -66,6 +66,7 @@ class Line(Generic[W]):
         self._queue.park(organisation, key)
 
     def unpark(self, organisation: str, key: str = "") -> None:
+        """Lets the requests of an organisation, or of one of its keys, have their turns again."""
         self._queue.unpark(organisation, key)
 
     def set_aside(self, waiter: W) -> None:

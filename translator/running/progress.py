@@ -24,6 +24,7 @@ class Progress(NamedTuple):
 
     @property
     def request_id(self) -> str:
+        """The request's id, which is the first word of its log context."""
         return self.log_context.partition(" ")[0]
 
 

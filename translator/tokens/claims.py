@@ -31,6 +31,7 @@ class Parts(NamedTuple):
 
     @property
     def algorithm(self) -> str:
+        """The algorithm in the header; empty if it is no text."""
         return _word(self.header.get("alg"))
 
     @property
@@ -40,6 +41,7 @@ class Parts(NamedTuple):
 
     @property
     def issuer(self) -> str:
+        """The claim `iss`, which is not verified yet; empty if it is no text."""
         return _word(self.claims.get("iss"))
 
 

@@ -30,14 +30,17 @@ class SmokeResponse:
 
     @property
     def id(self) -> str:
+        """The request's id, by which its usage record is found."""
         return self.headers.get("x-request-id", "")
 
     @property
     def target(self) -> str:
+        """The target that answered; empty if none did."""
         return self.headers.get("x-trunkline-target", "")
 
     @property
     def attempts(self) -> int:
+        """The number of attempts; 0 if no target was tried."""
         return int(self.headers.get("x-trunkline-attempts", "0") or 0)
 
     @property

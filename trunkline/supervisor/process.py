@@ -56,6 +56,7 @@ class Nursery:
         self._running.clear()
 
     def start(self, command: ChildCommand) -> Process:
+        """Starts a child that dies with this process. One that cannot be executed ends with 127."""
         process = Process(command, spawn(command))
         self._running[process.pid] = process
         self._lifeline.attach(process.pid)
