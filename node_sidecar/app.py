@@ -18,6 +18,7 @@ from node_sidecar.files import private_directory
 from node_sidecar.identity import IdentityStore
 from node_sidecar.machine import Machine
 from node_sidecar.node import RunningNode
+from node_sidecar.owner_commands import OwnerCommands
 from node_sidecar.preferences.store import PreferenceStore
 from node_sidecar.probes.watch import Watch
 from node_sidecar.renewable_identity import RenewableIdentity
@@ -61,35 +62,15 @@ async def run(settings: Settings, log: FilteringBoundLogger, build: Build) -> No
     watch.changed = node.servers_changed
     stop = asyncio.Event()
     _on_signal(stop)
-
-    def command(act: Callable[[], None]) -> Callable[[], Mapping[str, Any]]:
-        def done() -> Mapping[str, Any]:
-            act()
-            node.apply(store.load())
-            return status()
-
-        return done
-
-    def status() -> Mapping[str, Any]:
-        return node.status(identity.current, reporter.problem, store)
-
-    def begin_drain() -> Mapping[str, Any]:
-        log.info("draining, by its owner's preference")
-        node.draining.set()
-        return status()
-
-    control = ControlServer(
-        state_dir,
-        status,
-        {"drain": begin_drain, "pause": command(store.pause), "resume": command(store.resume)},
-    )
+    commands = OwnerCommands(node, store, identity, reporter, log)
+    control = ControlServer(state_dir, commands.status, commands.by_name)
     await control.start()
     record = identity.current.record
     log.info("node starts", node=record.node_id, name=record.name, gateway=record.gateway)
     try:
         await _supervise(
             {
-                **await _metrics(settings, status, serving.outcomes),
+                **await _metrics(settings, commands.status, serving.outcomes),
                 "probes": watch.run(),
                 "preferences": store.follow(node.apply, log),
                 "clock": node.follow_clock(),
