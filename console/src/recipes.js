@@ -1,7 +1,7 @@
 // How to configure each client for the gateway. docs/clients.md says which of them the tests run.
 
 /** A placeholder for a key. */
-export const NO_KEY = "YOUR_API_KEY";
+const NO_KEY = "YOUR_API_KEY";
 
 const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 const quoted = JSON.stringify; // a string of JSON is one of Python, JavaScript, TOML and YAML too

@@ -13,7 +13,7 @@ export const ended = signal("");
 
 export const signedIn = computed(() => Boolean(door.value?.me));
 export const user = computed(() => door.value?.me?.user ?? null);
-export const isMachine = computed(() => Boolean(door.value?.me?.machine));
+const isMachine = computed(() => Boolean(door.value?.me?.machine));
 /** True if all organisations are accessible. */
 export const isAdmin = computed(() => isMachine.value || Boolean(user.value?.admin));
 

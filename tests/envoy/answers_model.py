@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 LONGEST_REPORT = 16 * 1024
-LONGEST_WORD = 32
 LONGEST_EVENT = 1 << 20
 LONGEST_RESPONSE_ID = 512
 

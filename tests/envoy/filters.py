@@ -28,9 +28,9 @@ MAX_IN_ALL = 400_000
 SETTINGS = f"10000 {MAX_BODY} {MAX_OF_STRANGERS} {MAX_OF_KEY} {MAX_IN_ALL}"
 SMALL = 64 * 1024
 UNCHECKED = 16 * 1024
-AUTHORISE, ATTEMPT, PLAN = 0, 1, 3
+AUTHORISE, ATTEMPT = 0, 1
 #: The statuses that Envoy sees in place of a failed answer.
-FINAL, RETRY, EJECT = "496", "497", "503"
+FINAL, RETRY = "496", "497"
 BODY = b'{"stream":true,"model":"gpt","messages":[]}'
 USAGE_EDIT = '1:0:"stream_options":{"include_usage":true},'
 MODEL = '23:5:j:"gpt"'

@@ -45,7 +45,6 @@ class SeenRequest:
     body_sha256: str
     mode: str
     received_monotonic: float
-    received_wall: float
     status: int
     events_sent: int
     user: str
@@ -54,7 +53,6 @@ class SeenRequest:
     finished_monotonic: float | None
     disconnect: str
     disconnected_monotonic: float | None
-    disconnected_wall: float | None
 
     def header(self, name: str) -> str | None:
         """Returns the first header of that name in any case."""

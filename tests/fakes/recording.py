@@ -35,7 +35,6 @@ class Record:
     body_sha256: str
     mode: str
     received_monotonic: float
-    received_wall: float
     status: int = 0
     events_sent: int = 0
     user: str = ""
@@ -44,7 +43,6 @@ class Record:
     finished_monotonic: float | None = None
     disconnect: str = ""
     disconnected_monotonic: float | None = None
-    disconnected_wall: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Returns the record for the control API, with the body in base64."""
@@ -77,7 +75,6 @@ class Recording:
             body_sha256=hashlib.sha256(request.body).hexdigest(),
             mode=mode,
             received_monotonic=time.monotonic(),
-            received_wall=time.time(),
         )
         self._next_id += 1
         self.records.append(record)
@@ -102,7 +99,6 @@ class Recording:
         """Records that the peer left before the answer had ended."""
         record.disconnect = how
         record.disconnected_monotonic = time.monotonic()
-        record.disconnected_wall = time.time()
         self.count("disconnects")
 
     def count(self, name: str) -> None:

@@ -10,7 +10,7 @@ import { Dialog } from "../ui/dialog.js";
 import { Notice, announceChange } from "../ui/feedback.js";
 import { OperatorFields, begin, written } from "./key_fields.js";
 
-export const EXPIRIES = { never: 0, "7": 7, "30": 30, "90": 90, "365": 365 };
+const EXPIRIES = { never: 0, "7": 7, "30": 30, "90": 90, "365": 365 };
 
 /** Unix seconds, or 0. @param {string} expiry a key of EXPIRIES */
 const expiresAt = (expiry) => (EXPIRIES[expiry] ? Math.floor(Date.now() / 1000) + EXPIRIES[expiry] * 86_400 : 0);

@@ -14,7 +14,6 @@ from translator.policy.pricing import Ceiling
 from translator.policy.store import PolicyStore
 
 MILLION = 1_000_000
-YEAR = 365 * 86_400
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from trunkline.importing.findings import Grade
 from trunkline.importing.litellm import Imported, convert
 from trunkline.importing.litellm_providers import base_url, split_model
 
-AZURE = "https://x.openai.azure.com/"
 SECRET = "sk-real-secret-0123456789"
 
 

@@ -87,9 +87,6 @@ class Admin:
     nodes: Nodes
 
 
-Connect = Callable[..., Awaitable[Any]]
-
-
 @pytest.fixture
 async def admin(store: Store) -> AsyncIterator[Admin]:
     clients = Clients()
