@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -66,19 +66,6 @@ async def time_until(condition: Callable[[], object]) -> float:
     began = time.monotonic()
     await until(condition)
     return time.monotonic() - began
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[ProviderProcess]:
-    with ProviderProcess("local") as provider:
-        yield provider
-
-
-@pytest.fixture
-def provider(shared: ProviderProcess) -> ProviderProcess:
-    shared.behave("ok")
-    shared.clear()
-    return shared
 
 
 @pytest.fixture

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from base64 import b32encode
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from itertools import count
 
 import pytest
 import pytest_asyncio
 
+from tests.fakes.node import Node
 from tests.fakes.provider_process import ProviderProcess
-from tests.integration.nodes.edge import Edge, key
+from tests.integration.nodes.edge import WORKERS, Edge, key
 from xds_server.model import Provider
 
 _NUMBERS = count()
@@ -42,3 +44,14 @@ def model() -> str:
 def node_id() -> Callable[[], str]:
     """Returns node ids that no other test has."""
     return lambda: f"nd-{b32encode(next(_NUMBERS).to_bytes(10)).decode().lower()}"
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def nodes(edge: Edge, node_id: Callable[[], str]) -> AsyncIterator[tuple[Node, Node]]:
+    """Two nodes with open tunnels."""
+    async with AsyncExitStack() as stack:
+        names = node_id(), node_id()
+        one, other = [await stack.enter_async_context(Node(name, edge.node_tls(name))) for name in names]
+        for node in (one, other):
+            await node.open_tunnels(edge.tunnel, WORKERS)
+        yield one, other

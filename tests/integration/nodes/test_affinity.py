@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.fakes.node import Node
-from tests.integration.nodes.edge import WORKERS, Edge, through_tunnel
+from tests.integration.nodes.edge import Edge, through_tunnel
 from xds_server.model import Affinity, NodesTarget, ProviderTarget, Route
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -71,16 +68,6 @@ def of_one_machine() -> int:
         for conversation in range(CONVERSATIONS):
             cache.read(prompt(turn(conversation, number)))
     return cache.cached
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def nodes(edge: Edge, node_id: Callable[[], str]) -> AsyncIterator[tuple[Node, Node]]:
-    async with AsyncExitStack() as stack:
-        names = node_id(), node_id()
-        one, other = [await stack.enter_async_context(Node(name, edge.node_tls(name))) for name in names]
-        for node in (one, other):
-            await node.open_tunnels(edge.tunnel, WORKERS)
-        yield one, other
 
 
 async def ask(edge: Edge, model: str, conversation: int, number: int) -> str:

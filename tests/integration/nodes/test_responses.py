@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 
 import pytest
-import pytest_asyncio
 
 from tests.fakes.node import Node
 from tests.fakes.provider_process import ProviderProcess
-from tests.integration.nodes.edge import WORKERS, Answer, Edge, through_tunnel
+from tests.integration.nodes.edge import Answer, Edge, through_tunnel
 from xds_server.model import Affinity, NodesTarget, ProviderTarget, Route
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CONVERSATIONS, TURNS = 12, 4
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def nodes(edge: Edge, node_id: Callable[[], str]) -> AsyncIterator[tuple[Node, Node]]:
-    async with AsyncExitStack() as stack:
-        names = node_id(), node_id()
-        one, other = [await stack.enter_async_context(Node(name, edge.node_tls(name))) for name in names]
-        for node in (one, other):
-            await node.open_tunnels(edge.tunnel, WORKERS)
-        yield one, other
 
 
 async def respond(edge: Edge, model: str, previous: str | None = None) -> Answer:

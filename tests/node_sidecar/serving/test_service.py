@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,6 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.node_sidecar.support.node import serving, settled
 from tests.node_sidecar.support.upstreams import Local
 from tests.waiting import until
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[ProviderProcess]:
-    with ProviderProcess("local") as provider:
-        yield provider
-
-
-@pytest.fixture
-def provider(shared: ProviderProcess) -> ProviderProcess:
-    shared.behave("ok")
-    shared.clear()
-    return shared
 
 
 @pytest.mark.processes
