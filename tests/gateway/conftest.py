@@ -26,6 +26,14 @@ def provider_b() -> Iterator[ProviderProcess]:
         yield provider
 
 
+@pytest.fixture
+def well_behaved(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
+    """Lets both providers answer normally again after a test."""
+    yield
+    for provider in (provider_a, provider_b):
+        provider.behave("ok")
+
+
 def provider_entry(provider: ProviderProcess) -> dict[str, Any]:
     """Returns a provider's entry in trunkline.yaml; the credential comes from PROVIDER_CREDENTIALS."""
     return {

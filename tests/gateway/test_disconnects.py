@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
+
+pytestmark = pytest.mark.usefixtures("well_behaved")
 
 EVENTS = 40
 INTERVAL_MS = 20
@@ -63,13 +65,6 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
             {"model": "untold", "targets": targets("silent")},
         ],
     }
-
-
-@pytest.fixture(autouse=True)
-def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
-    yield
-    for provider in (provider_a, provider_b):
-        provider.behave("ok")
 
 
 def body(model: str, *, stream: bool = True, usage: bool | None = None) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.waiting import until_answered
 
+pytestmark = pytest.mark.usefixtures("well_behaved")
+
 KEY = "sk-provider-a"
 
 
@@ -47,13 +49,6 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess, nobody: int
             {"model": "gone", "targets": [target("nobody", 0)]},
         ],
     }
-
-
-@pytest.fixture(autouse=True)
-def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
-    yield
-    for provider in (provider_a, provider_b):
-        provider.behave("ok")
 
 
 def raw(status: str, kind: str, body: str, *headers: str) -> str:

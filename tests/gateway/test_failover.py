@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from tests.gateway.conftest import provider_entry
 from tests.gateway.load import Load
 from tests.gateway.process import GatewayProcess
 
+pytestmark = pytest.mark.usefixtures("well_behaved")
 #: Longer than a healthy provider takes on a busy machine: its own time-out would be a failure.
 FIRST_BYTE_SECONDS = 3.0
 CONNECT_SECONDS = 2.0
@@ -44,13 +44,6 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
             {"model": "limited", "targets": [{"provider": "a", "model": "limited"}]},
         ],
     }
-
-
-@pytest.fixture(autouse=True)
-def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
-    yield
-    for provider in (provider_a, provider_b):
-        provider.behave("ok")
 
 
 def load_on(gateway: GatewayProcess) -> Load:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -18,6 +17,7 @@ from tests.gateway.load import Load
 from tests.gateway.process import GatewayProcess
 from tests.waiting import until
 
+pytestmark = pytest.mark.usefixtures("well_behaved")
 ATTACKS = 24
 AT_ONCE = 8
 
@@ -37,13 +37,6 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
             {"name": "victim", "keys": [{"name": "k", "value": "victim-key-0123456789"}]},
         ],
     }
-
-
-@pytest.fixture(autouse=True)
-def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
-    yield
-    for provider in (provider_a, provider_b):
-        provider.behave("ok")
 
 
 async def recovered(both: Load) -> None:

@@ -5,7 +5,7 @@ failure.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -14,6 +14,8 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
+
+pytestmark = pytest.mark.usefixtures("well_behaved")
 
 KEY = "sk-key-of-the-guards-1234"
 MODEL = "gpt-4.1"
@@ -38,13 +40,6 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
         "routes": routes,
         "organisations": [{"name": "acme", "keys": keys}],
     }
-
-
-@pytest.fixture(autouse=True)
-def served_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
-    yield
-    provider_a.behave("ok")
-    provider_b.behave("ok")
 
 
 async def ask(

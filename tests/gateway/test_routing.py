@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -13,6 +12,8 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
+
+pytestmark = pytest.mark.usefixtures("well_behaved")
 
 KEY = "sk-key-of-the-routing-tests"
 
@@ -38,13 +39,6 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
         ],
         "organisations": [{"name": "acme", "keys": [{"name": "k", "value": KEY}]}],
     }
-
-
-@pytest.fixture(autouse=True)
-def healthy_again(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
-    yield
-    for provider in (provider_a, provider_b):
-        provider.behave("ok")
 
 
 async def ask(gateway: GatewayProcess, session: aiohttp.ClientSession, model: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
+
+pytestmark = pytest.mark.usefixtures("well_behaved")
 
 PRICE = {"input": 2, "output": 8}
 
@@ -31,13 +32,6 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
             {"model": "text-embedding-3-small", "targets": [{"provider": "a", "model": "text-embedding-3-small"}]},
         ],
     }
-
-
-@pytest.fixture(autouse=True)
-def behave_well(provider_a: ProviderProcess, provider_b: ProviderProcess) -> Iterator[None]:
-    yield
-    for provider in (provider_a, provider_b):
-        provider.behave("ok")
 
 
 def outcomes(found: list[dict[str, Any]], *checks: str) -> dict[tuple[str, str], str]:
