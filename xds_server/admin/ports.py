@@ -9,7 +9,7 @@ from typing import Protocol
 from trunkline_proto.admin.v1 import admin_pb2 as admin_pb
 from trunkline_proto.node.v1 import registry_pb2 as node_pb
 
-from xds_server.clients import ClientStatus, Propagation, RefusedPeer, Rejection
+from xds_server.client_status import ClientStatus, Propagation, RefusedPeer, Rejection
 from xds_server.reasons import Reason
 from xds_server.usage.scope import Within
 

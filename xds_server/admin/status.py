@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trunkline_proto.admin.v1 import admin_pb2 as pb
 
-from xds_server import clients
+from xds_server import client_status
 from xds_server.admin.ports import Clients, ListenerCertificate
 from xds_server.background import BackgroundTask
 from xds_server.ledger.arrivals import Arrival
@@ -15,7 +15,7 @@ from xds_server.reasons import Reason
 _RECENT_REJECTIONS = 50
 
 
-def propagation(value: clients.Propagation) -> pb.Propagation:
+def propagation(value: client_status.Propagation) -> pb.Propagation:
     """Renders what became of a revision at the connected clients."""
     return pb.Propagation(
         revision=value.revision,
@@ -26,7 +26,7 @@ def propagation(value: clients.Propagation) -> pb.Propagation:
     )
 
 
-def rejection(value: clients.Rejection) -> pb.Rejection:
+def rejection(value: client_status.Rejection) -> pb.Rejection:
     """Renders a rejected resource; its time becomes whole Unix seconds."""
     return pb.Rejection(
         client_id=value.client_id,
@@ -88,7 +88,7 @@ def status(
     )
 
 
-def _client(value: clients.ClientStatus) -> pb.ClientStatus:
+def _client(value: client_status.ClientStatus) -> pb.ClientStatus:
     return pb.ClientStatus(
         client_id=value.client_id,
         kind=value.kind,
@@ -102,7 +102,7 @@ def _client(value: clients.ClientStatus) -> pb.ClientStatus:
     )
 
 
-def _type(value: clients.TypeStatus) -> pb.TypeStatus:
+def _type(value: client_status.TypeStatus) -> pb.TypeStatus:
     return pb.TypeStatus(
         type_url=value.type_url,
         accepted_revision=value.accepted_revision,

@@ -14,7 +14,7 @@ from trunkline_proto.node.v1 import registry_pb2 as node_pb
 from tests.xds_server.store.databases import database, key_file, ledger, open_store, store
 from xds_server.admin import AdminService, TokenInterceptor
 from xds_server.admin.ports import Tunnel
-from xds_server.clients import ClientStatus, Propagation, RefusedPeer, Rejection, TypeStatus
+from xds_server.client_status import ClientStatus, Propagation, RefusedPeer, Rejection, TypeStatus
 from xds_server.ledger.reader import LedgerReader
 from xds_server.reasons import Reason
 from xds_server.store import AsyncStore, Store

@@ -17,7 +17,8 @@ from trunkline_proto.xds.v1 import discovery_pb2
 from tests.waiting import until
 from tests.xds_server.transport.readers import GUESSES
 from tests.xds_server.transport.test_ads import Open, Stream, ack, first, open_stream, received
-from xds_server.clients import ClientRegistry, ClientStatus
+from xds_server.client_status import ClientStatus
+from xds_server.clients import ClientRegistry
 from xds_server.protocol.bounds import MAX_UNKNOWN_ANSWERS
 from xds_server.protocol.snapshot import CLUSTER, LISTENER, POLICY_KEY, Resource, ResourceSnapshot
 from xds_server.transport import ads as module
