@@ -32,7 +32,7 @@ from trunkline.supervisor.services import Services
 from trunkline.supervisor.spawn import ChildCommand
 from trunkline.text import visible
 
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _BACKLOG = 4096
 _MOST_FILES = 1_048_576
 

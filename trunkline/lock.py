@@ -28,13 +28,14 @@ def exclusive(path: Path, inherited: int | None = None) -> Iterator[int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.pread(descriptor, 32, 0).decode().strip() or "unknown"
+            pid = os.pread(descriptor, 32, 0).decode().partition("\n")[0] or "unknown"
             raise AlreadyRunningError(
                 f"`trunkline up` is already running on {path.parent} (pid {pid}): stop it with `kill {pid}` or "
                 "Ctrl-C in its terminal, or choose another --data-dir"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        # Never empty: `holder` may read it at any moment, also while a restart takes the lock over.
+        written = os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.ftruncate(descriptor, written)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -49,7 +50,7 @@ def holder(path: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid = os.pread(descriptor, 32, 0).decode().strip()
+        pid = os.pread(descriptor, 32, 0).decode().partition("\n")[0]
         return int(pid) if pid.isdigit() else None
     else:
         return None

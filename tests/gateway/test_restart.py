@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,11 @@ def install(package: Path, version: str) -> None:
     new.replace(package / "_bin" / "envoy")
 
 
+def restart(gateway: GatewayProcess, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    verb = ("restart", "--data-dir", str(gateway.data_dir), "--wait", "200")
+    return gateway.run(*verb, check=check)
+
+
 class Knocking:
     """Sends a request on a connection of its own, again and again, until the block is left."""
 
@@ -97,7 +103,7 @@ async def test_a_restart_under_load_costs_no_request_and_keeps_envoy(gateway: Ga
     async with Knocking(gateway) as knocking, load:
         await load.wait_for(30)
         for _ in range(2):
-            done = await asyncio.to_thread(gateway.run, "restart", "--data-dir", str(gateway.data_dir))
+            done = await asyncio.to_thread(restart, gateway)
             assert done.stdout == "restarted\n"
             await load.wait_for(30)
     assert not load.problems
@@ -114,22 +120,22 @@ async def test_another_envoy_takes_over_without_refusing_anybody(gateway: Gatewa
     async with Knocking(gateway) as knocking, load:
         await load.wait_for(30)
         install(gateway.data_dir.parent / "packages" / "envoy", "the second")
-        await asyncio.to_thread(gateway.run, "restart", "--data-dir", str(gateway.data_dir))
+        await asyncio.to_thread(restart, gateway)
         await load.wait_for(30)
     assert not load.problems
     assert not knocking.problems
     assert gateway.service_pid("envoy") != before
     assert "a new one starts while the old one runs" in gateway.errors_file.read_text()
-    assert gateway.run("restart", "--data-dir", str(gateway.data_dir)).stdout == "restarted\n"
+    assert restart(gateway).stdout == "restarted\n"
 
 
 def test_it_still_stops_restarts_what_crashes_and_dies_whole(gateway: GatewayProcess) -> None:
-    gateway.run("restart", "--data-dir", str(gateway.data_dir))
+    restart(gateway)
     killed = gateway.kill("translator")
-    gateway.run("restart", "--data-dir", str(gateway.data_dir))
+    restart(gateway)
     assert gateway.service_pid("translator") != killed
     assert gateway.stop() == 0
-    refused = gateway.run("restart", "--data-dir", str(gateway.data_dir), check=False)
+    refused = restart(gateway, check=False)
     assert "no `trunkline up` is running" in refused.stderr
 
 
