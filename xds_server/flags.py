@@ -30,6 +30,16 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     flags = _Parser(
         prog="xds_server", description="Trunkline's control plane: Admin gRPC, ADS, and the store behind them."
     )
+    _add_database_and_addresses(flags, environment)
+    _add_files(flags)
+    _add_bounds(flags)
+    _add_periods_and_nodes(flags, environment)
+    flags.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    flags.add_argument("--check-config", action="store_true", help="validate the settings and exit")
+    return flags
+
+
+def _add_database_and_addresses(flags: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
     flags.add_argument(
         "--data-dir", type=Path, required=True, help="directory of secret.key and of the SQLite database"
     )
@@ -68,6 +78,9 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="loopback address at which every Envoy hands tunnels to itself; default: 127.0.0.1:8444",
     )
+
+
+def _add_files(flags: argparse.ArgumentParser) -> None:
     for flag, of_what in (
         (
             "--tls-cert",
@@ -97,6 +110,13 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         type=Path,
         help="file for the console's set-up link, written with --bootstrap-key-file",
     )
+    flags.add_argument("--upstream-ca-file", default="", help="CAs for https providers; default: the system's")
+    flags.add_argument(
+        "--access-log", default="", help="file to which every Envoy writes its access log; default: none"
+    )
+
+
+def _add_bounds(flags: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--max-body-bytes", type=int, default=EdgeSettings().max_body_bytes, help="maximum body of a request"
     )
@@ -112,10 +132,9 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
             metavar="N",
             help=f"maximum bytes of bodies that an Envoy holds for {of_what}",
         )
-    flags.add_argument("--upstream-ca-file", default="", help="CAs for https providers; default: the system's")
-    flags.add_argument(
-        "--access-log", default="", help="file to which every Envoy writes its access log; default: none"
-    )
+
+
+def _add_periods_and_nodes(flags: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
     flags.add_argument(
         "--tunnel-url",
         type=_tunnel_url,
@@ -152,9 +171,6 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar="NETWORK[,NETWORK…]",
         help="networks, refused by default, in which nodes may have direct addresses, such as 127.0.0.0/8",
     )
-    flags.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
-    flags.add_argument("--check-config", action="store_true", help="validate the settings and exit")
-    return flags
 
 
 def address(text: str) -> tuple[str, int]:
