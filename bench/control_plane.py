@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -152,6 +152,68 @@ async def _line(process: asyncio.subprocess.Process) -> str:
     return line.decode()
 
 
+@dataclass(frozen=True)
+class _Flips:
+    """When each revision was published, CPU seconds of each flip (`core` is independent of the number of clients),
+    and bytes of the last response.
+    """
+
+    flipped_at: dict[int, float]
+    core: list[float]
+    total: list[float]
+    response: int
+
+
+async def _flip(
+    content: Content,
+    before: ResourceSnapshot,
+    ads: AdsServer,
+    registry: ClientRegistry,
+    *,
+    flips: int,
+    clients: int,
+) -> _Flips:
+    flipped_at: dict[int, float] = {}
+    core: list[float] = []
+    total: list[float] = []
+    response = 0
+    for _ in range(flips):
+        cpu = time.process_time()
+        at = time.monotonic()
+        own = time.thread_time()
+        after = content.flip()
+        own = time.thread_time() - own
+        flipped_at[after.revision] = at
+        ads.publish(after)
+        propagation = await registry.wait_settled(after.revision, SETTLE_SECONDS)
+        if propagation.accepted != clients:
+            raise BenchError(f"{propagation.accepted} of {clients} clients took a flip: {propagation}")
+        total.append(time.process_time() - cpu)
+        # Repeats, in isolation, the part that is independent of the number of clients.
+        again = time.thread_time()
+        encoder = ResponseEncoder()
+        for type_url, names in changes_between(before, after).items():
+            resources = [after.of_type(type_url)[name] for name in names]
+            response = sum(map(len, encoder.delta(type_url, resources, (), nonce="1", revision=1)))
+        core.append(own + time.thread_time() - again)
+        before = after
+    return _Flips(flipped_at, core, total, response)
+
+
+async def _delays(clients: Sequence[asyncio.subprocess.Process], flipped_at: Mapping[int, float]) -> list[float]:
+    """Ends the clients. Returns the seconds from each flip to its arrival at each client, sorted."""
+    delays = []
+    for process in clients:
+        if process.stdin is None:
+            raise BenchError("the clients were started without a pipe")
+        process.stdin.write(b"finish\n")
+        await process.stdin.drain()
+        for received in json.loads(await _line(process)):
+            got = {revision: moment for revision, moment in received if revision in flipped_at}
+            delays += [got[revision] - moment for revision, moment in flipped_at.items()]
+    return sorted(delays)
+
+
 async def measure(*, endpoints: int, pools: int, routes: int, clients: int, flips: int, processes: int) -> Results:
     """Runs the benchmark. Flips are sequential: the next begins when every client has accepted the last."""
     started = time.process_time()
@@ -180,45 +242,12 @@ async def measure(*, endpoints: int, pools: int, routes: int, clients: int, flip
         await registry.wait_settled(before.revision, SETTLE_SECONDS)
         rss_clients = _rss_mib()
 
-        flipped_at: dict[int, float] = {}
-        core: list[float] = []
-        total: list[float] = []
-        response = 0
-        for _ in range(flips):
-            cpu = time.process_time()
-            at = time.monotonic()
-            own = time.thread_time()
-            after = content.flip()
-            own = time.thread_time() - own
-            flipped_at[after.revision] = at
-            ads.publish(after)
-            propagation = await registry.wait_settled(after.revision, SETTLE_SECONDS)
-            if propagation.accepted != clients:
-                raise BenchError(f"{propagation.accepted} of {clients} clients took a flip: {propagation}")
-            total.append(time.process_time() - cpu)
-            # Repeats, in isolation, the part that is independent of the number of clients.
-            again = time.thread_time()
-            changes = changes_between(before, after)
-            encoder = ResponseEncoder()
-            for type_url, names in changes.items():
-                resources = [after.of_type(type_url)[name] for name in names]
-                response = sum(map(len, encoder.delta(type_url, resources, (), nonce="1", revision=1)))
-            core.append(own + time.thread_time() - again)
-            before = after
+        measured = await _flip(content, before, ads, registry, flips=flips, clients=clients)
         rss_end = _rss_mib()
-        delays = []
-        for process in started_clients:
-            if process.stdin is None:
-                raise BenchError("the clients were started without a pipe")
-            process.stdin.write(b"finish\n")
-            await process.stdin.drain()
-            for received in json.loads(await _line(process)):
-                got = {revision: moment for revision, moment in received if revision in flipped_at}
-                delays += [got[revision] - moment for revision, moment in flipped_at.items()]
+        delays = await _delays(started_clients, measured.flipped_at)
         ads.close()
-    delays.sort()
-    core_ms = statistics.fmean(core) * 1000
-    fan_out_ms = statistics.fmean(total) * 1000 - core_ms
+    core_ms = statistics.fmean(measured.core) * 1000
+    fan_out_ms = statistics.fmean(measured.total) * 1000 - core_ms
     return Results(
         endpoints=endpoints,
         pools=pools,
@@ -228,13 +257,13 @@ async def measure(*, endpoints: int, pools: int, routes: int, clients: int, flip
         first_build_ms=first_build * 1000,
         first_state_s=first_state,
         control_plane_cpu_ms=core_ms,
-        control_plane_cpu_ms_worst=max(core) * 1000,
+        control_plane_cpu_ms_worst=max(measured.core) * 1000,
         fan_out_cpu_ms=fan_out_ms,
         fan_out_cpu_us_per_client=fan_out_ms * 1000 / clients,
         received_p50_ms=delays[len(delays) // 2] * 1000,
         received_p99_ms=delays[int(len(delays) * 0.99)] * 1000,
         received_max_ms=delays[-1] * 1000,
-        response_kib=response / 1024,
+        response_kib=measured.response / 1024,
         rss_content_mib=rss_content,
         rss_clients_mib=rss_clients,
         rss_end_mib=rss_end,
