@@ -30,7 +30,7 @@ FOREIGN = {
     "--core",  # prlimit
     "--log-format-escaped",  # Envoy
     "--retry", "--tool",  # curl, valgrind
-    "--uninstall", "--purge",  # deploy/node/install.sh
+    "--uninstall", "--purge", "--package",  # deploy/node/install.sh
 }  # fmt: skip
 _FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")

@@ -16,6 +16,14 @@ IMAGE = "trunkline-node"
 #: The volume with the identity.
 IMAGE_STATE = "/var/lib/trunkline-node"
 
+#: The wheel, copied to the folder in which a command runs. No package registry has it.
+_WHEEL = '"$(ls ./trunkline-*.whl)[node]"'
+_WINDOWS_WHEEL = '"$((Get-Item ./trunkline-*.whl).FullName)[node]"'
+_BEFORE = (
+    "First copy the gateway's wheel into the folder in which you run the command: `make wheel` in the gateway's "
+    "source folder makes dist/trunkline-*.whl. Docker needs an image instead, built there by "
+    "`docker build -f deploy/node/Dockerfile -t trunkline-node .`"
+)
 _TITLES = {
     "linux_macos": "Linux, macOS",
     "installer": "Linux, macOS, as a service that starts with the machine (deploy/node/install.sh)",
@@ -37,9 +45,9 @@ class JoinCommands:
         """Formats each command with its platform."""
         join = f"join {shlex.quote(self.url)} --token {self.token}"
         return {
-            "linux_macos": f"pip install 'trunkline[node]' && trunkline-node {join}",
-            "installer": f"sh install.sh --url {shlex.quote(self.url)} --token {self.token}",
-            "windows": f"py -m pip install 'trunkline[node]'; if ($?) {{ trunkline-node {join} }}",
+            "linux_macos": f"pip install {_WHEEL} && trunkline-node {join}",
+            "installer": f"sh install.sh --package {_WHEEL} --url {shlex.quote(self.url)} --token {self.token}",
+            "windows": f"py -m pip install {_WINDOWS_WHEEL}; if ($?) {{ trunkline-node {join} }}",
             # The identity is in the volume: a restarted container finds it and only serves.
             "docker": (
                 "docker run -d --name trunkline-node --restart unless-stopped --network host "
@@ -48,5 +56,6 @@ class JoinCommands:
         }
 
     def text(self) -> str:
-        """Returns all commands, each under its title."""
-        return "\n".join(f"{_TITLES[name]}:\n  {visible(command)}" for name, command in self.commands().items())
+        """Returns what comes first, then all commands, each under its title."""
+        each = (f"{_TITLES[name]}:\n  {visible(command)}" for name, command in self.commands().items())
+        return "\n".join((_BEFORE, *each))

@@ -26,7 +26,7 @@ def test_the_installer_takes_what_is_printed(tmp_path: Path) -> None:
     ).stdout
     assert options(COMMANDS["installer"]) <= set(re.findall(r"--[a-z-]+", known))
     # The command has no arguments except options and their values.
-    assert shlex.split(COMMANDS["installer"])[2::2] == ["--url", "--token"]
+    assert shlex.split(COMMANDS["installer"])[2::2] == ["--package", "--url", "--token"]
 
 
 @pytest.mark.parametrize("name", ["linux_macos", "windows", "docker"])

@@ -11,13 +11,18 @@ import { Notice } from "../ui/feedback.js";
 const VISIBILITIES = ["VISIBILITY_ORGANISATION", "VISIBILITY_PRIVATE", "VISIBILITY_COMMUNITY"];
 const LIFETIMES = ["3600", "86400", "604800"];
 
+/** The wheel, copied to the folder in which a command runs. No package registry has it. */
+const WHEEL = '"$(ls ./trunkline-*.whl)[node]"';
+const IMAGE = "docker build -f deploy/node/Dockerfile -t trunkline-node .";
+const WINDOWS_WHEEL = '"$((Get-Item ./trunkline-*.whl).FullName)[node]"';
+
 /** The same commands as `trunkline nodes invite` prints. @param {string} url @param {string} token */
 const commands = (url, token) => {
   const join = `join ${url} --token ${token}`;
   return {
-    linux: `pip install 'trunkline[node]' && trunkline-node ${join}`,
-    service: `sh install.sh --url ${url} --token ${token}`,
-    windows: `py -m pip install 'trunkline[node]'; if ($?) { trunkline-node ${join} }`,
+    linux: `pip install ${WHEEL} && trunkline-node ${join}`,
+    service: `sh install.sh --package ${WHEEL} --url ${url} --token ${token}`,
+    windows: `py -m pip install ${WINDOWS_WHEEL}; if ($?) { trunkline-node ${join} }`,
     docker: `docker run -d --name trunkline-node --restart unless-stopped --network host \\
   -v trunkline-node:/var/lib/trunkline-node trunkline-node ${join} --if-needed`,
   };
@@ -49,6 +54,8 @@ export function InviteDialog({ organisations, onClose }) {
     return html`
       <${Dialog} title=${t("invite.made")} onClose=${onClose} wide>
         <${Notice} tone="warn">${t("invite.once", { when: moment(num(made.expires_at) * 1000) })}<//>
+        <p>${t(system === "docker" ? "invite.before_docker" : "invite.before")}</p>
+        <${Code} text=${system === "docker" ? IMAGE : "make wheel"} />
         <${Tabs} label=${t("invite.system")} value=${system} onValue=${setSystem} tabs=${Object.keys(all).map((each) => [each, t(`invite.${each}`)])}>
           ${(shown) => html`<${Code} text=${all[shown]} label=${t(`invite.${shown}`)} />`}
         <//>

@@ -50,21 +50,23 @@ def test_an_invitation_prints_one_command_for_each_system(plane: ControlPlane) -
     result = plane.trunkline("nodes", "invite", "--org", "acme")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[::2] == [
+    assert "make wheel" in lines[0]
+    assert "docker build" in lines[0]
+    assert lines[1::2] == [
         "Linux, macOS:",
         "Linux, macOS, as a service that starts with the machine (deploy/node/install.sh):",
         "Windows (PowerShell):",
         "Docker:",
     ]
-    pip, installer, windows, docker = (line.strip() for line in lines[1::2])
+    pip, installer, windows, docker = (line.strip() for line in lines[2::2])
     token = shlex.split(pip)[-1]
     assert token.startswith("tlj_")
-    assert shlex.split(pip) == [
-        *("pip", "install", "trunkline[node]", "&&", "trunkline-node", "join", URL, "--token", token)
-    ]
-    assert installer == f"sh install.sh --url {URL} --token {token}"
+    wheel = "$(ls ./trunkline-*.whl)[node]"
+    assert shlex.split(pip) == [*("pip", "install", wheel, "&&", "trunkline-node", "join", URL, "--token", token)]
+    assert installer == f'sh install.sh --package "{wheel}" --url {URL} --token {token}'
     assert windows == (
-        f"py -m pip install 'trunkline[node]'; if ($?) {{ trunkline-node join {URL} --token {token} }}"
+        'py -m pip install "$((Get-Item ./trunkline-*.whl).FullName)[node]"; '
+        f"if ($?) {{ trunkline-node join {URL} --token {token} }}"
     )
     assert docker.startswith("docker run -d ")
     assert docker.endswith(f" trunkline-node join {URL} --token {token} --if-needed")

@@ -289,6 +289,8 @@ export default {
   "visibility.VISIBILITY_COMMUNITY": "for everybody",
 
   "invite.made": "Run this on the machine",
+  "invite.before": "First copy the gateway's wheel, dist/trunkline-*.whl, into the folder in which you run the command on the machine. This makes it, in the gateway's source folder:",
+  "invite.before_docker": "First build the image. In the gateway's source folder:",
   "invite.once": "The token is shown only now. It admits one machine until {when}.",
   "invite.system": "System",
   "invite.linux": "Linux, macOS",

@@ -289,6 +289,8 @@ export default {
   "visibility.VISIBILITY_COMMUNITY": "для всех",
 
   "invite.made": "Выполните это на машине",
+  "invite.before": "Сначала скопируйте wheel шлюза, dist/trunkline-*.whl, в папку, где будете выполнять команду на машине. Его собирает эта команда в папке с исходным кодом шлюза:",
+  "invite.before_docker": "Сначала соберите образ, в папке с исходным кодом шлюза:",
   "invite.once": "Токен показывается один раз. Он впустит одну машину до {when}.",
   "invite.system": "Система",
   "invite.linux": "Linux, macOS",
