@@ -69,7 +69,7 @@ export function InviteDialog({ organisations, onClose }) {
       <${Form} onSend=${send} action=${t("invite.action")} onCancel=${onClose} disabled=${!organisation}>
         <${SelectField} label=${t("key.organisation")} value=${organisation} onValue=${setOrganisation} options=${organisations.map((each) => [each, each])} />
         <${TextField} label=${t("invite.owner")} hint=${t("invite.owner_hint")} optional value=${owner} onValue=${setOwner} />
-        <${TextField} label=${t("node.name")} hint=${t("invite.name_hint")} optional value=${name} onValue=${setName} />
+        <${TextField} label=${t("provider.name")} hint=${t("invite.name_hint")} optional value=${name} onValue=${setName} />
         <${SelectField} label=${t("invite.visibility")} value=${visibility} onValue=${setVisibility} options=${VISIBILITIES.map((each) => [each, t(`visibility.${each}`)])} />
         <${SelectField} label=${t("invite.lifetime")} value=${lifetime} onValue=${setLifetime} options=${LIFETIMES.map((each) => [each, t(`grace.${each}`)])} />
         <${CheckField} label=${t("invite.approval")} checked=${approval} onValue=${setApproval} />

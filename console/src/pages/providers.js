@@ -2,7 +2,7 @@
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, count, nano, num, percent } from "../format.js";
-import { reason, t } from "../i18n.js";
+import { reason, t, word } from "../i18n.js";
 import { useView } from "../view.js";
 import { Code } from "../ui/code.js";
 import { Button } from "../ui/controls.js";
@@ -75,7 +75,7 @@ function Headroom({ left, several }) {
     ${share !== null &&
     html`
       <span class=${`meter ${share < 0.05 ? "bad" : share < 0.2 ? "warn" : ""}`}><span style=${{ width: `${100 * share}%` }}></span></span>
-      <span class="sub">${t("providers.left", { left: count(left.remaining), limit: count(left.limit), metric: left.metric })}${[whose, gatewayShare(left)].filter(Boolean).map((each) => ` · ${each}`)}</span>
+      <span class="sub">${t("providers.left", { left: count(left.remaining), limit: count(left.limit), metric: word(`metric.name.METRIC_${(left.metric ?? "").toUpperCase()}`, left.metric ?? "").toLowerCase() })}${[whose, gatewayShare(left)].filter(Boolean).map((each) => ` · ${each}`)}</span>
     `}
   `;
 }
