@@ -14,11 +14,14 @@ from sqlalchemy import Connection, text
 
 from tests.xds_server.ledger.usage import HOUR, MONDAY_10, batch, usage
 from tests.xds_server.store.databases import OpenStore, empty_database as database
-from xds_server.ledger import rollup
+from xds_server.ledger import blocks, outcomes, rollup
 from xds_server.ledger.contributions import ContributionDimension
+from xds_server.ledger.indexing import Indexing
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.query import Filter
 from xds_server.ledger.reader import LedgerReader
+from xds_server.ledger.retention_periods import DAY
+from xds_server.ledger.search import NEWEST, Search
 from xds_server.store import DatabaseUrl, schema
 from xds_server.store.connection import open_reader
 from xds_server.store.engine import make_engine
@@ -162,3 +165,27 @@ def test_days_without_sums_are_listed(
 def _insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
     marks = ", ".join(f":{name}" for name in row)
     connection.execute(text(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"), row)
+
+
+async def test_what_failed_earlier_is_found(open_store: OpenStore, database: DatabaseUrl) -> None:
+    failed, answered = usage(status=503, end_user="u"), usage(MONDAY_10 + HOUR)
+    with at_version(database, "0037") as connection:
+        for number, record in enumerate((failed, answered), start=1):
+            block = blocks.encode(records.columns([record]))
+            heaviest = {"cost_nano_usd": 0, "tokens": 0, "duration_us": 0}
+            hour = record.started_at_us // records.HOUR_US
+            _insert(connection, "usage_block", {"id": number, "hour": hour, **heaviest, "data": block})
+            row = {"started_at_us": record.started_at_us, "id": record.id, "block": number}
+            _insert(connection, "usage_request", row)
+    store = open_store()
+    reader, ledger = LedgerReader(database), Ledger(database, store.write_lock)
+    later = usage(MONDAY_10 + 2 * HOUR, status=503)
+    await ledger.append(batch(later))
+    for indexed in (False, True):
+        for user, found in (("", [later.id, failed.id]), ("u", [failed.id])):
+            wanted = Search(end_user=user, outcomes=outcomes.of(503))
+            assert [row.id for row in (await reader.search(wanted, NEWEST, 10, 60.0))[0]] == found, indexed
+        assert [row.id for row in (await reader.search(Search(end_user="u"), NEWEST, 10, 60.0))[0]] == [failed.id]
+        await Indexing(ledger, clock=lambda: MONDAY_10 + DAY).catch_up()
+    for each in (reader, ledger):
+        each.close()
