@@ -35,7 +35,7 @@ def test_the_answer_may_come_byte_by_byte_and_with_more_behind_it() -> None:
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "403: it does not accept this node's certificate"),
         (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "404: there is no tunnel listener"),
         (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "503: it is not ready"),
-        (b"HTTP/1.1 200 OK\r\n\r\n", "200: look into the logs"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "200: see the logs"),
         (b"SSH-2.0-OpenSSH_9\r\n\r\n", "does not speak HTTP"),
         (b"x" * 20_000, "does not speak HTTP"),
     ],
