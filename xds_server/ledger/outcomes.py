@@ -121,6 +121,7 @@ def newest(
     among: Filter,
     user: str,
     *,
+    id_prefix: str,
     since_us: int,
     before: Cursor,
     limit: int,
@@ -134,6 +135,8 @@ def newest(
         condition, arguments = f" AND series_id IN ({numbers})", chosen.arguments
     if user:
         condition, arguments = f"{condition} AND user_hash = ?", (*arguments, user_hash(user))
+    if id_prefix:
+        condition, arguments = f"{condition} AND substr(id, 1, ?) = ?", (*arguments, len(id_prefix), id_prefix)
     found: list[tuple[int, str, int]] = []
     for outcome in _stored(snapshot):
         if wanted.has(outcome):

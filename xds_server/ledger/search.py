@@ -66,7 +66,8 @@ class Searching:
         """
         wanted = self._wanted
         before = min(before, Cursor(wanted.filter.times_us.stop))
-        if wanted.outcomes.is_indexed and not wanted.id_prefix:
+        by_id = len(wanted.id_prefix) >= request_ids.INDEXED
+        if wanted.outcomes.is_indexed and not by_id:
             complete = outcomes.complete_since(snapshot)
             if before > Cursor(complete):
                 return step_by_outcome(snapshot, wanted, before, complete)
@@ -75,7 +76,7 @@ class Searching:
             if self._hour is None:
                 return [], None
             before = min(before, Cursor((self._hour + 1) * HOUR_US))
-        if wanted.end_user and not wanted.id_prefix:
+        if wanted.end_user and not by_id:
             indexed = users.INDEX.indexed_until(snapshot)
             if before <= Cursor(indexed):
                 return step_by_user(snapshot, wanted, before)
@@ -113,6 +114,7 @@ def step_by_outcome(
         wanted.outcomes,
         wanted.filter,
         wanted.end_user,
+        id_prefix=wanted.id_prefix,
         since_us=since,
         before=before,
         limit=_FOUND,
@@ -130,7 +132,9 @@ def step_by_user(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> 
     until = before.started_at_us + bool(before.id)
     starts = users.newest(snapshot, wanted.end_user, wanted.filter, range(start, until), _FOUND)
     rows = where_in(snapshot, "SELECT started_at_us, id, block FROM usage_request WHERE started_at_us", starts)
-    listed = {(at, id_): block for at, id_, block in rows if (at, id_) < before}
+    listed = {
+        (at, id_): block for at, id_, block in rows if (at, id_) < before and id_.startswith(wanted.id_prefix)
+    }
     found = _opened(snapshot, wanted, listed)
     return found, Cursor(starts[-1]) if len(starts) == _FOUND else None
 

@@ -29,7 +29,9 @@ from xds_server.ledger.search import Search
 from xds_server.store import Store
 from xds_server.usage.scope import Within
 
-_organisations = itertools.count()
+_organisations, _numbers = itertools.count(), itertools.count()
+#: Beginnings of ids, and users.
+NAMED = (("", ""), ("", "u"), ("a000", ""), ("a000", "u"))
 ENDED = {
     "429": outcomes.of(429),
     "0": outcomes.of(0),
@@ -82,8 +84,8 @@ def test_what_ended_so_is_found(
     """Half of the records were stored by an earlier version; some of their hours are indexed."""
     organisation = f"org_{next(_organisations)}"
     records = [
-        usage(organisation_id=organisation, **{**each, **end})
-        for each, end in zip(drawn, itertools.cycle(ends), strict=False)
+        usage(organisation_id=organisation, id=f"{'ab'[number % 2]}{next(_numbers):09}", **{**each, **end})
+        for number, (each, end) in enumerate(zip(drawn, itertools.cycle(ends), strict=False))
     ]
 
     async def run() -> None:
@@ -101,9 +103,9 @@ def test_what_ended_so_is_found(
                 await ledger.append(batch(*records[start : start + 3]))
             for _ in range(filled):
                 await ledger.write(outcomes.advance)
-            for fields, (name, ended), user in itertools.product(FILTERS, ENDED.items(), ("", "u")):
+            for fields, (name, ended), (prefix, user) in itertools.product(FILTERS, ENDED.items(), NAMED):
                 wanted = Filter(organisation_id=organisation, **fields)
-                found = await all_pages(reader, Search(wanted, "", user, ended), size)
+                found = await all_pages(reader, Search(wanted, prefix, user, ended), size)
                 expected = [
                     each.id
                     for each in sorted(records, key=lambda one: (one.started_at_us, one.id), reverse=True)
@@ -112,8 +114,9 @@ def test_what_ended_so_is_found(
                     and (wanted.within is None or each.key_id in wanted.within.key_ids)
                     and ended_so(each, name)
                     and user in {"", each.end_user}
+                    and each.id.startswith(prefix)
                 ]
-                assert found == expected, (fields, name, user)
+                assert found == expected, (fields, name, prefix, user)
         reader.close()
         ledger.close()
 

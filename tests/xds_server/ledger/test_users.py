@@ -18,7 +18,9 @@ from xds_server.ledger.reader import LedgerReader
 from xds_server.ledger.search import Search
 from xds_server.store import Store
 
-_organisations = itertools.count()
+_organisations, _numbers = itertools.count(), itertools.count()
+#: Beginnings of ids, and users.
+NAMED = (("", "u"), ("", "nobody"), ("a000", "u"))
 REQUESTS = st.lists(
     st.fixed_dictionaries(
         {
@@ -48,7 +50,10 @@ def test_every_request_of_a_user_is_found(
     microsecond.
     """
     organisation = f"org_{next(_organisations)}"
-    made = [usage(organisation_id=organisation, **each) for each in drawn]
+    made = [
+        usage(organisation_id=organisation, id=f"{'ab'[number % 2]}{next(_numbers):09}", **each)
+        for number, each in enumerate(drawn)
+    ]
 
     async def run() -> None:
         ledger, reader = Ledger(store.url, store.write_lock), LedgerReader(store.url)
@@ -63,17 +68,18 @@ def test_every_request_of_a_user_is_found(
                 until = (MONDAY_10 + (end if end is not None else 0) * HOUR) * 1_000_000
                 while await ledger.write(lambda writing, until=until: users.advance(writing, until)):  # type: ignore[misc]
                     pass
-            for user, fields in itertools.product(("u", "nobody"), FILTERS):
+            for (prefix, user), fields in itertools.product(NAMED, FILTERS):
                 wanted = Filter(organisation_id=organisation, **fields)
-                found = await all_pages(reader, Search(wanted, end_user=user), size)
+                found = await all_pages(reader, Search(wanted, prefix, user), size)
                 expected = [
                     each.id
                     for each in sorted(made, key=lambda one: (one.started_at_us, one.id), reverse=True)
                     if all(getattr(each, column) == value for column, value in wanted.given.items())
                     and each.started_at_us in wanted.times_us
                     and each.end_user == user
+                    and each.id.startswith(prefix)
                 ]
-                assert found == expected, (user, fields)
+                assert found == expected, (prefix, user, fields)
         reader.close()
         ledger.close()
 
