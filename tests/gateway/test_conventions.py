@@ -40,7 +40,7 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
             {
                 "model": model,
                 "targets": [{"provider": "a", "model": model}],
-                "timeouts": {"first_byte": "2s", "idle": "2s", "connect": "1s"},
+                "timeouts": {"first_byte": "4s", "idle": "4s", "connect": "4s"},
             }
             for model in ("plain", *LIMITED)
         ],

@@ -44,8 +44,8 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess, nobody: int
             {"name": "nobody", "base_url": f"http://127.0.0.1:{nobody}/v1"},
         ],
         "routes": [
-            {"model": "two", "targets": [target("a", 0), target("b", 1)], "timeouts": {"first_byte": "1s"}},
-            {"model": "lone", "targets": [target("a", 0)], "timeouts": {"first_byte": "1s"}},
+            {"model": "two", "targets": [target("a", 0), target("b", 1)], "timeouts": {"first_byte": "3s"}},
+            {"model": "lone", "targets": [target("a", 0)], "timeouts": {"first_byte": "3s"}},
             {"model": "gone", "targets": [target("nobody", 0)]},
         ],
     }

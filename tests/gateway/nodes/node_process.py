@@ -17,7 +17,7 @@ from typing import Any, Self
 from tests.gateway.process import GatewayProcess
 
 ROOT = Path(__file__).parents[3]
-JOIN_SECONDS = 60.0
+JOIN_SECONDS = 120.0
 STOP_SECONDS = 60.0
 
 
