@@ -19,7 +19,7 @@ from tests.gateway.nodes.node_process import NodeProcess
 from tests.gateway.process import GatewayProcess
 
 PLAIN, STREAM = "lab", "paced-50-20"
-FIRST_BYTE_SECONDS = 2.0
+FIRST_BYTE_SECONDS = 4.0
 #: Seconds that a busy machine may add. Without the limit a request would wait for 300 s.
 SLACK_SECONDS = 30.0
 DETECTED_SECONDS = 60.0
