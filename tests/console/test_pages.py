@@ -104,4 +104,8 @@ def test_every_page_speaks_russian(window: Window) -> None:
         window.settled()
         heading = page.locator("h1").inner_text()
         assert not heading.isascii(), heading
+        cut = page.evaluate(
+            "[...document.querySelectorAll('.table-frame')].some(each => each.scrollWidth > each.clientWidth + 1)"
+        )
+        assert not cut, name
         assert not re.search(r"\b[a-z]+\.[a-z_]+\b(?<!\.json)", page.locator(".nav").inner_text())

@@ -113,7 +113,7 @@ export default {
   "start.route_action": "Models and routes",
   "start.key": "Make a key",
   "start.key_text": "Each application gets a key of its own, with its own limits.",
-  "start.key_done": "Keys that work: {keys}.",
+  "start.key_done": "Keys that work: {keys}. A key's value is shown only when it is made.",
   "start.key_action": "Make a key",
   "start.request": "Send the first request",
   "start.request_text": "From the playground, or from your own code with a recipe below.",
