@@ -260,3 +260,19 @@ async def test_the_metrics_tell_of_it(gateway: GatewayProcess) -> None:
     found = await metrics(gateway)
     assert found['trunkline_translator_cache_total{what="hit"}'] > 0
     assert found["trunkline_translator_cache_bytes"] > 0
+
+
+async def test_an_answer_from_another_address_is_not_used(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    async def move(address: str) -> None:
+        verb = ("providers", "update", "a", "--base-url", address, "--credential", "env:TEST_KEY_A")
+        await asyncio.to_thread(gateway.run, *verb, "--take-over")
+
+    async def is_missed() -> bool:
+        return bool((await ask(gateway, "moved")).how == "miss")
+
+    await kept(gateway, "moved")
+    await move(provider_a.base_url.replace("127.0.0.1", "localhost"))
+    assert await until_answered(is_missed, PATIENCE)
+    await move(provider_a.base_url)

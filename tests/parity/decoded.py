@@ -16,7 +16,7 @@ from translator.policy.index import PolicyIndex
 from translator.policy.pricing import Ceiling
 from translator.tokens import AccessTokens
 from xds_server.accounts.settings import JwtIssuer
-from xds_server.model import DesiredState
+from xds_server.model import DesiredState, Route
 from xds_server.resources import policy as resources
 
 _NOW = 2_000_000_000
@@ -36,10 +36,14 @@ def of_state(state: DesiredState) -> Any:
             for each in state.gateway.jwt
         ],
         [
-            policy.Route.FromString(resources.route(each, _NOW, cache=resources.shared_cache(state.gateway)))
+            policy.Route.FromString(resources.route(each, _NOW, cache=_cache(state, each)))
             for each in state.routes.values()
         ],
     )
+
+
+def _cache(state: DesiredState, route: Route) -> resources.RouteCache | None:
+    return resources.route_cache(route, resources.shared_cache(state.gateway), state.providers)
 
 
 def _granted(state: DesiredState, issuer: JwtIssuer) -> list[str]:

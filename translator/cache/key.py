@@ -45,9 +45,9 @@ class CacheRule:
     """A route's cache settings. `ttl` is in seconds, above 0. `max_bytes` is the memory for the route's answers; 0
     means all of it.
 
-    `targets` identifies the route's targets: other targets give other answers. `store` is the address of the
-    gateway's outside store, including its password; if it is empty, answers are in this process, in `memory` bytes
-    (0: the default).
+    `targets` identifies the route's targets and their addresses: other targets give other answers. `store` is the
+    address of the gateway's outside store, including its password; if it is empty, answers are in this process, in
+    `memory` bytes (0: the default).
     """
 
     ttl: int

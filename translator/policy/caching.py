@@ -19,6 +19,8 @@ def cache_rule(message: policy.Route) -> CacheRule | None:
     if not message.cache_ttl_seconds:
         return None
     targets = ",".join(sorted(target.id for target in message.targets))
+    if message.cache_origins:
+        targets = f"{targets} {message.cache_origins}"
     scope = _SCOPES.get(message.cache_scope, CacheScope.KEY)
     return CacheRule(
         message.cache_ttl_seconds,

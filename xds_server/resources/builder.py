@@ -24,7 +24,6 @@ from xds_server.model import (
     Provider,
     ProviderTarget,
     Route,
-    SharedCache,
 )
 from xds_server.pool import Pool
 from xds_server.protocol import snapshot as types
@@ -215,7 +214,7 @@ class Builder:
             },
             types.POLICY_KEY: self._policy(types.POLICY_KEY, state.keys, policy.key),
             types.POLICY_JWT_ISSUER: self._jwt_issuers(state),
-            types.POLICY_ROUTE: self._route_policies(every_variant, now, policy.shared_cache(state.gateway)),
+            types.POLICY_ROUTE: self._route_policies(state, every_variant, now),
         }
 
     def _shared(self, type_url: str, mapping: Mapping[str, Resource]) -> Mapping[str, Resource]:
@@ -271,8 +270,9 @@ class Builder:
         return self._route_entries.get(key, encode, variant, self._edge)
 
     def _route_policies(
-        self, every_variant: Iterable[RouteVariant], now: float, cache: SharedCache
+        self, state: DesiredState, every_variant: Iterable[RouteVariant], now: float
     ) -> dict[str, Resource]:
+        shared = policy.shared_cache(state.gateway)
         audiences_of: dict[str, tuple[str, ...]] = {}
         routes = {variant.route.id: variant.route for variant in every_variant}
         for variant in every_variant:
@@ -281,10 +281,10 @@ class Builder:
         found = {}
         self._waiting = {}
         for name, route in routes.items():
-            there, kept = audiences_of[name], cache if route.cache_ttl_seconds else None
+            there, cache = audiences_of[name], policy.route_cache(route, shared, state.providers)
             if pool_slots.waits_for_machines(route):
-                self._waiting[name] = _RoutePolicy(route, now, there, kept)
-            found[name] = self._resources.get((route, there, kept), _route_policy, route, now, there, kept)
+                self._waiting[name] = _RoutePolicy(route, now, there, cache)
+            found[name] = self._resources.get((route, there, cache), _route_policy, route, now, there, cache)
         return found
 
     def _jwt_issuers(self, state: DesiredState) -> dict[str, Resource]:
@@ -325,12 +325,12 @@ class _RoutePolicy:
     route: Route
     at: float
     audiences: tuple[str, ...]
-    cache: SharedCache | None
+    cache: policy.RouteCache | None
 
     def __call__(self, slots: Sequence[PoolSlots] = ()) -> Resource:
         body = policy.route(self.route, self.at, self.audiences, self.cache, slots)
         return Resource.of(types.POLICY_ROUTE, self.route.id, body)
 
 
-def _route_policy(route: Route, at: float, of: tuple[str, ...], cache: SharedCache | None) -> Resource:
+def _route_policy(route: Route, at: float, of: tuple[str, ...], cache: policy.RouteCache | None) -> Resource:
     return _RoutePolicy(route, at, of, cache)()

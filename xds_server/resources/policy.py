@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from google.protobuf.message import Message
@@ -22,6 +23,8 @@ from xds_server.model import (
     NodesTarget,
     Organisation,
     PromptCacheKey,
+    Provider,
+    ProviderTarget,
     Route,
     SharedCache,
 )
@@ -47,10 +50,27 @@ _JWT_ISSUER = Encoder(
 _ROUTE = Encoder(
     Route,
     policy_pb2.Route,
-    given=["targets", "audiences", "affinity", "cache_store", "cache_memory_bytes", "prompt_cache_key", "slots"],
+    given=[
+        "targets",
+        "audiences",
+        "affinity",
+        "cache_store",
+        "cache_memory_bytes",
+        "cache_origins",
+        "prompt_cache_key",
+        "slots",
+    ],
     omitted=["balance", "strategy", "timeouts", "privacy", "version", "managed_by"],
     parts=_PARTS,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class RouteCache:
+    """Where the answers of a route are cached, and a digest of the addresses behind its targets."""
+
+    shared: SharedCache
+    origins: str
 
 
 def organisation(value: Organisation, defaults: tuple[DefaultModel, ...] = ()) -> bytes:
@@ -67,20 +87,20 @@ def route(
     value: Route,
     at: float,
     audiences: tuple[str, ...] = (),
-    cache: SharedCache | None = None,
+    cache: RouteCache | None = None,
     slots: Sequence[policy_pb2.PoolSlots] = (),
 ) -> bytes:
     """Encodes a route with the prices of requests that began in the day before `at` (Unix seconds), or begin
     later.
 
-    `audiences` are those with a variant of their own. `cache` is the gateway's, for a route that caches. `slots`
-    are its machines', for a route whose requests wait for them.
+    `audiences` are those with a variant of their own. `cache` is for a route that caches. `slots` are
+    its machines', for a route whose requests wait for them.
     """
     targets = [
         policy_pb2.Target(id=target.id, prices=map(_PRICE, _current(target.prices, at)), context=target.context)
         for target in value.targets
     ]
-    outside = cache is not None and cache.store != MEMORY
+    outside = cache is not None and cache.shared.store != MEMORY
     return _encode(
         _ROUTE(
             value,
@@ -88,11 +108,24 @@ def route(
             audiences=audiences,
             affinity=_affinity(value),
             prompt_cache_key=_prompt_cache_key(value),
-            cache_store=cache.store if cache is not None and outside else "",
-            cache_memory_bytes=cache.most_bytes if cache is not None else 0,
+            cache_store=cache.shared.store if cache is not None and outside else "",
+            cache_memory_bytes=cache.shared.most_bytes if cache is not None else 0,
+            cache_origins=cache.origins if cache is not None else "",
             slots=slots,
         )
     )
+
+
+def route_cache(route: Route, shared: SharedCache, providers: Mapping[str, Provider]) -> RouteCache | None:
+    """Returns where a route's answers are cached; None for a route that does not cache."""
+    if not route.cache_ttl_seconds:
+        return None
+    found = {
+        f"{target.id} {providers[target.provider].base_url}"
+        for target in route.targets
+        if isinstance(target, ProviderTarget) and target.provider in providers
+    }
+    return RouteCache(shared, sha256("\n".join(sorted(found)).encode()).hexdigest()[:32])
 
 
 def shared_cache(gateway: Gateway) -> SharedCache:

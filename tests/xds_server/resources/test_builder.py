@@ -245,3 +245,23 @@ def test_other_machines_are_another_policy_of_the_routes_that_wait_for_them(buil
     assert sums == [[2], [3]]
     # A new state does not encode anything else again, either.
     assert builder.build(2, replace(state, revision=2), {}).of_type(types.POLICY_ROUTE)["rt_1"] is first["rt_1"]
+
+
+def test_an_answer_is_cached_for_the_addresses_of_its_targets(builder: Builder) -> None:
+    target = ProviderTarget("a", "gpt")
+    caches = Route("rt_4", "cached", (target, NodesTarget("llama")), cache_ttl_seconds=60)
+    routes = {"rt_4": caches, "rt_5": replace(caches, id="rt_5", model="plain", cache_ttl_seconds=0)}
+
+    def built(**changes: Any) -> Any:
+        provider = replace(STATE.providers["a"], **changes)
+        state = replace(STATE, providers={**STATE.providers, "a": provider}, routes=routes)
+        return builder.build(1, state, {}).of_type(types.POLICY_ROUTE)
+
+    def origins(resources: Any, name: str) -> str:
+        return policy_pb2.Route.FromString(resources[name].body).cache_origins
+
+    first, same, moved = built(), built(stream_usage=False), built(base_url="https://elsewhere.example/v1")
+    assert same == first
+    assert {name for name in moved if moved[name] != first[name]} == {"rt_4"}
+    assert len({origins(first, "rt_4"), origins(moved, "rt_4"), origins(first, "rt_5")}) == 3
+    assert origins(first, "rt_5") == ""

@@ -811,6 +811,7 @@ class Route(_message.Message):
     PROMPT_CACHE_KEY_FIELD_NUMBER: _builtins.int
     PROMPT_CACHE_STABLE_ORDER_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
+    CACHE_ORIGINS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id, `rt_…`. Inside Envoy `x-trunkline-route` carries it, with `:stream` after it for a streamed answer."""
     model: _builtins.str
@@ -844,6 +845,10 @@ class Route(_message.Message):
     """The source of a `prompt_cache_key` for a client's request without one. UNSPECIFIED: as NONE."""
     prompt_cache_stable_order: _builtins.bool
     """Puts members of tools and schemas into a stable order."""
+    cache_origins: _builtins.str
+    """For a caching route: identifies the addresses of its targets' providers. An answer that was cached before one of
+    them changed is not used afterwards. Empty: unknown.
+    """
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]: ...
     @_builtins.property
@@ -884,10 +889,11 @@ class Route(_message.Message):
         prompt_cache_key: Global___PromptCacheKey.ValueType = ...,
         prompt_cache_stable_order: _builtins.bool = ...,
         slots: _abc.Iterable[Global___PoolSlots] | None = ...,
+        cache_origins: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "audiences", b"audiences", "cache_memory_bytes", b"cache_memory_bytes", "cache_most_bytes", b"cache_most_bytes", "cache_scope", b"cache_scope", "cache_store", b"cache_store", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "prompt_cache_key", b"prompt_cache_key", "prompt_cache_stable_order", b"prompt_cache_stable_order", "queue_longest_ms", b"queue_longest_ms", "queue_size", b"queue_size", "reserved_output_tokens", b"reserved_output_tokens", "slots", b"slots", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "audiences", b"audiences", "cache_memory_bytes", b"cache_memory_bytes", "cache_most_bytes", b"cache_most_bytes", "cache_origins", b"cache_origins", "cache_scope", b"cache_scope", "cache_store", b"cache_store", "cache_ttl_seconds", b"cache_ttl_seconds", "created_at", b"created_at", "id", b"id", "limits", b"limits", "model", b"model", "organisation_id", b"organisation_id", "prompt_cache_key", b"prompt_cache_key", "prompt_cache_stable_order", b"prompt_cache_stable_order", "queue_longest_ms", b"queue_longest_ms", "queue_size", b"queue_size", "reserved_output_tokens", b"reserved_output_tokens", "slots", b"slots", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
