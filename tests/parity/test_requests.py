@@ -111,10 +111,10 @@ def _without_id(view: str) -> str:
 
 @pytest.mark.parametrize(("field", "value"), cases(admin.UsageFilter, set()))
 async def test_a_filter_of_usage(field: str, value: Any) -> None:
-    async def organisation(name: str) -> str:
-        return f"org_{name}"
+    async def organisation_names() -> dict[str, str]:
+        return {f"org_{value}": str(value)}
 
-    methods: Any = SimpleNamespace(_organisation=organisation)
+    methods: Any = SimpleNamespace(_ledger=SimpleNamespace(organisation_names=organisation_names))
     with calling(MACHINE):
         found = await UsageMethods._filter(methods, admin.UsageFilter(**{field: value}))
     assert found != Filter(), f"UsageFilter.{field} is lost in xds_server/admin/usage.py"
