@@ -103,9 +103,9 @@ class Journal:
         self.close()
         self._size = 0
 
-    def forget(self, before: LogPosition) -> None:
-        """Deletes the files that a stored snapshot has superseded. Raises OSError."""
-        self._segments.remove_before(before.file)
+    def forget(self, before: int) -> None:
+        """Deletes the files with lower numbers, which a stored snapshot has superseded. Raises OSError."""
+        self._segments.remove_before(before)
 
     def close(self) -> None:
         """Writes what is buffered, and closes the file."""

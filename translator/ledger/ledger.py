@@ -123,6 +123,8 @@ class Ledger:
         snapshot = LedgerSnapshot.load(self._snapshot_path, log) or LedgerSnapshot()
         self._stored_head, self._stored_outbox = snapshot.log, checkpoint
         self._stored_journal = snapshot.journal
+        #: The numbers of journal and log before which all files are deleted.
+        self._first_files = (0, 0)
         self._segments = Segments(directory, LOG_NAME, (snapshot.log, checkpoint))
         self._prices = prices
         self._outbox = Outbox(checkpoint)
@@ -305,7 +307,7 @@ class Ledger:
                 self._snapshot_due = time.monotonic() + self._settings.limits_interval
                 await self._store_snapshot()
             await self._rotate()
-            await self._run_in_thread(self._remove)
+            await self._remove_files()
 
     def _check_disk(self) -> None:
         self._journal.suspended = self._disk.look() is DiskState.FULL
@@ -360,10 +362,16 @@ class Ledger:
         # This also covers a rename in an earlier round that Envoy has not followed.
         await self._envoy.reopen_logs()
 
-    def _remove(self) -> None:
-        """Deletes files that everything stored is past. Raises OSError."""
-        self._journal.forget(self._stored_journal)
-        self._segments.remove_before(min(self._stored_head.file, self._stored_outbox.file))
+    async def _remove_files(self) -> None:
+        """Deletes files that everything stored is past."""
+        first = self._stored_journal.file, min(self._stored_head.file, self._stored_outbox.file)
+        if first != self._first_files and await self._run_in_thread(self._remove, *first):
+            self._first_files = first
+
+    def _remove(self, journal: int, log: int) -> None:
+        """Deletes the files of journal and log with lower numbers. Raises OSError."""
+        self._journal.forget(journal)
+        self._segments.remove_before(log)
 
     async def _run_in_thread(self, work: Callable[..., object], *arguments: object) -> bool:
         """Runs `work` in a thread because fsync blocks. Returns whether it succeeded; logs only the first of a run

@@ -6,7 +6,7 @@ Bounded: what does not fit stays in the log, and is read from there again when t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 import msgspec
@@ -47,6 +47,8 @@ class Outbox:
         self.shipped = 0
         #: Records of expired reservations that were dropped for lack of room.
         self.dropped = 0
+        #: Called when a record arrives and there were none of its kind.
+        self.on_filled: Callable[[], object] = _nobody_waits
 
     @property
     def room(self) -> int:
@@ -65,6 +67,8 @@ class Outbox:
 
     def take(self, line: RequestLine, reservation: Reservation, billed: Bill, start: tuple[int, int]) -> None:
         """Takes the line at `start`, which equals `next`."""
+        if not self._waiting:
+            self.on_filled()
         self._waiting.append(_Waiting(reservation.id, records.record(line, reservation, billed), start))
 
     def expire(self, record: ledger.UsageRecord) -> None:
@@ -72,6 +76,8 @@ class Outbox:
         if len(self.expired) >= _MAX_EXPIRED:
             self.dropped += 1
             return
+        if not self.expired:
+            self.on_filled()
         self.expired[record.id] = record
 
     def batch(self, most: int) -> list[Row | ledger.UsageRecord]:
@@ -102,3 +108,7 @@ class Outbox:
                 self.shipped += 1
         while held and held[0].done:
             held.popleft()
+
+
+def _nobody_waits() -> None:
+    """Does nothing."""

@@ -61,6 +61,8 @@ class Shipper:
         self._packs = True
         #: Records that the control plane refused for good.
         self.refused = 0
+        self._filled = asyncio.Event()
+        outbox.on_filled = self._filled.set
 
     async def run(self, channel: grpc.aio.Channel) -> None:
         """Ships until it is cancelled."""
@@ -101,7 +103,10 @@ class Shipper:
         )
 
     async def _gather(self) -> None:
-        """Waits for records to gather; returns at once while a bad record is being searched for."""
+        """Waits for records, and for more to gather; returns at once while a bad record is being searched for."""
+        while not self._outbox.pending:
+            self._filled.clear()
+            await self._filled.wait()
         waited = 0.0
         while self._outbox.pending < self._most and waited < _LINGER_MANY:
             await asyncio.sleep(_LINGER_FEW)

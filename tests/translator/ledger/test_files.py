@@ -101,7 +101,7 @@ def test_the_journal_gives_back_what_it_was_given(tmp_path: Path) -> None:
     assert list(journal.entries(middle)) == [["r", "b", [1, 2]]]
     assert journal.append(["r", "c"])
     assert list(journal.entries(middle))[-1] == ["r", "c"]
-    journal.forget(journal.position)
+    journal.forget(journal.position.file)
     assert [path.name for path in tmp_path.iterdir()] == ["reservations.log"]
     journal.close()
 
