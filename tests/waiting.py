@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 #: Seconds between two looks: a little longer each time, because some start a process.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1
+#: Turns of the loop after which every task waits that does nothing but start others.
+_TURNS = 50
 
 
 def _pauses() -> Iterator[float]:
@@ -48,3 +50,11 @@ def eventually(condition: Callable[[], T], within: float = 120.0) -> T:
             raise TimeoutError(f"not within {within} s: the last result was {result!r}")
         time.sleep(next(pauses))
     return result
+
+
+async def timers() -> int:
+    """Returns how many timers the running loop has once every task waits for something."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+    scheduled: list[asyncio.TimerHandle] = cast("Any", asyncio.get_running_loop())._scheduled
+    return sum(not each.cancelled() for each in scheduled)

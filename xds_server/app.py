@@ -114,12 +114,14 @@ async def _serve(settings: Settings, store: Store, books: _LedgerParts, stopping
     nodes = NodeRegistry(live, ledger, control_plane, tunnels=settings.node_tunnels)
     await nodes.restore()
     control_plane.follow(nodes.desired)
+    control_plane.on_state.append(ranker.state_changed)
     authorise = bearer_token(settings.admin_token)
     ads = AdsServer(await control_plane.snapshot(), clients, authorise=authorise)
     translators = Translators()
     sharing = QuotaSharing(async_store, translators, ledger, replicas=replicas)
     resting = RestingTargets(async_store, translators, sharing.current)
     issuer_keys = IssuerKeys(async_store, control_plane, troubles)
+    control_plane.on_state += [sharing.state_changed, issuer_keys.state_changed]
     counts, working = LimitCounts(), BackgroundTasks()
     tunnel = None if authority is None else Tunnel(settings.tunnel_url, authority.fingerprint)
     admin = AdminService(

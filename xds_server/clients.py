@@ -8,7 +8,7 @@ import asyncio
 import math
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -99,6 +99,8 @@ class ClientRegistry:
         self._rejections: deque[Rejection] = deque(maxlen=_HISTORY)
         self._refused_peers: OrderedDict[str, RefusedPeer] = OrderedDict()
         self._waiters: set[_Waiter] = set()
+        #: Called when what `running` returns may have changed.
+        self.on_change: Callable[[], object] = lambda: None
         self._connects = 0
         self._acks = 0
         self._nacks = 0
@@ -107,6 +109,11 @@ class ClientRegistry:
         """Expects clients that were running when an earlier process ended, with their types."""
         for client_id, types in known.items():
             self._expected.left(client_id, types)
+
+    @property
+    def expected_seconds(self) -> float:
+        """Returns the seconds until no client is expected any more."""
+        return self._expected.longest
 
     def running(self) -> Mapping[str, Types]:
         """Returns the clients that are connected or expected to come back, with the types that they ask for."""
@@ -126,6 +133,7 @@ class ClientRegistry:
         if client is None or stream not in client.streams:
             client = self._connected(stream, client, peer)
         connection = client.streams[stream]
+        self.on_change()
         for refusal in stream.take_refusals():
             self._refused(client_id, connection, refusal)
         for progress in stream.progress():
@@ -174,6 +182,7 @@ class ClientRegistry:
             self._clients.move_to_end(stream.node.id)
             _log.info("xds client disconnected", client=stream.node.id)
             self._forget_old()
+        self.on_change()
         for waiter in tuple(self._waiters):
             if stream in waiter.unsettled and not client.streams:
                 waiter.missing |= self._expected.missing.keys() & {stream.node.id}

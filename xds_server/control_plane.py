@@ -57,6 +57,8 @@ class ControlPlane:
         self._rankings: Rankings = NO_RANKINGS
         self._has_new_rankings = False
         self._state: DesiredState | None = None
+        #: Called whenever another state is published.
+        self.on_state: list[Callable[[], object]] = []
         #: The last state that could be built: all of `_state` except the objects in trouble.
         self._built = DesiredState(0)
         self._stale = True
@@ -141,6 +143,8 @@ class ControlPlane:
             # meanwhile.
             snapshot = await asyncio.to_thread(self._build, state, dict(self._pools))
             self._state = state
+            for call in self.on_state:
+                call()
             return snapshot
         if self._has_new_rankings:  # like a changed state, but without resources that have to be encoded
             self._has_new_rankings = False

@@ -16,7 +16,7 @@ from xds_server.store.migration_report import MigrationReport
 from xds_server.troubles import Troubles
 
 #: Seconds between two checks of the database file.
-_WATCH_SECONDS = 1.0
+_WATCH_SECONDS = 2.0
 
 
 def open_store(settings: Settings) -> Store:
@@ -43,7 +43,7 @@ def open_store(settings: Settings) -> Store:
 
 
 async def watch(store: Store, troubles: Troubles) -> None:
-    """Checks every second whether the database is still where it was opened, until cancelled."""
+    """Checks every two seconds whether the database is still where it was opened, until cancelled."""
     while True:
         try:
             await asyncio.to_thread(store.require)

@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from xds_server.protocol.snapshot import ENDPOINT, SECRET
 
 #: Seconds within which a client that lost its stream returns: Envoy tries again after at most ten seconds.
 RETURN_SECONDS = 15.0
-#: Seconds between two checks of which clients are connected.
+#: Seconds from a change of the clients until it is stored with those that follow it.
 _ROUND = 0.25
 #: Clients that are remembered at most.
 _MAX = 4_096
@@ -66,11 +67,18 @@ class ExpectedClients:
 class Clients(Protocol):
     """Knows which clients are running."""
 
+    #: Called when that may have changed.
+    on_change: Callable[[], object]
+
     def running(self) -> Mapping[str, Types]:
         """Returns the clients that are connected or expected, with the types that they ask for."""
 
     def expect(self, known: Mapping[str, Types]) -> None:
         """Expects clients that were running when an earlier process ended."""
+
+    @property
+    def expected_seconds(self) -> float:
+        """Returns the seconds until no client is expected any more."""
 
 
 class RunningClients:
@@ -83,6 +91,8 @@ class RunningClients:
         self._path = path
         self._clients = clients
         self._written: Mapping[str, Types] = {}
+        self._changed = asyncio.Event()
+        clients.on_change = self._changed.set
 
     def restore(self) -> None:
         """Expects the clients that the file names."""
@@ -100,11 +110,15 @@ class RunningClients:
     async def run(self) -> None:
         """Keeps the file up to date until cancelled."""
         while True:
+            self._changed.clear()
             await asyncio.sleep(_ROUND)
             running = self._clients.running()
             if running != self._written:
                 self._written = running
                 await asyncio.to_thread(self._write, running)
+            with suppress(TimeoutError):  # until clients that did not return are no longer expected
+                async with asyncio.timeout(self._clients.expected_seconds or None):
+                    await self._changed.wait()
 
     def _write(self, running: Mapping[str, Types]) -> None:
         text = json.dumps({client_id: sorted(types) for client_id, types in sorted(running.items())[:_MAX]})

@@ -55,20 +55,29 @@ class Ranker:
         self._last = 0
         self._published = NO_RANKINGS
         self._measurements = Measurements()
+        self._state_changed = asyncio.Event()
+
+    def state_changed(self) -> None:
+        """Records that other routes may be published."""
+        self._state_changed.set()
 
     async def run(self, ranked: Routes) -> None:
-        """Ranks the targets of `ranked`, until cancelled."""
+        """Ranks the targets of `ranked`, until cancelled. Call `state_changed` whenever its routes change."""
         while True:
+            self._state_changed.clear()
             try:
                 await self.look(ranked)
             except DatabaseUnavailableError as error:
                 _log.warning("ranking waits for the database", reason=str(error))
+            if self._published == NO_RANKINGS and not _measured(ranked):
+                await self._state_changed.wait()
+                continue
             # Wakes at the beginning of a second, which is when prices change.
             await asyncio.sleep(_INTERVAL - self._clock() % _INTERVAL)
 
     async def look(self, ranked: Routes) -> None:
         """Reads what is new, and ranks the targets of routes that need it. Raises DatabaseUnavailableError."""
-        routes = [route for route in ranked.routes() if route.strategy in MEASURED]
+        routes = _measured(ranked)
         found = await self._rank(routes) if routes else NO_RANKINGS
         if found != self._published:
             self._published = found
@@ -119,3 +128,8 @@ class Ranker:
             self._last = each.id
             self._measurements.add(each.slot, {each.asked: each.content})
         self._measurements.forget(slot_of(now))
+
+
+def _measured(ranked: Routes) -> list[Route]:
+    """Returns the routes whose targets are ordered by measurements."""
+    return [route for route in ranked.routes() if route.strategy in MEASURED]

@@ -48,7 +48,7 @@ class Outbox:
         #: Records of expired reservations that were dropped for lack of room.
         self.dropped = 0
         #: Called when a record arrives and there were none of its kind.
-        self.on_filled: Callable[[], object] = _nobody_waits
+        self.on_filled: Callable[[], object] = lambda: None
 
     @property
     def room(self) -> int:
@@ -108,7 +108,3 @@ class Outbox:
                 self.shipped += 1
         while held and held[0].done:
             held.popleft()
-
-
-def _nobody_waits() -> None:
-    """Does nothing."""

@@ -30,8 +30,6 @@ from xds_server.pool import Pool
 
 #: Seconds between two checks of the leases, and how late the end of one may be noticed.
 _TICK = 0.1
-#: Seconds between two looks while there are no nodes.
-_IDLE_TICK = 0.5
 #: Seconds after which a silent stream is ended. Its lease ended long before.
 _SILENCE = 60.0
 #: Seconds that pools wait for further changes, so that many nodes' changes cost one snapshot.
@@ -69,6 +67,8 @@ class NodeRegistry:
         self._clock = clock
         self._debounce = Debounce(self._publish, quiet=_QUIET, longest=_MAX_DELAY)
         self._looked_for_silence = 0.0
+        #: Set when there may be a node, while there were none.
+        self._needed = asyncio.Event()
 
     async def restore(self) -> None:
         """Restores what nodes reported before the restart, each with a fresh lease. Raises
@@ -86,6 +86,7 @@ class NodeRegistry:
 
     def desired(self, state: DesiredState) -> Mapping[str, Pool]:
         """Takes another desired state. Returns the pools that change with it, for the snapshot of that state."""
+        self._needed.set()
         for node_id in self.live.desired(state):
             stream = self._streams.get(node_id)
             # A stream may know of a newer state, in which its node has just joined.
@@ -104,6 +105,7 @@ class NodeRegistry:
         """Opens a stream of a node that the desired state has at `revision`; an older one of the node ends."""
         stream = ReportStream(node.id, revision, self._clock().monotonic)
         self._streams.open(stream)
+        self._needed.set()
         stream.instruct(self._instruction(self.live.nodes.get(node.id, node)))
         return stream
 
@@ -146,7 +148,10 @@ class NodeRegistry:
             tasks.create_task(self._stored.run(), name="stored-reports")
             tasks.create_task(self._uptime.run(), name="nodes-uptime")
             while True:
-                await asyncio.sleep(_TICK if self.live.nodes else _IDLE_TICK)
+                if not (self.live.nodes or self.live.leased or self._streams):
+                    self._needed.clear()
+                    await self._needed.wait()
+                await asyncio.sleep(_TICK)
                 self.look(self._clock())
 
     async def flush(self) -> None:

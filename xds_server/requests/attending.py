@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import NamedTuple
 
@@ -64,17 +64,21 @@ class Translators:
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
         self._attending: dict[TranslatorCall, None] = {}
+        #: Called when a translator joins or leaves.
+        self.on_change: Callable[[], object] = lambda: None
 
     def joined(self, name: str, gateway: str = "") -> TranslatorCall:
         """Adds a translator's call; `left` ends it."""
         attending = TranslatorCall(name, gateway)
         self._attending[attending] = None
+        self.on_change()
         return attending
 
     def left(self, attending: TranslatorCall) -> None:
         """Removes a call that is over."""
         del self._attending[attending]
         attending.left()
+        self.on_change()
 
     def gateways(self) -> dict[str, TranslatorCall]:
         """Returns the newest call of each gateway, by the gateway's id."""

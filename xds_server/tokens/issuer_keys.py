@@ -79,13 +79,17 @@ class IssuerKeys:
                 reading.wanted = True
         self._wanted.set()
 
+    def state_changed(self) -> None:
+        """Records that other issuers may be published."""
+        self._wanted.set()
+
     async def run(self) -> None:
-        """Reads keys that are due, until cancelled."""
+        """Reads keys that are due, until cancelled. Call `state_changed` whenever issuers change."""
         while True:
-            await self.read_due()
             self._wanted.clear()
+            await self.read_due()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK):
+                async with asyncio.timeout(_LOOK if self._publisher.gateway().jwt else None):
                     await self._wanted.wait()
 
     async def read_due(self) -> None:

@@ -78,19 +78,29 @@ class QuotaSharing:
         self._stored: GatewayReports | None = None
         self._rows: GatewayReports = {}
         self._sent: dict[TranslatorCall, _LastSent] = {}
+        self._changed = asyncio.Event()
+        translators.on_change = self._changed.set
 
     def current(self) -> GatewayReports:
         """Returns the last reports of all gateways, including those of other replicas."""
         return self._rows
 
+    def state_changed(self) -> None:
+        """Records that other quotas may be configured."""
+        self._changed.set()
+
     async def run(self) -> None:
-        """Shares quotas and pauses until it is cancelled."""
+        """Shares quotas and pauses until it is cancelled. Call `state_changed` whenever quotas change."""
         reason = ""
         while True:
+            self._changed.clear()
             shares = False
             try:
                 shares = await self.look()
                 reason = ""
+                if not shares and not self._replicas:
+                    await self._changed.wait()
+                    continue
             except StoreError as error:
                 if str(error) != reason:
                     reason = str(error)
