@@ -29,6 +29,7 @@ JSON: dict[str, Callable[[int], bytes]] = {
     "long numbers": _filled(b"1." + b"7" * 300 + b"e-300,"),
     "strings": _filled(b'"",'),
     "escapes": _filled(b"\\u0061", _TEXT, _TEXT_END),
+    "escaped control characters": _filled(b"\\u0000", _TEXT, _TEXT_END),
     "quotes": _filled(b'\\"', _TEXT, _TEXT_END),
     "a long model": _filled(b'\\"', b'{"model":"', b'"}'),
     "a long user": _filled("é".encode(), b'{"model":"m","user":"', b'"}'),
