@@ -98,6 +98,19 @@ def test_a_machine_is_invited_with_a_command_for_its_system(admin: Window) -> No
         assert re.search(r"https://\S+ --token tlj_\w+", command.inner_text()), system
 
 
+def test_a_search_that_is_not_complete_says_how_far_it_got(admin: Window) -> None:
+    """The first page found nothing in its time; the next one ends the search."""
+    pages = [{}, {"next_page_token": "1767225600000000:", "searched_since_us": "1767225600000000"}]
+    admin.page.route("**/admin/v1/requests:search**", lambda route: route.fulfill(json=pages.pop()))
+    page = admin.open("requests?show=finished&status=5xx")
+    page.get_by_text("Nothing found so far").wait_for()
+    page.get_by_text("Searched back to").wait_for()
+    page.get_by_role("button", name="more", exact=False).click()
+    page.get_by_text("No such request").wait_for()
+    assert page.get_by_text("Searched back to").count() == 0
+    admin.page.unroute("**/admin/v1/requests:search**")
+
+
 def test_a_running_request_is_seen_and_cancelled(admin: Window, provider: ProviderProcess) -> None:
     """The request is a stream of a minute, which ends when it is cancelled."""
     gateway = admin.gateway

@@ -108,13 +108,14 @@ function Found({ first, request }) {
     { id: "took", title: t("usage.took"), number: true, cell: ({ record }) => html`<span>${duration(num(record.duration_us) / 1000)}<span class="sub">${duration(num(record.first_byte_us) / 1000)}</span></span>` },
     { id: "cost", title: t("usage.cost"), number: true, cell: ({ record }) => nano(record.cost_nano_usd) },
   ];
+  const rows = [...(first.requests ?? []), ...more.rows];
   const searched = more.token && t("requests.searched_since", { time: moment(more.since / 1000) });
   const empty = searched
     ? html`<${Empty} icon="requests" title=${t("requests.not_found_yet")}><p>${searched}</p><//>`
     : html`<${Empty} icon="requests" title=${t("requests.not_found")}><p>${t("requests.not_found_text")}</p><//>`;
   return html`
-    <${Table} label=${t("requests.finished")} columns=${columns} rows=${[...(first.requests ?? []), ...more.rows]} rowKey=${({ record }) => `${record.id} ${record.started_at_us}`} empty=${empty} />
-    ${more.token && html`<div class="after"><p>${searched}</p><${Button} onClick=${next}>${t("audit.more")}<//></div>`}
+    <${Table} label=${t("requests.finished")} columns=${columns} rows=${rows} rowKey=${({ record }) => `${record.id} ${record.started_at_us}`} empty=${empty} />
+    ${more.token && html`<div class="after">${rows.length > 0 && html`<p class="muted">${searched}</p>`}<${Button} onClick=${next}>${t("audit.more")}<//></div>`}
   `;
 }
 
