@@ -3,55 +3,68 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from aiohttp import web
-from trunkline_proto.metrics import text
-from trunkline_proto.metrics.text import Sample
+from prometheus_client import CollectorRegistry, Metric, generate_latest
 
 from node_sidecar.errors import SettingsError
 
+_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "trunkline_node_"
 #: GPUs with metrics of their own.
 _MOST_GPUS = 64
 _SERVES = ("everybody", "its owner alone", "nobody")
 
 
+class _Given:
+    """A collector that holds one metric."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterable[Metric]:
+        return (self._metric,)
+
+
 def page(status: Mapping[str, Any], outcomes: Mapping[str, int]) -> bytes:
     """Writes the page of metrics from `Node.status` and the outcomes of requests. Labels are numbers and fixed
     words.
     """
-    return "".join(map(text.written, _samples(status, outcomes))).encode()
+    registry = CollectorRegistry()
 
+    def add(name: str, kind: str, text: str, values: Mapping[str, float | None], label: str = "") -> None:
+        metric = Metric(_PREFIX + name.removesuffix("_total"), text, kind)
+        for key, value in values.items():
+            if value is not None:
+                metric.add_sample(_PREFIX + name, {label: key} if label else {}, value)
+        registry.register(_Given(metric))
 
-def _samples(status: Mapping[str, Any], outcomes: Mapping[str, int]) -> Iterator[Sample]:
-    def gauge(name: str, help_text: str, value: float | Mapping[str, float], label: str = "") -> Sample:
-        return Sample(_PREFIX + name, "gauge", help_text, value, label)
+    def gauge(name: str, text: str, value: float) -> None:
+        add(name, "gauge", text, {"": value})
 
-    yield Sample(f"{_PREFIX}requests_total", "counter", "Requests that ended, by outcome.", outcomes, "outcome")
-    yield gauge("in_flight", "Requests that are being served.", status["in_flight"])
-    yield gauge("queued", "Requests that wait for a slot.", status["queued"])
-    yield gauge("concurrency", "Requests that may be served at once; 0 for no limit.", status["concurrency"])
-    yield gauge("connections", "Open connections to the gateway.", status["connections"])
-    yield gauge("reports_open", "1 while the gateway hears from this node.", status["reports"] == "open")
-    draining = status["draining"] or status["drained_by_operator"]
-    yield gauge("draining", "1 while no new request is taken.", draining)
+    add("requests_total", "counter", "Requests that ended, by outcome.", outcomes, "outcome")
+    gauge("in_flight", "Requests that are being served.", status["in_flight"])
+    gauge("queued", "Requests that wait for a slot.", status["queued"])
+    gauge("concurrency", "Requests that may be served at once; 0 for no limit.", status["concurrency"])
+    gauge("connections", "Open connections to the gateway.", status["connections"])
+    gauge("reports_open", "1 while the gateway hears from this node.", status["reports"] == "open")
+    gauge("draining", "1 while no new request is taken.", status["draining"] or status["drained_by_operator"])
     serves = {word: float(status["serves"] == word) for word in _SERVES}
-    yield gauge("serves", "1 for whom the node serves.", serves, "whom")
-    yield gauge("servers", "Local servers.", len(status["servers"]))
-    servers, models = (sum(each["healthy"] for each in status[name]) for name in ("servers", "models"))
-    yield gauge("servers_healthy", "Local servers that answer.", servers)
-    yield gauge("models_healthy", "Models that are offered.", models)
+    add("serves", "gauge", "1 for whom the node serves.", serves, "whom")
+    gauge("servers", "Local servers.", len(status["servers"]))
+    gauge("servers_healthy", "Local servers that answer.", sum(each["healthy"] for each in status["servers"]))
+    gauge("models_healthy", "Models that are offered.", sum(each["healthy"] for each in status["models"]))
     until = datetime.fromisoformat(status["certificate_until"]).timestamp()
-    expires = "When the node's certificate expires, Unix seconds."
-    yield gauge("certificate_expiry_timestamp_seconds", expires, until)
+    gauge("certificate_expiry_timestamp_seconds", "When the node's certificate expires, Unix seconds.", until)
     gpus = {str(number): gpu for number, gpu in enumerate(status["gpus"][:_MOST_GPUS])}
-    used = {n: gpu["use_percent"] / 100 for n, gpu in gpus.items() if gpu["use_percent"] is not None}
-    yield gauge("gpu_use_ratio", "Use of a GPU by everybody, 0 to 1.", used, "gpu")
-    free = {n: gpu["memory_free"] for n, gpu in gpus.items() if gpu["memory_free"] is not None}
-    yield gauge("gpu_memory_free_bytes", "Free memory of a GPU.", free, "gpu")
+    used = {n: None if gpu["use_percent"] is None else gpu["use_percent"] / 100 for n, gpu in gpus.items()}
+    add("gpu_use_ratio", "gauge", "Use of a GPU by everybody, 0 to 1.", used, "gpu")
+    free = {number: gpu["memory_free"] for number, gpu in gpus.items()}
+    add("gpu_memory_free_bytes", "gauge", "Free memory of a GPU.", free, "gpu")
+    return generate_latest(registry)
 
 
 class MetricsListener:
@@ -91,4 +104,4 @@ class MetricsListener:
             await self._runner.cleanup()
 
     async def _answer(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._read(), headers={"content-type": text.CONTENT_TYPE})
+        return web.Response(body=self._read(), headers={"content-type": _CONTENT_TYPE})

@@ -19,6 +19,7 @@ IN_SEVERAL_SERVICES = {
     "Ledger": "the ledger: the translator writes it, the control plane stores it",
     "Metric": "the metric that a limit counts: stored, and counted",
     "Refusal": "a refused request, by the translator or by a node",
+    "Sample": "one metric of Prometheus with its values",
     "Service": "what a process serves to Envoy",
     "Settings": "the settings of a process",
     "SettingsError": "settings that cannot work",

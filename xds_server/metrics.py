@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+import asyncio
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import grpc
 from google.api import httpbody_pb2
-from trunkline_proto.metrics import text
-from trunkline_proto.metrics.text import Sample
 from trunkline_proto.metrics.v1 import metrics_pb2, metrics_pb2_grpc
 
 from xds_server.alerts.sender import AlertSender
@@ -20,7 +20,18 @@ from xds_server.rpc.authorise import WHAT_IS_NEEDED, Authorise
 from xds_server.transport.ads import AdsServer
 
 SERVICE = "trunkline.metrics.v1.Metrics"
+_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "trunkline_control_"
+
+
+class Sample(NamedTuple):
+    """One metric with one value, or with one value for each value of its only label."""
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    value: float | Mapping[str, float]
+    label: str = ""
 
 
 class Source:
@@ -84,11 +95,14 @@ class Source:
 
 
 class MetricsService(metrics_pb2_grpc.MetricsServicer):
-    """Serves metrics: to anybody on the Unix socket, with the token over TCP."""
+    """Serves metrics: to anybody on the Unix socket, with the token over TCP. Simultaneous scrapes share one
+    page.
+    """
 
     def __init__(self, samples: Callable[[], Iterable[Sample]], authorise: Authorise) -> None:
         self._samples = samples
         self._authorise = authorise
+        self._writing: asyncio.Task[bytes] | None = None
 
     async def Scrape(  # noqa: N802 - the RPC's name
         self, request: metrics_pb2.ScrapeRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -97,8 +111,38 @@ class MetricsService(metrics_pb2_grpc.MetricsServicer):
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
         if not self._authorise(metadata, context.peer()):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, WHAT_IS_NEEDED)
-        page = "".join(map(text.written, self._samples()))
-        return httpbody_pb2.HttpBody(content_type=text.CONTENT_TYPE, data=page.encode())
+        if self._writing is None:
+            self._writing = asyncio.create_task(self.page(), name="metrics")
+            self._writing.add_done_callback(self._done)
+        return httpbody_pb2.HttpBody(content_type=_CONTENT_TYPE, data=await asyncio.shield(self._writing))
+
+    def _done(self, _: asyncio.Task[bytes]) -> None:
+        self._writing = None
+
+    async def page(self) -> bytes:
+        """Returns the metrics as Prometheus text."""
+        # Imported in a thread and at the first scrape, so that startup does not wait for the library.
+        await asyncio.to_thread(importlib.import_module, "prometheus_client")
+        from prometheus_client import CollectorRegistry, Metric, generate_latest  # noqa: PLC0415
+
+        registry = CollectorRegistry()
+        for sample in self._samples():
+            metric = Metric(sample.name.removesuffix("_total"), sample.help, sample.kind)
+            values = sample.value if isinstance(sample.value, Mapping) else {"": sample.value}
+            for key, value in values.items():
+                metric.add_sample(sample.name, {sample.label: key} if sample.label else {}, value)
+            registry.register(_StaticCollector(metric))
+        return generate_latest(registry)
+
+
+class _StaticCollector:
+    """Collects a metric that was read before."""
+
+    def __init__(self, metric: Any) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterable[Any]:
+        return (self._metric,)
 
 
 def serve(server: grpc.aio.Server, source: Source, authorise: Authorise) -> None:

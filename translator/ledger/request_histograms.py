@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from trunkline_proto.metrics import text
-
 from translator.bodies import requested_units
 from translator.ledger.lines import RequestLine
 from translator.ledger.records import Bill
 from translator.limits import Reservation
+from translator.metrics import text
 from translator.metrics.histograms import MAX_SERIES, OTHER, Family, Histogram, add, label
 
 #: The numbers of a request: milliseconds, microseconds to the first byte, tokens of prompt and completion,

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from trunkline_proto.metrics import text
+from translator.metrics import text
 
 #: Most label sets of one family. Further ones are counted under `OTHER`.
 MAX_SERIES = 200

@@ -6,10 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from trunkline_proto.metrics import text
-from trunkline_proto.metrics.text import Sample
-
 from translator.message import Response
+from translator.metrics import text
+from translator.metrics.text import Sample
 
 #: Seconds after which a page that is being written lets other tasks run.
 _TURN = 0.001

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given, strategies as st
 from prometheus_client import Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from trunkline_proto.metrics import text
-from trunkline_proto.metrics.text import Sample
+
+from translator.metrics import text
+from translator.metrics.text import Sample
 
 #: The library's parser of lines knows no other line breaks, and strips blanks around values of labels.
 VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs"]), max_size=20)
