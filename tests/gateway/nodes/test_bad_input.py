@@ -48,7 +48,7 @@ Code = grpc.StatusCode
 ACME = "sk-key-of-acme-12345"
 #: Requests a second to the healthy node.
 RATE = 10
-FIRST_BYTE = 2.0
+FIRST_BYTE = 4.0
 #: MiB of anonymous memory that Envoy may grow by while it is abused.
 MAX_GROWTH = 150
 
@@ -61,7 +61,11 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
         "providers": [provider_entry(provider_a)],
         "routes": [
             {"model": "lab", "targets": [{"nodes": "lab"}]},
-            {"model": "deaf", "targets": [{"nodes": "deaf"}, fallback], "timeouts": {"first_byte": "2s"}},
+            {
+                "model": "deaf",
+                "targets": [{"nodes": "deaf"}, fallback],
+                "timeouts": {"first_byte": f"{FIRST_BYTE:g}s"},
+            },
         ],
         "organisations": [
             {"name": "acme", "keys": [{"name": "ci", "value": ACME}]},
@@ -76,7 +80,8 @@ def healthy(gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFactory) -
     directory = tmp_path_factory.mktemp("healthy")
     with ProviderProcess("lab", models=["lab"]) as lab:
         upstream = lab.base_url.removesuffix("/v1")
-        with NodeProcess(gateway, directory / "node", upstream, organisation="acme") as node:
+        room = ["--concurrency", "64", "--queue", "256"]  # a busy machine is slow, and refuses nobody
+        with NodeProcess(gateway, directory / "node", upstream, organisation="acme", join=room) as node:
             node.await_online()
             yield node
 
@@ -85,9 +90,9 @@ def healthy(gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFactory) -
 async def undisturbed(gateway: GatewayProcess, healthy: NodeProcess) -> AsyncIterator[None]:
     """Asserts that the healthy node serves all the time."""
     async with ToldApart(gateway, ("lab", "lab"), RATE, ACME) as load:
-        await load.serves("nodes/lab", time.monotonic(), 20)
+        await load.serves("nodes/lab", time.monotonic(), 60)
         yield
-        await load.serves("nodes/lab", time.monotonic(), 20)
+        await load.serves("nodes/lab", time.monotonic(), 60)
     assert [each for each in load.requests if not each.served] == []
     slow = max(each.ended - each.started for each in load.requests)
     figure("slowest request of the healthy node meanwhile", slow, "s")
@@ -340,7 +345,10 @@ async def test_a_tunnel_that_never_reads_costs_a_request_its_first_byte_and_no_m
         assert {each.target for each in answers} == {"a/gpt-4.1"}
         slowest = max(each.seconds for each in answers)
         figure(f"slowest answer where a node is {kind}", slowest, "s")
-        assert FIRST_BYTE <= slowest < FIRST_BYTE + 5  # the node was tried exactly once
+        assert slowest >= FIRST_BYTE
+        assert (
+            max(int(each.headers["x-trunkline-attempts"]) for each in answers) == 2
+        )  # the node was tried exactly once
         assert anonymous_mib(gateway, "envoy") - grown < MAX_GROWTH
         await stub.Leave(pb.LeaveRequest())
 
