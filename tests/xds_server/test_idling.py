@@ -17,7 +17,9 @@ from xds_server import expected_clients
 from xds_server.clients import ClientRegistry
 from xds_server.errors import DatabaseUnavailableError
 from xds_server.expected_clients import RunningClients
-from xds_server.model import DesiredState, Gateway, Route
+from xds_server.model import DesiredState, Gateway, Node, Route
+from xds_server.nodes.live import LiveNodes
+from xds_server.nodes.registry import NodeRegistry
 from xds_server.ranker import Ranker
 from xds_server.requests.attending import Translators
 from xds_server.requests.sharing.service import QuotaSharing
@@ -148,3 +150,11 @@ async def test_other_replicas_are_looked_at_all_the_time() -> None:
     sharing = QuotaSharing(cast("AsyncStore", states), Translators(), cast("Any", None), replicas=True)
     async with running(sharing.run()):
         assert (await timers(), states.loaded) == (1, 1)
+
+
+async def test_no_lease_is_looked_at_without_a_node() -> None:
+    registry = NodeRegistry(LiveNodes(), cast("Any", None), cast("Any", None), tunnels=0)
+    async with running(registry.run()):
+        resting = await timers()
+        registry.open(Node("nd_a", "a", "org_a"), 1)
+        assert await timers() == resting + 1
