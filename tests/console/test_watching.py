@@ -92,7 +92,7 @@ def test_a_machine_is_invited_with_a_command_for_its_system(admin: Window) -> No
     admin.settled()
     page.get_by_role("button", name="Invite a machine").first.click()
     page.get_by_role("button", name="Make the command").click()
-    command = page.locator("dialog .code pre")
+    command = page.locator("dialog").get_by_role("tabpanel").locator(".code pre")
     for system in ("Linux, macOS", "As a service", "Windows", "Docker"):
         page.get_by_role("tab", name=system).click()
         assert re.search(r"https://\S+ --token tlj_\w+", command.inner_text()), system
