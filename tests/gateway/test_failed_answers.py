@@ -16,7 +16,6 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
-from tests.waiting import until_answered
 
 pytestmark = pytest.mark.usefixtures("well_behaved")
 
@@ -111,32 +110,6 @@ async def test_the_next_target_serves(
     alone = await ask(gateway, "lone", stream=stream)
     assert (alone.status, alone.code) == (502, code)
     assert "location" not in alone.headers
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("token", "refused the gateway's credential (498)"),
-        ("payment", "refused the gateway's account: unpaid (402)"),
-        ("model", "does not know the model (404)"),
-        ("page", "an invalid answer"),
-    ],
-)
-async def test_requests_show_says_why_an_attempt_failed(
-    gateway: GatewayProcess, provider_a: ProviderProcess, name: str, sentence: str
-) -> None:
-    """Of the attempt that moved on as of the only one, whose client got a 502."""
-    await provider_a.abehave("raw", raw=NO_ANSWERS[name][0])
-    for model, status in (("two", 200), ("lone", 502)):
-        given = await ask(gateway, model)
-        assert given.status == status
-        id_ = given.headers["x-request-id"]
-
-        async def is_explained(id_: str = id_) -> bool:
-            shown = await asyncio.to_thread(gateway.run, "requests", "show", id_, check=False)
-            return sentence in shown.stdout
-
-        assert await until_answered(is_explained)
 
 
 HEAD = "HTTP/1.1 200 X\r\ncontent-type: application/json\r\n"
