@@ -170,6 +170,13 @@ static void scheduled(struct filter *filter, uint64_t event) {
   CALLBACK(http_send_response_headers)(filter->envoy, headers, 1, true);
 }
 
+static void state_length(envoy_filter envoy, uint64_t size) {
+  struct buffer length = {0};
+  buffer_add_number(&length, size);
+  header_set(envoy, REQUEST_HEADERS, SPAN("content-length"), buffer_span(&length));
+  buffer_free(&length);
+}
+
 static enum headers_status request_headers(struct filter *filter, bool last) {
   struct attempt *attempt = (struct attempt *)filter;
   struct request *request = attempt->request = request_of(filter->envoy);
@@ -207,7 +214,9 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   prepare_headers(attempt);
   attempt->edits_model = request->model_kind && !span_is(request->model.text, model_there(attempt));
   attempt->edits_usage = request->wants_usage && attempt->target.understands_usage;
-  return !last && (attempt->edits_model || attempt->edits_usage) ? HEADERS_STOP : HEADERS_CONTINUE;
+  if (!last && (attempt->edits_model || attempt->edits_usage)) return HEADERS_STOP;
+  if (request->resized) state_length(filter->envoy, request->body_size);
+  return HEADERS_CONTINUE;
 }
 
 // Applies the edits to `body`, in the order of their offsets.
@@ -244,10 +253,9 @@ static bool edit_body(struct attempt *attempt, int last) {
   if (last != BUFFERED_REQUEST) body_copy(envoy, last, &body);
   bool whole = splice(attempt, buffer_span(&body), &edited);
   if (whole) {
-    struct buffer length = {0};
-    buffer_add_number(&length, edited.size);
-    header_set(envoy, REQUEST_HEADERS, SPAN("content-length"), buffer_span(&length));
-    buffer_free(&length);
+    attempt->request->resized = true;
+    attempt->request->body_size = body.size;
+    state_length(envoy, edited.size);
     body_replace(envoy, BUFFERED_REQUEST, NO_SPAN);
     body_replace(envoy, last, buffer_span(&edited));
   } else {

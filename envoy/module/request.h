@@ -59,6 +59,8 @@ struct request {
 
   // From the attempts.
   unsigned attempts, failures;
+  bool resized;  // an attempt has edited the body, which has `body_size` bytes, and stated another length
+  uint64_t body_size;
   struct outcome outcome;
   bool limited;  // no target was asked because all live ones are limited; `outcome` says until when
   unsigned status;  // the true status of an answer that Envoy sees as STATUS_FINAL or STATUS_RETRY

@@ -16,10 +16,18 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
+from tests.waiting import until_answered
 
 pytestmark = pytest.mark.usefixtures("well_behaved")
 
 KEY = "sk-provider-a"
+#: How `trunkline requests show` says why an attempt failed, by the name of its answer.
+REASONS = {
+    "token": "refused the gateway's credential (498)",
+    "payment": "refused the gateway's account: unpaid (402)",
+    "model": "does not know the model (404)",
+    "page": "an invalid answer",
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +40,28 @@ def nobody() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def config(provider_a: ProviderProcess, provider_b: ProviderProcess, nobody: int) -> dict[str, Any]:
-    def target(name: str, tier: int) -> dict[str, Any]:
-        return {"provider": name, "model": "m", "tier": tier, "price": {"input": 1, "output": 1}}
+    def target(name: str, tier: int, model: str = "m") -> dict[str, Any]:
+        return {"provider": name, "model": model, "tier": tier, "price": {"input": 1, "output": 1}}
 
     return {
         "version": 1,
         "providers": [
             provider_entry(provider_a),
             provider_entry(provider_b),
+            *({**provider_entry(provider_a), "name": f"a-{name}"} for name in REASONS),
             {"name": "nobody", "base_url": f"http://127.0.0.1:{nobody}/v1"},
         ],
         "routes": [
             {"model": "two", "targets": [target("a", 0), target("b", 1)], "timeouts": {"first_byte": "3s"}},
             {"model": "lone", "targets": [target("a", 0)], "timeouts": {"first_byte": "3s"}},
             {"model": "gone", "targets": [target("nobody", 0)]},
+            {"model": "renamed", "targets": [target("a", 0, "a much longer name"), target("b", 1, "renamed")]},
+            # Providers that do not rest because of other tests.
+            *(
+                {"model": f"{model}-{name}", "targets": [target(f"a-{name}", 0), *others]}
+                for name in REASONS
+                for model, others in (("two", [target("b", 1)]), ("lone", []))
+            ),
         ],
     }
 
@@ -110,6 +126,38 @@ async def test_the_next_target_serves(
     alone = await ask(gateway, "lone", stream=stream)
     assert (alone.status, alone.code) == (502, code)
     assert "location" not in alone.headers
+
+
+@pytest.mark.parametrize(("name", "sentence"), REASONS.items())
+async def test_requests_show_says_why_an_attempt_failed(
+    gateway: GatewayProcess, provider_a: ProviderProcess, name: str, sentence: str
+) -> None:
+    """Of the attempt that moved on as of the only one, whose client got a 502."""
+    await provider_a.abehave("raw", raw=NO_ANSWERS[name][0])
+    for model, status in (("two", 200), ("lone", 502)):
+        given = await ask(gateway, f"{model}-{name}")
+        assert given.status == status
+        id_ = given.headers["x-request-id"]
+
+        async def is_explained(id_: str = id_) -> bool:
+            shown = await asyncio.to_thread(gateway.run, "requests", "show", id_, check=False)
+            return sentence in shown.stdout
+
+        assert await until_answered(is_explained)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_next_target_gets_the_whole_body_of_its_own_length(
+    gateway: GatewayProcess, provider_a: ProviderProcess, provider_b: ProviderProcess, stream: bool
+) -> None:
+    """The first target has another name for the model, so that its body is longer than the client's."""
+    await provider_a.abehave("status:503")
+    provider_b.clear()
+    served = await asyncio.wait_for(ask(gateway, "renamed", stream=stream), 60)
+    assert (served.status, served.headers["x-trunkline-target"]) == (200, "b/renamed")
+    (request,) = await provider_b.arequests()
+    assert json.loads(request.body)["model"] == "renamed"
+    assert request.header("content-length") == str(len(request.body))
 
 
 HEAD = "HTTP/1.1 200 X\r\ncontent-type: application/json\r\n"
