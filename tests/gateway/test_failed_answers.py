@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -48,7 +49,7 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess, nobody: int
         "providers": [
             provider_entry(provider_a),
             provider_entry(provider_b),
-            *({**provider_entry(provider_a), "name": f"a-{name}"} for name in REASONS),
+            *({**provider_entry(provider_a), "name": f"a-{case}"} for case in CASES),
             {"name": "nobody", "base_url": f"http://127.0.0.1:{nobody}/v1"},
         ],
         "routes": [
@@ -56,10 +57,9 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess, nobody: int
             {"model": "lone", "targets": [target("a", 0)], "timeouts": {"first_byte": "3s"}},
             {"model": "gone", "targets": [target("nobody", 0)]},
             {"model": "renamed", "targets": [target("a", 0, "a much longer name"), target("b", 1, "renamed")]},
-            # Providers that do not rest because of other tests.
             *(
-                {"model": f"{model}-{name}", "targets": [target(f"a-{name}", 0), *others]}
-                for name in REASONS
+                {"model": f"{model}-{case}", "targets": [target(f"a-{case}", 0), *others]}
+                for case in CASES
                 for model, others in (("two", [target("b", 1)]), ("lone", []))
             ),
         ],
@@ -114,16 +114,24 @@ NO_ANSWERS = {
 }  # fmt: skip
 
 
+def case(kind: str, name: str) -> str:
+    """Returns the end of the name of a case's own provider, which does not rest because of other cases."""
+    return f"{kind}-{re.sub('[^a-z0-9]', '-', name)}"
+
+
 @pytest.mark.parametrize("name", NO_ANSWERS)
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_next_target_serves(
     gateway: GatewayProcess, provider_a: ProviderProcess, name: str, stream: bool
 ) -> None:
     given, code = NO_ANSWERS[name]
+    own = case("stream" if stream else "plain", name)
     await provider_a.abehave("raw", raw=given)
-    served = await ask(gateway, "two", stream=stream)
+    provider_a.clear()
+    served = await ask(gateway, f"two-{own}", stream=stream)
     assert (served.status, served.headers["x-trunkline-target"]) == (200, "b/m")
-    alone = await ask(gateway, "lone", stream=stream)
+    assert len(await provider_a.arequests()) == 1
+    alone = await ask(gateway, f"lone-{own}", stream=stream)
     assert (alone.status, alone.code) == (502, code)
     assert "location" not in alone.headers
 
@@ -135,7 +143,7 @@ async def test_requests_show_says_why_an_attempt_failed(
     """Of the attempt that moved on as of the only one, whose client got a 502."""
     await provider_a.abehave("raw", raw=NO_ANSWERS[name][0])
     for model, status in (("two", 200), ("lone", 502)):
-        given = await ask(gateway, f"{model}-{name}")
+        given = await ask(gateway, f"{model}-{case('shown', name)}")
         assert given.status == status
         id_ = given.headers["x-request-id"]
 
@@ -172,7 +180,6 @@ NOT_HTTP = {
     "two lengths": f"{HEAD}content-length: 25\r\ncontent-length: 24\r\n\r\n{ANSWER}",
     "a negative length": f"{HEAD}content-length: -25\r\n\r\n{ANSWER}",
     "a length beyond the answer": f'{HEAD}content-length: 1000\r\n\r\n{{"id":"x",',
-    "early hints without end": "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" * 5_000,
     "another protocol": "HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
     "no status": "HTTP/1.1 abc\r\n\r\n",
     "a zero byte": f"{HEAD}x-zero: a\0b\r\ncontent-length: 25\r\n\r\n{ANSWER}",
@@ -181,16 +188,34 @@ NOT_HTTP = {
 }  # fmt: skip
 
 
+CASES = [
+    *(case(kind, name) for kind in ("plain", "stream") for name in NO_ANSWERS),
+    *(case("shown", name) for name in REASONS),
+    *(case("not-http", name) for name in [*NOT_HTTP, "hints"]),
+]
+
+
 @pytest.mark.parametrize("name", NOT_HTTP)
 async def test_the_next_target_serves_where_one_does_not_speak_http(
     gateway: GatewayProcess, provider_a: ProviderProcess, name: str
 ) -> None:
     await provider_a.abehave("raw", raw=NOT_HTTP[name], closes=True)
-    served = await ask(gateway, "two")
+    served = await ask(gateway, f"two-{case('not-http', name)}")
     assert (served.status, served.headers["x-trunkline-target"]) == (200, "b/m")
-    alone = await ask(gateway, "lone")
+    alone = await ask(gateway, f"lone-{case('not-http', name)}")
     assert alone.status in {502, 503, 504}
     assert alone.code
+
+
+async def test_no_other_target_is_tried_after_an_interim_answer(
+    gateway: GatewayProcess, provider_a: ProviderProcess
+) -> None:
+    """Envoy does not retry then, since its client may have got the interim answer."""
+    await provider_a.abehave("raw", raw="HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" * 5_000, closes=True)
+    for model in ("two", "lone"):
+        given = await ask(gateway, f"{model}-{case('not-http', 'hints')}")
+        assert given.status in {502, 503, 504}
+        assert given.code
 
 
 async def test_an_answer_in_http_1_0_is_an_answer(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
