@@ -142,13 +142,13 @@ class GatewayProcess:
         return self.credentials["admin_url"]
 
     def readyz(self) -> tuple[int, str]:
-        """Returns the status of `/readyz`, and the gateway's text there."""
+        """Returns the status of `/readyz`, and the gateway's text there; empty while the control plane is down."""
         try:
             with urllib.request.urlopen(f"{self.admin_url}/readyz", timeout=60) as answer:
                 return answer.status, json.load(answer)["status"]
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, json.load(error)["status"]
+                return error.code, json.load(error).get("status", "")
 
     def setup_link(self) -> str:
         """The console's set-up link, which the first start prints after `ready`."""

@@ -34,7 +34,7 @@ YOUNGER = {
     "upstream_request_id", "capped", "claimed_prompt_tokens", "claimed_completion_tokens", "cache_write_tokens",
     "cache_write_1h_tokens", "audio_prompt_tokens", "audio_completion_tokens", "images", "audio_in_ms",
     "audio_out_ms", "characters", "search_units", "service_tier", "saved_nano_usd",
-    "credential_index", "cancelled",
+    "credential_index", "cancelled", "target_status",
 }  # fmt: skip
 
 
