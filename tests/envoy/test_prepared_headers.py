@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.envoy.filters import (
+    BODY,
+    CONTINUE,
     REQUEST,
     Decisions,
+    Filter,
     asked,
     attempt,
     authorised,
@@ -15,11 +18,12 @@ from tests.envoy.filters import (
     driver,
     ends,
     heads,
+    request_,
 )
 from tests.envoy.native import Driver
 from translator.checks.answers import Allowed
 
-__all__ = ["asked", "copies", "decisions", "driver", "ends", "heads"]
+__all__ = ["asked", "copies", "decisions", "driver", "ends", "heads", "request_"]
 
 
 @pytest.mark.parametrize(
@@ -45,3 +49,14 @@ def test_what_was_read_as_json_is_sent_as_json(
         with attempt(request) as first:
             first.call("request_headers", 0)
             assert first.headers(REQUEST)["content-type"] == (becomes or sent)
+
+
+def test_an_unedited_body_has_its_own_length_after_an_edited_one(request_: Filter) -> None:
+    with attempt(request_, 'x - key target "a longer name"') as first:
+        first.call("request_headers", 0)
+        _, edited = first.call("request_body", 1, BODY)
+        assert first.headers(REQUEST)["content-length"] == str(len(edited)) != str(len(BODY))
+    for _ in range(2):
+        with attempt(request_, 'x - key target "gpt"') as other:
+            assert other.call("request_headers", 0)[0] == CONTINUE
+            assert other.headers(REQUEST)["content-length"] == str(len(BODY))
