@@ -170,13 +170,6 @@ static void scheduled(struct filter *filter, uint64_t event) {
   CALLBACK(http_send_response_headers)(filter->envoy, headers, 1, true);
 }
 
-static void state_length(envoy_filter envoy, uint64_t size) {
-  struct buffer length = {0};
-  buffer_add_number(&length, size);
-  header_set(envoy, REQUEST_HEADERS, SPAN("content-length"), buffer_span(&length));
-  buffer_free(&length);
-}
-
 static enum headers_status request_headers(struct filter *filter, bool last) {
   struct attempt *attempt = (struct attempt *)filter;
   struct request *request = attempt->request = request_of(filter->envoy);
@@ -215,7 +208,7 @@ static enum headers_status request_headers(struct filter *filter, bool last) {
   attempt->edits_model = request->model_kind && !span_is(request->model.text, model_there(attempt));
   attempt->edits_usage = request->wants_usage && attempt->target.understands_usage;
   if (!last && (attempt->edits_model || attempt->edits_usage)) return HEADERS_STOP;
-  if (request->resized) state_length(filter->envoy, request->body_size);
+  if (request->resized) header_set_number(filter->envoy, REQUEST_HEADERS, SPAN("content-length"), request->body_size);
   return HEADERS_CONTINUE;
 }
 
@@ -255,7 +248,7 @@ static bool edit_body(struct attempt *attempt, int last) {
   if (whole) {
     attempt->request->resized = true;
     attempt->request->body_size = body.size;
-    state_length(envoy, edited.size);
+    header_set_number(envoy, REQUEST_HEADERS, SPAN("content-length"), edited.size);
     body_replace(envoy, BUFFERED_REQUEST, NO_SPAN);
     body_replace(envoy, last, buffer_span(&edited));
   } else {

@@ -61,16 +61,14 @@ static struct filter *new(void *config, envoy_filter envoy) {
 // Replaces the first bytes of the body by `text`.
 static void replace_beginning(struct authorise *authorise, size_t replaced, struct span text) {
   envoy_filter envoy = authorise->filter.envoy;
-  struct buffer body = {0}, made = {0}, length = {0};
+  struct buffer body = {0}, made = {0};
   body_copy(envoy, BUFFERED_REQUEST, &body);
   buffer_add(&made, text);
   buffer_add(&made, span_from(buffer_span(&body), replaced));
-  buffer_add_number(&length, made.size);
   body_replace(envoy, BUFFERED_REQUEST, buffer_span(&made));
-  header_set(envoy, REQUEST_HEADERS, SPAN("content-length"), buffer_span(&length));
+  header_set_number(envoy, REQUEST_HEADERS, SPAN("content-length"), made.size);
   buffer_free(&body);
   buffer_free(&made);
-  buffer_free(&length);
 }
 
 // Routes the request, which may pass. Returns false if the answer is invalid.

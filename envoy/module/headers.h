@@ -14,6 +14,13 @@ static inline void header_set(envoy_filter filter, int type, struct span key, st
   CALLBACK(http_set_header)(filter, type, key, value.data ? value : SPAN(""));
 }
 
+static inline void header_set_number(envoy_filter filter, int type, struct span key, uint64_t number) {
+  struct buffer text = {0};
+  buffer_add_number(&text, number);
+  header_set(filter, type, key, buffer_span(&text));
+  buffer_free(&text);
+}
+
 static inline void header_remove(envoy_filter filter, int type, struct span key) {
   CALLBACK(http_set_header)(filter, type, key, NO_SPAN);
 }

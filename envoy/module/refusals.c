@@ -73,18 +73,11 @@ void cached_pass_on(envoy_filter filter, struct reply reply) {
   pass_on(filter, 200, head, reply.body, SPAN("trunkline_kept"));
 }
 
-static void set_number(envoy_filter filter, struct span name, uint64_t number) {
-  struct buffer text = {0};
-  buffer_add_number(&text, number);
-  header_set(filter, RESPONSE_HEADERS, name, buffer_span(&text));
-  buffer_free(&text);
-}
-
 void refusal_replace_headers(envoy_filter filter, const struct word *word) {
   struct span after = {word->retry_after, strlen(word->retry_after)};
   uint64_t seconds = 0;
-  set_number(filter, SPAN(":status"), word->status);
-  set_number(filter, SPAN("content-length"), word->body.size);
+  header_set_number(filter, RESPONSE_HEADERS, SPAN(":status"), word->status);
+  header_set_number(filter, RESPONSE_HEADERS, SPAN("content-length"), word->body.size);
   header_set(filter, RESPONSE_HEADERS, SPAN("content-type"), SPAN("application/json"));
   if (!span_number(after, &seconds)) {
     // Envoy's own answers say when to come back, but this one is final.
@@ -94,6 +87,6 @@ void refusal_replace_headers(envoy_filter filter, const struct word *word) {
     return;
   }
   header_set(filter, RESPONSE_HEADERS, SPAN("retry-after"), after);
-  set_number(filter, SPAN("retry-after-ms"), seconds * 1000);
+  header_set_number(filter, RESPONSE_HEADERS, SPAN("retry-after-ms"), seconds * 1000);
   header_set(filter, RESPONSE_HEADERS, SPAN("x-should-retry"), worth_waiting(seconds));
 }

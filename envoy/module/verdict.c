@@ -11,25 +11,18 @@
 
 static struct attempt *of(struct filter *filter) { return (struct attempt *)filter; }
 
-static void set_number(envoy_filter envoy, struct span name, uint64_t number) {
-  struct buffer text = {0};
-  buffer_add_number(&text, number);
-  header_set(envoy, RESPONSE_HEADERS, name, buffer_span(&text));
-  buffer_free(&text);
-}
-
 // Replaces the target's own body by `body`, which is JSON.
 static void replace_body(struct attempt *attempt, struct span body) {
   envoy_filter envoy = attempt->filter.envoy;
   header_set(envoy, RESPONSE_HEADERS, SPAN("content-type"), SPAN("application/json"));
-  set_number(envoy, SPAN("content-length"), body.size);
+  header_set_number(envoy, RESPONSE_HEADERS, SPAN("content-length"), body.size);
   header_remove(envoy, RESPONSE_HEADERS, SPAN("content-encoding"));
   attempt->instead = body;
 }
 
 // Shows Envoy a status that says what to do, in place of `status`, which the client gets in the end.
 static void show(struct attempt *attempt, unsigned shown, unsigned status) {
-  set_number(attempt->filter.envoy, SPAN(":status"), shown);
+  header_set_number(attempt->filter.envoy, RESPONSE_HEADERS, SPAN(":status"), shown);
   attempt->request->status = status;
 }
 
