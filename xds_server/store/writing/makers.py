@@ -5,16 +5,12 @@ Others hold what a user has made, until it is used: it is worth no more than its
 
 from __future__ import annotations
 
-from sqlmodel import col, select
-
 from xds_server.accounts.caller import MACHINE, NOBODY, Caller
 from xds_server.accounts.errors import ForbiddenError
 from xds_server.accounts.links import Link, Purpose
-from xds_server.accounts.model import Membership, Role
+from xds_server.accounts.model import Role
 from xds_server.store import accounts
-from xds_server.store.account_tables import KeyOwnerRow, MemberRow, UserRow
 from xds_server.store.records import JoinTokenRecord
-from xds_server.store.tables import OrganisationRow
 from xds_server.store.writing.transaction import Transaction
 
 
@@ -24,17 +20,10 @@ def caller(transaction: Transaction, user_id: str) -> Caller:
     """
     if not user_id:
         return MACHINE
-    row = transaction.session.get(UserRow, user_id)
-    if row is None or row.disabled:
+    account = accounts.account(transaction.snapshot(), user_id)
+    if account is None or account.user.disabled:
         return NOBODY
-    joined = (
-        select(OrganisationRow.id, OrganisationRow.name, MemberRow.role)
-        .where(OrganisationRow.id == MemberRow.organisation_id, MemberRow.user_id == user_id)
-        .order_by(col(OrganisationRow.name))
-    )
-    memberships = tuple(Membership(id_, name, Role(role)) for id_, name, role in transaction.session.exec(joined))
-    own = transaction.session.exec(select(KeyOwnerRow.key_id).where(KeyOwnerRow.user_id == user_id)).all()
-    return Caller(user=accounts.USER.decode_row(row), memberships=memberships, own_keys=frozenset(own))
+    return Caller(user=account.user, memberships=account.memberships, own_keys=account.own_keys)
 
 
 def may_make_link(transaction: Transaction, maker: Caller, link: Link) -> bool:
