@@ -222,14 +222,19 @@ def test_the_form_of_a_route(admin: Window) -> None:
     api(admin, "POST", "routes:delete", {"model": "every-setting", "organisation": "acme"})
 
 
+def save(dialog: Locator, label: str, value: str) -> None:
+    """Changes one field of the form, and saves it."""
+    dialog.get_by_label(label).fill(value)
+    dialog.get_by_role("button", name="Save").click()
+    dialog.wait_for(state="detached")
+
+
 def test_the_form_of_a_provider(admin: Window) -> None:
     api(admin, "PUT", "providers/every-provider", {"provider": PROVIDER})
     before = stored(admin, "providers", "every-provider")
     dialog = edit(admin.open("providers"), "every-provider")
     assert missing(admin_api.Provider.DESCRIPTOR, PROVIDER, shown(dialog)) == []
-    dialog.get_by_label("Seconds between health checks").fill("30")
-    dialog.get_by_role("button", name="Save").click()
-    dialog.wait_for(state="detached")
+    save(dialog, "Seconds between health checks", "30")
     assert stored(admin, "providers", "every-provider") == {**before, "health_every_seconds": 30}
     api(admin, "DELETE", "providers/every-provider")
 
@@ -239,9 +244,7 @@ def test_the_form_of_a_key(admin: Window) -> None:
     before = stored(admin, "keys", "every-key")
     dialog = edit(admin.open("keys"), "every-key")
     assert missing(admin_api.Key.DESCRIPTOR, KEY, shown(dialog)) == []
-    dialog.get_by_label("Most per request, USD").fill("2.5")
-    dialog.get_by_role("button", name="Save").click()
-    dialog.wait_for(state="detached")
+    save(dialog, "Most per request, USD", "2.5")
     assert stored(admin, "keys", "every-key") == {**before, "max_price": "2500000"}
     api(admin, "POST", f"keys/{before['id']}:revoke", {})
 
@@ -269,9 +272,7 @@ def test_the_form_of_an_organisation(admin: Window) -> None:
     before = stored(admin, "organisations", "every-org")
     dialog = edit(admin.open("keys?tab=organisations"), "every-org")
     assert missing(admin_api.Organisation.DESCRIPTOR, ORGANISATION, shown(dialog)) == []
-    dialog.get_by_label("Weight").fill("58")
-    dialog.get_by_role("button", name="Save").click()
-    dialog.wait_for(state="detached")
+    save(dialog, "Weight", "58")
     assert stored(admin, "organisations", "every-org") == {**before, "weight": 58}
     api(admin, "DELETE", "organisations/every-org")
 

@@ -12,12 +12,12 @@ from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.stretches import StretchIndex
 from xds_server.reasons import Reason
+from xds_server.usage.records import HOUR_US
 
 #: Seconds between two checks.
 _INTERVAL = 600.0
 #: Seconds after which nearly all records of a time have arrived: others get rows of their own.
 _SETTLED = 900.0
-_HOUR_US = 3_600_000_000
 #: Hours to index from which progress is reported: after an upgrade.
 _MANY = 3
 
@@ -66,9 +66,9 @@ class Indexing:
         first = await self._ledger.write(index.first_missing)
         if first is None:
             return
-        hours = (until - first) // _HOUR_US
+        hours = (until - first) // HOUR_US
         async for reached in pacing.steps(partial(self._ledger.write, lambda writing: advance(writing, until))):
-            self._report_progress(description, (reached - first) // _HOUR_US, hours)
+            self._report_progress(description, (reached - first) // HOUR_US, hours)
 
     def _report_progress(self, description: Reason, done: int, hours: int) -> None:
         if hours > _MANY:

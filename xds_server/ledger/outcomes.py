@@ -129,7 +129,7 @@ def newest(
     """Returns the start, id and block of the newest requests that may match, up to `limit`, newest first."""
     condition = ""
     arguments: tuple[object, ...] = ()
-    if among.given or among.within is not None:
+    if not among.is_of_all_series:
         chosen = series.selected(among)
         numbers = f"SELECT {series.UNKNOWN} UNION ALL SELECT s.id FROM usage_series s WHERE {chosen.sql}"  # noqa: S608
         condition, arguments = f" AND series_id IN ({numbers})", chosen.arguments

@@ -73,6 +73,11 @@ class Filter:
         return Condition(given.sql + within.sql, (*given.arguments, *within.arguments))
 
     @property
+    def is_of_all_series(self) -> bool:
+        """Returns whether the filter selects by time alone."""
+        return not self.given and self.within is None
+
+    @property
     def is_of_groups(self) -> bool:
         """Returns whether the filter uses nothing finer than organisation and model."""
         within = self.within is not None and bool(self.within.key_ids)

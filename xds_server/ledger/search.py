@@ -90,7 +90,7 @@ def latest_hour(snapshot: DatabaseSnapshot, wanted: Search, before: Cursor) -> i
     """
     selected = wanted.filter
     hour = min(_hour_before(before), (selected.times_us.stop - 1) // HOUR_US)
-    if not selected.given and selected.within is None:
+    if selected.is_of_all_series:
         return hour
     of_series = series.selected(selected)
     ((found,),) = snapshot.rows(

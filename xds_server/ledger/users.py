@@ -93,7 +93,7 @@ def _entries(
 
 def _numbers(snapshot: DatabaseSnapshot, wanted: Filter) -> Collection[int] | None:
     """Returns the numbers of the series that may match; None for all."""
-    if not wanted.given and wanted.within is None:
+    if wanted.is_of_all_series:
         return None
     condition = series.selected(wanted)
     rows = snapshot.rows(f"SELECT s.id FROM usage_series s WHERE {condition.sql}", *condition.arguments)  # noqa: S608
