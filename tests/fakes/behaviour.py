@@ -28,8 +28,8 @@ PACED_MODEL = re.compile(r"paced-(\d+)-(\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the provider behaves. Names that end with `_ms` are milliseconds. `times` is the number of requests for
-    which the behaviour lasts (then ok); 0: until it is changed.
+    """How the provider behaves. Names that end with `_ms` are milliseconds. `times` is the number of POST requests
+    for which the behaviour lasts (then ok), while others are answered well; 0: all requests, until it is changed.
 
     `events` is the number of content pieces of an answer (0: the words of the default text), `event_bytes` the
     size of each piece, and `interval_ms` the time between a stream's events. `numbered` pieces are their own

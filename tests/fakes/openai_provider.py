@@ -66,10 +66,12 @@ class Provider:
         #: Set when the behaviour is set again.
         self.set_again = asyncio.Event()
 
-    def take_behaviour(self) -> Behaviour:
-        """Returns the behaviour for one request; counts down `times`."""
+    def take_behaviour(self, method: str) -> Behaviour:
+        """Returns the behaviour for one request; counts down `times`, which is of no concern to a health check."""
         taken = self.behaviour
         if taken.times:
+            if method != "POST":
+                return Behaviour()
             self._used += 1
             if self._used >= taken.times:
                 self.behaviour = Behaviour()
@@ -174,7 +176,7 @@ class Connection(asyncio.Protocol):
                 self._provider.connections.add(self)
                 self._provider.recording.count("connections")
             behaviour = (
-                self._provider.take_behaviour()
+                self._provider.take_behaviour(request.method)
                 .wanted_by(_member_of(request, "user"))
                 .wanted_by_model(_member_of(request, "model"))
             )

@@ -215,6 +215,16 @@ def test_slow_and_times(provider: ProviderProcess) -> None:
             assert request.finished_monotonic - request.received_monotonic >= 0.2
 
 
+def test_a_health_check_uses_up_no_failure(provider: ProviderProcess) -> None:
+    provider.behave("status:429", times=1)
+    with socket.create_connection(("127.0.0.1", provider.port), timeout=60) as checker:
+        checker.sendall(b"GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert checker.recv(15) == b"HTTP/1.1 200 OK"
+    for expected in (b"HTTP/1.1 429 Too", b"HTTP/1.1 200 OK"):
+        with send(provider) as connection:
+            assert connection.recv(len(expected)) == expected
+
+
 def test_held_answers_end_when_the_behaviour_is_set_again(provider: ProviderProcess) -> None:
     provider.behave("held", events=5, after_events=3)
     with send(provider) as plain, send(provider, BODY[:-1] + b', "stream": true}') as stream:
