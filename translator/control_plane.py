@@ -12,8 +12,9 @@ CHANNEL_OPTIONS = [
     # gRPC must not back off by itself: the delays here are short and have jitter, for a control plane that
     # restarts on the same machine.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Despite its name, this is how long one attempt to connect may take.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     # A response may contain all routes. The control plane is trusted, so its size is not bounded.
     ("grpc.max_receive_message_length", -1),
 ]

@@ -26,8 +26,10 @@ _CALL_SECONDS = 30.0
 # Finds a starting control plane as soon as it listens.
 _CHANNEL = (
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # Despite its name, this is how long one attempt to connect may take. A busy control plane may need seconds to
+    # accept a connection; if nobody listens, the attempt fails at once.
+    ("grpc.min_reconnect_backoff_ms", 10_000),
     # Answers may contain every route and provider; the default of 4 MB is meant for untrusted peers.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 )
