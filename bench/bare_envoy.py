@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ProcessFailedError
-from bench.processes import Child, free_port
+from bench.processes import Child
 from bench.subject import Subject
+from tests.ports import ReservedPort
 
 ENVOY_PACKAGE = "type.googleapis.com/envoy.extensions"
 UNLIMITED = 1_000_000
@@ -79,7 +80,8 @@ def _address(port: int) -> dict[str, Any]:
 @contextmanager
 def running_bare_envoy(directory: Path, upstream_port: int) -> Iterator[Subject]:
     """Starts Envoy; configuration and log go to `directory`. Raises BenchError."""
-    port = free_port()
+    reserved = ReservedPort()
+    port = reserved.number
     file = directory / "bare-envoy.json"
     file.write_text(json.dumps(configuration(port, upstream_port)))
     command = [

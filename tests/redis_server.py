@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.fakes.certificates import CertificateAuthority
+from tests.ports import ReservedPort
 
 _START_SECONDS = 60.0
 #: The name in its certificate.
@@ -22,7 +23,8 @@ class RedisServer:
     """
 
     def __init__(self, directory: Path, *words: str, authority: CertificateAuthority | None = None) -> None:
-        self.port = _free_port()
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
         self.place = f"{NAME}:{self.port}" if authority else f"127.0.0.1:{self.port}"
         self.address = f"{'rediss' if authority else 'redis'}://{self.place}/0"
         self.ca_file = directory / "ca.pem"
@@ -72,9 +74,3 @@ class RedisServer:
             "--port", "0", "--tls-port", str(self.port), *files,
             "--tls-ca-cert-file", str(self.ca_file), "--tls-auth-clients", "no",
         )  # fmt: skip
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])

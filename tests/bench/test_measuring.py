@@ -16,7 +16,7 @@ from bench.bare_envoy import running_bare_envoy
 from bench.errors import ProcessFailedError
 from bench.gateway import configuration, roles_below
 from bench.load import Latency, Load
-from bench.processes import Child, cpu_us, descendants, free_port, memory
+from bench.processes import Child, cpu_us, descendants, memory
 from bench.report import Results, as_json, as_text
 from bench.rounds import Measured, Outcome, measure
 from bench.scenarios import Scenario, SlowStreams, scenarios
@@ -107,10 +107,6 @@ def test_a_bare_envoy_is_measured(tmp_path: Path) -> None:
     assert measured.python == 0
     assert outcome.by_subject["direct"].total == 0
     assert peaks["bare"]["envoy"] > 10_000
-
-
-def test_free_ports_differ_from_used_ones() -> None:
-    assert 1024 < free_port() < 65536
 
 
 def measured(cpu: dict[str, float], errors: int = 0) -> Measured:

@@ -26,6 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.ports import ReservedPort
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 
@@ -101,6 +103,9 @@ class ProviderProcess:
     def start(self) -> Self:
         """Starts the process and waits until it listens."""
         assert self._process is None, "already started"
+        if not self.port:
+            self._reserved = ReservedPort()
+            self.port = self._reserved.number
         command = [
             *self._launcher,
             sys.executable,
@@ -125,7 +130,7 @@ class ProviderProcess:
             self.kill()
             raise RuntimeError(f"the fake provider {self.name} did not start: {' '.join(command[:4])}")
         ports = json.loads(line)
-        self.port, self._control_port = ports["port"], ports["control_port"]
+        self._control_port = ports["control_port"]
         return self
 
     def kill(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import threading
 import urllib.error
 import urllib.request
@@ -14,6 +13,7 @@ from typing import Any
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
+from tests.ports import ReservedPort
 from tests.waiting import eventually
 
 KEY = "a-key-that-was-in-use-elsewhere"
@@ -62,16 +62,12 @@ class Asking:
                 continue  # nobody listens yet
 
 
-def free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return f"127.0.0.1:{listening.getsockname()[1]}"
-
-
 def started(
     data: Path, configured: Mapping[str, Any] | None, key: str, *, arguments: Sequence[str] = ()
 ) -> list[int]:
     """Returns the statuses that `key` got while a gateway started, up to one after it was ready."""
-    address = free_address()
+    port = ReservedPort()
+    address = f"127.0.0.1:{port.number}"
     environment = {**PROVIDER_CREDENTIALS, "OLD_KEY": KEY}
     gateway = GatewayProcess(
         data, configured, environment=environment, arguments=["--listen", address, *arguments]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
 import time
 from collections import Counter
@@ -42,6 +41,7 @@ from tests.gateway.nodes.stranger import (
 )
 from tests.gateway.nodes.told_apart import ToldApart
 from tests.gateway.process import GatewayProcess
+from tests.ports import ReservedPort
 from tests.waiting import until
 
 Code = grpc.StatusCode
@@ -213,9 +213,8 @@ async def test_a_node_of_another_organisation_cannot_be_somebody_else(
 
 
 async def test_a_refused_direct_address_is_reported_to_both_sides(gateway: GatewayProcess, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    port = ReservedPort()
+    address = f"127.0.0.1:{port.number}"
     told = f"facts.direct_address: {address} is loopback, which this gateway refuses"
     words = {"name": "inside", "organisation": "rival", "join": ["--direct", address]}
     with NodeProcess(gateway, tmp_path / "n", **words) as node:  # type: ignore[arg-type]

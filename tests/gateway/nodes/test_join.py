@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from tests.gateway.usage import settled
 from tests.node_sidecar.llama import MODEL, Llama
 from tests.node_sidecar.support.local_chats import CHATS, CONTENT, PROMPT_TOKENS
 from tests.node_sidecar.support.local_servers import LocalServer, ollama, vllm
+from tests.ports import ReservedPort
 
 WORKERS = 2
 ACME, RIVAL = "sk-key-of-acme-12345", "sk-key-of-rival-12345"
@@ -186,9 +186,8 @@ async def verb(gateway: GatewayProcess, *words: str) -> list[dict[str, Any]]:
 
 
 async def test_a_direct_node_serves(gateway: GatewayProcess, lab: ProviderProcess, joins: Joins) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    port = ReservedPort()
+    address = f"127.0.0.1:{port.number}"
     node = await asyncio.to_thread(joins, at(lab), join=["--direct", address])
     answer = await first_answer(gateway, "lab")
     figure("from join to the first 200, direct", time.monotonic() - node.started, "s")

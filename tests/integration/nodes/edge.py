@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -23,6 +22,7 @@ import grpc.aio
 from trunkline_proto.node.v1 import registry_pb2, registry_pb2_grpc
 
 from tests.fakes.certificates import GATEWAY_NAME, CertificateAuthority, NodeTls
+from tests.ports import ReservedPort
 from tests.waiting import until_answered
 from translator.ledger import lines
 from translator.ledger.lines import RequestLine
@@ -86,7 +86,8 @@ class Edge:
     def __post_init__(self) -> None:
         self.layout = Layout(self.directory / "d")
         self.tls = self.issued()
-        self.ports = dict(zip(("openai", "admin", "tunnel", "handshake"), _free_ports(4), strict=True))
+        self._reserved = {name: ReservedPort() for name in ("openai", "admin", "tunnel", "handshake")}
+        self.ports = {name: each.number for name, each in self._reserved.items()}
         settings = EdgeSettings(
             openai_listen=("127.0.0.1", self.ports["openai"]),
             admin_listen=("127.0.0.1", self.ports["admin"]),
@@ -308,12 +309,3 @@ def key(key_id: str, organisation: str) -> Key:
 def through_tunnel(model: str, *names: str, audience: str = "", own: bool = False) -> Pool:
     """Returns a pool of nodes behind tunnels."""
     return Pool(model, tuple(PoolEndpoint(name, own=own) for name in names), audience)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Returns free ports, all reserved together so that no two are the same."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

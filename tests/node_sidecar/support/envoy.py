@@ -6,7 +6,6 @@ import asyncio
 import http.client
 import json
 import signal
-import socket
 import subprocess
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from node_sidecar.tunnel.tls import GATEWAY_NAME
 from tests.node_sidecar.support.pki import Authority
+from tests.ports import ReservedPort
 from tests.waiting import until, until_answered
 
 BINARY = Path(str(files("envoy"))) / "_bin" / "envoy"
@@ -34,10 +34,10 @@ class EnvoyProcess:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self._admin_port = 0
-        self.tunnel_port = _free_port()
-        self.port = _free_port()
+        self._reserved = [ReservedPort() for _ in range(3)]
+        self.tunnel_port, self.port, handshake_port = (each.number for each in self._reserved)
         certificate, key = authority.issue(GATEWAY_NAME)
-        configuration = _bootstrap(self.port, self.tunnel_port, _free_port(), certificate, key, authority.file)
+        configuration = _bootstrap(self.port, self.tunnel_port, handshake_port, certificate, key, authority.file)
         self._file = directory / "envoy.json"
         self._file.write_text(json.dumps(configuration))
 
@@ -111,13 +111,6 @@ class EnvoyProcess:
             return connection.getresponse().read().decode()
         finally:
             connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _address(port: int) -> Json:

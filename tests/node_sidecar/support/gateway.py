@@ -7,6 +7,7 @@ import ssl
 from contextlib import suppress
 
 from tests.node_sidecar.support.peer import Peer
+from tests.ports import ReservedPort
 
 PING = b"RPING"
 
@@ -44,7 +45,8 @@ class Gateway:
         self._all: list[Tunnel] = []
         self.status = "101 Switching Protocols"
         self.attempts = 0
-        self.port = 0
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
 
     @property
     def address(self) -> tuple[str, int]:
@@ -56,7 +58,6 @@ class Gateway:
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._context)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
         """Stops as if the process were killed."""

@@ -21,6 +21,7 @@ from trunkline_proto.node.v1 import registry_pb2 as wire, registry_pb2_grpc
 
 from tests.node_sidecar.support.gateway import Tunnel
 from tests.node_sidecar.support.pki import NODE, Authority
+from tests.ports import ReservedPort
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -57,7 +58,8 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
     def __init__(self, directory: Path) -> None:
         self.issuer = Issuer(directory)
         self.served_ca = self.issuer.file.read_bytes()
-        self.port = 0
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
         self.tokens = {self.issuer.token()}
         self.lifetime = 24 * 3600.0
         self.pending = False
@@ -92,7 +94,6 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
         context = self.issuer.server()
         context.set_alpn_protocols(["h2", "http/1.1"])
         self._front = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=context)
-        self.port = self._front.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Stops as if killed."""

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import socket
 import threading
 from concurrent import futures
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from trunkline_proto.admin.v1 import admin_pb2 as admin, admin_pb2_grpc
 from trunkline_proto.policy.v1 import policy_pb2 as policy
 
+from tests.ports import ReservedPort
 from tests.trunkline.conftest import Trunkline
 from tests.trunkline.fakes.admin import FakeAdmin
 
@@ -249,14 +249,12 @@ def test_a_control_plane_that_has_just_crashed_is_waited_for(
 ) -> None:
     """The supervisor restarts the control plane within seconds."""
     control.answers[admin.ExportRequest] = admin.ExportResponse()
-    free = socket.create_server(("127.0.0.1", 0))
-    port = free.getsockname()[1]
-    free.close()
+    port = ReservedPort()
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
     admin_pb2_grpc.add_AdminServicer_to_server(control, server)
 
     def restart() -> None:
-        server.add_insecure_port(f"127.0.0.1:{port}")
+        server.add_insecure_port(f"127.0.0.1:{port.number}")
         server.start()
 
     restarting = threading.Timer(0.5, restart)
