@@ -249,18 +249,19 @@ def test_a_control_plane_that_has_just_crashed_is_waited_for(
 ) -> None:
     """The supervisor restarts the control plane within seconds."""
     control.answers[admin.ExportRequest] = admin.ExportResponse()
-    port = ReservedPort()
+    reserved = ReservedPort()
+    address = f"127.0.0.1:{reserved.number}"
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
     admin_pb2_grpc.add_AdminServicer_to_server(control, server)
 
     def restart() -> None:
-        server.add_insecure_port(f"127.0.0.1:{port.number}")
+        server.add_insecure_port(address)
         server.start()
 
     restarting = threading.Timer(0.5, restart)
     restarting.start()
     try:
-        result = trunkline("apply", "-f", _file(tmp_path), SOME_KEY="sk-1", TRUNKLINE_CONTROL=f"127.0.0.1:{port}")
+        result = trunkline("apply", "-f", _file(tmp_path), SOME_KEY="sk-1", TRUNKLINE_CONTROL=address)
         assert (result.exit_code, result.stdout) == (0, "no changes\n"), result.output
     finally:
         restarting.join()
