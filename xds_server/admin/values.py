@@ -17,12 +17,14 @@ from xds_server.admin.problems import Problems
 #: Re-exported for modules that check values.
 quoted = quoting.quoted
 
-NAME_RULE = "1 to 63 of a-z, 0-9, `-`, `_`, `.`"
+NAME_RULE = "1 to 63 of a-z, 0-9, `-`, `_`, `.`, other than `.` and `..`"
 MODEL_RULE = "1 to 200 printable characters without blanks around them"
 CREDENTIAL_RULE = "1 to 4,096 printable ASCII characters without whitespace"
 KEY_RULE = "16 to 512 printable ASCII characters without whitespace"
 
 _NAME = re.compile(r"[a-z0-9._-]{1,63}")
+#: Parts of paths that every HTTP client removes, so that REST could not name such an object.
+_NOT_IN_PATHS = frozenset({".", ".."})
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*")
 #: An endpoint at the end of a base URL.
@@ -53,7 +55,7 @@ class Period(Protocol):
 
 def is_name(text: str) -> bool:
     """Returns whether a text satisfies NAME_RULE."""
-    return _NAME.fullmatch(text) is not None
+    return _NAME.fullmatch(text) is not None and text not in _NOT_IN_PATHS
 
 
 def name(text: str, problems: Problems) -> None:

@@ -80,8 +80,9 @@ async def test_what_no_invitation_may_say(admin: Admin) -> None:
         (
             "ttl_seconds: 2678400 is out of range; accepted: 0 to 2,592,000 seconds (0 = 3,600)\n"
             "visibility: not a known value; accepted: private, organisation, community\n"
-            'owner_key: "\\x00" is not a name; accepted: 1 to 63 of a-z, 0-9, `-`, `_`, `.`\n'
-            'name: "No Name" is not a name; accepted: 1 to 63 of a-z, 0-9, `-`, `_`, `.`'
+            'owner_key: "\\x00" is not a name; accepted: 1 to 63 of a-z, 0-9, `-`, `_`, `.`, '
+            "other than `.` and `..`\n"
+            'name: "No Name" is not a name; accepted: 1 to 63 of a-z, 0-9, `-`, `_`, `.`, other than `.` and `..`'
         ),
     )
     assert await refused(invite(admin, organisation="other")) == (
@@ -189,7 +190,7 @@ async def test_what_no_decision_may_say(admin: Admin) -> None:
         (
             "node_id: accepted: a node's id, its name if it is unique, or organisation/name\n"
             f"version: -1 is out of range; accepted: 0 to {2**62:,} (0 = any)\n"
-            'name: "" is not a name; accepted: 1 to 63 of a-z, 0-9, `-`, `_`, `.`\n'
+            'name: "" is not a name; accepted: 1 to 63 of a-z, 0-9, `-`, `_`, `.`, other than `.` and `..`\n'
             "visibility: not a known value; accepted: private, organisation, community\n"
             "boost_percent: 9 is out of range; accepted: 10 to 1,000 percent"
         ),

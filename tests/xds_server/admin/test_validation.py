@@ -55,6 +55,10 @@ CASES: list[tuple[Callable[[pb.Document], object], str]] = [
     (provider(name="Open AI"), 'providers[0].name: "Open AI" is not a name; accepted: 1 to 63 of a-z, 0-9'),
     (lambda d: d.providers[0].ClearField("name"), 'providers[0].name: "" is not a name'),
     (provider(name="a" * 64), "providers[0].name:"),
+    # No path of REST could name them.
+    (provider(name="."), 'providers[0].name: "." is not a name; accepted: '),
+    (provider(name=".."), 'providers[0].name: ".." is not a name'),
+    (key(key=pb.Key(name="..")), 'organisations[0].keys[0].name: ".." is not a name'),
     (provider(name="nodes"), 'providers[0].name: "nodes" is reserved for own machines; accepted: another name'),
     (lambda d: d.providers.add(name="azure", base_url="http://h"), "providers[2].name: the same as providers[1]"),
     (
