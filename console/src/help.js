@@ -19,4 +19,4 @@ const PAGES = {
 };
 
 /** Returns the address of a page's documentation; empty if there is none. @param {string} id */
-export const help = (id) => (id in PAGES ? `/docs/${PAGES[id]}.html` : "");
+export const help = (id) => (Object.hasOwn(PAGES, id) ? `/docs/${PAGES[id]}.html` : "");

@@ -18,6 +18,10 @@ function decode(part) {
   }
 }
 
+/** Returns `value`, which comes from an address, if it is one of the options, otherwise the first option.
+ * @param {string | undefined} value @param {string[]} options */
+export const oneOf = (value, options) => (value !== undefined && options.includes(value) ? value : options[0]);
+
 /** The address of a view. @param {string[]} path @param {Record<string, string>} [query] empty values are left out */
 export function address(path, query = {}) {
   const pairs = Object.entries(query).filter(([, value]) => value);

@@ -11,6 +11,7 @@ import { useSettling } from "./settling.js";
 import { Button, IconButton } from "./ui/controls.js";
 import { Failure, Skeleton } from "./ui/feedback.js";
 import { Icon, Logo } from "./ui/icons.js";
+import { Page } from "./ui/page.js";
 
 export function Shell() {
   const [open, setOpen] = useState(false);
@@ -83,6 +84,5 @@ function Loading({ page }) {
 }
 
 const Unknown = () => html`
-  <h1>${t("shell.unknown")}</h1>
-  <p><a href=${address(["start"])}>${t("nav.start")}</a></p>
+  <${Page} title=${t("shell.unknown")}><p><a href=${address(["start"])}>${t("nav.start")}</a></p><//>
 `;

@@ -26,6 +26,24 @@ _AXE = """() => axe.run(document, {resultTypes: ["violations"]}).then(found => f
     .filter(each => ["serious", "critical"].includes(each.impact))
     .map(each => each.id + ": " + each.nodes.map(node => node.html.slice(0, 200)).join(" | ")))"""
 
+_CUT = """() => [...document.querySelectorAll("main fieldset, main [role=tablist], main .button")]
+    .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.textContent)"""
+#: Words of two to nine letters on more than one line.
+_BROKEN_WORDS = """() => {
+    const found = [], range = document.createRange();
+    const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const node = texts.currentNode;
+        if (node.parentElement.closest("pre, code, option, .mono, .unseen, caption, thead")) continue;
+        for (const word of node.data.matchAll(/(?<!\\S)\\p{L}{2,9}(?!\\S)/gu)) {
+            range.setStart(node, word.index);
+            range.setEnd(node, word.index + word[0].length);
+            if (new Set([...range.getClientRects()].map(each => Math.round(each.y))).size > 1) found.push(word[0]);
+        }
+    }
+    return found;
+}"""
+
 
 @cache
 def _axe() -> str:
@@ -70,6 +88,19 @@ def test_long_names_fit(admin: Window) -> None:
         admin.open(view)
         assert admin.page.evaluate(wider) == [], view
     assert httpx.post(f"{api}/routes:delete", json={"model": name}, headers=headers, timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize("options", [{"viewport": {"width": 320, "height": 640}}], ids=["320"])
+@pytest.mark.parametrize("language", ["English", "Русский"])
+def test_nothing_is_cut_on_the_narrowest_screen(admin: Window, language: str) -> None:
+    """320 pixels are a phone, or a desktop at 400 %: no choice is cut off, and no short word is broken."""
+    page = admin.page
+    page.get_by_role("button", name="Menu").click()
+    page.get_by_label(language).check()
+    for name in PAGES:
+        admin.open(name)
+        assert page.evaluate(_CUT) == [], name
+        assert page.evaluate(_BROKEN_WORDS) == [], name
 
 
 @pytest.mark.parametrize("options", SEEN.values(), ids=SEEN)

@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "../html.js";
 import { call } from "../api.js";
 import { ago, moment, num } from "../format.js";
 import { t, word } from "../i18n.js";
-import { place, refine } from "../router.js";
+import { oneOf, place, refine } from "../router.js";
 import { isAdmin } from "../session.js";
 import { useView } from "../view.js";
 import { Button, SelectField, TextField } from "../ui/controls.js";
@@ -15,7 +15,8 @@ const TYPES = ["", "provider", "route", "organisation", "key", "node", "join-tok
 const PAGE = 50;
 
 export default function Audit() {
-  const { type = "", name = "", organisation = "" } = place.value.query;
+  const { name = "", organisation = "", ...query } = place.value.query;
+  const type = oneOf(query.type, TYPES);
   const wanted = { page_size: PAGE, object_type: type, object_name: name, organisation };
   const view = useView("ListAuditEvents", wanted);
   const verify = async () => {

@@ -4,7 +4,7 @@ import { call } from "../api.js";
 import { ago, count, day, nano, num } from "../format.js";
 import { rich, t } from "../i18n.js";
 import { Limits } from "../limits.js";
-import { place, refine } from "../router.js";
+import { oneOf, place, refine } from "../router.js";
 import { isAdmin, isAtLeast } from "../session.js";
 import { localTime, unixSeconds } from "../times.js";
 import { useView } from "../view.js";
@@ -23,7 +23,7 @@ import { baseUrl } from "../gateway.js";
 export default function Keys() {
   const [revoked, setRevoked] = useState(false);
   const view = useView("GetKeysView", { include_revoked: revoked });
-  const { tab = "keys" } = place.value.query;
+  const tab = oneOf(place.value.query.tab, ["keys", "organisations", ...(isAdmin.value ? ["budgets"] : [])]);
   const [dialog, setDialog] = useState(/** @type {any} */ (null));
   const open = (next) => setDialog(next);
   const close = () => setDialog(null);

@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useState } from "../html.js";
 import { credentials } from "../session.js";
 import { language, t } from "../i18n.js";
-import { place, refine } from "../router.js";
+import { oneOf, place, refine } from "../router.js";
 import { CLIENTS } from "../generated/clients.js";
 import { Button, Tabs } from "../ui/controls.js";
 import { Badge, Failure, Skeleton } from "../ui/feedback.js";
@@ -14,7 +14,7 @@ const DOCUMENT = "/admin/v1/openapi.json";
 const TONES = { get: "ok", post: "info", put: "warn", patch: "warn", delete: "bad" };
 
 export default function Reference() {
-  const shown = place.value.query.api === "clients" ? "clients" : "admin";
+  const shown = oneOf(place.value.query.api, ["admin", "clients"]);
   const [found, setFound] = useState(/** @type {any} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
   useEffect(() => {

@@ -3,7 +3,7 @@ import { html, useState } from "../html.js";
 import { call } from "../api.js";
 import { clock, count, duration, moment, nano, num } from "../format.js";
 import { t } from "../i18n.js";
-import { address, place, refine } from "../router.js";
+import { address, oneOf, place, refine } from "../router.js";
 import { useView } from "../view.js";
 import { Button, Segmented, SelectField, TextField } from "../ui/controls.js";
 import { confirm } from "../ui/dialog.js";
@@ -20,7 +20,7 @@ const MOST_RUNNING = 200;
 export default function Requests() {
   const { path, query } = place.value;
   if (path[1]) return html`<${Explained} key=${path[1]} id=${path[1]} onCancel=${cancel} />`;
-  const shown = query.show === "finished" ? "finished" : "running";
+  const shown = oneOf(query.show, ["running", "finished"]);
   return html`
     <${Page} title=${t("nav.requests")} lead=${t("requests.lead")}
       actions=${html`<${Segmented} label=${t("requests.which")} value=${shown} onValue=${(show) => refine({ show })}
@@ -76,7 +76,8 @@ const RunningState = ({ request }) =>
     : html`<${Badge} tone="ok">${request.stream ? t("requests.streaming") : t("requests.running_one")}<//>`;
 
 function Finished({ query }) {
-  const { id = "", status = "", model = "", key = "", tag = "" } = query;
+  const { id = "", model = "", key = "", tag = "" } = query;
+  const status = oneOf(query.status, STATUSES);
   const request = { id, status, page_size: PAGE, filter: { model, key_id: key, tag } };
   const view = useView("SearchRequests", request);
   const field = (name, value) => html`

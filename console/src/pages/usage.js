@@ -2,7 +2,7 @@
 import { html, useMemo, useRef } from "../html.js";
 import { count, day, duration, micro, moment, nano, num, percent, short } from "../format.js";
 import { t } from "../i18n.js";
-import { address, place, refine } from "../router.js";
+import { address, oneOf, place, refine } from "../router.js";
 import { isAdmin } from "../session.js";
 import { useView } from "../view.js";
 import { csv, download } from "../csv.js";
@@ -12,7 +12,8 @@ import { Card, Figure, Page } from "../ui/page.js";
 import { Chart } from "../ui/chart.js";
 import { Table } from "../ui/table.js";
 
-const PERIODS = { "1": 1, "7": 7, "30": 30, "90": 90, "365": 365 };
+/** Days. */
+const PERIODS = ["1", "7", "30", "90", "365"];
 const DIMENSIONS = ["MODEL", "KEY", "ORGANISATION", "PROVIDER", "TARGET", "ROUTE", "TAG"].map((each) => `DIMENSION_${each}`);
 const HOUR = 3_600;
 const DAY = 86_400;
@@ -21,8 +22,11 @@ const DAY = 86_400;
 const since = (days) => String(Math.floor(Date.now() / 1000 / HOUR) * HOUR - days * DAY);
 
 export default function Usage() {
-  const { days = "7", by = "DIMENSION_MODEL", and = "", model = "", organisation = "", tag = "" } = place.value.query;
-  const view = useUsage({ since: since(PERIODS[days] ?? 7), model, organisation, tag },
+  const { model = "", organisation = "", tag = "", ...query } = place.value.query;
+  const days = oneOf(query.days ?? "7", PERIODS);
+  const by = oneOf(query.by, DIMENSIONS);
+  const and = oneOf(query.and, ["", ...DIMENSIONS]);
+  const view = useUsage({ since: since(Number(days)), model, organisation, tag },
     /** @type {any[]} */ ([by, and].filter((each, index) => each && (!index || each !== by))));
   const dimensions = DIMENSIONS.map((each) => [each, t(`dimension.${each}`)]);
   return html`
@@ -33,7 +37,7 @@ export default function Usage() {
       `}>
       <div class="filters">
         <${Segmented} label=${t("usage.period")} value=${days} onValue=${(next) => refine({ days: next })}
-          options=${Object.keys(PERIODS).map((each) => [each, t(`period.${each}`)])} />
+          options=${PERIODS.map((each) => [each, t(`period.${each}`)])} />
         <${SelectField} label=${t("usage.by")} value=${by} onValue=${(next) => refine({ by: next })} options=${dimensions} />
         <${SelectField} label=${t("usage.and")} value=${and} onValue=${(next) => refine({ and: next })} options=${[["", "–"], ...dimensions.filter(([each]) => each !== by)]} />
         <${Filter} name="model" value=${model} />
