@@ -11,8 +11,21 @@ _END = b"data: [DONE]\n\n"
 #: Members of a delta whose parts are concatenated. Other strings must stay the same: nobody knows how the parts of
 #: an unknown one, or of base64, belong together.
 _TEXTS = frozenset({"content", "refusal", "reasoning", "reasoning_content", "arguments", "text"})
-#: Reasons of local servers and aggregators for an answer that did not come to its end.
-_BROKEN = frozenset({"", "abort", "cancelled", "error"})
+#: Reasons for which a complete answer ends, in lower case: those of OpenAI, Anthropic, Bedrock, Cohere, Gemini,
+#: Mistral and local servers. With any other (DeepSeek: `insufficient_system_resource`), it may have broken off.
+_COMPLETE = frozenset(
+    {
+        *("stop", "length", "tool_calls", "function_call", "content_filter"),
+        *("end_turn", "stop_sequence", "max_tokens", "tool_use", "tool_call", "refusal", "guardrail_intervened"),
+        *("complete", "model_length", "safety", "recitation", "eos", "eos_token", "stop_token"),
+    }
+)
+#: Those for which an answer ends within a tool call.
+_CUT = frozenset({"length", "max_tokens", "model_length"})
+#: Members of a stream's chunks that are one value for the whole answer, the first one.
+_OF_THE_WHOLE = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier"})
+#: Members of a stream's chunks that a plain answer does not have, or has from elsewhere.
+_OF_CHUNKS = frozenset({"choices", "usage", "obfuscation", "x_groq"})
 
 
 class Choices:
@@ -41,7 +54,7 @@ class Choices:
                 self._calls.add(index)
             reason = choice.get("finish_reason")
             if reason is not None:
-                if reason in _BROKEN or (reason == "length" and index in self._calls):
+                if not _is_complete(choice, calls=index in self._calls):
                     return False
                 self._finished.add(index)
         return True
@@ -54,13 +67,21 @@ class Choices:
 
 def is_finished(choice: Any) -> bool:
     """Returns whether a choice of a plain answer is complete; a choice cut within a tool call is not."""
-    if type(choice) is not dict or type(choice.get("finish_reason")) is not str:
-        return False
-    if choice["finish_reason"] in _BROKEN:
+    if type(choice) is not dict:
         return False
     message = choice.get("message")
     calls = type(message) is dict and (message.get("tool_calls") or message.get("function_call"))
-    return not (calls and choice["finish_reason"] == "length")
+    return _is_complete(choice, calls=bool(calls))
+
+
+def _is_complete(choice: Mapping[str, Any], *, calls: bool) -> bool:
+    """Returns whether a choice ends without an error for a reason of a complete one. `calls` says that it calls
+    tools.
+    """
+    reason = choice.get("finish_reason")
+    if type(reason) is not str or reason.lower() not in _COMPLETE or choice.get("error") is not None:
+        return False
+    return not (calls and reason.lower() in _CUT)
 
 
 def is_usage(chunk: Mapping[str, Any]) -> bool:
@@ -124,8 +145,12 @@ def plain_of(stream: bytes, usage: bytes) -> bytes | None:
             if not _join(into["message"], choice.get("delta") or {}) or not _join_rest(into, choice):
                 return None
         for name, value in chunk.items():
-            if name not in {"choices", "usage", "obfuscation"} and head.get(name) is None:
+            if name in _OF_CHUNKS:
+                continue
+            if head.get(name) is None:
                 head[name] = value
+            elif value is not None and value != head[name] and name not in _OF_THE_WHOLE:
+                return None  # such as a list of sources that grows: nobody knows which one is the whole
     if not all(_complete(choice["message"]) for choice in choices.values()):
         return None
     answer = {**head, "object": "chat.completion", "choices": [choices[index] for index in sorted(choices)]}

@@ -47,6 +47,7 @@ def message_of(*stream: bytes) -> dict[str, Any] | None:
         [call(id="c", function={"name": "f", "arguments": "{"}), call(function={"arguments": "}"})],
         [chunk({"content": "a"}), chunk({"content": [{"type": "text", "text": "b"}]})],
         [event({"choices": [{"index": 0, "logprobs": number}]}) for number in (1, 2)],
+        [event({"choices": [], "citations": sources}) for sources in (["a"], ["a", "b"])],
     ],
 )
 def test_a_stream_whose_parts_cannot_be_joined_without_loss_stays_a_stream(stream: list[bytes]) -> None:
@@ -83,6 +84,8 @@ def test_common_ways_to_write_a_stream_make_a_plain_answer(stream: list[bytes], 
         HELLO + DONE + END,
         HELLO + chunk(reason="error") + DONE,
         HELLO + chunk(reason="abort") + DONE,
+        HELLO + chunk(reason="insufficient_system_resource") + DONE,
+        HELLO + event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "error": {}}]}) + DONE,
         HELLO + b'event: error\ndata: {"message":"overloaded"}\n\n' + END + DONE,
         HELLO + event({"choices": [{"index": 0, "delta": "text", "finish_reason": None}]}) + END + DONE,
     ],
@@ -91,9 +94,21 @@ def test_a_stream_that_breaks_off_in_an_unusual_way_is_not_cached(body: bytes) -
     assert of_stream(body) is None
 
 
-@pytest.mark.parametrize("reason", ["error", "abort", "cancelled", ""])
+@pytest.mark.parametrize(
+    "reason",
+    ["error", "abort", "cancelled", "", "insufficient_system_resource", "malformed_function_call", "timeout"],
+)
 def test_a_plain_answer_that_broke_off_is_not_cached(reason: str) -> None:
     assert of_plain(plain(choice("x", reason))) is None
+
+
+@pytest.mark.parametrize("reason", ["stop", "end_turn", "STOP", "COMPLETE", "stop_sequence", "eos_token"])
+def test_a_complete_answer_of_another_provider_is_cached(reason: str) -> None:
+    assert of_plain(plain(choice("x", reason))) is not None
+
+
+def test_a_choice_with_an_error_is_not_cached() -> None:
+    assert of_plain(plain(choice("x") | {"error": {"code": 502, "message": "broke"}})) is None
 
 
 TEXT = event({"type": "response.output_text.delta", "delta": "x"})
