@@ -52,6 +52,10 @@ _BY_FOLDED |= dict.fromkeys(
     map(_folded, ("models", "preset", "fallbacks", "context_window_fallbacks", "content_policy_fallbacks")),
     "model",
 )
+#: Parameters of a query by which clients authenticate at some servers, such as Gemini's and Azure's.
+_CREDENTIALS = frozenset(
+    {"key", "apikey", "xapikey", "token", "accesstoken", "authtoken", "subscriptionkey", "authorization"}
+)
 _SEPARATOR = re.compile("[&;]")
 _QUOTES = dict.fromkeys(map(ord, "\"'\ufeff"))
 
@@ -81,8 +85,8 @@ def bare(name: str) -> str:
 
 
 def check_query(query: str) -> None:
-    """Raises Refusal (400) for a query with a parameter that may be taken for an interpreted name: LiteLLM lets
-    `?model=` replace the model that the body names.
+    """Raises Refusal (400) for a query with a parameter that may be taken for an interpreted name (LiteLLM lets
+    `?model=` replace the model that the body names), or with a credential, which no target may get from a client.
     """
     parameters = _SEPARATOR.split(query, maxsplit=_MAX_PARAMETERS)
     if len(parameters) > _MAX_PARAMETERS or len(query) > _LONGEST_QUERY:
@@ -90,6 +94,12 @@ def check_query(query: str) -> None:
         raise Refusal(400, "ambiguous_parameter", message)
     for parameter in parameters:
         name = bare(unquote_plus(parameter.partition("=")[0], errors="replace"))
+        if _folded(name) in _CREDENTIALS:
+            message = (
+                f"The query's parameter '{_shown(name)}' is a credential, which is not sent to any target: leave "
+                "it out, and send the API key as `Authorization: Bearer`."
+            )
+            raise Refusal(400, "ambiguous_parameter", message)
         meant = name if name in INTERPRETED else taken_for(name)
         if meant is not None:
             message = (

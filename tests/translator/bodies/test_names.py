@@ -38,6 +38,16 @@ def test_a_parameter_that_a_server_may_read_instead_of_the_body_is_refused(query
 
 
 @pytest.mark.parametrize(
+    "query", ["key=sk-tl-x", "a=1&api_key=x", "api-key=x", "%6bey=x", "Subscription-Key=x", "access_token=x"]
+)
+def test_a_credential_in_the_query_goes_to_no_target(query: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        check_query(query)
+    assert (caught.value.status, caught.value.code) == (400, "ambiguous_parameter")
+    assert "Authorization" in caught.value.message
+
+
+@pytest.mark.parametrize(
     "query", ["api-version=2024-10-21&x=%20", "beta=true", "=model", "x=model", "%=%zz", "&&"]
 )
 def test_others_are_left_alone(query: str) -> None:
