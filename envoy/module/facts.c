@@ -92,7 +92,6 @@ static void write_member(struct buffer *into, struct span name, struct span valu
 }
 
 static void write_number(struct buffer *into, struct span name, uint64_t number) {
-  if (!number) return;
   write_member(into, name, NO_SPAN);
   buffer_add_number(into, number);
 }
@@ -130,9 +129,9 @@ void facts_write(const struct facts *facts, struct buffer *into) {
     buffer_add(into, (struct span){facts->words[kind].text, facts->words[kind].size});
     buffer_add(into, SPAN("\""));
   }
-  write_number(into, SPAN("items"), facts->items);
-  write_number(into, SPAN("text"), facts->text);
-  write_number(into, SPAN("deltas"), facts->deltas);
+  if (facts->items || facts->has_data) write_number(into, SPAN("items"), facts->items);
+  if (facts->text) write_number(into, SPAN("text"), facts->text);
+  if (facts->deltas) write_number(into, SPAN("deltas"), facts->deltas);
   if (facts->too_long) write_member(into, SPAN("too_long"), SPAN("true"));
   if (span_is(span_from(buffer_span(into), start), NOTHING)) {
     into->size = start;

@@ -45,6 +45,7 @@ struct facts {
   } words[WORD_KINDS];
   uint64_t word_changes;
   uint64_t items;  // length of the list `data`, or number of images sent as events
+  bool has_data;  // the list `data` is complete, so that 0 items are none
   uint64_t text;  // bytes of generated text
   uint64_t deltas;  // events with generated text
   uint64_t documents;  // JSON texts: one, or one per event

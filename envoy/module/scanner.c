@@ -108,6 +108,7 @@ static void enter(struct scanner *scanner, enum place place) {
 }
 
 static void leave(struct scanner *scanner, struct facts *facts) {
+  if (place_of(scanner) == DATA) facts->has_data = true;
   if (place_of(scanner) == CHOICE && scanner->has_choice_report) {
     facts_choice(facts, scanner->index, buffer_span(&scanner->report));
     scanner->has_choice_report = false;

@@ -125,6 +125,7 @@ class Facts:
         self.reports: dict[str, Report] = {}
         self.choices: dict[int, Report] = {}
         self.words: dict[str, str] = {}
+        self.has_data = False
         self.items = self.text = self.deltas = self.documents = 0
         self.too_long = False
         self.id = ""
@@ -200,9 +201,9 @@ class Facts:
 
     def _count_items(self, tree: Node, top: dict[str, Node], *, event: bool) -> None:
         if not event:
-            self.items += sum(
-                len(each.members) for each in tree.members if each.path == ("data",) and each.kind == "list"
-            )
+            lists = [each for each in tree.members if each.path == ("data",) and each.kind == "list"]
+            self.items += sum(len(each.members) for each in lists)
+            self.has_data = bool(lists)
         elif any(each.path == ("b64_json",) and each.kind == "string" for each in tree.members):
             kinds = [each for each in tree.members if each.path == ("type",) and each.kind == "string"]
             self.items += bool(kinds) and re.search(r".\.completed\Z", json.loads(kinds[-1].raw)) is not None
@@ -225,7 +226,9 @@ class Facts:
             if self.words.get(name)
         ]
         counts = {"items": self.items, "text": self.text, "deltas": self.deltas}
-        pieces += [f'"{name}":{count}' for name, count in counts.items() if count]
+        pieces += [
+            f'"{name}":{count}' for name, count in counts.items() if count or (name == "items" and self.has_data)
+        ]
         pieces += ['"too_long":true'] if self.too_long else []
         return b"" if pieces == ['"usage":null'] else ("{" + ",".join(pieces) + "}").encode()
 

@@ -86,4 +86,4 @@ def read(word: str) -> RequestedUnits | None:
 
 
 def _name(value: object) -> str:
-    return value if type(value) is str and _NAME.fullmatch(value) else ""
+    return value.lower() if type(value) is str and _NAME.fullmatch(value) else ""

@@ -42,6 +42,7 @@ class Facts(msgspec.Struct, gc=False):
     audio_ms: int | None = None
     size: str = ""
     quality: str = ""
+    #: The length of the list `data`, or the number of images sent as events.
     items: int = 0
     #: Bytes of generated text; 0 also if the answer's format shows none.
     text: int = 0
@@ -49,6 +50,8 @@ class Facts(msgspec.Struct, gc=False):
     deltas: int = 0
     #: The target compressed its answer against the request's headers: nothing in it could be read.
     coded: bool = False
+    #: The list `data` is there and empty.
+    empty: bool = False
 
 
 NO_FACTS = Facts()
@@ -100,7 +103,7 @@ class Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
     usage: UsualUsage
     tier: str = ""
-    items: _Count = 0
+    items: _Count | None = None
     text: _Count = 0
     deltas: _Count = 0
 
@@ -110,7 +113,7 @@ class UsualOfResponse(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
     usage: UsualResponse
     tier: str = ""
-    items: _Count = 0
+    items: _Count | None = None
     text: _Count = 0
     deltas: _Count = 0
 
@@ -139,7 +142,9 @@ def read(text: str) -> Facts:
     """
     found = usual(text)
     if found is not None:
-        return Facts(_reported(found.usage), found.tier, None, "", "", found.items, found.text, found.deltas)
+        made = Facts(_reported(found.usage), found.tier, None, "", "", found.items or 0, found.text, found.deltas)
+        made.empty = found.items == 0
+        return made
     try:
         return Facts(_reported(_bare(text)))
     except (msgspec.MsgspecError, UnicodeError):
@@ -185,10 +190,10 @@ def _read_any(text: str) -> Facts:
     if "usage" not in facts:
         return Facts(of_usage(facts))
     if len(facts) == 1:
-        return Facts(of_usage(facts["usage"]))
+        return Facts(of_usage(facts["usage"]), _tier_in(facts["usage"]))
     return Facts(
         _of_facts(facts),
-        _word(facts.get("tier")),
+        _word(facts.get("tier")) or _tier_in(facts["usage"]) or _tier_in(facts.get("start")),
         as_milliseconds(facts.get("seconds")),
         _word(facts.get("size")),
         _word(facts.get("quality")),
@@ -196,6 +201,7 @@ def _read_any(text: str) -> Facts:
         number(facts.get("text")) or 0,
         number(facts.get("deltas")) or 0,
         bool(facts.get("coding")),
+        facts.get("items") == 0,
     )
 
 
@@ -211,6 +217,12 @@ def _of_facts(facts: Mapping[str, Any]) -> Reported | None:
     if units is not None and found is not None and units.search_units:
         found.search_units = units.search_units
     return found or units
+
+
+def _tier_in(usage: object) -> str:
+    """Returns the service tier in a report, where Anthropic states it; `standard` is what others leave out."""
+    tier = _word(usage.get("service_tier")) if type(usage) is dict else ""
+    return "" if tier == "standard" else tier
 
 
 def _word(value: object) -> str:

@@ -6,6 +6,7 @@ the reasons for each figure.
 
 from __future__ import annotations
 
+from translator.bodies import requested_units
 from translator.bodies.requested_units import ABOUT, RequestedUnits
 from translator.ledger.answer_facts import Facts
 from translator.ledger.lines import RequestLine
@@ -36,6 +37,14 @@ def max_prompt(line: RequestLine, reservation: Reservation) -> int:
     return size * 3 // 2 + _TEMPLATES + media + (_OUTSIDE if reservation.outside else 0)
 
 
+def generates_nothing(reservation: Reservation) -> bool:
+    """Returns whether the endpoint generates no tokens: embeddings, moderations, rerank. Images, sound and
+    transcripts are counted in tokens by some targets.
+    """
+    kind = reservation.units[:1]
+    return kind == requested_units.RERANK or (not kind and reservation.tokens == reservation.prompt)
+
+
 def max_completion(line: RequestLine, reservation: Reservation, facts: Facts, report: Reported) -> int:
     """Returns the most plausible completion tokens.
 
@@ -43,6 +52,8 @@ def max_completion(line: RequestLine, reservation: Reservation, facts: Facts, re
     separately. Only the text that was really sent can prove that the target ignored the maximum. Without a
     maximum, the sent text has at least one byte per token, and the rest is reasoning.
     """
+    if generates_nothing(reservation):
+        return 0
     hidden = min(_HIDDEN, _HIDDEN_AT_ONCE + _HIDDEN_PER_MS * line.duration_ms)
     if reservation.stated:
         ignored = facts.text > reservation.stated * _LONGEST_TOKEN

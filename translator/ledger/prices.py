@@ -150,7 +150,7 @@ class VersionedPrice(
 
     def image(self, size: str, quality: str) -> int:
         """Returns micro-USD for one image: by size and quality, by size, by quality, or the price of any image."""
-        prices = dict(self.images)
+        prices = {name.lower(): price for name, price in self.images}
         for name in (f"{size}/{quality}", size, quality):
             if name in prices:
                 return prices[name]

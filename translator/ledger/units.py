@@ -25,6 +25,8 @@ _QUALITIES = {"low": 0, "standard": 1, "medium": 1, "high": 2, "hd": 2}
 #: Bytes a second of speech by its format, as OpenAI sends it; MP3 if the request does not say.
 _SPEECH_BYTES = {"wav": 48_000, "pcm": 48_000, "flac": 24_000, "opus": 6_000, "aac": 16_000}
 _MP3_BYTES = 20_000
+#: Bytes of an event with sound, besides the sound itself.
+_AROUND_SOUND = 50
 
 
 def with_units(tokens: Tokens, units: RequestedUnits, facts: Facts, line: RequestLine) -> Tokens:
@@ -34,7 +36,7 @@ def with_units(tokens: Tokens, units: RequestedUnits, facts: Facts, line: Reques
             return _images(tokens, units, facts)
         case requested_units.SPEECH:
             spoken = tokens if facts.reported is not None else replace(tokens, completion=0)
-            made = line.bytes_out * 1000 // _SPEECH_BYTES.get(units.size, _MP3_BYTES)
+            made = _sound_bytes(line) * 1000 // _SPEECH_BYTES.get(units.size, _MP3_BYTES)
             return replace(spoken, characters=units.count, audio_out_ms=made)
         case requested_units.TRANSCRIPTION:
             return _sound(tokens, units, facts)
@@ -42,15 +44,23 @@ def with_units(tokens: Tokens, units: RequestedUnits, facts: Facts, line: Reques
             return _searches(tokens, units, facts, line)
 
 
+def _sound_bytes(line: RequestLine) -> int:
+    """Returns the bytes of the sound in an answer: events have it as base64, in an object around it."""
+    if line.events is None:
+        return line.bytes_out
+    return max(0, line.bytes_out - line.events * _AROUND_SOUND) * 3 // 4
+
+
 def _images(tokens: Tokens, units: RequestedUnits, facts: Facts) -> Tokens:
     """Counts images, including those that a cut stream had not finished: they are made and charged
     nevertheless.
     """
-    made = facts.items or units.count
+    made = 0 if facts.empty else facts.items or units.count
     images = min(made, max(1, units.count))
-    size = _within_request(facts.size, units.size, _pixels)
-    quality = _within_request(facts.quality, units.quality, _QUALITIES.get)
-    claimed_better = (facts.size or size, facts.quality or quality) != (size, quality)
+    claimed_size, claimed_quality = facts.size.lower(), facts.quality.lower()
+    size = _within_request(claimed_size, units.size, _pixels)
+    quality = _within_request(claimed_quality, units.quality, _QUALITIES.get)
+    claimed_better = (claimed_size or size, claimed_quality or quality) != (size, quality)
     if facts.reported is None:
         each = _IMAGE_TOKENS.get(quality, _IMAGE_TOKENS["medium"])
         tokens = replace(tokens, completion=images * (each if size in _SQUARE else each * 3 // 2))

@@ -100,6 +100,7 @@ def _as_reported(text: str, line: RequestLine, reservation: Reservation) -> Toke
         or prompt + completion != usage.total_tokens
         or prompt > line.bytes_in
         or completion > (reservation.stated or facts.text or line.bytes_out)
+        or (completion and plausibility.generates_nothing(reservation))
     ):
         return None
     cached = reasoning = 0
@@ -131,10 +132,11 @@ def _billed(report: Reported, facts: Facts, line: RequestLine, reservation: Rese
     claimed_prompt = claimed_completion = 0
     if prompt > line.bytes_in and prompt > (most := plausibility.max_prompt(line, reservation)):
         claimed_prompt, prompt = prompt, most
-    # This much is plausible for every target, so nearly all claims need no further check.
-    if completion > (reservation.stated or facts.text or line.bytes_out) and completion > (
-        most := plausibility.max_completion(line, reservation, facts, report)
-    ):
+    # This much is plausible for every target that generates text, so nearly all claims need no further check.
+    looked_at = completion > (reservation.stated or facts.text or line.bytes_out) or (
+        completion and plausibility.generates_nothing(reservation)
+    )
+    if looked_at and completion > (most := plausibility.max_completion(line, reservation, facts, report)):
         claimed_completion, completion = completion, most
     cached, cache_write, cache_write_1h = report.cached, report.cache_write, report.cache_write_1h
     reasoning, audio_input, audio_output = report.reasoning, report.audio_input, report.audio_output

@@ -41,6 +41,7 @@ def test_text_needs_no_word(path: str) -> None:
     [
         ({}, RequestedUnits("i", 1)),
         ({"n": 3, "size": "1024x1536", "quality": "high"}, RequestedUnits("i", 3, "1024x1536", "high")),
+        ({"size": "1024X1536", "quality": "HIGH"}, RequestedUnits("i", 1, "1024x1536", "high")),
         ({"n": 10**9}, RequestedUnits("i", 1_000)),
         ({"n": "x", "size": "a b", "quality": 3}, RequestedUnits("i", 1)),
         ({"size": "a:b", "quality": "é"}, RequestedUnits("i", 1)),

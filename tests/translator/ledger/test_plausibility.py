@@ -142,3 +142,11 @@ def test_a_node_earns_by_what_is_believed() -> None:
     assert record.earned_nano_usd == record.prompt_tokens * 1_000 + 100 * 2_000
     assert record.prompt_tokens <= 5_000
     assert (record.capped, record.claimed_prompt_tokens, record.claimed_completion_tokens) == (True, CLAIM, CLAIM)
+
+
+@pytest.mark.parametrize("units", ["", "r3"])
+@pytest.mark.parametrize("completion", [5, CLAIM])
+def test_what_generates_nothing_has_no_completion(units: str, completion: int) -> None:
+    tokens = billed(10, completion, bytes_out=20_000, reserved={"tokens": 20, "units": units})
+    assert (tokens.prompt, tokens.completion, tokens.claimed_completion) == (10, 0, completion)
+    assert tokens.capped

@@ -56,6 +56,7 @@ IMAGE_USAGE = {"input_tokens": 50, "output_tokens": 4_160, "total_tokens": 4_210
             {"images": 1, "image_size": "1024x1024", "image_quality": "high", "prompt": 50, "completion": 4_160},
         ),
         ("i4::", reported(IMAGE_USAGE, items=3), {"images": 3, "prompt": 50, "completion": 4_160}),
+        ("i4::", reported(None, items=0), {"prompt": 12, "estimated": True}),
         # But not more than was requested.
         (
             "i2::",
@@ -79,6 +80,7 @@ def test_images(units: str, facts: dict[str, Any] | None, expected: dict[str, An
         ("i1:1024x1024:low", "", "", ("1024x1024", "low", False)),
         ("i1:auto:", "1536x1024", "high", ("1536x1024", "high", False)),
         ("i1::auto", "4096x4096", "hd", ("4096x4096", "hd", False)),
+        ("i1:1024x1024:high", "1024X1024", "HIGH", ("1024x1024", "high", False)),
     ],
 )
 def test_a_target_does_not_bill_a_better_image_than_requested(
@@ -120,6 +122,8 @@ def test_speech() -> None:
     expected = {"characters": 700, "audio_out_ms": 2_000, "prompt": 12, "estimated": True}
     assert billed("s700:", None, bytes_out=40_000) == expected
     assert billed("s700:wav", None, bytes_out=96_000) == expected
+    # Events have the sound as base64.
+    assert billed("s700:wav", None, bytes_out=128_100, events="2:128100") == expected
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,21 @@ def test_the_service_tier_comes_from_the_answer() -> None:
     assert tokens_of(usage=facts) == Tokens(9, 0, 4, 0, tier="flex")
 
 
+@pytest.mark.parametrize(
+    ("facts", "tier"),
+    [
+        ({"usage": {"input_tokens": 9, "output_tokens": 4, "service_tier": "priority"}}, "priority"),
+        ({"usage": {"input_tokens": 9, "output_tokens": 4, "service_tier": "batch"}, "text": 9}, "batch"),
+        ({"usage": {"output_tokens": 4}, "start": {"input_tokens": 9, "service_tier": "priority"}}, "priority"),
+        ({"usage": {"input_tokens": 9, "output_tokens": 4, "service_tier": "standard"}}, ""),
+        ({"usage": {"input_tokens": 9, "output_tokens": 4, "service_tier": "batch"}, "tier": "flex"}, "flex"),
+        ({"usage": {"input_tokens": 9, "output_tokens": 4, "service_tier": ["x"]}}, ""),
+    ],
+)
+def test_anthropic_states_the_service_tier_in_its_report(facts: dict[str, Any], tier: str) -> None:
+    assert tokens_of(usage=facts) == Tokens(9, 0, 4, 0, tier=tier)
+
+
 class _Bytes(TypedDict):
     bytes_in: int
     bytes_out: int
