@@ -139,6 +139,7 @@ enum peek peek_json(struct span text, bool whole) {
     if (first == text.size || text.data[first] == '{') start = first;
   }
   if (start == text.size) return whole ? PEEK_ERROR : text.size < LONGEST_PEEK ? PEEK_MORE : PEEK_ANSWER;
+  if (text.data[start] == '<') return PEEK_ERROR;  // a page or XML, whatever its content type
   if (text.data[start] != '{') return PEEK_ANSWER;
   enum peek found = peek_object(span_from(text, start), whole);
   return found == PEEK_MORE && text.size >= LONGEST_PEEK ? PEEK_ANSWER : found;
@@ -152,7 +153,7 @@ struct span peek_object_of(struct span text) {
   return end <= object.size ? span_between(object, 0, end) : object;
 }
 
-static const struct span DATA = SPAN("data:"), EVENT = SPAN("event:");
+static const struct span DATA = SPAN("data:"), EVENT = SPAN("event:"), ERROR = SPAN("error:");
 
 // Takes off a line, which ends as in answers.c. `ended` says that its end is there.
 static struct span next_line(struct span *text, bool *ended) {
@@ -170,7 +171,8 @@ static struct span without_mark(struct span text) {
 }
 
 enum form peek_form(struct span text, bool whole) {
-  static const struct span FIELDS[] = {SPAN("data:"), SPAN("event:"), SPAN("id:"), SPAN("retry:"), SPAN(":")};
+  static const struct span FIELDS[] = {SPAN("data:"),  SPAN("event:"), SPAN("id:"),
+                                       SPAN("retry:"), SPAN("error:"), SPAN(":")};
   size_t start = skip_space(text, span_begins(text, MARK) ? MARK.size : 0);
   struct span rest = span_from(text, start);
   whole = whole || text.size >= LONGEST_PEEK;
@@ -195,6 +197,7 @@ static struct span field_value(struct span line, struct span field) {
 static enum peek peek_line(struct span line, bool whole, bool *named) {
   if (!line.size) return *named ? PEEK_ERROR : PEEK_MORE;
   if (line.data[0] == ':') return PEEK_ANSWER;
+  if (line.data[0] == '<' || span_begins(line, ERROR)) return PEEK_ERROR;  // a page; llama.cpp's field for an error
   if (span_begins(line, DATA)) {
     struct span value = field_value(line, DATA);
     if (*named || !value.size) return *named && whole ? PEEK_ERROR : PEEK_MORE;
@@ -243,15 +246,30 @@ static size_t find_words(struct span text, const char *words, size_t from, size_
   return text.size;
 }
 
+static bool has_one_of(struct span text, const char *const *words, size_t count) {
+  for (size_t at = 0; at < count; at++) {
+    if (find_words(text, words[at], 0, text.size) < text.size) return true;
+  }
+  return false;
+}
+
+bool peek_refused_model(struct span text) {
+  // Beside a quote of the request, these have no backslash before their quotes.
+  static const char *const WORDS[] = {"\"code\":\"model_not_found\"",     "\"code\": \"model_not_found\"",
+                                      "\"type\":\"invalid_model\"",       "\"type\": \"invalid_model\"",
+                                      "\"message\":\"model not exist\"",  "\"message\": \"model not exist\"",
+                                      " is not a valid model id\"",       "\"code\":\"deploymentnotfound\"",
+                                      "\"code\": \"deploymentnotfound\"", "the provided model identifier is invalid"};
+  return has_one_of(text, WORDS, sizeof WORDS / sizeof *WORDS);
+}
+
 bool peek_unknown_model(struct span text) {
-  static const char *const CODES[] = {"model_not_found",     "modelnotfound",      "deploymentnotfound",
-                                      "model_not_available", "no endpoints found", "\"param\":\"model\"",
-                                      "\"param\": \"model\""};
+  static const char *const CODES[] = {"model_not_found",      "modelnotfound",         "deploymentnotfound",
+                                      "model_not_available",  "no endpoints found",    "\"param\":\"model\"",
+                                      "\"param\": \"model\"", "\"message\":\"model: ", "\"message\": \"model: "};
   static const char *const WORDS[] = {"not found", "not exist", "not deployed", "not loaded", "not available"};
   enum { NEAR = 200 };
-  for (size_t at = 0; at < sizeof CODES / sizeof *CODES; at++) {
-    if (find_words(text, CODES[at], 0, text.size) < text.size) return true;
-  }
+  if (has_one_of(text, CODES, sizeof CODES / sizeof *CODES)) return true;
   // "model" followed by words that say that it does not exist. In this order, they do not describe an answer or a file.
   for (size_t model = 0; (model = find_words(text, "model", model, text.size)) < text.size; model += 5) {
     for (size_t at = 0; at < sizeof WORDS / sizeof *WORDS; at++) {

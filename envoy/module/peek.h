@@ -35,8 +35,11 @@ enum peek peek_events(struct span text, bool whole);
 struct span peek_event_object(struct span text);
 // Returns whether a 404 with this body says that the target does not know its model, rather than that the client asked
 // for something that does not exist. The wordings are those of OpenAI, Azure, vLLM, Ollama, llama.cpp, TGI, Groq,
-// Fireworks, Together and OpenRouter.
+// Fireworks, Together, OpenRouter and Anthropic.
 bool peek_unknown_model(struct span text);
+// Returns the same of a 400, which most often is the client's own fault: only whole members and sentences count, as
+// DeepSeek, Mistral, OpenRouter and Bedrock write them.
+bool peek_refused_model(struct span text);
 // Returns whether a 401 with this body says that the credential may not do what the request asks for, rather than that
 // it is refused altogether: OpenAI's restricted keys lack scopes, Azure's principals lack permissions.
 bool peek_lacks_permission(struct span text);

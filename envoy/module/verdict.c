@@ -171,8 +171,11 @@ enum headers_status verdict_headers(struct filter *filter, bool last) {
     follow_as(attempt);
     if (attempt->holds) return HEADERS_STOP;
     serve(attempt);
-  } else if (!empty && (fate == FATE_MISSING || (head->status == 401 && !attempt->target.node))) {
-    attempt->holds = fate == FATE_MISSING ? HELD_MISSING : HELD_UNAUTHORISED;
+  } else if (!empty && (fate == FATE_MISSING || (fate == FATE_CLIENT && head->status == 400))) {
+    attempt->holds = HELD_MISSING;
+    return HEADERS_STOP;
+  } else if (!empty && head->status == 401 && !attempt->target.node) {
+    attempt->holds = HELD_UNAUTHORISED;
     return HEADERS_STOP;
   } else {
     reject(attempt, fate);
@@ -194,8 +197,10 @@ static void reject_held(struct attempt *attempt) {
 }
 
 static void settle_missing(struct attempt *attempt) {
-  if (!peek_unknown_model(buffer_span(&attempt->held))) {
-    reject(attempt, FATE_MISSING);
+  struct span text = buffer_span(&attempt->held);
+  bool refused = attempt->head.status == 400;
+  if (refused ? !peek_refused_model(text) : !peek_unknown_model(text)) {
+    reject(attempt, refused ? FATE_CLIENT : FATE_MISSING);
     return;
   }
   log_unknown_model(attempt);

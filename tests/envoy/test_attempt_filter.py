@@ -497,3 +497,21 @@ class TestNoAnswer:
         assert shown == (RETRY if unknown else "404")
         assert (b'"upstream_model_not_found"' in given) == unknown
         assert unknown or given == body
+
+    @pytest.mark.parametrize(
+        ("body", "unknown"),
+        [
+            (b'{"error":{"message":"Model Not Exist","type":"invalid_request_error"}}', True),
+            (b'{"error":{"message":"n is too large","code":"invalid_value"}}', False),
+        ],
+    )
+    def test_a_400_because_of_the_model(self, attempts: Attempts, body: bytes, unknown: bool) -> None:
+        attempts.choose()
+        with attempt(attempts.request) as first:
+            first.call("request_headers", 1)
+            first.add(RESPONSE, **{":status": "400", "content-type": "application/json"})
+            assert first.call("response_headers", 0)[0] == STOP
+            given = first.call("response_body", 1, body)[1]
+            shown = first.headers(RESPONSE)[":status"]
+        assert shown == (RETRY if unknown else "400")
+        assert unknown or given == body

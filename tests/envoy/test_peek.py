@@ -140,6 +140,61 @@ def test_streams_that_begin_with_an_error(driver: Driver, text: bytes) -> None:
 
 
 @pytest.mark.parametrize("what", ["json", "events"])
+@pytest.mark.parametrize(
+    "text", [b"<!DOCTYPE html><html>", b"\n\n <html>", b'<?xml version="1.0"?><Error/>', b"\xef\xbb\xbf<html>"]
+)
+def test_a_page_is_an_error_with_any_content_type(driver: Driver, what: str, text: bytes) -> None:
+    if what == "events":
+        text = text.replace(b"\n <", b"\n<")
+    assert peek(driver, what, text, whole=True) == ERROR
+    assert ANSWER not in {peek(driver, what, text[:at], whole=False) for at in range(len(text))}
+
+
+@pytest.mark.parametrize("text", [b'error: {"code":500,"message":"x"}\n\n', b'\nerror:{"code":500}\n\n'])
+def test_an_error_in_a_field_of_its_own(driver: Driver, text: bytes) -> None:
+    """llama.cpp wrote errors in streams like this."""
+    assert peek(driver, "events", text, whole=True) == ERROR
+    assert {peek(driver, "events", text[:at], whole=False) for at in range(6)} == {MORE}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "no", "type": "invalid_request_error", "code": "model_not_found"}},
+        {
+            "error": {
+                "message": "Model Not Exist",
+                "type": "invalid_request_error",
+                "code": "invalid_request_error",
+            }
+        },
+        {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"},
+        {"error": {"message": "x/y is not a valid model ID", "code": 400}},
+        {"message": "The provided model identifier is invalid."},
+    ],
+)
+def test_a_400_of_a_target_that_does_not_know_its_model(driver: Driver, body: dict[str, object]) -> None:
+    assert peek(driver, "refused", json.dumps(body).encode(), whole=True) == 1
+    assert peek(driver, "refused", json.dumps(body, separators=(",", ":")).encode(), whole=True) == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["model: x does not support tools", '{"code":"model_not_found"}', '"type": "invalid_model"', "no model found"],
+)
+def test_a_400_that_speaks_of_a_model(driver: Driver, message: str) -> None:
+    text = json.dumps({"error": {"message": message, "code": "invalid_value"}}).encode()
+    assert peek(driver, "refused", text, whole=True) == 0
+
+
+def test_a_404_of_anthropic(driver: Driver) -> None:
+    body = {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-x"}}
+    assert peek(driver, "model", json.dumps(body).encode(), whole=True) == 1
+    body["error"] = {"type": "not_found_error", "message": "file: x"}
+    assert peek(driver, "model", json.dumps(body).encode(), whole=True) == 0
+
+
+@pytest.mark.parametrize("what", ["json", "events"])
 def test_nothing_is_an_error(driver: Driver, what: str) -> None:
     for text in (b"", b" ", b"\r\n\n"):
         assert peek(driver, what, text, whole=False) == MORE
@@ -153,12 +208,12 @@ def test_what_stays_unclear_passes(driver: Driver, what: str) -> None:
 
 
 @given(
-    st.sampled_from(["json", "events", "model"]),
+    st.sampled_from(["json", "events", "model", "refused"]),
     st.binary(max_size=30) | st.text('{}[]":,\\ \nadterochisvn', max_size=40).map(str.encode),
     st.booleans(),
 )
 def test_it_reads_nothing_but_its_text(driver: Driver, what: str, text: bytes, whole: bool) -> None:
     found = peek(driver, what, text, whole=whole)
     assert found in {MORE, ANSWER, ERROR}
-    if whole and what != "model":
+    if whole and what not in {"model", "refused"}:
         assert found != MORE
