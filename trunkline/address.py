@@ -57,17 +57,26 @@ def parse(text: str, *, flag: str) -> Address:
 
 
 def _bind(probe: socket.socket, address: Address) -> None:
-    """Binds a socket. Port 0 becomes a port that the system gives to nobody else before a child listens there."""
-    for _ in range(0 if address.port else _TRIES):
+    """Binds a socket and, if its port was given, listens. Port 0 becomes a port that nobody else has bound."""
+    if address.port:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((address.host, address.port))
+        probe.listen()
+        return
+    for _ in range(_TRIES):
         with suppress(OSError):
             probe.bind((address.host, secrets.choice(_QUIET_PORTS)))
-            return
-    probe.bind((address.host, address.port))
+            break
+    else:
+        probe.bind((address.host, 0))
+    # Set after the bind: another program's claim fails, and a child, which sets it too, may listen (Linux).
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
 @contextmanager
 def claimed(address: Address, *, flag: str) -> Iterator[Address]:
-    """Ensures that a child can listen at the address afterwards; port 0 becomes a free port.
+    """Ensures that a child can listen at the address afterwards; port 0 becomes a free port, at which a child
+    can listen on Linux within the block as well, and nobody else.
 
     This is checked here because Envoy listens with SO_REUSEPORT and would silently share a port with another
     Envoy.
@@ -77,10 +86,8 @@ def claimed(address: Address, *, flag: str) -> Iterator[Address]:
     """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             _bind(probe, address)
-            probe.listen()
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise UsageError(

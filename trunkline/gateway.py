@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from trunkline import address, child_environment, credentials, envoy, handover, lock, migration
@@ -49,12 +49,12 @@ def run(settings: Settings, table: Table = services) -> None:
     layout = settings.layout
     layout.prepare()
     before = Handover.inherited(os.environ)
-    with lock.exclusive(layout.lock, before.lock if before else None) as held:
+    with lock.exclusive(layout.lock, before.lock if before else None) as held, ExitStack() as ports:
         if before is None:
             layout.clear_run()
             if settings.config is not None:
                 layout.starting.touch()
-            settings = _with_free_ports(settings)
+            settings = _with_free_ports(settings, ports)
         else:
             settings = _at_addresses(settings, before.addresses)
         files = _raise_file_limit()
@@ -260,17 +260,25 @@ def ready_example(known: Credentials, layout: Layout, tls: Tls | None) -> str:
     return f'curl {flags} {known.base_url}/models -H "Authorization: Bearer $({read})"'
 
 
-def _with_free_ports(settings: Settings) -> Settings:
-    """Claims all ports together, so that no two zeros become the same port."""
-    with (
-        address.claimed(settings.openai, flag="--listen") as openai,
-        address.claimed(settings.admin, flag="--admin-listen") as admin,
-        address.claimed(settings.control, flag="--control-listen") as control,
-        address.claimed(settings.tunnel, flag="--tunnel-listen") as tunnel,
-        address.claimed(settings.tunnel_handshake, flag="--tunnel-listen") as handshake,
-    ):
+def _with_free_ports(settings: Settings, kept: ExitStack) -> Settings:
+    """Claims all ports together, so that no two zeros become the same port. What was 0 stays claimed until `kept`
+    is closed, so that no other program gets the port while nothing listens there: before the children start, or
+    between a child that crashed and the next one.
+    """
+    with ExitStack() as checked:
+
+        def claim(wanted: Address, flag: str) -> Address:
+            # Other systems than Linux would not let the children listen.
+            until = checked if wanted.port or sys.platform != "linux" else kept
+            return until.enter_context(address.claimed(wanted, flag=flag))
+
         return replace(
-            settings, openai=openai, admin=admin, control=control, tunnel=tunnel, tunnel_handshake=handshake
+            settings,
+            openai=claim(settings.openai, "--listen"),
+            admin=claim(settings.admin, "--admin-listen"),
+            control=claim(settings.control, "--control-listen"),
+            tunnel=claim(settings.tunnel, "--tunnel-listen"),
+            tunnel_handshake=claim(settings.tunnel_handshake, "--tunnel-listen"),
         )
 
 

@@ -34,6 +34,16 @@ def test_zeros_claimed_together_differ_and_are_free_afterwards() -> None:
     socket.create_server((first.host, first.port)).close()
 
 
+def test_a_zero_stays_claimed_while_a_child_listens_there_and_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two gateways that start at once would otherwise share a port: Envoy listens with SO_REUSEPORT."""
+    with claimed(Address("127.0.0.1", 0), flag="--a") as first:
+        monkeypatch.setattr("trunkline.address._QUIET_PORTS", [first.port])
+        for _ in range(2):
+            with claimed(Address("127.0.0.1", 0), flag="--b") as second:
+                assert second.port != first.port
+            socket.create_server((first.host, first.port), reuse_port=True).close()
+
+
 def test_a_claimed_port_is_none_that_linux_chooses_by_itself() -> None:
     with claimed(parse("127.0.0.1:0", flag="--listen"), flag="--listen") as found:
         assert 20_000 <= found.port < 32_768
