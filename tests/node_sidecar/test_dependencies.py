@@ -31,10 +31,10 @@ async def test_a_node_joins_reports_serves_and_leaves(
     # protobuf and grpcio warn first when the generated code does not fit them.
     environment = {"TRUNKLINE_JOIN_TOKEN": gateway.issuer.token(), "PYTHONWARNINGS": "error::UserWarning"}
     async with NodeProcess(state, *arguments, python=python, **environment):
-        report = await gateway.report_with("facts")
+        report = await gateway.serving()
         assert [offer.model for offer in report.offers] == [MODEL]
         assert report.facts.memory_bytes > 0
-        peer = await (await gateway.tunnels.get()).use()
+        peer = await gateway.peer()
         answer = await peer.answer(peer.chat(MODEL, max_tokens=4))
         assert answer.status == 200
         code, output = await run(state, "status", python=python)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from trunkline_proto.node.v1 import registry_pb2 as wire
 
 from node_sidecar.errors import (
     JoinRefusedError,
@@ -22,7 +21,6 @@ from node_sidecar.errors import (
     WrongGatewayError,
 )
 from tests.node_sidecar.llama import MODEL, Llama
-from tests.node_sidecar.support.peer import Peer
 from tests.node_sidecar.support.pki import NODE
 from tests.node_sidecar.support.process import NodeProcess, run
 from tests.node_sidecar.support.registry import Gateway, Issuer
@@ -43,11 +41,6 @@ async def _serving(gateway: Gateway, state: Path, llama: Llama, *options: str) -
         yield node
 
 
-async def _peer(gateway: Gateway) -> Peer:
-    async with asyncio.timeout(60):
-        return await (await gateway.tunnels.get()).use()
-
-
 async def _status(state: Path) -> dict[str, object]:
     code, output = await run(state, "status", "--output", "json")
     assert code == 0, output
@@ -57,8 +50,8 @@ async def _status(state: Path) -> dict[str, object]:
 
 async def test_from_join_to_the_first_answer(gateway: Gateway, state: Path, llama: Llama) -> None:
     async with _serving(gateway, state, llama, "--concurrency", "2", "--price", "*=0.10/0.30"):
-        report = await gateway.report_with("facts")
-        peer = await _peer(gateway)
+        report = await gateway.serving()
+        peer = await gateway.peer()
         answer = await peer.answer(peer.chat(MODEL, max_tokens=4))
         assert answer.status == 200
         (offer,) = report.offers
@@ -76,14 +69,14 @@ async def test_what_join_was_given_holds_for_every_run(gateway: Gateway, state: 
         assert code == 0
         assert f"as lab ({NODE})" in output
     async with NodeProcess(state, "run", "--log-format", "json"):
-        report = await gateway.report_with("facts")
+        report = await gateway.serving()
         assert report.load.concurrency_limit == 2
         assert [offer.model for offer in report.offers] == [MODEL]
 
 
 async def test_its_owner_sees_what_it_does(gateway: Gateway, state: Path, llama: Llama) -> None:
     async with _serving(gateway, state, llama):
-        await gateway.report_with("facts")
+        await gateway.serving()
         found = await _status(state)
         assert (found["node"], found["name"], found["gateway"]) == (NODE, "lab", gateway.address)
         assert found["serves"] == "everybody"
@@ -97,28 +90,25 @@ async def test_its_owner_sees_what_it_does(gateway: Gateway, state: Path, llama:
 
 async def test_pause_and_resume(gateway: Gateway, state: Path, llama: Llama) -> None:
     async with _serving(gateway, state, llama):
-        await gateway.report_with("facts")
-        assert (await gateway.report_with("availability")).availability == wire.AVAILABILITY_OPEN
-        peer = await _peer(gateway)
+        await gateway.serving()
+        peer = await gateway.peer()
         code, output = await run(state, "pause")
         assert (code, output) == (0, "paused; serves nobody (paused by its owner)\n")
-        assert (await gateway.report_with("availability")).availability_reason == "paused by its owner"
+        await gateway.known(lambda node: node.availability_reason == "paused by its owner")
         refused = await peer.answer(peer.chat(MODEL))
         assert (refused.status, refused.code) == (503, "node_closed")
         await run(state, "resume")
-        assert (await gateway.report_with("availability")).availability_reason == ""
+        await gateway.serving()
         assert (await peer.answer(peer.chat(MODEL, max_tokens=2))).status == 200
         await peer.close()
 
 
 async def test_node_yaml_is_followed(gateway: Gateway, state: Path, llama: Llama) -> None:
     async with _serving(gateway, state, llama):
-        await gateway.report_with("facts")
-        assert (await gateway.report_with("availability")).availability == wire.AVAILABILITY_OPEN
-        peer = await _peer(gateway)
+        await gateway.serving()
+        peer = await gateway.peer()
         (state / "node.yaml").write_text("maintenance: true\nprices: {tiny: {input: 1, output: 0}}\n")
-        report = await gateway.report_with("availability")
-        assert report.availability_reason == "maintenance"
+        report = await gateway.known(lambda node: node.availability_reason == "maintenance")
         assert report.offers[0].input_price == 1_000_000
         assert (await peer.answer(peer.chat(MODEL))).status == 503
         own = peer.chat(MODEL, headers=(("x-trunkline-own", "1"),), max_tokens=2)
@@ -128,8 +118,8 @@ async def test_node_yaml_is_followed(gateway: Gateway, state: Path, llama: Llama
 
 async def test_a_drain_finishes_what_runs_and_ends(gateway: Gateway, state: Path, llama: Llama) -> None:
     async with _serving(gateway, state, llama) as node:
-        await gateway.report_with("facts")
-        peer = await _peer(gateway)
+        await gateway.serving()
+        peer = await gateway.peer()
         streams = [peer.chat(MODEL, max_tokens=150, stream=True, ignore_eos=True) for _ in range(4)]
         draining = asyncio.create_task(run(state, "drain"))
         answers = [await peer.answer(stream) for stream in streams]
@@ -145,8 +135,8 @@ async def test_a_drain_finishes_what_runs_and_ends(gateway: Gateway, state: Path
 
 async def test_a_signal_ends_it_in_order(gateway: Gateway, state: Path, llama: Llama) -> None:
     async with _serving(gateway, state, llama) as node:
-        await gateway.report_with("facts")
-        peer = await _peer(gateway)
+        await gateway.serving()
+        peer = await gateway.peer()
         node.process.send_signal(signal.SIGTERM)
         code, output = await node.end()
         assert code == 0
@@ -159,8 +149,8 @@ async def test_a_signal_ends_it_in_order(gateway: Gateway, state: Path, llama: L
 
 async def test_an_operators_drain_holds_until_resumed(gateway: Gateway, state: Path, llama: Llama) -> None:
     async with _serving(gateway, state, llama) as node:
-        await gateway.report_with("facts")
-        peer = await _peer(gateway)
+        await gateway.serving()
+        peer = await gateway.peer()
         drain = type(gateway.instruction)()
         drain.CopyFrom(gateway.instruction)
         drain.drain = True
@@ -261,8 +251,7 @@ async def test_commands_without_a_running_sidecar(gateway: Gateway, state: Path)
     code, output = await run(state, "pause")
     assert (code, output) == (0, "paused; the sidecar is not running\n")
     async with NodeProcess(state, "run"):
-        report = await gateway.report_with("availability")
-        assert report.availability_reason == "paused by its owner"
+        await gateway.known(lambda node: node.availability_reason == "paused by its owner")
 
 
 async def test_a_killed_sidecar_starts_again(gateway: Gateway, state: Path, llama: Llama) -> None:
@@ -271,7 +260,8 @@ async def test_a_killed_sidecar_starts_again(gateway: Gateway, state: Path, llam
         node.process.kill()
         await node.end()
     assert (await run(state, "status"))[0] == 1
+    await gateway.gone()
     async with NodeProcess(state, "run"):
-        report = await gateway.report_with("facts")
+        report = await gateway.serving()
         assert [offer.model for offer in report.offers] == [MODEL]
         assert (await _status(state))["name"] == "lab"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import time
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -24,7 +23,7 @@ from tests.node_sidecar.support.envoy import WORKERS, EnvoyProcess
 from tests.node_sidecar.support.node import settled
 from tests.node_sidecar.support.pki import NODE, Authority
 from tests.node_sidecar.support.upstreams import Local, Models
-from tests.waiting import until
+from tests.waiting import until, until_answered
 
 pytestmark = pytest.mark.envoy
 
@@ -52,6 +51,16 @@ class Gateway:
         named = {"x-trunkline-node": NODE, "content-type": "application/json", **headers}
         return self._session.post(url, data=BytesIO(body), headers=named)
 
+    async def reached(self) -> None:
+        """Waits until the node has all its tunnels, and each of Envoy's workers has taken over one of them."""
+        await until(lambda: self.tunnels.connected >= TUNNELS)
+
+        async def known() -> bool:
+            found = await asyncio.to_thread(self.envoy.stats, "reverse_tunnel_acceptor.worker_.*total_nodes")
+            return list(found.values()) == [1] * WORKERS
+
+        await until_answered(known)
+
     async def status(self) -> int:
         async with self.chat(close=True) as response:
             await response.read()
@@ -59,13 +68,6 @@ class Gateway:
 
 
 _Request = aiohttp.client._RequestContextManager
-
-
-async def time_until(condition: Callable[[], object]) -> float:
-    """Waits for the condition. Returns the seconds that this took."""
-    began = time.monotonic()
-    await until(condition)
-    return time.monotonic() - began
 
 
 @pytest.fixture
@@ -78,8 +80,9 @@ async def gateway(tmp_path: Path, provider: ProviderProcess) -> AsyncIterator[Ga
         address = ("127.0.0.1", envoy.tunnel_port)
         tunnels = Tunnels(address, lambda: context, service, node_id=NODE, count=TUNNELS)
         task = asyncio.create_task(tunnels.run())
-        await until(lambda: tunnels.connected == TUNNELS)
-        yield Gateway(envoy, gate, tunnels, session)
+        made = Gateway(envoy, gate, tunnels, session)
+        await made.reached()
+        yield made
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
@@ -127,7 +130,7 @@ async def test_a_request_that_is_refused_early_leaves_the_tunnel_in_use(
 async def test_a_client_that_leaves_is_gone_from_the_local_server(
     gateway: Gateway, provider: ProviderProcess
 ) -> None:
-    async with gateway.chat("paced-1000-20", stream=True) as response:
+    async with gateway.chat("paced-100000-20", stream=True) as response:
         await response.content.readany()
         response.close()
     assert await provider.await_for("disconnects", 1)
@@ -173,7 +176,7 @@ async def test_drain_with_twenty_streams(gateway: Gateway, provider: ProviderPro
     assert (await provider.acounters())["requests"] == 20
     gateway.gate.resume()
     gateway.tunnels.resume()
-    await until(lambda: gateway.tunnels.connected == TUNNELS)
+    await gateway.reached()
     assert await gateway.status() == 200
 
 
@@ -195,7 +198,7 @@ async def test_a_local_server_that_is_away_is_reported(gateway: Gateway, provide
 
 
 async def test_a_killed_envoy_has_its_tunnels_again(gateway: Gateway, provider: ProviderProcess) -> None:
-    async with gateway.chat("paced-1000-20", stream=True) as response:
+    async with gateway.chat("paced-100000-20", stream=True) as response:
         await response.content.readany()
         gateway.envoy.kill()
         with pytest.raises(aiohttp.ClientError):
@@ -203,7 +206,7 @@ async def test_a_killed_envoy_has_its_tunnels_again(gateway: Gateway, provider: 
     assert await provider.await_for("disconnects", 1)
     await until(lambda: gateway.tunnels.connected == 0)
     await gateway.envoy.start()
-    assert await time_until(lambda: gateway.tunnels.connected == TUNNELS) < 30
+    await gateway.reached()
     assert await gateway.status() == 200
 
 
@@ -213,9 +216,9 @@ async def test_a_frozen_envoy_is_given_up_and_found_again(gateway: Gateway, prov
     async with gateway.chat("paced-100000-20", stream=True) as response:
         await response.content.readany()
         gateway.envoy.freeze()
-        assert await time_until(lambda: gateway.tunnels.connected == 0) < 30
+        await until(lambda: gateway.tunnels.connected == 0)
         assert await provider.await_for("disconnects", 1), "no client waits for this answer any more"
         gateway.envoy.thaw()
         response.close()
-    assert await time_until(lambda: gateway.tunnels.connected >= TUNNELS) < 30
+    await gateway.reached()
     assert await gateway.status() == 200

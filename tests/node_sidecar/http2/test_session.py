@@ -16,7 +16,7 @@ from node_sidecar.errors import StreamClosedError
 from node_sidecar.http2.exchange import Exchange
 from node_sidecar.http2.limits import DEFAULT, Http2Limits
 from node_sidecar.http2.session import Http2Session
-from tests.node_sidecar.support.node import HASTY
+from tests.node_sidecar.support.node import HASTY, PATIENT
 from tests.node_sidecar.support.peer import Peer
 from tests.waiting import until
 
@@ -202,7 +202,7 @@ async def test_a_peer_that_reads_nothing_does_not_grow_memory() -> None:
             await exchange.send(bytes(65_536))
             sent += 65_536
 
-    async with connected(handler, window=1 << 30, reads=False) as (peer, session):
+    async with connected(handler, limits=PATIENT, window=1 << 30, reads=False) as (peer, session):
         for _ in range(20):
             peer.request()
         await until(lambda: session.running == 20)
@@ -235,9 +235,12 @@ async def test_a_silent_peer_is_pinged_and_then_given_up() -> None:
 
 @pytest.mark.slow
 async def test_a_peer_that_answers_pings_stays() -> None:
-    async with connected(hang, limits=HASTY) as (peer, session):
+    async with connected(hang, limits=PATIENT) as (peer, session):
         peer.request()
+        await until(lambda: session.running == 1)
+        before = session._last_heard
         await peer.until(lambda: peer.pings >= 8)
+        assert session._last_heard > before, "the answers count"
         assert not session.leaving.done()
 
 

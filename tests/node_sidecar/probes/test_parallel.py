@@ -89,11 +89,12 @@ async def test_it_is_asked_once_and_again_after_a_restart(
         for _ in range(3):
             assert (await probe.observe(local)).parallel == 8
         assert server.asked.count(f"GET {path}") == 1
-    with pytest.raises(ProbeError):
-        await probe.observe(local)
-    another = vllm("m", sequences=16) if kind == "vllm" else sglang("m", rooms=(16,))
-    server.answers = another.answers
-    async with server:
+        await server.stop()
+        with pytest.raises(ProbeError):
+            await probe.observe(local)
+        another = vllm("m", sequences=16) if kind == "vllm" else sglang("m", rooms=(16,))
+        server.answers = another.answers
+        await server.start()
         assert (await probe.observe(local)).parallel == 16
 
 

@@ -218,7 +218,7 @@ def _nodes() -> Json:
                     "http2_protocol_options": {
                         "initial_stream_window_size": STREAM_WINDOW,
                         "initial_connection_window_size": 2 * STREAM_WINDOW,
-                        "connection_keepalive": {"interval": "2s", "timeout": "4s"},
+                        "connection_keepalive": {"interval": "2s", "timeout": "60s"},
                     }
                 },
             }

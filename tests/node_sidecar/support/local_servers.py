@@ -10,6 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.ports import ReservedPort
+
 
 class LocalServer:
     """A server with `answers` by path; a value may be an object (JSON, 200), text (200), or (status, content type,
@@ -21,6 +23,7 @@ class LocalServer:
         self.asked: list[str] = []
         self.keys: set[str] = set()
         self._runner: web.AppRunner | None = None
+        self._reserved: ReservedPort | None = None
         self.port = 0
 
     @property
@@ -28,13 +31,15 @@ class LocalServer:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """Starts on the same port as before, if there was one."""
+        """Starts on the same port as before, if there was one; it is nobody else's until the context ends."""
+        if self._reserved is None:
+            self._reserved = ReservedPort()
+            self.port = self._reserved.number
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         if self._runner is not None:
@@ -47,6 +52,7 @@ class LocalServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+        self._reserved = None
 
     async def _handle(self, request: web.Request) -> web.Response:
         self.asked.append(f"{request.method} {request.path}")

@@ -18,8 +18,10 @@ from tests.node_sidecar.support.peer import Peer
 from tests.node_sidecar.support.pki import NODE, Authority
 from tests.node_sidecar.support.upstreams import Local, Models
 
-#: Finds dead peers in under a second.
+#: Finds dead peers in two seconds.
 HASTY: Http2Limits = replace(DEFAULT, ping_after=0.1, dead_after=2.0)
+#: Keeps peers that do not answer, for as long as a test takes.
+PATIENT: Http2Limits = replace(DEFAULT, ping_after=0.1, dead_after=600.0)
 
 
 @dataclass(frozen=True, slots=True)

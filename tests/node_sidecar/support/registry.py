@@ -9,7 +9,7 @@ import asyncio
 import datetime
 import hashlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from trunkline_proto.node.v1 import registry_pb2 as wire, registry_pb2_grpc
 
 from tests.node_sidecar.support.gateway import Tunnel
+from tests.node_sidecar.support.peer import Peer
 from tests.node_sidecar.support.pki import NODE, Authority
 from tests.ports import ReservedPort
+from tests.waiting import until
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -71,6 +73,8 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
         self.tunnels: asyncio.Queue[Tunnel] = asyncio.Queue()
         #: Every report, with the name in its sender's certificate.
         self.reports: asyncio.Queue[tuple[str, wire.NodeReport]] = asyncio.Queue()
+        #: What the current stream's reports add up to, as far as a test has taken them.
+        self.held = wire.NodeReport()
         self._names: dict[int, str] = {}
         self._front: asyncio.Server | None = None
         self._server: grpc.aio.Server | None = None
@@ -115,7 +119,9 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
     async def report(self) -> wire.NodeReport:
         """Returns the next report of any node."""
         async with asyncio.timeout(60):
-            return (await self.reports.get())[1]
+            taken = (await self.reports.get())[1]
+        self._hold(taken)
+        return taken
 
     async def report_with(self, part: str) -> wire.NodeReport:
         """Returns the next report that has `facts`, `load`, `offers` or `availability`."""
@@ -129,6 +135,38 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
             }
             if found[part]:
                 return report
+
+    async def known(self, condition: Callable[[wire.NodeReport], object]) -> wire.NodeReport:
+        """Takes reports until what they add up to meets `condition`; returns that.
+
+        A single report may lack any part: a slow machine's first one has no offers, and a new stream repeats all.
+        """
+        async with asyncio.timeout(120):
+            while not condition(self.held):
+                await self.report()
+        return self.held
+
+    async def serving(self) -> wire.NodeReport:
+        """Returns what is known of the node once it serves everybody its models."""
+        return await self.known(
+            lambda node: node.offers and node.HasField("facts") and node.availability == wire.AVAILABILITY_OPEN
+        )
+
+    async def gone(self) -> None:
+        """Waits until no node reports, and forgets what was reported."""
+        await until(lambda: not self._instructing)
+        while not self.reports.empty():
+            self.reports.get_nowait()
+        self.held = wire.NodeReport()
+
+    async def peer(self) -> Peer:
+        """Returns the peer of the next tunnel that is still open, in use."""
+        async with asyncio.timeout(60):
+            while True:
+                peer = await (await self.tunnels.get()).use()
+                if not peer.closed:
+                    return peer
+                await peer.close()
 
     def instruct(self, instruction: wire.NodeInstruction) -> None:
         """Sends the instruction on every open stream."""
@@ -168,8 +206,8 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
         reading = asyncio.create_task(self._take(requests, self._name(context)))
         try:
             while not reading.done():
+                changed.clear()  # first: the instruction may change while this one is being sent
                 yield self.instruction
-                changed.clear()
                 waiting = asyncio.create_task(changed.wait())
                 await asyncio.wait({waiting, reading}, return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
@@ -186,6 +224,21 @@ class Gateway(registry_pb2_grpc.NodeRegistryServicer):
     async def _take(self, requests: AsyncIterator[wire.NodeReport], name: str) -> None:
         async for report in requests:
             self.reports.put_nowait((name, report))
+
+    def _hold(self, report: wire.NodeReport) -> None:
+        """Adds up reports by the rules of registry.proto: an absent field is unchanged."""
+        if report.sequence == 1:
+            self.held = wire.NodeReport()
+        if report.HasField("facts"):
+            self.held.facts.CopyFrom(report.facts)
+        if report.HasField("load"):
+            self.held.load.CopyFrom(report.load)
+        if report.offers_complete:
+            del self.held.offers[:]
+            self.held.offers.extend(report.offers)
+        if report.availability:
+            self.held.availability = report.availability
+            self.held.availability_reason = report.availability_reason
 
     async def _refuse(self, method: str, context: Context) -> None:
         if method in self.refusals:

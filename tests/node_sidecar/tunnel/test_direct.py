@@ -15,6 +15,7 @@ from node_sidecar.tunnel.direct import DirectListener
 from node_sidecar.tunnel.tls import GATEWAY_NAME
 from tests.node_sidecar.support.peer import Peer
 from tests.node_sidecar.support.pki import NODE, Authority
+from tests.ports import ReservedPort
 
 
 async def hello(exchange: Exchange) -> None:
@@ -31,13 +32,15 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture
 async def listener(authority: Authority) -> AsyncIterator[DirectListener]:
     context = authority.server(NODE)
-    listening = DirectListener(("127.0.0.1", 0), lambda: context, hello)
+    port = ReservedPort()
+    listening = DirectListener(("127.0.0.1", port.number), lambda: context, hello)
     await listening.start()
     task = asyncio.create_task(listening.run())
     yield listening
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+    port.release()
 
 
 @asynccontextmanager

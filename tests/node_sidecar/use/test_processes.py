@@ -94,8 +94,8 @@ def test_the_cpu_that_processes_use_is_told_apart() -> None:
         line(server)
         use = meter.measure([server.pid])
         assert use is not None
-        # Clock ticks are 10 ms, and others use the machine too.
-        assert 0 < use.theirs <= use.total + 5
+        # The system samples its total at ticks, some of which a busy virtual machine loses.
+        assert 0 < use.theirs <= 2 * use.total + 5
         server.stdin.write("0.5\n")
         server.stdin.flush()
         line(server)
