@@ -81,7 +81,7 @@ def driver(
     copies: queue.Queue[Copied],
 ) -> Iterator[Driver]:
     path = tmp_path_factory.mktemp("translator") / "socket"
-    program("address")  # first: building may take longer than the peer waits for a connection
+    program("address")  # first: building may take long
 
     def decide(number: int, check: Request) -> bytes:
         asked.append(check)

