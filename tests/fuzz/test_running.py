@@ -16,7 +16,7 @@ pytestmark = pytest.mark.processes
 
 def fuzz(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "fuzz", *arguments], capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-m", "fuzz", *arguments], capture_output=True, text=True, check=False, timeout=280
     )
 
 
@@ -31,19 +31,24 @@ def test_an_unknown_target_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "held", "said"),
+    ("script", "grace", "held", "said"),
     [
-        ("print('#9 DONE 1234 runs')", True, "1234 runs"),
-        ("print('7 runs'); raise SystemExit('what broke')", False, "what broke"),
-        ("import time; print('begun', flush=True); time.sleep(60)", False, "did not end"),
+        ("print('#9 DONE 1234 runs')", 100, True, "1234 runs"),
+        ("print('7 runs'); raise SystemExit('what broke')", 100, False, "what broke"),
+        ("import time; print('begun', flush=True); time.sleep(60)", 2, False, "did not end"),
     ],
     ids=["holds", "breaks", "hangs"],
 )
 def test_it_says_how_a_target_ended(
-    script: str, held: bool, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    script: str,
+    grace: int,
+    held: bool,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(running, "_command", lambda target, seconds: [sys.executable, "-c", script])
-    monkeypatch.setattr(running, "_GRACE", 5)
+    monkeypatch.setattr(running, "_GRACE", grace)
     assert running._run("log_context", 0.1) is held
     assert said in capsys.readouterr().out
 
