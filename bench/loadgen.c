@@ -6,8 +6,9 @@
  * Each FILE holds one whole request, head and body, sent as it is; several are taken in turn. Without --rate the
  * loop is closed: every connection sends its next request when the last answer is whole. With --rate, requests are
  * due at fixed times, regardless of the answers, and latencies count from when a request was due. --ramp spreads the
- * start of a closed loop's connections, for thousands of slow streams. After --seconds, or SIGTERM, nothing new is
- * sent; answers are awaited for --drain seconds more. JSON goes to standard output; times in it are microseconds.
+ * start of a closed loop's connections, for thousands of slow streams. After --seconds, or SIGTERM, nothing more
+ * becomes due; for --drain seconds more, what was due is sent and answers are awaited. JSON goes to standard output;
+ * times in it are microseconds.
  * --log writes a line per request that ended: when it was due and when it ended (microseconds of CLOCK_MONOTONIC), its
  * status (0: none) and what x-trunkline-target said (-: nothing). --spread lets an open loop's connections take turns,
  * where it otherwise uses as few as will do: the server's threads then all get requests. */
@@ -100,9 +101,9 @@ static void start(struct connection *c, uint64_t due);
 
 /* A connection that is free takes the next request, if one is due. */
 static void take_next(struct connection *c, uint64_t now) {
-    if (now >= end_us) return;
-    if (rate == 0) start(c, now);
-    else if (waiting_first < waiting_size) start(c, waiting[waiting_first++]);
+    if (waiting_first < waiting_size) start(c, waiting[waiting_first++]);
+    else if (now >= end_us) return;
+    else if (rate == 0) start(c, now);
     else make_idle(c);
 }
 
@@ -349,7 +350,7 @@ static void run(void) {
             stop = now + (uint64_t)(drain * 1e6);
         }
         uint64_t due = now < end_us ? start_due(begun, now) : UINT64_MAX;
-        if (now >= stop || (now >= end_us && in_flight == 0)) return;
+        if (now >= stop || (now >= end_us && in_flight == 0 && waiting_first == waiting_size)) return;
         uint64_t wake = now < end_us ? end_us : stop;
         if (due < wake) wake = due;
         struct epoll_event what[256];
