@@ -17,6 +17,7 @@ from bench.errors import CompilerMissingError
 from bench.load import Load, command, request_bytes
 from bench.upstream import Upstream, running_upstream
 from tests.fakes.provider_process import ProviderProcess
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.compiler
 
@@ -75,7 +76,7 @@ def test_closed_loop_counts_what_the_upstream_counts(tmp_path: Path, upstream: U
     result = loadgen(tmp_path, upstream.port, Load(connections=4, seconds=0.3))
     counted = difference(before, upstream.stats())
     assert result["statuses"] == {"200": result["completed"]}
-    assert result["completed"] == result["sent"] == counted["requests"] > 4
+    assert result["completed"] == result["sent"] == counted["requests"] >= 4
     assert counted["connections"] == 4 + 1  # kept alive; one for the statistics
     assert result["whole_us"]["count"] == result["completed"]
     assert 0 < result["first_byte_us"]["p50"] <= result["whole_us"]["p50"] <= result["whole_us"]["p99"]
@@ -84,7 +85,8 @@ def test_closed_loop_counts_what_the_upstream_counts(tmp_path: Path, upstream: U
 
 def test_open_loop_sends_what_is_due_whatever_the_answers_do(tmp_path: Path, provider: ProviderProcess) -> None:
     provider.behave("slow", delay_ms=300)
-    result = loadgen(tmp_path, provider.port, Load(connections=2, seconds=0.5, rate=20))
+    # What is due while a busy machine stops the program is sent later, unless its time is over.
+    result = loadgen(tmp_path, provider.port, Load(connections=2, seconds=3, rate=20, drain=1))
     assert result["completed"] + result["unfinished"] >= 10
     assert result["whole_us"]["max"] > 500_000  # the wait for one of the two connections counts
     provider.behave("ok")
@@ -93,24 +95,23 @@ def test_open_loop_sends_what_is_due_whatever_the_answers_do(tmp_path: Path, pro
 def test_events_are_counted_alike(tmp_path: Path, upstream: Upstream) -> None:
     before = upstream.stats()
     result = loadgen(
-        tmp_path, upstream.port, Load(connections=5, seconds=0.2, drain=20), model="paced-20-5", stream=True
+        tmp_path, upstream.port, Load(connections=5, seconds=0.2, drain=60), model="paced-20-150", stream=True
     )
     counted = difference(before, upstream.stats())
     assert result["completed"] == counted["streams"] == counted["streams_finished"] >= 5
     assert result["events"] == counted["events"] == (20 + 2) * result["completed"]
-    assert result["first_byte_us"]["p50"] < result["whole_us"]["p50"]
-    assert result["whole_us"]["p50"] >= 20 * 5_000
+    assert result["first_byte_us"]["p50"] < result["whole_us"]["p50"]  # however late a busy machine reads
+    assert result["whole_us"]["p50"] >= 20 * 150_000
 
 
 def test_slow_streams_are_held_open_and_then_let_go(tmp_path: Path, upstream: Upstream) -> None:
     before = upstream.stats()
-    load = Load(connections=300, seconds=1, drain=0, ramp=0.3)
+    load = Load(connections=300, seconds=4, drain=0, ramp=0.3)
     result = loadgen(tmp_path, upstream.port, load, model="paced-1000-100", stream=True)
-    counted = difference(before, upstream.stats())
     assert result["open_streams"] == result["unfinished"] == 300
     assert result["completed"] == result["broken"] == 0
     assert result["events"] > 300
-    assert counted["clients_gone"] == 300
+    eventually(lambda: difference(before, upstream.stats())["clients_gone"] == 300)
 
 
 @pytest.mark.parametrize(
@@ -127,23 +128,23 @@ def test_answers_that_break_off_are_broken(
 
 def test_refusals_are_counted_by_status(tmp_path: Path, provider: ProviderProcess) -> None:
     provider.behave("status:429", times=2)
-    result = loadgen(tmp_path, provider.port, Load(connections=1, seconds=0.3))
+    result = loadgen(tmp_path, provider.port, Load(connections=1, seconds=3, rate=10))
     assert result["statuses"]["429"] == 2
     assert result["statuses"]["200"] == result["completed"] - 2 > 0
 
 
 def test_silence_is_a_timeout(tmp_path: Path, provider: ProviderProcess) -> None:
     provider.behave("hang")
-    result = loadgen(tmp_path, provider.port, Load(connections=2, seconds=0.5, drain=0), "--timeout", "0.2")
+    result = loadgen(tmp_path, provider.port, Load(connections=2, seconds=0.2, drain=60), "--timeout", "0.2")
     assert result["timeouts"] >= 2
     assert result["completed"] == 0
 
 
-def test_nobody_there_is_a_connect_error(tmp_path: Path, provider: ProviderProcess) -> None:
-    provider.behave("refuse")
-    result = loadgen(tmp_path, provider.port, Load(connections=2, seconds=0.2))
+def test_nobody_there_is_a_connect_error(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody else can have the port, and nobody listens there
+        result = loadgen(tmp_path, taken.getsockname()[1], Load(connections=2, seconds=0.2))
     assert result["connect_errors"] == result["sent"] >= 2
-    provider.behave("ok")
 
 
 def test_events_are_found_across_chunks_and_reads(tmp_path: Path) -> None:

