@@ -124,7 +124,7 @@ async def test_no_body_keeps_others_waiting(size: int, tmp_path: Path, monkeypat
 
 async def test_nor_does_the_largest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     body = attacks.JSON["lists"](28 << 20)
-    longest = []
+    longest: list[float] = []
     async with serving(tmp_path / "s"):
         while len(longest) < TIMES and not any(each < LONGEST for each in longest):
             with measured(monkeypatch) as steps:
