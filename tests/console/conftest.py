@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +53,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, provider: ProviderProcess)
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Root needs this, also in containers.
-        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        started = playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox"], timeout=3 * PATIENCE_MS
+        )
         yield started
         started.close()
 
@@ -85,6 +88,10 @@ class Window:
     def check(self) -> None:
         """Raises AssertionError if there was a console error or a request outside the gateway."""
         assert [each for each in self.complaints if not any(part in each for part in self.expected)] == []
+
+    def stop_clock(self) -> None:
+        """Keeps the page's time of day, so that what it computes of the hour stays the same; timers go on."""
+        self.page.clock.set_fixed_time(time.time())
 
     def open(self, address: str = "") -> Page:
         """Opens a view, `keys` or `models/gpt-4.1`, and waits until it is complete."""
@@ -134,6 +141,8 @@ def window(browser: Browser, gateway: GatewayProcess, options: Mapping[str, Any]
     opened = Window(context.new_page(), gateway)
     opened.listen()
     yield opened
+    # A page that polls may be within a test's route now; its error would be raised in the next test.
+    opened.page.unroute_all(behavior="ignoreErrors")
     context.close()
     opened.check()
 

@@ -7,6 +7,7 @@ import re
 import httpx
 
 from tests.console.conftest import Window
+from tests.waiting import eventually
 
 KEY = re.compile(r"sk-tl-[\w-]+")
 
@@ -32,7 +33,7 @@ def test_a_key_is_shown_once_with_recipes_and_works(admin: Window) -> None:
     for client in ("Python", "Codex", "Aider"):
         page.get_by_label("Client").select_option(label=client)
         assert key in page.locator("dialog .code pre").inner_text()
-    assert _models(admin, key) == 200
+    eventually(lambda: _models(admin, key) == 200)
     page.get_by_role("button", name="I have copied it").click()
     row = page.get_by_role("row", name=re.compile("laptop"))
     row.get_by_text("5 requests per minute").wait_for()
@@ -56,12 +57,12 @@ def test_a_key_is_renamed_rotated_and_revoked(admin: Window) -> None:
     page.get_by_label("The former secret works for").select_option("0")
     page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
     second = page.locator(".secret code").inner_text()
-    assert (_models(admin, first[0]), _models(admin, second)) == (401, 200)
+    eventually(lambda: (_models(admin, first[0]), _models(admin, second)) == (401, 200))
     page.get_by_role("button", name="I have copied it").click()
     row.get_by_role("button", name="Revoke").click()
     page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
     row.wait_for(state="detached")
-    assert _models(admin, second) == 401
+    eventually(lambda: _models(admin, second) == 401)
     page.get_by_label("Show revoked keys").check()
     page.get_by_role("row", name=re.compile("robot")).get_by_text("revoked").wait_for()
 

@@ -25,6 +25,7 @@ def asked(gateway: GatewayProcess) -> None:
 
 
 def test_usage_by_two_dimensions_and_as_csv(admin: Window, asked: None) -> None:
+    admin.stop_clock()  # an hour that turns is another request
     page = admin.open("usage?days=1&by=DIMENSION_MODEL&and=DIMENSION_TAG")
     row = page.get_by_role("row", name=re.compile("gpt-4.1.*=1\\+1"))
     while not row.count():  # the ledger follows
@@ -112,10 +113,10 @@ def test_a_search_that_is_not_complete_says_how_far_it_got(admin: Window) -> Non
 
 
 def test_a_running_request_is_seen_and_cancelled(admin: Window, provider: ProviderProcess) -> None:
-    """The request is a stream of a minute, which ends when it is cancelled."""
+    """The request is a stream of ten minutes, which ends when it is cancelled."""
     gateway = admin.gateway
     headers = {"authorization": f"Bearer {gateway.credentials['admin_token']}"}
-    model = "paced-600-100"
+    model = "paced-6000-100"
     route = {"model": model, "targets": [{"provider": "a", "model": model}]}
     api = f"{gateway.admin_url}/admin/v1"
     assert httpx.post(f"{api}/routes", json={"route": route}, headers=headers, timeout=60).status_code == 200
@@ -130,7 +131,7 @@ def test_a_running_request_is_seen_and_cancelled(admin: Window, provider: Provid
         page = admin.open("requests")
         row = page.get_by_role("row", name=re.compile(model))
         row.get_by_text("streaming").wait_for()
-        row.get_by_text("a/paced-600-100").wait_for()
+        row.get_by_text(f"a/{model}").wait_for()
         assert "secret question" not in page.content()
         row.get_by_role("button", name="Cancel").click()
         page.get_by_role("dialog").get_by_role("button", name="Cancel").last.click()

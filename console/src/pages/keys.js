@@ -70,7 +70,7 @@ function KeyTable({ data, onOpen, reload }) {
   const columns = [
     { id: "name", title: t("key.name"), main: true, sort: (key) => key.name, cell: (key) => html`${key.name} <${Manager} manager=${key.managed_by} /><span class="sub mono">${key.id}</span>` },
     { id: "organisation", title: t("key.organisation"), sort: (key) => key.organisation, cell: (key) => key.organisation },
-    { id: "models", title: t("key.models"), cell: (key) => (key.models?.length ? key.models.join(", ") : "*") },
+    { id: "models", title: t("key.models"), cell: (key) => html`<span class="broken-words">${key.models?.length ? key.models.join(", ") : "*"}</span>` },
     { id: "limits", title: t("limits.title"), cell: (key) => html`<${Limits} limits=${key.limits} />` },
     { id: "state", title: t("key.state"), cell: (key) => html`<${KeyState} item=${key} />` },
     {
