@@ -19,6 +19,21 @@ from tests.trunkline.fakes.admin import TOKEN, FakeAdmin
 pytestmark = pytest.mark.processes
 
 COMMAND = Path(sys.executable).with_name("trunkline")
+#: The command, with more patience than a user who types has: a busy machine may need more than a second.
+_PATIENT = f"""#!{sys.executable}
+from trunkline import completion
+completion._SECONDS = 60.0
+from trunkline.__main__ import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    command = tmp_path_factory.mktemp("bin") / "trunkline"
+    command.write_text(_PATIENT)
+    command.chmod(0o755)
+    return command
 
 
 @pytest.fixture(autouse=True)
@@ -39,21 +54,26 @@ def _stored(control: FakeAdmin) -> None:
     }
 
 
-def _environment(address: str) -> dict[str, str]:
+def _environment(command: Path, address: str) -> dict[str, str]:
     return {
         **os.environ,
-        "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
+        "PATH": f"{command.parent}:{os.environ['PATH']}",
         "TRUNKLINE_CONTROL": address,
         "TRUNKLINE_ADMIN_TOKEN": TOKEN,
     }
 
 
-def completed(address: str, line: str) -> list[str]:
+def completed(command: Path, address: str, line: str) -> list[str]:
     words = line.split()
     index = len(words) - (not line.endswith(" "))
     asked = {"_TRUNKLINE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(index)}
     done = subprocess.run(
-        [COMMAND], capture_output=True, text=True, check=True, timeout=60, env=_environment(address) | asked
+        [command],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env=_environment(command, address) | asked,
     )
     assert done.stderr == ""
     return [each.partition(",")[2] for each in done.stdout.splitlines() if each]
@@ -77,20 +97,20 @@ def completed(address: str, line: str) -> list[str]:
         ("trunkline usage report --outp", ["--output"]),
     ],
 )
-def test_what_is_completed(control: FakeAdmin, line: str, found: list[str]) -> None:
-    assert completed(control.address, line) == found
+def test_what_is_completed(control: FakeAdmin, patient: Path, line: str, found: list[str]) -> None:
+    assert completed(patient, control.address, line) == found
 
 
 def test_without_a_control_plane_nothing_is_completed_and_nothing_said() -> None:
-    assert completed("127.0.0.1:1", "trunkline keys revoke ") == []
-    assert completed("no address", "trunkline keys revoke ") == []
+    assert completed(COMMAND, "127.0.0.1:1", "trunkline keys revoke ") == []
+    assert completed(COMMAND, "no address", "trunkline keys revoke ") == []
 
 
 def test_a_control_plane_that_is_silent_is_not_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begun = time.monotonic()
-        assert completed(f"127.0.0.1:{silent.getsockname()[1]}", "trunkline keys revoke ") == []
-        assert time.monotonic() - begun < 20  # a verb waits for 30
+        assert completed(COMMAND, f"127.0.0.1:{silent.getsockname()[1]}", "trunkline keys revoke ") == []
+        assert time.monotonic() - begun < 30  # as long as a verb waits
 
 
 @pytest.mark.parametrize(
@@ -102,12 +122,12 @@ def test_a_control_plane_that_is_silent_is_not_waited_for() -> None:
         ("trunkline limits set key:acme/", ["acme/ci"]),
     ],
 )
-def test_bash(control: FakeAdmin, trunkline: Trunkline, line: str, found: list[str]) -> None:
+def test_bash(control: FakeAdmin, patient: Path, trunkline: Trunkline, line: str, found: list[str]) -> None:
     script = trunkline("completion", "bash").stdout
     asking = f"COMP_LINE={line!r}; COMP_POINT=${{#COMP_LINE}}; _trunkline_completion trunkline"
     done = subprocess.run(
         ["bash", "-c", f'{script}\n{asking}\nprintf "%s\\n" "${{COMPREPLY[@]}}"'],
-        capture_output=True, text=True, check=True, timeout=60, env=_environment(control.address),
+        capture_output=True, text=True, check=True, timeout=120, env=_environment(patient, control.address),
     )  # fmt: skip
     assert done.stdout.split() == found
     assert done.stderr == ""

@@ -68,9 +68,15 @@ def providers() -> Iterator[_Server]:
     server.server_close()
 
 
-@pytest.mark.slow
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits longer than the command does, for a busy machine."""
+    monkeypatch.setattr(discovery, "_LIMIT_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_models_come_from_every_provider_that_answers(providers: _Server) -> None:
-    asked = [providers.candidate(name) for name in ("a", "b", "refused", "slow", "html", "away")]
+    asked = [providers.candidate(name) for name in ("a", "b", "refused", "html", "away")]
 
     found = {each.candidate.name: each for each in discovery.ask(asked, {"A_KEY": "sk-a", "B_KEY": "sk-b"})}
 
@@ -78,13 +84,20 @@ def test_models_come_from_every_provider_that_answers(providers: _Server) -> Non
     assert found["b"].models == ("shared", "only-b")
     assert ("/a/v1/models", "Bearer sk-a") in providers.asked
     assert "is the key in REFUSED_KEY right?" in found["refused"].problem
-    assert "did not answer within 2 s" in found["slow"].problem
     assert found["html"].problem
     assert "answered 302" in found["away"].problem
     assert all("trunkline providers discover" in each.problem for each in found.values() if not each.models)
     assert "sk-a" not in repr(found)
 
 
+@pytest.mark.slow
+def test_a_provider_that_is_slow_is_not_waited_for(providers: _Server) -> None:
+    (found,) = discovery.ask([providers.candidate("slow")], {})
+    assert "did not answer within 2 s" in found.problem
+    assert "trunkline providers discover" in found.problem
+
+
+@pytest.mark.usefixtures("patient")
 def test_a_local_server_that_is_not_there_is_not_worth_a_word(providers: _Server) -> None:
     found = discovery.ask(
         [ProviderCandidate("ollama", "http://127.0.0.1:9/v1", ""), providers.candidate("a", local=True)], {}
