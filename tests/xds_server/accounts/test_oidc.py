@@ -298,6 +298,30 @@ async def test_user_info_is_about_the_same_person(gateway: Gateway, provider: Fa
 
 
 @pytest.mark.parametrize(
+    ("token", "user_info"),
+    [
+        ({"email": BOB, "email_verified": None}, {"email": "mallory@example.org", "email_verified": True}),
+        ({"email": None, "email_verified": True}, {"email": BOB, "email_verified": False}),
+        ({"email": BOB, "email_verified": None}, {"email": BOB, "email_verified": False}),
+        ({"email": BOB, "email_verified": True, "groups": None}, {"email": "mallory@example.org"}),
+        ({"email": BOB, "email_verified": None}, {"email_verified": True}),
+        ({"email": None, "email_verified": True}, {"email": BOB}),
+        ({"email": BOB, "email_verified": None}, {"email": "mallory@example.org"}),
+    ],
+    ids=["another", "denied", "denied again", "both", "apart", "apart again", "unverified"],
+)
+async def test_one_answer_verifies_no_address_of_the_other(
+    gateway: Gateway, provider: FakeProvider, token: dict[str, Any], user_info: dict[str, Any], request: Any
+) -> None:
+    await configure(gateway, corp(provider, sign_up=ANYBODY))
+    provider.claims, provider.userinfo = token, {"sub": "sub-1", **user_info}
+    browser, _ = await sign_in(gateway, provider)
+    expected = {"another": "mallory@example.org", "both": BOB, "apart": BOB, "apart again": BOB}
+    found = await browser("GET", "/admin/v1/me")
+    assert found.json.get("user", {}).get("email") == expected.get(request.node.callspec.id)
+
+
+@pytest.mark.parametrize(
     "next_",
     ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "evil",
      "/a\r\nset-cookie: x",

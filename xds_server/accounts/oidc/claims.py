@@ -12,6 +12,8 @@ from xds_server.accounts.settings import IdentityProvider
 
 #: Tolerated difference of clocks, in seconds.
 LEEWAY = 60
+#: The claims that belong together.
+_ADDRESS = frozenset({"email", "email_verified"})
 _MAX_LENGTH = 255
 _MAX_GROUPS = 1_000
 
@@ -62,6 +64,16 @@ def check_id_token(claims: Mapping[str, Any], *, issuer: str, client_id: str, no
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 1 <= len(subject) <= _MAX_LENGTH:
         raise _wrong("it names nobody")
+
+
+def completed(token: Mapping[str, Any], user_info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the ID token's claims, completed by those of UserInfo.
+
+    `email` and `email_verified` come from the same answer if one has both: what one says verifies no other address
+    that the other names.
+    """
+    pair = next((each for each in (token, user_info) if each.keys() >= _ADDRESS), {})
+    return {**user_info, **token, **{name: pair[name] for name in _ADDRESS if name in pair}}
 
 
 def person(claims: Mapping[str, Any], provider: IdentityProvider, email_rule: Any) -> Person:

@@ -94,7 +94,7 @@ class OidcClient:
             more = await asking.ask("GET", known.userinfo_endpoint, headers=bearer)
             if more.get("sub") != found["sub"]:
                 raise SignInError("the identity provider's answers are about two different people")
-            found = {**more, **found}
+            found = claims.completed(found, more)
         return claims.person(found, provider, email_rule)
 
     async def _verified(self, provider: IdentityProvider, known: Metadata, token: str) -> Mapping[str, Any]:
