@@ -48,7 +48,7 @@ KINDS: dict[str, Callable[[AdminStub], list[str]]] = {
     "user": _users,
 }
 #: The noun on the command line, if it is a different word.
-_NOUNS = {"organisation": "orgs"}
+_NOUNS = {"organisation": "orgs", "identity provider": "sso", "token issuer": "jwt"}
 
 
 def key_label(key: admin.Key) -> str:
@@ -102,7 +102,22 @@ def suggesting(api: AdminStub, kind: str, wanted: str) -> Iterator[None]:
         message, _, where_listed = (error.details() or f"there is no {kind} {wanted}").partition(": `trunkline")
         if ": " in message and not where_listed:  # the error says why
             raise
+        if any(
+            message.startswith(f"no {other} ") for other in KINDS if other != kind
+        ):  # another object is missing
+            raise
         raise ControlError(f"{message}: {hint(kind, wanted, known)}") from error
+
+
+@contextmanager
+def adding(kind: str, name: str, command: str) -> Iterator[None]:
+    """Wraps a call that creates the object `name`. If it exists, the error says which command changes it."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+            raise
+        raise ControlError(f"{kind} {name} exists: to change it, use `trunkline {command} {name}`") from error
 
 
 def key_id(api: AdminStub, reference: str, *, revoked: bool = False) -> str:

@@ -117,6 +117,36 @@ def test_so_is_what_the_command_itself_looks_up(
     assert said in done.stderr
 
 
+@pytest.mark.parametrize("noun", ["sso", "jwt"])
+def test_the_command_that_is_recommended_exists(trunkline: Trunkline, noun: str) -> None:
+    done = trunkline(noun, "remove", "corp")
+    assert f"see `trunkline {noun} list`" in done.stderr
+    assert trunkline(noun, "list").exit_code == 0
+
+
+def test_no_name_of_another_kind_is_suggested(control: FakeAdmin, trunkline: Trunkline) -> None:
+    control.missing = 'no key "acme/jane"'
+    done = trunkline("nodes", "invite", "--org", "acme", "--owner-key", "jane")
+    assert done.stderr == 'Error: no key "acme/jane"\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("orgs", "add", "acme"), "organisation acme exists: to change it, use `trunkline orgs set acme`"),
+        (
+            ("providers", "add", "a", "--base-url", "http://h/v1"),
+            "provider a exists: to change it, use `trunkline providers update a`",
+        ),
+    ],
+)
+def test_what_exists_is_changed_by_another_command(
+    control: FakeAdmin, trunkline: Trunkline, arguments: tuple[str, ...], said: str
+) -> None:
+    control.refusal = grpc.StatusCode.ALREADY_EXISTS, "exists at version 2: give that version to replace it"
+    assert trunkline(*arguments).stderr == f"Error: {said}\n"
+
+
 def test_a_refusal_of_another_kind_is_passed_on(control: FakeAdmin, trunkline: Trunkline) -> None:
     control.refusal = grpc.StatusCode.FAILED_PRECONDITION, "a route uses it"
     assert trunkline("providers", "remove", "openai").stderr == "Error: a route uses it\n"

@@ -68,7 +68,7 @@ Examples:
 def add(*, control: Control, name: str, given: tuple[model.LimitSpec, ...], weight: int | None) -> None:
     """Add the organisation NAME."""
     organisation = admin.Organisation(name=name, limits=map(document.limit, given), weight=weight or 0)
-    with control.connect() as api:
+    with control.connect() as api, names.adding("organisation", name, "orgs set"):
         answer = api.PutOrganisation(admin.PutOrganisationRequest(organisation=organisation))
     say(f"+ organisation {name}")
     changes.report(answer.propagation, answer.warnings)

@@ -119,7 +119,7 @@ def add(
     provider = admin.Provider(name=name, dialect="openai")
     _fill(provider, base_url=base_url, given=given, dialect=dialect, ca_file=ca_file, stream_usage=stream_usage)
     ProviderFlags(**more).fill(provider)
-    with control.connect() as api:
+    with control.connect() as api, names.adding("provider", name, "providers update"):
         answer = api.PutProvider(admin.PutProviderRequest(provider=provider))
     say(f"+ provider {name}")
     changes.report(answer.propagation)

@@ -14,6 +14,7 @@ from trunkline_proto.admin.v1 import admin_pb2 as pb, admin_pb2_grpc, routing_pb
 from xds_server.admin import render
 from xds_server.errors import NotFoundError
 from xds_server.model import DesiredState, ProviderTarget, Route
+from xds_server.quoting import quoted
 from xds_server.routing.explain import TargetExplanation, explain
 from xds_server.routing.measured import Measured, Measurements, RequestMix
 from xds_server.routing.tiers import NO_RANKINGS
@@ -69,11 +70,11 @@ def _find(state: DesiredState, model: str, organisation: str) -> Route:
     owners = state.owners
     if organisation not in owners.values():
         known = ", ".join(sorted(filter(None, owners.values())))
-        raise NotFoundError(f"no organisation {organisation!r}; known: {known}")
+        raise NotFoundError(f"no organisation {quoted(organisation)}; known: {known}")
     routes = {(owners[each.organisation_id], each.model): each for each in state.routes.values()}
     found = routes.get((organisation, model)) or routes.get(("", model))
     if found is None:
-        raise NotFoundError(f"no route {model!r}; `trunkline routes list` shows all")
+        raise NotFoundError(f"no route {quoted(model)}: `trunkline routes list` shows all")
     return found
 
 
