@@ -132,6 +132,7 @@ void facts_write(const struct facts *facts, struct buffer *into) {
   if (facts->items || facts->has_data) write_number(into, SPAN("items"), facts->items);
   if (facts->text) write_number(into, SPAN("text"), facts->text);
   if (facts->deltas) write_number(into, SPAN("deltas"), facts->deltas);
+  if (facts->failed) write_member(into, SPAN("failed"), SPAN("true"));
   if (facts->too_long) write_member(into, SPAN("too_long"), SPAN("true"));
   if (span_is(span_from(buffer_span(into), start), NOTHING)) {
     into->size = start;

@@ -49,6 +49,7 @@ struct facts {
   uint64_t text;  // bytes of generated text
   uint64_t deltas;  // events with generated text
   uint64_t documents;  // JSON texts: one, or one per event
+  bool failed;  // an event of the stream is an error
   bool too_long;  // a report was too long and is not kept
   bool wants_id;  // the id of the response that the answer creates: the first valid `id`
   struct buffer id;

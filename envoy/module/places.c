@@ -6,7 +6,7 @@ static const struct scan_rule TOP_RULES[] = {
     {SPAN("usage"), REPORT, REPORT_USAGE, ANYWHERE},
     {SPAN("choices"), LIST, CHOICES, ANYWHERE},
     {SPAN("service_tier"), WORD, WORD_TIER, ANYWHERE},
-    {SPAN("error"), CONTENT, 0, ANYWHERE},
+    {SPAN("error"), CONTENT, ERROR_CONTENT, ANYWHERE},
     {SPAN("delta"), GENERATED, 0, IN_EVENTS},  // of the Responses API, and of a transcription
     {SPAN("type"), TYPE, 0, IN_EVENTS},
     {SPAN("response"), ENTER, RESPONSE, IN_EVENTS},

@@ -41,10 +41,12 @@ enum action {
   ID,             // of the response that the answer creates
 };
 
+enum { ERROR_CONTENT = 1 };
+
 struct scan_rule {
   struct span key;
   enum action action;
-  int what;  // a place, report or word
+  int what;  // a place, report, word, or ERROR_CONTENT
   enum { ANYWHERE, IN_EVENTS, IN_ANSWERS } where;
 };
 

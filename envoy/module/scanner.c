@@ -193,6 +193,12 @@ static void begin_word(struct scanner *scanner, enum scan_state state) {
   scanner->word_lost = false;
 }
 
+// The value of a CONTENT rule says something. In an event, an error says that the stream has failed.
+static void note_content(struct scanner *scanner, struct facts *facts) {
+  scanner->has_content = true;
+  if (scanner->is_event && scanner->rule->what == ERROR_CONTENT) facts->failed = true;
+}
+
 // Takes a string, number, true, false or null of which something is kept.
 static void take_word(struct scanner *scanner, struct facts *facts, bool is_string) {
   static const struct span COMPLETED = SPAN(".completed");
@@ -211,7 +217,7 @@ static void take_word(struct scanner *scanner, struct facts *facts, bool is_stri
           word.size > COMPLETED.size && span_is(span_from(word, word.size - COMPLETED.size), COMPLETED);
       break;
     case CONTENT:
-      if (!span_is(word, SPAN("null")) && !span_is(word, SPAN("false"))) scanner->has_content = true;
+      if (!span_is(word, SPAN("null")) && !span_is(word, SPAN("false"))) note_content(scanner, facts);
       break;
     default:
       break;
@@ -267,7 +273,7 @@ static size_t begin_value(struct scanner *scanner, struct facts *facts, struct s
     begin_word(scanner, SCAN_WORD);
     return at + 1;
   }
-  if (is_ruled(scanner, CONTENT)) scanner->has_content = true;
+  if (is_ruled(scanner, CONTENT)) note_content(scanner, facts);
   if (is_ruled(scanner, IMAGE)) scanner->has_image = true;
   if (is_report(scanner) || (is_ruled(scanner, ID) && !facts->wants_id)) scanner->rule = NULL;
   if (is_ruled(scanner, ID)) begin_kept(scanner, NO_SPAN);
@@ -407,7 +413,7 @@ static inline size_t read(struct scanner *scanner, struct facts *facts, struct s
           at++;
           break;
         }
-        if (text.data[at] != '}' && text.data[at] != ']') scanner->has_content = true;
+        if (text.data[at] != '}' && text.data[at] != ']') note_content(scanner, facts);
         scanner->state = SCAN_SKIP;
         break;
       case SCAN_SKIP:

@@ -127,7 +127,7 @@ class Facts:
         self.words: dict[str, str] = {}
         self.has_data = False
         self.items = self.text = self.deltas = self.documents = 0
-        self.too_long = False
+        self.too_long = self.failed = False
         self.id = ""
 
     def take(self, text: bytes, *, event: bool) -> tuple[bool, bool]:
@@ -151,10 +151,13 @@ class Facts:
         lists = [member for member in tree.members if member.path == ("choices",) and member.kind == "list"]
         named = ("error", *_SHOWN) if event else ("error",)
         others = [member for member in tree.members if member.path[0] in named]
-        missed = any(each.members for each in lists) or any(
-            each.raw not in {"null", "false"} if each.kind in {"string", "literal"} else each.members
+        content = [
+            each
             for each in others
-        )
+            if (each.raw not in {"null", "false"} if each.kind in {"string", "literal"} else each.members)
+        ]
+        self.failed |= event and any(each.path == ("error",) for each in content)
+        missed = any(each.members for each in lists) or bool(content)
         typed = event and any(member.path == ("type",) and member.kind == "string" for member in tree.members)
         return has_report, missed or typed
 
@@ -229,6 +232,7 @@ class Facts:
         pieces += [
             f'"{name}":{count}' for name, count in counts.items() if count or (name == "items" and self.has_data)
         ]
+        pieces += ['"failed":true'] if self.failed else []
         pieces += ['"too_long":true'] if self.too_long else []
         return b"" if pieces == ['"usage":null'] else ("{" + ",".join(pieces) + "}").encode()
 

@@ -3,8 +3,8 @@
 Envoy's module finds the facts (envoy/module/places.c lists the places) and logs them as one JSON object: `usage`
 as the target wrote it, or null, and if present `start` (the usage in an Anthropic stream's first event), `choices`
 (the usage that each choice reports), `billed_units`, `timings`, `tier`, `seconds`, `size`, `quality`, `items` (the
-length of the list `data`), `text` (bytes of generated text), `deltas` (events with such text), `too_long`, and
-`coding` (the content-encoding of an answer that could not be read).
+length of the list `data`), `text` (bytes of generated text), `deltas` (events with such text), `failed` (an
+event is an error), `too_long`, and `coding` (the content-encoding of an answer that could not be read).
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Facts(msgspec.Struct, gc=False):
     coded: bool = False
     #: The list `data` is there and empty.
     empty: bool = False
+    #: An event of the stream is an error.
+    failed: bool = False
 
 
 NO_FACTS = Facts()
@@ -202,6 +204,7 @@ def _read_any(text: str) -> Facts:
         number(facts.get("deltas")) or 0,
         bool(facts.get("coding")),
         facts.get("items") == 0,
+        facts.get("failed") is True,
     )
 
 

@@ -59,6 +59,8 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
 
 
 NOTHING = Tokens(0, 0, 0, 0)
+#: Events of a stream that is only an error: the error, and `[DONE]`.
+_ERROR_EVENTS = 2
 
 
 def used(line: RequestLine, reservation: Reservation) -> Tokens:
@@ -76,7 +78,11 @@ def used(line: RequestLine, reservation: Reservation) -> Tokens:
     units = requested_units.read(reservation.units) if reservation.units else None
     report = facts.reported
     if report is None or (units is None and report.prompt is report.completion is report.total is None):
-        if report is None and ((line.status >= 400 and not line.cancelled) or not line.target):
+        if report is None and (
+            (line.status >= 400 and not line.cancelled)
+            or not line.target
+            or _is_only_error(facts, line, reservation)
+        ):
             return NOTHING
         tokens = Tokens(
             reservation.prompt, 0, completion_tokens(line, reservation, facts), 0, estimated=True, tier=facts.tier
@@ -84,6 +90,14 @@ def used(line: RequestLine, reservation: Reservation) -> Tokens:
     else:
         tokens = _billed(report, facts, line, reservation)
     return tokens if units is None else with_units(tokens, units, facts, line)
+
+
+def _is_only_error(facts: Facts, line: RequestLine, reservation: Reservation) -> bool:
+    """Returns whether a stream of status 200 has an error and nothing that was generated. Events of sound and of
+    unfinished images have no text.
+    """
+    generated = facts.text or facts.items or (reservation.units and (line.events or 0) > _ERROR_EVENTS)
+    return facts.failed and not generated
 
 
 def _as_reported(text: str, line: RequestLine, reservation: Reservation) -> Tokens | None:

@@ -162,3 +162,14 @@ def test_a_compressed_answer_is_estimated_by_its_bytes(stream: bool, completion:
     assert parsed is not None
     tokens = used(parsed, made)
     assert (tokens.completion, tokens.estimated) == (completion, True)
+
+
+@pytest.mark.parametrize(
+    ("units", "facts", "events"), [("s9:", {}, 3), ("i1::", {"items": 1}, 2), ("i1::", {}, 4)]
+)
+def test_a_stream_that_fails_after_sound_or_images_is_charged(
+    units: str, facts: dict[str, Any], events: int
+) -> None:
+    failed = reported(None, failed=True)
+    assert billed(units, failed | facts, stream=True, events=events, bytes_out=5_000)
+    assert not billed(units, failed, stream=True, events=1, bytes_out=100)

@@ -31,6 +31,13 @@ def test_what_failed_costs_nothing(fields: dict[str, Any]) -> None:
     assert tokens_of(usage=None, **fields) is NOTHING
 
 
+def test_a_stream_of_nothing_but_an_error_costs_nothing() -> None:
+    """Keep-alive comments had passed before it, so its status is 200."""
+    assert tokens_of(usage={"usage": None, "failed": True}, stream=True, events=1) is NOTHING
+    partly = tokens_of(usage={"usage": None, "failed": True, "text": 9, "deltas": 2}, stream=True, events=3)
+    assert (partly.prompt, partly.completion) == (12, 2)
+
+
 @pytest.mark.parametrize(
     ("fields", "completion"),
     [
