@@ -150,7 +150,8 @@ class Connection:
     async def close(self) -> None:
         for task in (self._task, *self._answers):
             task.cancel()
-        self._writer.close()
+        # An orderly end of TLS waits for the peer, which may have been silenced for ever.
+        self._writer.transport.abort()
         with suppress(OSError, asyncio.CancelledError):
             await self._task
 
