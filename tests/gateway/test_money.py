@@ -46,9 +46,9 @@ FULLY, SILENT, PARTLY, LYING = TELLING = ("fully", "silent", "partly", "lying")
 WORDS = "one two three four five"
 PROMPT, ANSWER = 5, 4
 ANSWER_BYTES = len("Hello from provider a.")
-EVENTS, INTERVAL_MS, CUT_AFTER = 400, 20, 20
-#: Events that may be in transit when a slow client disconnects, on a busy machine.
-UNDER_WAY = 150
+#: Of a stream whose client disconnects: its pieces, how many of them the client waits for, and how many events the
+#: provider sends until then.
+EVENTS, CUT_AFTER, HELD_AFTER = 400, 20, 30
 MIXED = 10_000
 
 
@@ -116,12 +116,12 @@ def _text(path: str, body: dict[str, Any], *, stream: bool, silent: int, partly:
 
 
 def _cut(path: str, body: dict[str, Any], told: str) -> Case:
-    model = f"text-{told}-paced-{EVENTS}-{INTERVAL_MS}"
+    model = f"text-{told}-paced-{EVENTS}-0"
 
     def cost(record: Record) -> range:
         """Returns the cost range of the sent request."""
         prompt = _guessed(record)
-        return range(_tokens(prompt, CUT_AFTER - 5), _tokens(prompt, CUT_AFTER + UNDER_WAY) + 1)
+        return range(_tokens(prompt, CUT_AFTER - 5), _tokens(prompt, HELD_AFTER) + 1)
 
     name = f"{path} cut {told}"
     return Case(name, path, model, cost, {**body, "stream": True}, estimated=True, cut=True)
@@ -214,7 +214,7 @@ assert len({case.name for case in CASES}) == len(CASES)
 
 @pytest.fixture(scope="module")
 def config(provider_a: ProviderProcess) -> dict[str, Any]:
-    paced = [f"{told}-paced-{EVENTS}-{INTERVAL_MS}" for told in TELLING]
+    paced = [f"{told}-paced-{EVENTS}-0" for told in TELLING]
     kinds = dict.fromkeys(PRICES, TELLING) | {
         "text": (*TELLING, *paced),
         "image": (*TELLING, *(f"{told}-large" for told in TELLING)),
@@ -247,6 +247,8 @@ async def _send(session: aiohttp.ClientSession, case: Case) -> tuple[str, int]:
                 seen += b"delta" in line and b"event:" not in line
                 if seen > CUT_AFTER:
                     break
+            else:
+                raise AssertionError(f"the stream of {case.name} ended after {seen} pieces")
         else:
             await answer.read()
         return answer.headers["x-request-id"], answer.status
@@ -261,16 +263,22 @@ async def _session(gateway: GatewayProcess, connections: int) -> AsyncIterator[a
 
 
 @pytest.fixture(scope="module")
-def records(gateway: GatewayProcess) -> dict[str, Record]:
+def records(gateway: GatewayProcess, provider_a: ProviderProcess) -> dict[str, Record]:
     """The record of every case, by its name."""
+    cases = sorted(CASES, key=lambda case: case.cut)
+    whole = [case for case in cases if not case.cut]
 
     async def sent() -> dict[str, Record]:
         async with _session(gateway, 16) as session:
-            answers = await asyncio.gather(*(_send(session, case) for case in CASES))
-        assert [status for _, status in answers] == [200] * len(CASES)
+            answers = await asyncio.gather(*(_send(session, case) for case in whole))
+            await provider_a.abehave("held", after_events=HELD_AFTER)
+            answers += await asyncio.gather(*(_send(session, case) for case in cases[len(whole) :]))
+            assert await provider_a.await_for("disconnects", len(cases) - len(whole))
+            await provider_a.abehave("ok")
+        assert [status for _, status in answers] == [200] * len(cases)
         await settled(gateway)
         by_id = {record["id"]: record for record in await exported(gateway)}
-        return {case.name: by_id[request_id] for case, (request_id, _) in zip(CASES, answers, strict=True)}
+        return {case.name: by_id[request_id] for case, (request_id, _) in zip(cases, answers, strict=True)}
 
     return asyncio.run(sent())
 
