@@ -14,8 +14,8 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 
-#: `silent` has the shorter one. A busy machine may take a second between two events.
-IDLE_SECONDS, LONGER_SECONDS = 1.0, 4.0
+#: `silent` has the shorter one. A busy machine may take seconds between two events.
+IDLE_SECONDS, LONGER_SECONDS = 1.0, 9.0
 BODY = {"model": "stream", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 
 
@@ -30,9 +30,8 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
         "providers": [provider_entry(provider_a)],
         "routes": [
             route("stream", "paced-20-20"),
-            route("spread", "paced-20-100"),
             route("silent", "paced-20-20", IDLE_SECONDS),
-            route("quiet", "paced-4-1500"),
+            route("quiet", "paced-8-1500"),
         ],
     }
 
@@ -58,14 +57,22 @@ async def read(gateway: GatewayProcess, body: dict[str, Any]) -> tuple[int, byte
     return answer.status, received, True, time.monotonic() - begun
 
 
-async def test_events_arrive_as_they_are_sent(gateway: GatewayProcess) -> None:
+async def test_events_arrive_as_they_are_sent(gateway: GatewayProcess, provider_a: ProviderProcess) -> None:
+    """Each time, the provider sends no more until the client has what was sent."""
     headers = {"authorization": f"Bearer {gateway.api_key}"}
-    async with (
-        aiohttp.ClientSession(headers=headers) as session,
-        session.post(f"{gateway.base_url}/chat/completions", json={**BODY, "model": "spread"}) as answer,
-    ):
-        arrivals = [piece async for piece in answer.content.iter_any()]
-    assert len(arrivals) > 10, "events were held back and joined"
+    for sent in (1, 2, 10):
+        await provider_a.abehave("held", after_events=sent)
+        async with (
+            asyncio.timeout(60),
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{gateway.base_url}/chat/completions", json=BODY) as answer,
+        ):
+            received = b""
+            while received.count(b"data: ") < sent:
+                received += await answer.content.readany()
+            await provider_a.abehave("ok")
+            received += await answer.read()
+        assert received.rstrip().endswith(b"data: [DONE]")
 
 
 async def test_headers_and_then_silence_are_a_clear_error_after_idle(
