@@ -9,7 +9,6 @@ import io
 import json
 import re
 import stat
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -50,15 +49,24 @@ async def exchange(gateway: GatewayProcess, head: list[str], body: bytes = BODY)
     try:
         async with asyncio.timeout(60):
             await writer.drain()
-            answer = await reader.read(65536)
-            if b"transfer-encoding: chunked" not in answer.lower() and b"content-length" not in answer.lower():
-                answer += await reader.read()
+            while piece := await reader.read(65536):
+                answer += piece
+                if _is_whole(answer):
+                    break
     except (ConnectionError, TimeoutError):
         pass
     finally:
         writer.close()
     match = re.match(rb"HTTP/1\.[01] (\d+)", answer)
     return (int(match[1]) if match else 0), answer
+
+
+def _is_whole(answer: bytes) -> bool:
+    """Returns whether everything has arrived of an answer that states its length, or the head of a chunked one."""
+    head, end, body = answer.partition(b"\r\n\r\n")
+    if length := re.search(rb"content-length: (\d+)", head.lower()):
+        return bool(end) and len(body) >= int(length[1])
+    return bool(end) and b"transfer-encoding: chunked" in head.lower()
 
 
 def request(key: str = "", path: str = "/v1/chat/completions", *more: str, method: str = "POST") -> list[str]:
@@ -283,11 +291,11 @@ async def test_a_revoked_key_stops_working_at_once(gateway: GatewayProcess) -> N
     (key,) = [each for each in listed if each["name"] == "brief"]
     revoke = asyncio.create_task(asyncio.to_thread(gateway.run, "keys", "revoke", key["id"]))
     while True:
+        had_returned = revoke.done()
         status, _ = await exchange(gateway, request(value[0]))
         if status == 401:
             break
-        if revoke.done():
-            pytest.fail("the command had returned, and the key still worked")
+        assert not had_returned, "the command had returned, and the key still worked"
     await revoke
 
 
@@ -296,11 +304,11 @@ async def test_envoys_admin_is_on_no_tcp_port(gateway: GatewayProcess) -> None:
     assert stat.S_IMODE(run.stat().st_mode) == 0o700
     assert stat.S_ISSOCK((run / "envoy-admin.sock").stat().st_mode)
     envoy = gateway.service_pid("envoy")
-    inodes = {
-        match[1]
-        for link in Path(f"/proc/{envoy}/fd").iterdir()
-        if (match := re.match(r"socket:\[(\d+)\]", str(link.readlink())))
-    }
+    inodes = set()
+    for link in Path(f"/proc/{envoy}/fd").iterdir():
+        with suppress(FileNotFoundError):  # a connection that has ended meanwhile
+            if match := re.match(r"socket:\[(\d+)\]", str(link.readlink())):
+                inodes.add(match[1])
     listening = {
         (fields[1].partition(":")[0], int(fields[1].rpartition(":")[2], 16))
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
@@ -342,9 +350,7 @@ async def test_a_slow_request_is_not_kept_for_ever(gateway: GatewayProcess) -> N
     """Envoy cuts off headers that never end, without waiting for the client."""
     reader, writer = await asyncio.open_connection(*gateway.address)
     writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n")
-    begun = time.monotonic()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):  # Envoy waits for half a minute
         answer = await reader.read()
     writer.close()
-    assert time.monotonic() - begun < 50
     assert answer == b"" or b" 408 " in answer.split(b"\r\n", 1)[0]
