@@ -18,7 +18,7 @@ from tests.gateway.process import GatewayProcess
 from tests.waiting import until_answered
 
 KEY = "sk-key-of-acme-12345"
-PATIENCE = 60.0
+PATIENCE = 120.0
 MODEL, QUEUED = "gpt-4.1", "one-place"
 
 

@@ -13,6 +13,8 @@ import pytest_asyncio
 from aiohttp import web
 
 from tests.gateway.process import GatewayProcess
+from tests.gateway.usage import ready
+from tests.waiting import until_answered
 
 CONVERSATIONS = 200
 
@@ -135,6 +137,7 @@ async def check(gateway: GatewayProcess, keys: dict[str, str], providers: tuple[
         assert all(len(set(each.made.values())) == 2 for each in providers)
 
         gateway.kill("translator")
+        await until_answered(lambda: ready(gateway))
         for made in last[:20]:
             for method, path in (("GET", ""), ("POST", "/cancel"), ("GET", "/input_items"), ("DELETE", "")):
                 async with session.request(method, f"{url}/{made}{path}") as answer:

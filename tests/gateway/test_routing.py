@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,7 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
+from tests.waiting import until_answered
 
 pytestmark = pytest.mark.usefixtures("well_behaved")
 
@@ -54,7 +56,7 @@ async def until_all_go_to(
     gateway: GatewayProcess, session: aiohttp.ClientSession, model: str, target: str
 ) -> None:
     """Sends requests until 20 in a row have gone there; the explored share may break a row."""
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(200):
         row = 0
         while row < 20:
             served = await asyncio.gather(*(ask(gateway, session, model) for _ in range(4)))
@@ -73,12 +75,20 @@ async def test_fastest_goes_to_the_quicker_one_and_follows_when_that_changes(
     async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
         await provider_a.abehave("slow", delay_ms=1_000)
         await until_all_go_to(gateway, session, "fastest", "b/m")
-        async with asyncio.timeout(60):  # the first slow answers may not be in the ledger yet
-            while not (found := await explained(gateway, "fastest"))["a/m"]["expected_s"]:
-                await ask(gateway, session, "fastest")
-        assert found["b/m"]["reason"] == "the fastest"
-        assert found["a/m"]["expected_s"] > found["b/m"]["expected_s"] > 0
-        assert found["a/m"]["reason"].startswith("gets a few requests, to be measured")
+
+        async def is_explained() -> bool:
+            """The first slow answers may not be in the ledger yet. The quick target may have been slow once."""
+            await ask(gateway, session, "fastest")
+            found = await explained(gateway, "fastest")
+            slow, quick = found["a/m"], found["b/m"]
+            return (
+                bool(slow["expected_s"] and quick["expected_s"])
+                and slow["expected_s"] > quick["expected_s"]
+                and quick["reason"] == "the fastest"
+                and slow["reason"].startswith("gets a few requests, to be measured")
+            )
+
+        await until_answered(is_explained)
         await provider_a.abehave("ok")
         await provider_b.abehave("slow", delay_ms=2_000)
         await until_all_go_to(gateway, session, "fastest", "a/m")
@@ -102,14 +112,16 @@ async def test_balanced_takes_the_dearer_one_where_the_other_is_much_slower(
 
 
 async def test_a_refused_credential_is_shown_beside_the_one_that_serves(gateway: GatewayProcess) -> None:
-    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session, asyncio.timeout(60):
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session, asyncio.timeout(120):
         while True:
             assert await ask(gateway, session, "credentials") == "c/m"
             first, second = (await explained(gateway, "credentials"))["c/m"]["credentials"]
             if second["attempts"] and first["attempts"]:
                 break
     assert (first["target"], first["reason"]) == ("c/m#1", "")
-    assert (second["target"], second["reason"]) == ("c/m#2", "failed once since it served last")
+    assert second["target"] == "c/m#2"
+    # It is tried again after half a minute.
+    assert re.fullmatch(r"failed (once|twice|\d+ times) since it served last", second["reason"])
     done = await asyncio.to_thread(gateway.run, "usage", "export")
     failed = [attempt for line in done.stdout.splitlines() for attempt in json.loads(line)["failed_attempts"]]
     assert {(each["target_id"], each["credential_index"]) for each in failed if each["status"] == 401} == {

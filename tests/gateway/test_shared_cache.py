@@ -16,7 +16,9 @@ from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
 from tests.gateway.test_cache import VALUE, ask, kept
+from tests.gateway.usage import ready
 from tests.redis_server import RedisServer
+from tests.waiting import until_answered
 
 pytestmark = pytest.mark.redis
 
@@ -57,6 +59,7 @@ async def test_an_answer_outlives_the_translator(gateway: GatewayProcess, provid
     first = await kept(gateway, PROMPT)
     seen = len(await provider_a.arequests())
     gateway.kill("translator")
+    await until_answered(lambda: ready(gateway))
     # The translator waits only briefly for the store, and may miss an answer.
     async with asyncio.timeout(60):
         while (again := await ask(gateway, PROMPT)).how != "hit":

@@ -22,12 +22,13 @@ import pytest
 from tests.fakes.provider_process import ProviderProcess
 from tests.gateway.conftest import PROVIDER_CREDENTIALS, provider_entry
 from tests.gateway.process import GatewayProcess
+from tests.gateway.usage import ready
 from tests.postgres import new_database
 from tests.waiting import until_answered
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 QUOTA = 40
 KEY = "sk-key-of-both-gateways"
 ENVIRONMENT = {**PROVIDER_CREDENTIALS, "TRUNKLINE_SECRET_KEY": base64.b64encode(bytes(32)).decode()}
@@ -163,7 +164,8 @@ async def test_a_restart_forgets_nothing(gateways: Gateways) -> None:
         for gateway in gateways:
             for name in services:
                 gateway.kill(name)
-        await until(lambda: all(each.readyz()[0] == 200 for each in gateways))
+        for gateway in gateways:
+            await until_answered(lambda gateway=gateway: ready(gateway), PATIENCE)  # type: ignore[misc]
         served = await spend(gateways, "kept", 20)
         assert served == {"b/m": 40}, (services, [each.read_text() for each in state if each.exists()])
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import stat
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -45,7 +44,7 @@ def test_without_any_provider_it_says_how_to_add_one_and_lists_no_models(tmp_pat
     with GatewayProcess(tmp_path / "data") as gateway:
         assert gateway.ready_seconds < START_SECONDS
         assert ask(gateway, "/models", gateway.api_key) == {"object": "list", "data": []}
-        assert "trunkline providers add" in gateway.errors_file.read_text()
+        eventually(lambda: "trunkline providers add" in gateway.errors_file.read_text())
         assert gateway.base_url in gateway.ready_line
         assert gateway.admin_url in gateway.ready_line
         assert "credentials.json" in gateway.ready_line
@@ -61,9 +60,7 @@ def test_a_key_in_the_environment_becomes_a_provider_with_routes(
 ) -> None:
     environment = {"OPENAI_API_KEY": "sk-provider-a", "OPENAI_BASE_URL": provider_a.base_url}
     with GatewayProcess(tmp_path / "data", environment=environment) as gateway:
-        deadline = time.monotonic() + 60
-        while not (models := ask(gateway, "/models", gateway.api_key)["data"]):
-            assert time.monotonic() < deadline
+        models = eventually(lambda: ask(gateway, "/models", gateway.api_key)["data"])
         assert isinstance(models, list)
         assert "gpt-4.1" in {model["id"] for model in models}
 

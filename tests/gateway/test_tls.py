@@ -183,6 +183,7 @@ def test_a_pair_that_does_not_match_is_no_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("listen", "warned"), [("0.0.0.0:0", True), ("127.0.0.1:0", False)])
 def test_a_public_address_without_tls_is_worth_a_line(tmp_path: Path, listen: str, warned: bool) -> None:
     with GatewayProcess(tmp_path / "data", arguments=["--listen", listen]) as gateway:
+        eventually(lambda: "Ctrl-C stops the gateway" in gateway.errors_file.read_text())  # the last line
         lines = [each for each in gateway.errors_file.read_text().splitlines() if "without TLS" in each]
     assert len(lines) == (1 if warned else 0)
     assert all("--tls-cert" in each for each in lines)

@@ -25,4 +25,4 @@ def test_a_database_that_was_moved_away_refuses_changes_and_serves_on(tmp_path: 
         (tmp_path / "away").rename(database)
         eventually(lambda: gateway.readyz() == (200, "ready"))
         gateway.run("keys", "create", "--org", "default", "--name", "kept")
-        assert json.loads(gateway.run("status", "--output", "json").stdout)["problems"] == []
+        eventually(lambda: json.loads(gateway.run("status", "--output", "json").stdout)["problems"] == [])
