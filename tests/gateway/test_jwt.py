@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -70,7 +71,9 @@ def config(provider_a: ProviderProcess, certified: str) -> dict[str, Any]:
         "organisations": [
             {
                 "name": "acme",
-                "limits": [{"metric": "requests", "per": "30d", "amount": 12, "each": "user"}],
+                "limits": [
+                    {"metric": "requests", "per": "366d", "amount": 12, "each": "user", "model": "gpt-4.1"}
+                ],
                 # A key that only tokens act as needs no value.
                 "keys": [
                     {"name": "services", "models": ["gpt-*"]},
@@ -181,9 +184,10 @@ async def test_a_token_of_the_certified_provider(
     _, payload, signature = value.split(".")
     texts = [path for path in gateway.data_dir.rglob("*") if path.is_file()] + [gateway.errors_file]
     for path in texts:
-        content = path.read_bytes()
-        assert signature.encode() not in content, path
-        assert payload.encode() not in content, path
+        with suppress(FileNotFoundError):  # the gateway replaces its files
+            content = path.read_bytes()
+            assert signature.encode() not in content, path
+            assert payload.encode() not in content, path
 
 
 async def test_what_is_not_accepted(gateway: GatewayProcess, fake: FakeProvider) -> None:

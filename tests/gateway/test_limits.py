@@ -87,7 +87,8 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
             organisation("ten", {"metric": "requests", "per": "366d", "amount": 10}),
             organisation("budget", {"metric": "cost_usd", "per": "366d", "amount": usd(BUDGET)}),
             organisation("dense", {"metric": "cost_usd", "per": "366d", "amount": usd(DENSE_BUDGET)}),
-            organisation("hundred", {"metric": "requests", "per": "60s", "amount": 100}),
+            # A sliding window, of which nothing leaves while the test runs.
+            organisation("hundred", {"metric": "requests", "per": "59m", "amount": 100}),
             organisation("narrow", {"metric": "concurrency", "amount": 3}),
             organisation("single", {"metric": "concurrency", "amount": 1}),
             organisation("poor", of_key=(MONTHLY,)),
@@ -330,14 +331,14 @@ async def test_every_end_user_has_a_budget_and_its_end_is_reported(gateway: Gate
     )
 
     def four_alerts() -> list[Any]:
-        found: list[Any] = json.loads(gateway.run("status", "--output", "json").stdout)["alerts"]
+        listed: list[Any] = json.loads(gateway.run("status", "--output", "json").stdout)["alerts"]
+        found = [each for each in listed if each["holder"] == "org:users"]
         return found if len(found) >= 4 else []
 
     told = {f"{each['limit']} {each['value']}": each for each in await until(four_alerts, GENEROUS_SECONDS)}
     assert sorted(told) == [
         "requests/366d:user ", "requests/366d:user alice", "requests/366d:user bob", "tokens/366d ",
     ]  # fmt: skip
-    assert {each["holder"] for each in told.values()} == {"org:users"}
 
     def of_three_users() -> list[str]:
         listed = json.loads(gateway.run("limits", "list", "--output", "json").stdout)
