@@ -20,7 +20,7 @@ from tests.waiting import until
 
 OUTAGE_SECONDS = 60.0
 #: Far above the figures of `make bench`: distinguishes an outage that does not end from a busy machine.
-IN_SYNC_SECONDS = 60.0
+IN_SYNC_SECONDS = 120.0
 PUSHES = ("listener_manager.lds.update_success", "cluster_manager.cds.update_success")
 
 
@@ -52,7 +52,7 @@ async def test_a_killed_translator_costs_only_what_it_was_deciding(gateway: Gate
     assert {(each.status, each.retry_after) for each in failed} <= {(503, "1")}
     # Authorising takes a millisecond, so a kill meets one request or two; more where the machine is busy.
     assert len(failed) <= len(load.outcomes) / 10
-    assert all(any(each.started - 5 < at < each.started + each.duration for at in killed) for each in failed)
+    assert all(any(each.started - 20 < at < each.started + each.duration for at in killed) for each in failed)
     assert max(each.duration for each in load.outcomes) < IN_SYNC_SECONDS
     # A running stream no longer needs the translator; one that began during a kill may have been refused.
     assert not all(each.problem for each in load.stream_outcomes)
@@ -60,7 +60,7 @@ async def test_a_killed_translator_costs_only_what_it_was_deciding(gateway: Gate
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_clients_do_not_notice_a_minute_without_the_control_plane(gateway: GatewayProcess) -> None:
     """The control plane is killed after every restart. Then its clients sync without repeated pushes."""
     await in_sync(gateway)
@@ -101,7 +101,7 @@ async def test_a_restarted_translator_serves_from_its_snapshot_without_a_control
 async def test_a_killed_envoy_is_back_and_configured(gateway: GatewayProcess) -> None:
     """Envoy's connections die with it; requests sent afterwards are served."""
     gateway.kill("envoy")
-    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(120), aiohttp.ClientSession() as session:
         headers = {"authorization": f"Bearer {gateway.api_key}"}
         body = {"model": "plain", "messages": [{"role": "user", "content": "hi"}]}
         while True:
