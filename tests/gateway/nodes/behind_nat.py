@@ -8,14 +8,16 @@ left behind goes when the next one begins.
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import os
 import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -63,7 +65,8 @@ class BehindNat:
                 f"{tool} is missing: apt-get install {package} (or scripts/install_test_tools.sh)"
             )
         assert os.geteuid() == 0, "network namespaces need root: run the tests as root, or with sudo"
-        _remove_leftovers()
+        with undisturbed():
+            _remove_leftovers()
         try:
             self._make()
         except BaseException:
@@ -124,6 +127,14 @@ class BehindNat:
 
     def _remove(self) -> None:
         _delete((self._machine, self._router), (self._here,))
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keeps the other test processes of this machine from removing leftovers meanwhile."""
+    with Path(tempfile.gettempdir(), "trunkline-tests-networks.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _remove_leftovers() -> None:
