@@ -22,6 +22,7 @@ def main(model: str, sleep_idle_seconds: int, context: int = 512, slots: int = 2
     parameters.n_threads_http = 4
     parameters.cpuparams.n_threads = 1
     parameters.warmup = False
+    parameters.sampling.ignore_eos = True  # so that answers have as many tokens as a test asks for
     parameters.endpoint_slots = True
     parameters.endpoint_metrics = False
     parameters.sleep_idle_seconds = sleep_idle_seconds
