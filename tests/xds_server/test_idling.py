@@ -13,20 +13,25 @@ import pytest
 from tests.waiting import timers, until
 from tests.xds_server.test_clients import Client
 from tests.xds_server.test_ranker import ROUTE, Published
-from xds_server import expected_clients
+from xds_server import expected_clients, ranker as ranker_module
 from xds_server.clients import ClientRegistry
 from xds_server.errors import DatabaseUnavailableError
 from xds_server.expected_clients import RunningClients
 from xds_server.model import DesiredState, Gateway, Node, Route
+from xds_server.nodes import registry as registry_module
 from xds_server.nodes.live import LiveNodes
 from xds_server.nodes.registry import NodeRegistry
 from xds_server.ranker import Ranker
 from xds_server.requests.attending import Translators
+from xds_server.requests.sharing import service as sharing_module
 from xds_server.requests.sharing.service import QuotaSharing
 from xds_server.routing.tiers import NO_RANKINGS, Rankings
 from xds_server.store import AsyncStore
 from xds_server.tokens.issuer_keys import IssuerKeys
 from xds_server.troubles import Troubles
+
+#: Seconds of a timer that must not end while a test counts the timers, however long a busy machine takes.
+_LONG = 600.0
 
 
 @asynccontextmanager
@@ -57,9 +62,11 @@ async def test_clients_that_do_not_return_are_no_longer_expected(
 ) -> None:
     monkeypatch.setattr(expected_clients, "_ROUND", 0)
     registry, path = ClientRegistry(return_seconds=0.2), tmp_path / "clients.json"
-    registry.expect({"edge": frozenset()})
-    async with running(RunningClients(path, registry).run()):
-        await until(lambda: path.exists() and "edge" not in path.read_text())
+    path.write_text('{"edge": []}')
+    clients = RunningClients(path, registry)
+    clients.restore()
+    async with running(clients.run()):
+        await until(lambda: "edge" not in path.read_text())
         assert await timers() == 0
 
 
@@ -77,7 +84,8 @@ class CountedRanker(Ranker):
         return NO_RANKINGS
 
 
-async def test_nothing_is_ranked_without_a_route_that_needs_it() -> None:
+async def test_nothing_is_ranked_without_a_route_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranker_module, "_INTERVAL", _LONG)
     ranker, published = CountedRanker(), Published()
     async with running(ranker.run(published)):
         assert (await timers(), ranker.rankings) == (0, 0)
@@ -128,6 +136,13 @@ class States:
         return {}
 
 
+@pytest.fixture
+def long_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing_module, "_INTERVAL", _LONG)
+    monkeypatch.setattr(sharing_module, "_IDLE_INTERVAL", _LONG)
+
+
+@pytest.mark.usefixtures("long_rounds")
 async def test_no_quota_is_shared_until_one_is_configured_or_a_gateway_joins() -> None:
     states, translators = States(), Translators()
     sharing = QuotaSharing(cast("AsyncStore", states), translators, cast("Any", None), replicas=False)
@@ -145,6 +160,7 @@ async def test_no_quota_is_shared_until_one_is_configured_or_a_gateway_joins() -
         assert (await timers(), states.loaded) == (1, 5)
 
 
+@pytest.mark.usefixtures("long_rounds")
 async def test_other_replicas_are_looked_at_all_the_time() -> None:
     states = States()
     sharing = QuotaSharing(cast("AsyncStore", states), Translators(), cast("Any", None), replicas=True)
@@ -152,7 +168,8 @@ async def test_other_replicas_are_looked_at_all_the_time() -> None:
         assert (await timers(), states.loaded) == (1, 1)
 
 
-async def test_no_lease_is_looked_at_without_a_node() -> None:
+async def test_no_lease_is_looked_at_without_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_module, "_TICK", _LONG)
     registry = NodeRegistry(LiveNodes(), cast("Any", None), cast("Any", None), tunnels=0)
     async with running(registry.run()):
         resting = await timers()

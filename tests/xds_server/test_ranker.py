@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from trunkline_proto.ledger.v1 import ledger_pb2 as pb
 
 from tests.xds_server.ledger.usage import usage
 from tests.xds_server.store.databases import database, key_file, ledger, open_store, store
-from xds_server.ledger import slots
+from xds_server.ledger import slots, writing as ledger_writing
 from xds_server.ledger.connection import LedgerTransaction
 from xds_server.ledger.ledger import Ledger
 from xds_server.ledger.retention import Retention
@@ -29,6 +29,8 @@ from xds_server.store.connection import DatabaseSnapshot, Row, open_reader
 
 __all__ = ["database", "key_file", "ledger", "open_store", "store"]
 
+#: The time, which stands still: measurements differ with their age, and a test takes an age of its own.
+NOW = 2_000_000_000.5
 QUICK, SLOW = "quick/m", "slow/m"
 ROUTE = Route("rt_m", "m", (ProviderTarget("slow", "m"), ProviderTarget("quick", "m")), strategy=Strategy.FASTEST)
 
@@ -55,12 +57,17 @@ class Published:
         return [share.target_id for share in ranking.shares]
 
 
+@pytest.fixture(autouse=True)
+def _standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_writing, "time", SimpleNamespace(time=lambda: NOW))
+
+
 @pytest.fixture
 def make_ranker(store: Store, ledger: Ledger) -> Iterator[Callable[[], Ranker]]:
     made: list[Ranker] = []
 
     def make() -> Ranker:
-        made.append(Ranker(store.url, ledger))
+        made.append(Ranker(store.url, ledger, clock=lambda: NOW))
         return made[-1]
 
     yield make
@@ -71,7 +78,7 @@ def make_ranker(store: Store, ledger: Ledger) -> Iterator[Callable[[], Ranker]]:
 async def append(ledger: Ledger, failed: Collection[pb.FailedAttempt] = (), **first_byte_us: int) -> None:
     records = [
         usage(
-            time.time(), route_id="rt_m", target_id=f"{name}/m", provider=name, stream=True, first_byte_us=each,
+            NOW, route_id="rt_m", target_id=f"{name}/m", provider=name, stream=True, first_byte_us=each,
             duration_us=each + 1_000_000, failed_attempts=failed,
         )
         for name, each in first_byte_us.items()
@@ -176,7 +183,7 @@ async def test_what_another_version_stored_is_left_out(
 ) -> None:
     await append(ledger, quick=100_000, slow=2_000_000)
     for data in (b"[1,2,3]", b"[0,0,0,0,0,0,0,0,0,{},{},{},{},1]", b"[{},0,0,0,0,0,0,0,0,{},{},{},{}]", b"{}"):
-        row = (slot_of(time.time()), "rt_m", SLOW, 0, data)
+        row = (slot_of(NOW), "rt_m", SLOW, 0, data)
         await ledger.write(partial(_store_slot, row=row))
     ranker, published = make_ranker(), Published(ROUTE)
     await ranker.look(published)
@@ -246,7 +253,7 @@ async def test_a_route_that_is_not_ranked_is_explained_by_the_latest_records(
 
 async def test_what_is_old_is_removed(store: Store, ledger: Ledger) -> None:
     await append(ledger, quick=100_000)
-    later = time.time() + 2 * (KEPT_SLOTS + 1)
+    later = NOW + 2 * (KEPT_SLOTS + 1)
     reader = open_reader(store.url)
     with reader.snapshot() as snapshot:
         assert list(after(snapshot, 0, 0))

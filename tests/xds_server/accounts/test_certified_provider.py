@@ -37,7 +37,7 @@ async def issuer() -> AsyncIterator[str]:
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         said = (await process.stdout.readline()).decode().strip()
     assert said.startswith("http://127.0.0.1:")
     yield said

@@ -29,11 +29,11 @@ async def test_a_caller_that_goes_away_stops_nothing(store: Store) -> None:
 
     def work(transaction: Transaction) -> None:
         started.set()
-        go_on.wait(60)
+        go_on.wait(240)
         writing.organisations.put(transaction, "acme", limits=(), expected=0)
 
     call = asyncio.create_task(Changes(AsyncStore(store), Publisher(), clients).write(Actor("admin"), work))
-    await asyncio.to_thread(started.wait, 30)
+    assert await asyncio.to_thread(started.wait, 120)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call

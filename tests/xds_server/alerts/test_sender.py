@@ -125,11 +125,13 @@ async def test_what_fails_is_sent_again_and_given_up_in_the_end(
 
 
 async def test_a_webhook_that_is_away_and_comes_back(store: Store, ledger: Ledger) -> None:
-    async with receiving() as receiver:
-        url = receiver.url
-    sending = Sending(store, ledger, url)
-    await sending.sender.take([alert()])
-    await sending.sender.send()
+    # Nobody listens on the port, and nobody else can take it.
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}/hook"
+        sending = Sending(store, ledger, url)
+        await sending.sender.take([alert()])
+        await sending.sender.send()
     (kept,) = await ledger.write(lambda tx: table.current(tx, NOW, 10))
     assert (kept.delivery, kept.attempts) == ("waiting", 1)
     assert "cannot be reached" in kept.error

@@ -17,12 +17,12 @@ _numbers = itertools.count()
 
 
 def usage(at: float = MONDAY_10, **fields: Any) -> pb.UsageRecord:
-    """Returns the record of a plain request that begins at `at` (Unix seconds), with an id of its own. Its
-    micro-USD equal its nano-USD.
+    """Returns the record of a plain request that begins at `at` (Unix seconds), with an id of its own: ids sort in
+    the order in which they were made. Its micro-USD equal its nano-USD.
     """
     made = pb.UsageRecord(
         **{
-            "id": f"request-{next(_numbers)}",
+            "id": f"request-{next(_numbers):09}",
             "format": 1,
             "started_at_us": round(at * 1_000_000),
             "organisation_id": "org_a",

@@ -107,8 +107,8 @@ class Desired:
         self._changes.put_nowait(None)
 
     async def until(self, wanted: Callable[[], bool]) -> None:
-        """Checks after every publication, for at most 30 s."""
-        async with asyncio.timeout(60):
+        """Checks after every publication, for at most 120 s."""
+        async with asyncio.timeout(120):
             while not wanted():
                 await self._changes.get()
 

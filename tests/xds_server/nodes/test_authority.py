@@ -171,7 +171,7 @@ def test_replicas_that_start_at_once_agree(open_store: OpenStore) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
     assert len(found) == len(stores)
     assert len(set(found)) == 1
 

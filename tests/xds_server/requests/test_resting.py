@@ -32,7 +32,7 @@ class Gateway:
         self.state = store.load()
         self.numbers = {(host.target_id, host.credential): number for number, host in hosts(self.state).items()}
         self.standing = pb.Standing()
-        self.translators = Translators()
+        self.translators = Translators(patience=60)
         self.resting = RestingTargets(AsyncStore(store), self.translators, clock=lambda: NOW)
 
     async def attend(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.postgres import new_database, new_template
 from xds_server.ledger.ledger import Ledger
-from xds_server.store import DatabaseUrl, Store, schema
+from xds_server.store import DatabaseUrl, Store, connection, schema
 from xds_server.store.connection import open_reader
 
 OpenStore = Callable[[], Store]
@@ -77,8 +77,13 @@ def key_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_store(database: DatabaseUrl, key_file: Path) -> Iterator[OpenStore]:
-    """Opens further stores on the same database, like other processes and replicas."""
+def open_store(database: DatabaseUrl, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenStore]:
+    """Opens further stores on the same database, like other processes and replicas.
+
+    One of several stores may wait long for the others: SQLite's queue is unfair, and the disk of a busy machine is
+    slow.
+    """
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 120.0)
     opened: list[Store] = []
 
     def open_another() -> Store:

@@ -133,7 +133,7 @@ def test_concurrent_writers_append_to_one_chain(open_store: OpenStore) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(100)
+        thread.join(240)
     verdict = stores[0].verify_audit()
     assert (verdict.events, verdict.first_broken) == (45, 0)
     ids = [event.id for event in stores[0].audit_events(AuditQuery(limit=1_000))]

@@ -77,7 +77,7 @@ async def test_a_server_that_was_away_is_found_again(own_server: PostgresServer,
     await heard.until(1)
 
     os.kill(own_server.process.pid, signal.SIGINT)
-    await asyncio.to_thread(own_server.process.wait, 30)
+    await asyncio.to_thread(own_server.process.wait, 120)
     with pytest.raises(DatabaseUnavailableError):
         await AsyncStore(store).load()
     with pytest.raises(DatabaseUnavailableError):

@@ -36,6 +36,6 @@ def test_threads_that_import_it_at_once_get_it_whole() -> None:
     """Without `load`, nearly every run fails with a module that is not initialised, or a deadlock."""
     for _ in range(3):
         done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=True, timeout=100
+            [sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=True, timeout=240
         )
         assert done.stdout == "[]\n", done.stderr

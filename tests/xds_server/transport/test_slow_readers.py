@@ -57,8 +57,8 @@ class Running:
         unknown = ClientStatus(client_id, "", "", connected=False, since=0.0, types=())
         return next((each for each in self.clients.clients() if each.client_id == client_id), unknown)
 
-    async def until(self, wanted: Callable[[], bool], within: float = 60.0) -> None:
-        await until(wanted, within)
+    async def until(self, wanted: Callable[[], bool]) -> None:
+        await until(wanted)
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def readers(address: str, mode: str) -> AsyncIterator[None]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(240):
             assert await process.stdout.readline() == b"guessed\n"
         yield
     finally:
@@ -130,9 +130,7 @@ async def test_200_clients_that_never_read(tmp_path: Path, open_stream: Open, mo
                 served.ads.publish(content(revision, *types))
                 await served.until(lambda now=revision: served.ads.snapshot.revision == now)  # type: ignore[misc]
             told = f"answered {GUESSES} responses that were not sent to it"
-            await served.until(
-                lambda: sum(each.problem == told for each in served.clients.clients()) == READERS, within=120
-            )
+            await served.until(lambda: sum(each.problem == told for each in served.clients.clients()) == READERS)
             grown = (anonymous_bytes() - before) / MIB
             print(f"{READERS} {mode} clients that never read: {grown:.0f} MiB")  # noqa: T201  # shown by -rP
             assert grown / READERS < 2
@@ -193,7 +191,8 @@ async def test_streams_are_counted(tmp_path: Path, open_stream: Open, monkeypatc
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         monkeypatch.setattr(module, "MAX_PEER_STREAMS", module.MAX_CLIENT_STREAMS)
         with pytest.raises(grpc.aio.AioRpcError, match="too many ADS streams") as refused:
-            await until_ended(open_stream(served.address), first("another"))
+            # Without a message: if one is sent while the refusal arrives, gRPC reports INTERNAL instead.
+            await until_ended(open_stream(served.address))
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         await call.write(ack(discovery_pb2.DeltaDiscoveryResponse(type_url=CLUSTER)))
         assert served.clients.counters().connected == module.MAX_CLIENT_STREAMS

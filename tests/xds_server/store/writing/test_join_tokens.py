@@ -60,7 +60,7 @@ def test_the_user_of_a_token_may_ask_again_for_a_while(store: Store) -> None:
     token = invite(store)
     node = enrol(store, token, key_hash=KEY)
     before = store.load()
-    for seconds in (0, 600, 890):
+    for seconds in (0, 600, 800):  # of 900, because this test takes time itself
         assert later(store, token, seconds) == node
     assert store.load() == before
     with pytest.raises(JoinTokenError, match="was used at"):
@@ -74,11 +74,11 @@ def test_the_user_of_a_token_may_ask_again_for_a_while(store: Store) -> None:
 
 def test_nobody_asks_again_after_the_tokens_end(store: Store) -> None:
     make_owner(store)
-    token = invite(store, Invitation(ttl_seconds=60))
+    token = invite(store, Invitation(ttl_seconds=600))
     node = later(store, token, 30)
-    assert later(store, token, 50) == node
+    assert later(store, token, 400) == node
     with pytest.raises(JoinTokenError, match="was used at"):
-        later(store, token, 61)
+        later(store, token, 601)
 
 
 def test_replicas_that_are_asked_at_once_with_one_key_make_one_node(open_store: OpenStore) -> None:
@@ -88,7 +88,7 @@ def test_replicas_that_are_asked_at_once_with_one_key_make_one_node(open_store: 
         token = invite(stores[0])
         with ThreadPoolExecutor(len(stores)) as pool:
             joined = [pool.submit(enrol, each, token, key_hash=KEY) for each in stores]
-            (node,) = {each.result(60) for each in joined}
+            (node,) = {each.result(240) for each in joined}
         assert len(stores[0].load().nodes) == turn + 1
         with pytest.raises(JoinTokenError, match="was used at"):
             enrol(stores[1], token, key_hash=OTHER_KEY)
@@ -126,7 +126,7 @@ def test_two_that_use_a_token_at_once_are_one_node(open_store: OpenStore) -> Non
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(240)
         assert (len(joined), len(refused)) == (1, 3)
         assert all("was used at" in str(error) for error in refused)
     assert len(stores[0].load().nodes) == 5
