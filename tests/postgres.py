@@ -41,7 +41,8 @@ class PostgresServer:
     process: subprocess.Popen[bytes]
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://postgres@/{database}?host={self.directory}"
+        # Longer than the 5 s that the control plane waits for a server unless the URL says how long.
+        return f"postgresql://postgres@/{database}?host={self.directory}&connect_timeout=60"
 
     def stop(self) -> None:
         if self.process.poll() is None:
