@@ -33,7 +33,10 @@ async def ledger(store: Store) -> AsyncIterator[Ledger]:
     opened.close()
 
 
-async def test_few_records_are_read_once_each(store: Store, ledger: Ledger) -> None:
+async def test_few_records_are_read_once_each(
+    store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "_SECONDS", 600.0)
     reader = LedgerReader(store.url)
     ids: list[str] = []
     coverage = await reader.sample(Filter(since=MONDAY_10), lambda found: ids.extend(found["id"]))
@@ -54,6 +57,7 @@ async def test_of_many_a_fair_sample_is_read_and_always_the_same(
 ) -> None:
     monkeypatch.setattr(sampling, "MAX_BLOCKS", 150)
     monkeypatch.setattr(sampling, "STEP", 10)
+    monkeypatch.setattr(sampling, "_SECONDS", 600.0)
     reader = open_reader(store.url)
 
     def read() -> tuple[list[str], Reading]:

@@ -137,7 +137,7 @@ async def test_names_stand_for_ids_and_ids_for_names(server: Server) -> None:
 
 async def test_translators_list_only_what_a_caller_may_see(store: Store) -> None:
     """A translator of an earlier version does not know callers, so the control plane filters its list."""
-    translators = Translators()
+    translators = Translators(patience=PATIENCE)
     running = RunningRequests(AsyncStore(store), translators)
     asked: list[pb.Within] = []
 
