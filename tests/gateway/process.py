@@ -19,7 +19,6 @@ from typing import Any, Self
 
 import yaml
 
-from tests.ports import ReservedPort
 from tests.waiting import eventually
 
 START_SECONDS = 180.0
@@ -28,7 +27,7 @@ SERVICES = {"envoy": "envoy", "xds_server": "xds_server", "translator": "transla
 
 
 class GatewayProcess:
-    """`trunkline up` on reserved ports. Entering waits for `ready`; leaving stops it and all that it started.
+    """`trunkline up` on free ports. Entering waits for `ready`; leaving stops it and all that it started.
 
     `launcher` is a command to which the gateway's is appended.
     """
@@ -49,7 +48,6 @@ class GatewayProcess:
         self._arguments = arguments
         self._launcher = launcher
         self._process: subprocess.Popen[str] | None = None
-        self._ports: list[ReservedPort] = []
         self.ready_line = ""
         self.ready_seconds = 0.0
 
@@ -66,10 +64,8 @@ class GatewayProcess:
         # Nobody waits for requests that a test leaves running. A later flag wins.
         command = [sys.executable, "-m", "trunkline", "up", "--data-dir", str(self.data_dir)]
         command += ["--drain-seconds", "0"]
-        flags = ("--listen", "--admin-listen", "--control-listen", "--tunnel-listen")
-        self._ports = [ReservedPort() for _ in flags]
-        for flag, port in zip(flags, self._ports, strict=True):
-            command += [flag, f"127.0.0.1:{port.number}"]
+        for flag in ("--listen", "--admin-listen", "--control-listen", "--tunnel-listen"):
+            command += [flag, "127.0.0.1:0"]
         if self._config is not None:
             self.config_file.write_text(yaml.safe_dump(dict(self._config)))
             command += ["--config", str(self.config_file)]
@@ -111,7 +107,6 @@ class GatewayProcess:
             status = process.wait()
         if process.stdout is not None:
             process.stdout.close()
-        self._ports.clear()
         return status
 
     @property
