@@ -3,6 +3,7 @@
 A port that `bind` to 0 chose and that is closed again may go to any other process before the program listens
 there; Envoy would even share it in silence (SO_REUSEPORT). Reserved ports lie below those that Linux assigns by
 itself (from 32768 on) and those that `trunkline up` chooses (from 20000 on), and no other test process takes one.
+None is a default port of ours, or of a local server (Ollama's 11434), where gateways and nodes look for one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import secrets
 import socket
 import weakref
 
-_RANGE = range(10_000, 20_000)
+_RANGE = range(12_000, 18_000)
 
 
 class ReservedPort:
