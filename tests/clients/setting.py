@@ -31,8 +31,8 @@ def _route(model: str, *targets: tuple[str, str]) -> dict[str, Any]:
 
 
 def _configuration(a: ProviderProcess, b: ProviderProcess, clients: Sequence[str]) -> dict[str, Any]:
-    """Returns the configuration. Each client has a second key, which allows one request in two seconds."""
-    limit = {"metric": "requests", "per": "2s", "amount": 1}
+    """Returns the configuration. Each client has a second key, which allows one request in four seconds."""
+    limit = {"metric": "requests", "per": "4s", "amount": 1}
     keys = [{"name": _word(client), "value": f"env:{_variable(client)}", "limits": [limit]} for client in clients]
     return {
         "version": 1,
@@ -46,7 +46,7 @@ def _configuration(a: ProviderProcess, b: ProviderProcess, clients: Sequence[str
 
 
 def limited_key(client: str) -> str:
-    """Returns the key of `client` with a limit of one request in two seconds."""
+    """Returns the key of `client` with a limit of one request in four seconds."""
     return f"sk-limited-to-one-request-{_word(client)}"
 
 
