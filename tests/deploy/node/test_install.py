@@ -30,7 +30,7 @@ UNIT = "etc/systemd/system/trunkline-node.service"
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel as it is released."""
+    """The wheel as it is released. A machine without compiled modules compiles them for three systems."""
     out = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
@@ -84,6 +84,7 @@ class Installer:
 
 @pytest.mark.processes
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_install_join_again_and_uninstall(gateway: Gateway, tmp_path: Path, wheel: Path) -> None:
     install = Installer(tmp_path / "a root", wheel)
     options = ("--url", gateway.url, "--name", "my lab", "--upstream", "http://127.0.0.1:1", "--concurrency", "3")
@@ -120,6 +121,7 @@ async def test_install_join_again_and_uninstall(gateway: Gateway, tmp_path: Path
 
 @pytest.mark.processes
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_purging_leaves_the_gateway_and_macos_has_its_own_places(
     gateway: Gateway, tmp_path: Path, wheel: Path
 ) -> None:
