@@ -9,9 +9,9 @@ import aiohttp
 import grpc.aio
 import pytest
 
+from tests.ports import ReservedPort
 from tests.waiting import until_answered
 from trunkline import envoy, envoy_module
-from trunkline.address import Address, claimed
 from trunkline.layout import Layout
 from trunkline.memory import EnvoyMemory
 from xds_server.clients import ClientRegistry
@@ -30,11 +30,8 @@ async def test_clients_are_asked_to_come_back_later(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "d")
     layout.prepare()
     layout.bootstrap.write_text(envoy.bootstrap(layout, EnvoyMemory(HEAP), 10_000))
-    with (
-        claimed(Address("127.0.0.1", 0), flag="--listen") as clients,
-        claimed(Address("127.0.0.1", 0), flag="--admin-listen") as admin,
-    ):
-        edge = EdgeSettings(openai_listen=(clients.host, clients.port), admin_listen=(admin.host, admin.port))
+    clients, admin = ReservedPort(), ReservedPort()
+    edge = EdgeSettings(openai_listen=("127.0.0.1", clients.number), admin_listen=("127.0.0.1", admin.number))
     xds = AdsServer(Builder(edge).build(1, DesiredState(1), {}), ClientRegistry(), quiet=0)
     server = grpc.aio.server(options=SERVER_OPTIONS)
     server.add_generic_rpc_handlers((xds.handler(),))
@@ -53,7 +50,7 @@ async def test_clients_are_asked_to_come_back_later(tmp_path: Path) -> None:
 
             async def refused() -> aiohttp.ClientResponse | None:
                 try:
-                    answer = await session.get(f"http://{clients}/v1/models")
+                    answer = await session.get(f"http://127.0.0.1:{clients.number}/v1/models")
                 except aiohttp.ClientConnectionError:
                     return None
                 # Envoy looks at its memory four times a second.

@@ -167,7 +167,7 @@ class Edge:
 
     async def _push(self, snapshot: ResourceSnapshot | None = None) -> None:
         self._ads.publish(snapshot or self.snapshot())
-        done = await self.clients.wait_settled(self.state.revision, 60)
+        done = await self.clients.wait_settled(self.state.revision, 240)
         assert (done.complete, done.accepted, done.rejections) == (True, 2, ()), done
 
     def snapshot(self) -> ResourceSnapshot:
@@ -229,12 +229,24 @@ class Edge:
 
     async def nodes_with_tunnels(self) -> int:
         """Returns the number of nodes with tunnels, summed over the workers."""
+        text = await self._stats("worker_.*total_nodes")
+        return sum(int(line.rpartition(":")[2]) for line in text.splitlines())
+
+    async def ejections(self, model: str) -> tuple[int, int]:
+        """Returns how many of a model's machines are ejected now, and how many ejections there have been."""
+        text = await self._stats(rf"nodes/{model}\..*ejections_(active|enforced_total)$")
+        counts = {
+            line.rpartition(".")[2].partition(":")[0]: int(line.rpartition(":")[2]) for line in text.splitlines()
+        }
+        return counts["ejections_active"], counts["ejections_enforced_total"]
+
+    async def _stats(self, pattern: str) -> str:
         connector = aiohttp.UnixConnector(str(self.layout.envoy_admin_socket))
         async with (
             aiohttp.ClientSession(connector=connector) as session,
-            session.get("http://envoy/stats?filter=worker_.*total_nodes") as answer,
+            session.get("http://envoy/stats", params={"filter": pattern}) as answer,
         ):
-            return sum(int(line.rpartition(":")[2]) for line in (await answer.text()).splitlines())
+            return await answer.text()
 
     def envoy_mib(self) -> float:
         """Returns the anonymous memory of the Envoy process in MiB."""

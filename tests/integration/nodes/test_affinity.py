@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import pytest
@@ -61,11 +63,11 @@ def prompt(messages: list[dict[str, Any]]) -> str:
     return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
 
 
-def of_one_machine() -> int:
+def of_one_machine(conversations: Sequence[int]) -> int:
     """Returns how much a single machine would have had in its cache."""
     cache = PrefixCache()
     for number in range(TURNS):
-        for conversation in range(CONVERSATIONS):
+        for conversation in conversations:
             cache.read(prompt(turn(conversation, number)))
     return cache.cached
 
@@ -76,11 +78,24 @@ async def ask(edge: Edge, model: str, conversation: int, number: int) -> str:
     return str(json.loads(answer.body)["node"])
 
 
-async def served(edge: Edge, model: str) -> dict[int, Counter[str]]:
+async def of_all(edge: Edge, model: str, nodes: Sequence[Node]) -> list[int]:
+    """Returns conversations of which each node serves some: what the hash of a single one prefers is chance."""
+    found: dict[str, list[int]] = {}
+    for conversation in count():
+        found.setdefault(await ask(edge, model, conversation, 0), []).append(conversation)
+        if len(found) == len(nodes) and conversation + 1 >= CONVERSATIONS:
+            break
+    for node in nodes:
+        node.seen.clear()
+    fewest, most = sorted(found.values(), key=len)
+    return [*most[: CONVERSATIONS - 1], *fewest][:CONVERSATIONS]
+
+
+async def served(edge: Edge, model: str, conversations: Sequence[int]) -> dict[int, Counter[str]]:
     """Returns how often each node served each conversation."""
-    found: dict[int, Counter[str]] = {conversation: Counter() for conversation in range(CONVERSATIONS)}
+    found: dict[int, Counter[str]] = {conversation: Counter() for conversation in conversations}
     for number in range(TURNS):
-        for conversation in range(CONVERSATIONS):
+        for conversation in conversations:
             found[conversation][await ask(edge, model, conversation, number)] += 1
     return found
 
@@ -90,19 +105,21 @@ async def test_a_conversation_stays_and_its_prompt_is_cached(
 ) -> None:
     await edge.publish(Route(f"rt_{model}", model, (NodesTarget(model),)))
     await edge.fill(through_tunnel(model, *(node.name for node in nodes)))
-    found = await served(edge, model)
+    conversations = await of_all(edge, model, nodes)
+    found = await served(edge, model, conversations)
     assert all(len(each) == 1 for each in found.values())
     assert {name for each in found.values() for name in each} == {node.name for node in nodes}
     assert all("x-trunkline-affinity" not in seen.headers for node in nodes for seen in node.seen)
-    assert cached(*nodes) >= 0.9 * of_one_machine()
+    assert cached(*nodes) >= 0.95 * of_one_machine(conversations)
 
 
 async def test_without_affinity_it_does_not(edge: Edge, model: str, nodes: tuple[Node, Node]) -> None:
     await edge.publish(Route(f"rt_{model}", model, (NodesTarget(model),), affinity=Affinity.NONE))
     await edge.fill(through_tunnel(model, *(node.name for node in nodes)))
-    found = await served(edge, model)
+    found = await served(edge, model, range(CONVERSATIONS))
     assert sum(len(each) == 2 for each in found.values()) > CONVERSATIONS / 2
-    assert cached(*nodes) < 0.9 * of_one_machine()
+    # Of machines that are drawn at random, caches have 84 %, with a standard deviation of 1.
+    assert cached(*nodes) < 0.95 * of_one_machine(range(CONVERSATIONS))
 
 
 async def test_a_conversation_returns_when_its_machine_does_and_no_other_moves(
@@ -130,7 +147,7 @@ async def test_targets_and_machines_keep_a_conversation_where_the_route_says_so(
     await edge.publish(Route(f"rt_{model}", model, targets, affinity=Affinity.CONVERSATION))
     await edge.fill(through_tunnel(model, *(node.name for node in nodes)))
     kept: dict[int, set[str]] = {}
-    for conversation in range(24):
+    for conversation in range(32):
         for number in range(3):
             answer = await edge.ask("k1", model, messages=turn(conversation, number))
             assert answer.status == 200, answer
@@ -142,7 +159,9 @@ async def test_targets_and_machines_keep_a_conversation_where_the_route_says_so(
 async def test_a_user_is_kept_by_name(edge: Edge, model: str, nodes: tuple[Node, Node]) -> None:
     await edge.publish(Route(f"rt_{model}", model, (NodesTarget(model),), affinity=Affinity.USER))
     await edge.fill(through_tunnel(model, *(node.name for node in nodes)))
-    for user in "abcdefgh":
+    for number in count():
+        if number >= CONVERSATIONS and all(node.seen for node in nodes):
+            break
+        user = f"user {number}"
         found = {json.loads((await edge.ask("k1", model, user=user)).body)["node"] for _ in range(4)}
         assert len(found) == 1
-    assert all(node.seen for node in nodes)

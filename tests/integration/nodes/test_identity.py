@@ -16,7 +16,7 @@ from tests.fakes.certificates import GATEWAY_NAME, CertificateAuthority, NodeTls
 from tests.fakes.node import HANDSHAKE, Node, RefusedError
 from tests.integration.nodes.edge import WORKERS, Edge, through_tunnel
 from tests.waiting import until_answered
-from xds_server.model import NodesTarget, ProviderTarget, Route
+from xds_server.model import NodesTarget, ProviderTarget, Route, Timeouts
 from xds_server.pool import Pool, PoolEndpoint
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -117,7 +117,8 @@ async def test_the_control_plane_learns_who_calls(edge: Edge, node_id: NodeId) -
 
 async def test_a_direct_node_is_who_its_certificate_says(edge: Edge, model: str, node_id: NodeId) -> None:
     name, other = node_id(), node_id()
-    await edge.publish(Route(f"rt_{model}", model, (NodesTarget(model), ProviderTarget("a", model, tier=1))))
+    targets = (NodesTarget(model), ProviderTarget("a", model, tier=1))
+    await edge.publish(Route(f"rt_{model}", model, targets, timeouts=Timeouts(connect_ms=60_000)))
     async with Node(name, edge.node_tls(name)) as node:
         await edge.fill(direct(model, name, await node.listen()))
         assert set(await edge.targets("k1", model)) == {f"nodes/{model}"}

@@ -8,6 +8,7 @@ import pytest
 
 from tests.gateway.nodes.asking import figure
 from tests.integration.nodes.edge import Edge, key, through_tunnel
+from tests.waiting import until
 from xds_server.model import Node, NodesTarget, Provider, ProviderTarget, Route
 from xds_server.protocol.snapshot import CLUSTER
 from xds_server.resources import audiences
@@ -17,7 +18,7 @@ MODELS, ORGANISATIONS = 100, 20
 MAX = 350
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_a_hundred_models_for_twenty_organisations_with_own_machines(tmp_path: Path) -> None:
     numbers = range(ORGANISATIONS)
     ids = [f"nd-{chr(97 + number)}aaaaaaaaaaaaaaa" for number in numbers]
@@ -38,7 +39,8 @@ async def test_a_hundred_models_for_twenty_organisations_with_own_machines(tmp_p
         ]
         await edge.fill(*filled)
         clusters = len(edge.snapshot().of_type(CLUSTER))
-        after = edge.envoy_mib()
+        # Envoy releases what was replaced a little later.
+        after = await until(lambda: (now := edge.envoy_mib()) < MAX and now)
     figure(f"Envoy with {clusters:,} clusters and {len(everything):,} pools", after, "MiB")
     assert clusters > MODELS * ORGANISATIONS
-    assert before < after < MAX
+    assert before < after
