@@ -30,7 +30,7 @@ CHECKS: dict[str, list[str | Path]] = {
 
 
 @pytest.mark.processes
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_check_passes(name: str) -> None:
     done = subprocess.run(CHECKS[name], cwd=ROOT, capture_output=True, text=True, check=False)

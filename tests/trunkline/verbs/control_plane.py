@@ -67,7 +67,7 @@ def control_plane(directory: Path, *flags: str) -> Iterator[ControlPlane]:
     )  # fmt: skip
     try:
         with grpc.insecure_channel(f"unix:{plane.socket}") as channel:
-            grpc.channel_ready_future(channel).result(timeout=60)
+            grpc.channel_ready_future(channel).result(timeout=180)
         yield plane
     finally:
         process.terminate()
