@@ -64,7 +64,7 @@ async def ask(gateway: GatewayProcess, model: str, *, key: str = "", stream: boo
     known: Mapping[str, str] = {}
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=90)) as session,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=240)) as session,
             session.post(f"{gateway.base_url}/chat/completions", json=body, headers=headers) as answer,
         ):
             known = answer.headers.copy()
@@ -76,7 +76,7 @@ async def ask(gateway: GatewayProcess, model: str, *, key: str = "", stream: boo
 
 
 async def first_answer(
-    gateway: GatewayProcess, model: str, *, target: str = "", key: str = "", within: float = 60.0
+    gateway: GatewayProcess, model: str, *, target: str = "", key: str = "", within: float = 120.0
 ) -> Answer:
     """Sends requests until one is answered with 200, by `target` if one is named."""
     deadline = time.monotonic() + within

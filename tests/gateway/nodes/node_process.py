@@ -72,7 +72,7 @@ class NodeProcess:
         self._start("run", *words)
         return self
 
-    def verb(self, *words: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def verb(self, *words: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Runs another command of `trunkline-node` for this node."""
         return subprocess.run(
             [*self._launcher, sys.executable, "-m", "node_sidecar", *words],
@@ -98,7 +98,7 @@ class NodeProcess:
         )
         return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
 
-    def await_seen(self, wanted: Callable[[Mapping[str, Any]], bool], within: float = 60.0) -> dict[str, Any]:
+    def await_seen(self, wanted: Callable[[Mapping[str, Any]], bool], within: float = 120.0) -> dict[str, Any]:
         """Waits until `wanted` holds for `described`."""
         deadline = time.monotonic() + within
         while not ((seen := self.described()) and wanted(seen)):
@@ -106,7 +106,7 @@ class NodeProcess:
                 raise AssertionError(f"the gateway sees {seen or 'no node'}; the node says:\n{self.log}")
         return seen
 
-    def await_online(self, within: float = 60.0) -> dict[str, Any]:
+    def await_online(self, within: float = 120.0) -> dict[str, Any]:
         """Waits until the gateway can serve a model of this node."""
         return self.await_seen(
             lambda seen: seen["state"] == "online" and any(offer["healthy"] for offer in seen["offers"]), within

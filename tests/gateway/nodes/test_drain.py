@@ -27,7 +27,8 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
     return {
         "version": 1,
         "providers": [provider_entry(provider_a)],
-        "routes": [{"model": MODEL, "targets": targets}],
+        # Streams stand still until the commands of a test have run.
+        "routes": [{"model": MODEL, "targets": targets, "timeouts": {"idle": "240s"}}],
     }
 
 
@@ -52,8 +53,8 @@ async def begun(gateway: GatewayProcess, node: NodeProcess, server: ProviderProc
     await first_answer(gateway, MODEL, target=HERE)
     await server.abehave("held")
     streams = [asyncio.create_task(ask(gateway, MODEL, stream=True)) for _ in range(STREAMS)]
-    async with asyncio.timeout(60):
-        while (await asyncio.to_thread(node.status))["in_flight"] < STREAMS:
+    async with asyncio.timeout(120):
+        while (await asyncio.to_thread(node.status)).get("in_flight", 0) < STREAMS:
             pass
     return streams
 

@@ -22,7 +22,7 @@ PLAIN, STREAM = "lab", "paced-50-20"
 FIRST_BYTE_SECONDS = 4.0
 #: Seconds that a busy machine may add. Without the limit a request would wait for 300 s.
 SLACK_SECONDS = 30.0
-DETECTED_SECONDS = 60.0
+DETECTED_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")

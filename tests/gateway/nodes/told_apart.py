@@ -12,7 +12,7 @@ import aiohttp
 
 from tests.gateway.process import GatewayProcess
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
