@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.console.conftest import Window
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize(
@@ -36,5 +37,6 @@ def test_a_page_that_does_not_exist_says_so(admin: Window, address: str) -> None
     heading = page.get_by_role("heading", name="There is no such page", level=1)
     heading.wait_for()
     admin.settled()
-    assert page.title() == "There is no such page · Trunkline"
+    # It follows a rendering.
+    eventually(lambda: page.title() == "There is no such page · Trunkline")
     assert not page.locator(".page-actions a").count()
