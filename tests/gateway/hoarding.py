@@ -62,7 +62,7 @@ class Hoard:
     async def answered(self, least: int) -> None:
         """Waits until there are at least this many answers."""
         try:
-            await until(lambda: len(self.answers) >= least, within=120)
+            await until(lambda: len(self.answers) >= least, within=200)
         except TimeoutError:
             raise AssertionError(f"{len(self.answers)} answers, not {least}") from None
 

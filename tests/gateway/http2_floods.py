@@ -23,7 +23,7 @@ from hyperframe.frame import (
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #: Seconds in which a flood is sent, or its connection closed.
-PATIENCE = 60
+PATIENCE = 200
 Flood = Callable[[str], Iterator[Frame]]
 
 

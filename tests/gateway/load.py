@@ -27,7 +27,9 @@ class Outcome:
 
 @dataclass
 class Load:
-    """Sends `rate` plain requests a second, and keeps `streams` streams running, until the block is left."""
+    """Sends `rate` plain requests a second (0: only what the test sends by `request`), and keeps `streams` streams
+    running, until the block is left.
+    """
 
     base_url: str
     api_key: str
@@ -44,12 +46,12 @@ class Load:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             headers={"authorization": f"Bearer {self.api_key}"},
-            timeout=aiohttp.ClientTimeout(total=60),
+            timeout=aiohttp.ClientTimeout(total=240),
         )
         self._stopping = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Outcome]] = set()
         self._progress = asyncio.Condition()
-        self._drivers = [asyncio.create_task(self._drive())]
+        self._drivers = [asyncio.create_task(self._drive())] if self.rate else []
         self._drivers += [asyncio.create_task(self._drive_stream()) for _ in range(self.streams)]
         return self
 
@@ -69,7 +71,7 @@ class Load:
         """Returns the targets that served the plain requests started after `since`."""
         return Counter(each.target for each in self.outcomes if each.started >= since)
 
-    async def wait_for(self, more: int, *, target: str = "", within: float = 60.0) -> None:
+    async def wait_for(self, more: int, *, target: str = "", within: float = 120.0) -> None:
         """Waits until `more` further plain requests have ended, served by `target` if one is named."""
 
         def count() -> int:
@@ -79,7 +81,7 @@ class Load:
         async with asyncio.timeout(within), self._progress:
             await self._progress.wait_for(lambda: count() >= goal)
 
-    async def wait_for_streams(self, target: str, *, count: int, within: float = 60.0) -> None:
+    async def wait_for_streams(self, target: str, *, count: int, within: float = 120.0) -> None:
         """Waits until `count` streams run at `target`."""
         async with asyncio.timeout(within), self._progress:
             await self._progress.wait_for(lambda: self.streaming[target] >= count)
@@ -88,13 +90,14 @@ class Load:
         interval = 1 / self.rate
         due = time.monotonic()
         while not self._stopping.is_set():
-            task = asyncio.create_task(self._plain())
+            task = asyncio.create_task(self.request())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             due += interval
             await asyncio.sleep(max(0.0, due - time.monotonic()))  # the rate of the load
 
-    async def _plain(self) -> None:
+    async def request(self) -> Outcome:
+        """Sends a plain request; its outcome is among the others too."""
         started = time.monotonic()
         body = {"model": self.model, "messages": [{"role": "user", "content": "x" * 200}]}
         try:
@@ -106,16 +109,17 @@ class Load:
         self.outcomes.append(outcome)
         async with self._progress:
             self._progress.notify_all()
+        return outcome
 
     async def _drive_stream(self) -> None:
         while not self._stopping.is_set():
             self.stream_outcomes.append(await self.stream())
 
-    async def stream(self) -> Outcome:
+    async def stream(self, model: str = "") -> Outcome:
         """Reads a stream from its first to its last event; a stream without `[DONE]` is a problem."""
         started = time.monotonic()
         body = {
-            "model": self.stream_model or self.model,
+            "model": model or self.stream_model or self.model,
             "messages": [{"role": "user", "content": "hello"}],
             "stream": True,
         }

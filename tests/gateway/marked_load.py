@@ -35,7 +35,7 @@ class MarkedLoad:
     async def __aenter__(self) -> Self:
         self.moved()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=240)
         )
         self._progress = asyncio.Condition()
         self._running: set[asyncio.Task[None]] = set()
@@ -55,7 +55,7 @@ class MarkedLoad:
         """Notes that the gateway was started again."""
         self._url = f"{self._gateway.base_url}/chat/completions"
 
-    async def wait_for(self, more: int, within: float = 60.0) -> None:
+    async def wait_for(self, more: int, within: float = 120.0) -> None:
         """Waits until `more` further requests were served."""
         goal = len(self.served) + more
         async with asyncio.timeout(within), self._progress:

@@ -164,7 +164,7 @@ class GatewayProcess:
             if not entry.name.isdigit():
                 continue
             try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue

@@ -14,7 +14,7 @@ async def exchange(gateway: GatewayProcess, request: bytes) -> Answer:
     """Returns the first answer on a connection. Names of headers are in lower case, and so are their values."""
     reader, writer = await asyncio.open_connection(*gateway.address)
     writer.write(request)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
         if request.startswith(b"HEAD "):

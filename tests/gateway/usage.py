@@ -22,7 +22,7 @@ async def ready(gateway: GatewayProcess) -> dict[str, Any]:
             return {}
 
 
-async def settled(gateway: GatewayProcess, within: float = 60.0) -> None:
+async def settled(gateway: GatewayProcess, within: float = 120.0) -> None:
     """Waits until nothing is reserved any more, and the control plane has every record."""
 
     async def nothing_pending() -> bool:
