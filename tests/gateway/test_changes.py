@@ -59,9 +59,10 @@ async def served_by(gateway: GatewayProcess, requests: int) -> Counter[str]:
 
 
 async def test_weights_hold_within_two_points(gateway: GatewayProcess) -> None:
-    counted = await served_by(gateway, 10_000)
-    assert sum(counted.values()) == 10_000
-    assert abs(counted["a/split"] / 10_000 - 0.80) < 0.02
+    """A correct gateway fails this once in four billion runs: two points are 6.3 standard deviations."""
+    counted = await served_by(gateway, 16_000)
+    assert sum(counted.values()) == 16_000
+    assert abs(counted["a/split"] / 16_000 - 0.80) < 0.02
 
 
 async def test_a_weight_change_acts_at_once_and_loses_no_request(
@@ -74,7 +75,7 @@ async def test_a_weight_change_acts_at_once_and_loses_no_request(
         await load.wait_for(50)
         await asyncio.to_thread(gateway.apply, weighted(config, 0, 1))
         returned = time.monotonic()
-        await load.wait_for(100, target="b/split", within=60)
+        await load.wait_for(100, target="b/split")
         after = load.targets(since=returned)
         await asyncio.to_thread(gateway.apply, config)
     assert not load.problems

@@ -29,9 +29,7 @@ def config(provider: ProviderProcess) -> dict[str, Any]:
 
 
 class Asking:
-    """Requests the list of models with one key, from before the start until the block is left; `statuses` in
-    order.
-    """
+    """Requests the list of models with one key, from before the start until `end`; `statuses` in order."""
 
     def __init__(self, address: str, key: str) -> None:
         self._request = urllib.request.Request(
@@ -46,6 +44,9 @@ class Asking:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
         self._ended.set()
         self._thread.join()
 
@@ -75,6 +76,7 @@ def started(
     with Asking(address, key) as asking, gateway:
         seen = len(asking.statuses)
         eventually(lambda: len(asking.statuses) >= seen + 2)
+        asking.end()  # while the gateway still serves
     return asking.statuses
 
 
@@ -88,7 +90,7 @@ def test_behind_a_policy_of_before_the_backup(tmp_path: Path) -> None:
     data = tmp_path / "data"
     snapshot = data / "translator" / "policy.snapshot"
     with GatewayProcess(data):
-        pass
+        eventually(snapshot.exists)
     shutil.copy(snapshot, tmp_path / "older")
     with GatewayProcess(data) as gateway:
         made = gateway.run("keys", "create", "--org", "default", "--name", "later").stdout
