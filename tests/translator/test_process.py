@@ -34,6 +34,13 @@ os.set_inheritable(3, True)
 os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
 os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
+#: `python -m translator` that waits longer for its first policy, which takes a busy machine longer.
+PATIENT = """
+import sys
+from translator import __main__, app
+app._FIRST_POLICY_SECONDS = 60.0
+sys.exit(__main__.main())
+"""
 
 
 @dataclass
@@ -94,12 +101,13 @@ class Translator:
 
 
 @asynccontextmanager
-async def running(tmp_path: Path, inherited: socket.socket | None = None) -> AsyncIterator[Translator]:
+async def running(
+    tmp_path: Path, inherited: socket.socket | None = None, *, patient: bool = False
+) -> AsyncIterator[Translator]:
     path, log = tmp_path / "t.sock", tmp_path / "log"
     arguments = [
         "-P",
-        "-m",
-        "translator",
+        *(("-c", PATIENT) if patient else ("-m", "translator")),
         "--control",
         f"unix:{tmp_path}/ads",
         "--state-dir",
@@ -161,7 +169,7 @@ async def test_one_killed_before_it_kept_its_policy_answers_when_it_has_it_again
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(tmp_path / "t.sock"))
         sock.listen(16)
-        async with control_plane(tmp_path) as control, running(tmp_path, sock) as translator:
+        async with control_plane(tmp_path) as control, running(tmp_path, sock, patient=True) as translator:
             await control.start()
             assert (await translator.decide(chat)).status == 200
 

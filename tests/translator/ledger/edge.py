@@ -1,6 +1,6 @@
 """A process with a ledger, to be killed: `python -m tests.translator.ledger.edge DIR OPTIONS`.
 
-On DIR/edge.sock it answers line by line: `reserve ID` with `ok` once the reservation is made, `state` with JSON.
+On DIR/edge.sock it answers line by line: `reserve ID` with the start of the reservation, `state` with JSON.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from translator.ledger.ledger import Ledger
 from translator.ledger.prices import PriceBook
 from translator.limits import HolderLimit, Limiter, Metric, Reservation
 from translator.settings import Settings
+
+#: The tag of every reservation, as it is written.
+TAG = "a%20tag"
 
 
 def settings(directory: Path, **options: object) -> Settings:
@@ -59,7 +62,7 @@ def reserve(limiter: Limiter, request_id: str, at: float | None = None) -> Reser
     at = time.time() if at is None else at
     whose = ("org_acme", "key_ci", "rt_gpt", "gpt-4.1")
     ids = tuple(limit.id for limit in LIMITS)
-    made = Reservation(request_id, at, *whose, 100, 500_000, 12, stream=False, user="", tag="a%20tag", limits=ids)
+    made = Reservation(request_id, at, *whose, 100, 500_000, 12, stream=False, user="", tag=TAG, limits=ids)
     assert limiter.reserve(made, LIMITS) is None
     return made
 
@@ -80,9 +83,10 @@ async def main(directory: Path, **options: object) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := (await reader.readline()).decode().split():
             if line[0] == "reserve":
-                ledger.reserved(reserve(limiter, line[1]))
+                made = reserve(limiter, line[1])
+                ledger.reserved(made)
                 ledger.flush()
-                writer.write(b"ok\n")
+                writer.write(f"{made.at!r}\n".encode())
             else:
                 state = {
                     "used": used(limiter),

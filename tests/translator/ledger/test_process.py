@@ -8,7 +8,7 @@ import random
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import count, takewhile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.translator.control_plane import ControlPlane
 from tests.translator.ledger.collecting import Collector
 from tests.translator.ledger.writing import EnvoyLog, request_line
 from tests.translator.test_process import Translator
-from tests.waiting import until_answered
+from tests.waiting import until, until_answered
 
 pytestmark = pytest.mark.processes
 
@@ -80,12 +80,16 @@ async def test_killed_while_it_authorises(tmp_path: Path) -> None:
             log.write(request_line(request_id, note=noted))
             served.add(request_id)
 
-    # As many as it takes until there were enough requests, which are few on a busy machine.
-    for round_ in takewhile(lambda each: each < 6 or len(served) <= 20, count()):
+    def have_been(number: int) -> bool:
+        return len(served) >= number
+
+    for round_ in range(6):
         async with translator(tmp_path) as child:
             await child.until_ready()
             running = asyncio.create_task(traffic(child, round_))
-            await asyncio.sleep(chance.uniform(0.05, 0.6))  # killed at any moment
+            # Not by the clock alone: a busy machine would have answered few requests by then.
+            await until(partial(have_been, len(served) + (21 if round_ == 3 else chance.randrange(10))))
+            await asyncio.sleep(chance.uniform(0.0, 0.1))  # killed at any moment
             child.process.kill()
             await running
     async with translator(tmp_path) as child:
