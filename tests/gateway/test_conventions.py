@@ -37,16 +37,16 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
         "version": 1,
         "providers": [provider_entry(provider_a)],
         "routes": [
+            *({"model": model, "targets": [{"provider": "a", "model": model}]} for model in ("plain", *LIMITED)),
             {
-                "model": model,
-                "targets": [{"provider": "a", "model": model}],
-                "timeouts": {"first_byte": "4s", "idle": "4s", "connect": "4s"},
-            }
-            for model in ("plain", *LIMITED)
+                "model": "impatient",
+                "targets": [{"provider": "a", "model": "impatient"}],
+                "timeouts": {"first_byte": "2s"},
+            },
         ],
         "organisations": [
             owner("rated", RATED, "requests", "40s"),
-            owner("poor", POOR, "requests", "30d"),
+            owner("poor", POOR, "requests", "366d"),
         ],
     }
 
@@ -62,7 +62,7 @@ async def ask(
 ) -> httpx.Response:
     body = {"model": "plain", "messages": MESSAGES, **changes} if method == "POST" else None
     sent = {"authorization": f"Bearer {key or gateway.api_key}", **(headers or {})}
-    async with httpx.AsyncClient(base_url=gateway.origin, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=gateway.origin, timeout=240) as client:
         return await client.request(method, path, json=body, headers=sent)
 
 
@@ -153,6 +153,7 @@ async def test_what_a_target_does_is_reported_with_when_to_come_back(
     stream: bool,
 ) -> None:
     model = limited(options["retry_after"], stream=stream) if "retry_after" in options else "plain"
+    model = "impatient" if mode == "hang" else model
     await provider_a.abehave(mode, **options)
     try:
         answer = await ask(gateway, stream=stream, model=model)
