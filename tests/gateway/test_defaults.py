@@ -40,12 +40,12 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 
 async def ask(gateway: GatewayProcess, path: str, **options: Any) -> httpx.Response:
     headers = {"authorization": f"Bearer {gateway.api_key}"}
-    async with httpx.AsyncClient(base_url=gateway.origin, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=gateway.origin, timeout=240) as client:
         return await client.post(f"/v1/{path}", headers=headers, **options)
 
 
 def client(gateway: GatewayProcess) -> openai.OpenAI:
-    return openai.OpenAI(api_key=gateway.api_key, base_url=gateway.base_url, max_retries=0, timeout=60)
+    return openai.OpenAI(api_key=gateway.api_key, base_url=gateway.base_url, max_retries=0, timeout=240)
 
 
 def test_openais_client_gets_a_moderation_and_an_image(gateway: GatewayProcess) -> None:
@@ -94,8 +94,8 @@ async def test_what_is_missing_is_reported(gateway: GatewayProcess, endpoint: st
 
 
 async def test_another_default_holds_at_once(gateway: GatewayProcess, config: dict[str, Any]) -> None:
-    """This test runs last, because it changes settings that the others rely on."""
     await asyncio.to_thread(gateway.apply, {**config, "defaults": {"embeddings": "omni"}})
     assert (await ask(gateway, "embeddings", json={"input": "Hi"})).status_code == 200
     refused = await ask(gateway, "moderations", json=JSON["moderations"])
     assert refused.json()["error"]["code"] == "missing_model"
+    await asyncio.to_thread(gateway.apply, config)

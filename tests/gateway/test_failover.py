@@ -16,10 +16,14 @@ from tests.gateway.process import GatewayProcess
 
 pytestmark = pytest.mark.usefixtures("well_behaved")
 #: Longer than a healthy provider takes on a busy machine: its own time-out would be a failure.
-FIRST_BYTE_SECONDS = 3.0
+FIRST_BYTE_SECONDS = 5.0
 CONNECT_SECONDS = 2.0
 #: Two attempts at the dead target's limit, and a busy machine. Without the limit a request would wait for 300 s.
 MOST_EXTRA_SECONDS = 2 * FIRST_BYTE_SECONDS + 30.0
+
+
+#: A stream that does not end before its target dies.
+ENDLESS = "paced-6000-100"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,7 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
                 {"provider": "a", "model": upstream},
                 {"provider": "b", "model": upstream, "tier": 1},
             ],
-            "timeouts": {"first_byte": f"{FIRST_BYTE_SECONDS}s", "idle": "5s", "connect": f"{CONNECT_SECONDS}s"},
+            "timeouts": {"first_byte": f"{FIRST_BYTE_SECONDS:g}s", "connect": f"{CONNECT_SECONDS:g}s"},
         }
 
     return {
@@ -40,6 +44,7 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
         "routes": [
             route("plain", "plain"),
             route("stream", "paced-10-100"),
+            route("endless", ENDLESS),
             {"model": "lone", "targets": [{"provider": "a", "model": "lone"}]},
             {"model": "limited", "targets": [{"provider": "a", "model": "limited"}]},
         ],
@@ -51,8 +56,8 @@ def load_on(gateway: GatewayProcess) -> Load:
 
 
 async def back_to(load: Load, target: str) -> None:
-    """Waits until traffic returns after the ejection, which lasts 5 s at first."""
-    await load.wait_for(25, target=target, within=60)
+    """Waits until traffic returns: the rest lasts 5 s at first, and 60 s after some failures in a row."""
+    await load.wait_for(25, target=target, within=200)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +76,9 @@ async def test_a_misbehaving_target_costs_time_and_nothing_else(
     gateway: GatewayProcess, provider_a: ProviderProcess, mode: str, parameters: dict[str, Any]
 ) -> None:
     async with load_on(gateway) as load:
-        await load.wait_for(25, target="a/plain", within=60)
+        await load.wait_for(25, target="a/plain", within=200)
         await provider_a.abehave(mode, **parameters)
-        await load.wait_for(60, target="b/plain", within=60)
+        await load.wait_for(60, target="b/plain")
         await provider_a.abehave("ok")
         await back_to(load, "a/plain")
     assert not load.problems
@@ -85,16 +90,17 @@ async def test_a_killed_target_costs_time_and_nothing_else(
 ) -> None:
     """Streams that a was serving end visibly broken, because their first byte had been sent."""
     async with load_on(gateway) as load:
-        await load.wait_for(25, target="a/plain", within=60)
-        await load.wait_for_streams("a/paced-10-100", count=5)
-        killed = time.monotonic()
+        await load.wait_for(25, target="a/plain", within=200)
+        endless = [asyncio.create_task(load.stream("endless")) for _ in range(5)]
+        await load.wait_for_streams(f"a/{ENDLESS}", count=5)
         await asyncio.to_thread(provider_a.kill)
-        await load.wait_for(60, target="b/plain", within=60)
+        killed = time.monotonic()  # a stream that began a moment before may have begun at a
+        await load.wait_for(60, target="b/plain")
         await asyncio.to_thread(provider_a.start)
         await back_to(load, "a/plain")
     assert not [each for each in load.outcomes if each.problem]
     assert not [each for each in load.stream_outcomes if each.problem and each.started > killed]
-    assert any(each.problem for each in load.stream_outcomes), "no stream was running when its target died"
+    assert all(each.problem for each in await asyncio.gather(*endless))
     assert max(each.duration for each in load.outcomes) < MOST_EXTRA_SECONDS
 
 
@@ -103,9 +109,9 @@ async def test_a_frozen_target_costs_time_and_nothing_else(
 ) -> None:
     """After SIGSTOP, the kernel accepts connections, but nobody answers."""
     async with load_on(gateway) as load:
-        await load.wait_for(25, target="a/plain", within=60)
+        await load.wait_for(25, target="a/plain", within=200)
         provider_a.freeze()
-        await load.wait_for(60, target="b/plain", within=60)
+        await load.wait_for(60, target="b/plain")
         provider_a.thaw()
         await back_to(load, "a/plain")
     assert not [each for each in load.outcomes if each.problem]
@@ -174,17 +180,16 @@ async def test_a_lone_targets_own_error_reaches_the_client(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
     await provider_a.abehave("status:429", retry_after="7")
-    async with Load(gateway.base_url, gateway.api_key, "limited", rate=5) as load:
-        await load.wait_for(1)
-    assert load.outcomes[0].status == 429
-    assert load.outcomes[0].retry_after == "7"
+    async with Load(gateway.base_url, gateway.api_key, "limited", rate=0) as load:
+        outcome = await load.request()
+    assert (outcome.status, outcome.retry_after) == (429, "7")
 
 
 async def test_a_refused_credential_is_not_blamed_on_the_client(
     gateway: GatewayProcess, provider_a: ProviderProcess
 ) -> None:
     await provider_a.abehave("status:401")
-    async with Load(gateway.base_url, gateway.api_key, "lone", rate=5) as load:
-        await load.wait_for(1)
-    assert load.outcomes[0].status == 502
-    assert '"code":"upstream_authentication_failed"' in load.outcomes[0].problem
+    async with Load(gateway.base_url, gateway.api_key, "lone", rate=0) as load:
+        outcome = await load.request()
+    assert outcome.status == 502
+    assert '"code":"upstream_authentication_failed"' in outcome.problem
