@@ -33,6 +33,9 @@ _REPEATED = re.compile(r"(/v\d+\w*)(?=\1(?:/|$))")
 _CREDENTIAL = re.compile(r"[!-~]{1,4096}")
 _KEY = re.compile(r"[!-~]{16,512}")
 
+#: The machine's own zone, and the system's further sets, one of which counts leap seconds.
+_ZONES_OF_A_MACHINE = ("localtime", "Factory", "posix/", "posixrules", "right/")
+
 #: Field → minimum, maximum and unit.
 Ranges: TypeAlias = Mapping[str, tuple[int, int, str]]
 
@@ -172,8 +175,11 @@ def moment(value: int, problems: Problems) -> None:
 
 
 def time_zone(text: str, problems: Problems) -> None:
-    """Checks that a time zone is known by its IANA name."""
+    """Checks that a time zone is known by its IANA name, and so is the same on every machine."""
     try:
         ZoneInfo(text)
+        is_known = not text.startswith(_ZONES_OF_A_MACHINE)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # also raised for a path, or a folder of zones
+        is_known = False
+    if not is_known:
         problems.note(f"{quoted(text)} is not a time zone; accepted: an IANA name such as Europe/Berlin, or UTC")

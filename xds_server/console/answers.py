@@ -65,15 +65,15 @@ class Console:
         file = (await asyncio.shield(self._files)).by_path.get(path)
         return None if file is None else _answer(file, request)
 
-    async def _page(self, path: str, request: web.BaseRequest) -> web.Response | None:
-        """Returns a page of the documentation; in a checkout without one, the page that says how to build it."""
+    async def _page(self, path: str, request: web.BaseRequest) -> web.Response:
+        """Returns a page of the documentation, or one that says that there is none, or how to build the site."""
         if self._documentation is None:
             root = await asyncio.to_thread(documentation.directory)
             if root is None:
                 return _answer(documentation.missing(), request, status=404)
             self._documentation = asyncio.create_task(asyncio.to_thread(documentation.load, root))
         file = (await asyncio.shield(self._documentation)).get(path)
-        return None if file is None else _answer(file, request)
+        return _answer(documentation.nowhere(), request, status=404) if file is None else _answer(file, request)
 
     async def reference(self, request: web.BaseRequest) -> web.Response:
         """Returns the OpenAPI document."""

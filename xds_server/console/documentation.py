@@ -17,6 +17,8 @@ _CACHE_CONTROL = "no-cache"
 _HOW = """This checkout has no documentation site yet. Make it with `make docs`, then load this page again.
 The same text is in docs/*.md.
 """
+_NOWHERE = """The documentation has no such page. /docs/ has the list of its pages.
+"""
 
 
 def directory() -> Path | None:
@@ -37,3 +39,8 @@ def load(root: Path) -> Mapping[str, File]:
 def missing() -> File:
     """Returns the page that replaces a site that was not built: it says how to build it."""
     return file("missing.txt", _HOW.encode(), _CACHE_CONTROL)
+
+
+def nowhere() -> File:
+    """Returns the page for an address that the site does not have."""
+    return file("nowhere.txt", _NOWHERE.encode(), _CACHE_CONTROL)

@@ -41,10 +41,19 @@ async def test_a_page_needs_no_token_and_has_the_console_s_policy(rest: Rest, si
         assert headers["content-security-policy"] == HEADERS["content-security-policy"]
 
 
-@pytest.mark.parametrize("path", ["/docs/nothing.html", "/docs/../secret.key", "/docs/_static/site.js.map"])
-async def test_what_is_no_page_is_answered_as_any_other_path(rest: Rest, site: Path, path: str) -> None:
+@pytest.mark.parametrize("path", ["/docs/nothing.html", "/docs/keys", "/docs/_static/site.js.map"])
+async def test_an_address_without_a_page_leads_to_the_list_of_pages(rest: Rest, site: Path, path: str) -> None:
+    """A kept link to a page of another version asks nobody for a token."""
     _made(site)
-    assert (await get(rest, path))[0] == 401
+    status, headers, text = await get(rest, path)
+    assert (status, headers["content-type"]) == (404, "text/plain; charset=utf-8")
+    assert b"/docs/ has the list" in text
+    assert headers["content-security-policy"] == HEADERS["content-security-policy"]
+
+
+async def test_no_path_leads_out_of_the_site(rest: Rest, site: Path) -> None:
+    _made(site)
+    assert (await get(rest, "/docs/../secret.key"))[0] == 401
 
 
 async def test_a_checkout_without_a_site_says_how_it_is_made(rest: Rest, site: Path) -> None:
