@@ -39,6 +39,9 @@ export const day = (ms) => new Intl.DateTimeFormat(language.value, { dateStyle: 
 /** Time of day with seconds. @param {number} ms since 1970 */
 export const clock = (ms) => new Intl.DateTimeFormat(language.value, { timeStyle: "medium" }).format(ms);
 
+/** Time of day with seconds; with the date for a day other than today. @param {number} ms since 1970 */
+export const dated = (ms) => (new Date(ms).toDateString() === new Date().toDateString() ? clock(ms) : moment(ms));
+
 const STEPS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
 
 /** `5 minutes ago`, `in 3 days`. @param {number} seconds since 1970 */

@@ -15,6 +15,15 @@ import { Page } from "./ui/page.js";
 /** Returns whether anyone may have a password: before there is an account, only identity providers sign people in. */
 const hasPasswords = (options) => options.password && !options.needs_setup;
 
+/** An address that the gateway accepts to come back to after signing in elsewhere. */
+const ACCEPTED = /^\/#[!-[\]-~]{1,490}$/;
+
+/** Returns the address of what this visitor came for: a view, or the approval of a program. */
+function wanted() {
+  const found = link.value?.kind === "device" ? `/#device=${link.value.token}` : `/${location.hash}`;
+  return ACCEPTED.test(found) ? found : "/#/start";
+}
+
 export function SignIn() {
   const [way, setWay] = useState("");
   useSettling(false);
@@ -42,7 +51,7 @@ function Account({ options, onWay }) {
   const [error, setError] = useState(/** @type {any} */ (null));
   const begin = async (provider) => {
     try {
-      const { url = "" } = await call("BeginOidc", { provider, next: "/#/start" });
+      const { url = "" } = await call("BeginOidc", { provider, next: wanted() });
       if (!/^https?:\/\//.test(url)) throw new Error(t("signin.error.failed"));
       location.assign(url);
     } catch (failure) {

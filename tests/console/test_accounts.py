@@ -124,14 +124,34 @@ def test_a_certified_provider_signs_somebody_in(window: Window, certified: str) 
     page = window.open()
     page.get_by_role("button", name="Sign in with Example Corp").click()
     page.get_by_role("heading", name="Start", level=1).wait_for()
-    assert page.url == f"{window.gateway.admin_url}/#/start"
+    assert page.url == f"{window.gateway.admin_url}/#/"
     window.open("account")
     page.get_by_text("bob@example.org").first.wait_for()
     page.get_by_text("acme: viewer").first.wait_for()
     (cookie,) = [each for each in page.context.cookies() if each["name"].endswith("trunkline_session")]
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
     page.get_by_role("button", name="Sign out", exact=True).click()
-    page.get_by_role("button", name="Sign in with Example Corp").wait_for()
+    sign_in = page.get_by_role("button", name="Sign in with Example Corp")
+    sign_in.wait_for()
+
+    # The visitor comes back to what they came for.
+    window.open("usage?days=30")
+    sign_in.click()
+    page.get_by_role("heading", name="Usage and cost", level=1).wait_for()
+    assert page.url == f"{window.gateway.admin_url}/#/usage?days=30"
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    sign_in.wait_for()
+    begun = httpx.post(
+        f"{window.gateway.admin_url}/admin/v1/device:begin",
+        json={"client": "trunkline login"},
+        headers={"x-trunkline-csrf": "1"},
+        timeout=60,
+    ).json()
+    page.goto("about:blank")
+    page.goto(f"{window.gateway.admin_url}/#{begun['url'].partition('#')[2]}")
+    sign_in.click()
+    page.get_by_role("heading", name="Let a program sign in?").wait_for()
+    page.get_by_text(begun["user_code"], exact=True).wait_for()
 
 
 def test_an_invitation_ends_with_its_inviter(window: Window) -> None:

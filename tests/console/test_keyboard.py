@@ -40,6 +40,7 @@ def test_tabs_and_dialogs(admin: Window) -> None:
     opener.focus()
     page.keyboard.press("Enter")
     page.get_by_role("dialog").wait_for()
+    assert page.evaluate("document.activeElement.matches('.dialog-body input')")
     for _ in range(12):
         page.keyboard.press("Tab")
         # None stands for the browser's own bar, between the last element and the first.

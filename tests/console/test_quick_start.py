@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import httpx
+from playwright.sync_api import Route
 
 from tests.console.conftest import Window
 from tests.fakes.provider_process import ProviderProcess
@@ -99,6 +100,20 @@ def test_one_request_is_explained(admin: Window) -> None:
         admin.settled()
     page.locator(".way").get_by_text("a/gpt-4.1").wait_for()
     assert "Once more" not in page.content()
+
+    # The page looks again by itself while the record is missing.
+    missing = [404, 404]
+
+    def answer(route: Route) -> None:
+        if missing:
+            route.fulfill(status=missing.pop(), json={"error": {"code": "not_found", "message": "none yet"}})
+        else:
+            route.continue_()
+
+    page.route("**/admin/v1/requests/*", answer)
+    page.reload()
+    page.locator(".way").get_by_text("a/gpt-4.1").wait_for()
+    assert not missing
 
 
 def test_the_targets_of_a_model_answer_the_same_question_side_by_side(admin: Window) -> None:

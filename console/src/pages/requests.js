@@ -1,7 +1,7 @@
 // Requests: running ones, live; ended ones, searchable; a single one, explained attempt by attempt.
 import { html, useState } from "../html.js";
 import { call } from "../api.js";
-import { clock, count, duration, moment, nano, num } from "../format.js";
+import { count, dated, duration, moment, nano, num } from "../format.js";
 import { t } from "../i18n.js";
 import { address, oneOf, place, refine } from "../router.js";
 import { useView } from "../view.js";
@@ -101,7 +101,7 @@ function Found({ first, request }) {
     setMore({ rows: [...more.rows, ...(answer.requests ?? [])], token: answer.next_page_token ?? "", since: num(answer.searched_since_us) });
   };
   const columns = [
-    { id: "when", title: t("usage.when"), main: true, cell: ({ record }) => html`<a href=${address(["requests", record.id])} title=${moment(num(record.started_at_us) / 1000)}>${clock(num(record.started_at_us) / 1000)}</a><span class="sub mono">${record.id.slice(0, 8)}</span>` },
+    { id: "when", title: t("usage.when"), main: true, cell: ({ record }) => html`<a href=${address(["requests", record.id])} title=${moment(num(record.started_at_us) / 1000)}>${dated(num(record.started_at_us) / 1000)}</a><span class="sub mono">${record.id.slice(0, 8)}</span>` },
     { id: "model", title: t("route.model"), cell: ({ record }) => html`<span>${record.model}<span class="sub">${record.target_id}</span></span>` },
     { id: "who", title: t("requests.who"), cell: (each) => html`<span>${each.key}<span class="sub">${[each.record.end_user, each.record.tag].filter(Boolean).join(" · ")}</span></span>` },
     { id: "status", title: t("key.state"), cell: ({ record }) => html`<${Status} record=${record} />` },

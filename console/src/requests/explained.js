@@ -1,17 +1,32 @@
 // One request explained: every attempt, why it moved on, its cost, and the cost at the other targets.
-import { html } from "../html.js";
+import { html, useEffect, useState } from "../html.js";
 import { clock, count, day, duration, nano, num } from "../format.js";
 import { reason, t } from "../i18n.js";
 import { address } from "../router.js";
+import { useSettling } from "../settling.js";
 import { useView } from "../view.js";
 import { Button } from "../ui/controls.js";
-import { Badge, Loaded } from "../ui/feedback.js";
+import { Badge, Loaded, Skeleton } from "../ui/feedback.js";
 import { Card, Figure, Page } from "../ui/page.js";
 import { Table } from "../ui/table.js";
+
+/** A request that has just ended has its record a moment later: it is looked for this many times, once a second. */
+const MOST_LOOKS = 5;
 
 /** @param {{id: string, onCancel: (request: any, reload: () => Promise<void>) => void}} props */
 export function Explained({ id, onCancel }) {
   const view = useView("GetRequest", { id });
+  const [looks, setLooks] = useState(1);
+  const isAwaited = !view.data && view.error?.code === "not_found" && looks < MOST_LOOKS;
+  useSettling(isAwaited);
+  useEffect(() => {
+    if (!isAwaited || view.busy) return undefined;
+    const timer = setTimeout(() => {
+      setLooks(looks + 1);
+      view.reload();
+    }, 1_000);
+    return () => clearTimeout(timer);
+  }, [isAwaited, view.busy, looks]);
   const { running } = view.data ?? {};
   const actions = html`
     ${running && html`<${Button} kind="danger" onClick=${() => onCancel(running, view.reload)}>${t("requests.cancel")}<//>`}
@@ -20,7 +35,7 @@ export function Explained({ id, onCancel }) {
   return html`
     <p><a href=${address(["requests"], { show: "finished" })}>${t("nav.requests")}</a></p>
     <${Page} title=${t("requests.one")} lead=${html`<span class="mono broken-words">${id}</span>`} actions=${actions}>
-      <${Loaded} view=${view}>${(data) => html`<${Shown} data=${data} />`}<//>
+      ${isAwaited ? html`<${Skeleton} lines=${6} />` : html`<${Loaded} view=${view}>${(data) => html`<${Shown} data=${data} />`}<//>`}
     <//>
   `;
 }

@@ -10,6 +10,9 @@ export function Dialog({ title, onClose, wide = false, children }) {
   // Opens before the next paint, so that no key press arrives before the dialog is open.
   useLayoutEffect(() => {
     dialog.current?.showModal();
+    // Otherwise the first element, which closes the dialog, has the focus.
+    const field = dialog.current?.querySelector(".dialog-body :is(input, select, textarea):enabled");
+    /** @type {HTMLElement | null | undefined} */ (field)?.focus();
   }, []);
   return html`
     <dialog ref=${dialog} class=${wide ? "wide" : ""} aria-labelledby=${id} onClose=${onClose}>
