@@ -60,7 +60,7 @@ def config(provider_a: ProviderProcess, provider_b: ProviderProcess) -> dict[str
                     {"provider": "a", "model": "gpt-4.1"},
                     {"provider": "b", "model": "vendor/gpt-4.1", "tier": 1},
                 ],
-                "timeouts": {"first_byte": "10s", "idle": "10s", "connect": "5s"},
+                "timeouts": {"first_byte": "60s", "idle": "60s", "connect": "5s"},
             }
         ],
     }

@@ -37,7 +37,7 @@ def config(provider_a: ProviderProcess) -> dict[str, Any]:
 
 @pytest.fixture
 def gateway(tmp_path: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
-    arguments = ["--drain-seconds", "60"]
+    arguments = ["--drain-seconds", "200"]
     with GatewayProcess(
         tmp_path / "data", config, environment=PROVIDER_CREDENTIALS, arguments=arguments
     ) as running:
@@ -50,7 +50,7 @@ async def streaming(gateway: GatewayProcess, model: str) -> AsyncIterator[aiohtt
     headers = {"authorization": f"Bearer {gateway.api_key}"}
     body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     url = f"{gateway.base_url}/chat/completions"
-    timeout = aiohttp.ClientTimeout(total=60)
+    timeout = aiohttp.ClientTimeout(total=240)
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,
         session.post(url, json=body, headers=headers) as answer,
@@ -72,7 +72,7 @@ async def broken(answer: aiohttp.ClientResponse) -> None:
 
 async def refused(gateway: GatewayProcess) -> None:
     """Returns once the clients' listener accepts no connections."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             try:
                 _, writer = await asyncio.open_connection(*gateway.address)
@@ -101,8 +101,8 @@ async def test_what_runs_finishes_while_nothing_new_is_taken(
     assert rest.rstrip().endswith(b"data: [DONE]")
     begun = time.monotonic()
     assert await asyncio.to_thread(gateway.stop) == 0
-    assert time.monotonic() - begun < 45  # less than --drain-seconds
-    assert "1 request may run for 60 s more" in gateway.errors_file.read_text()
+    assert time.monotonic() - begun < 150  # less than --drain-seconds
+    assert "1 request may run for 200 s more" in gateway.errors_file.read_text()
 
 
 async def test_what_takes_too_long_ends_visibly(tmp_path: Path, config: dict[str, Any]) -> None:
@@ -125,5 +125,5 @@ async def test_a_second_signal_ends_it_at_once(gateway: GatewayProcess, second: 
         begun = time.monotonic()
         os.kill(gateway.pid, second)
         await broken(answer)
-        assert time.monotonic() - begun < 45
+        assert time.monotonic() - begun < 150
     await asyncio.to_thread(wait_for_end, gateway.pid)
