@@ -50,6 +50,9 @@ def of_text(text: str, field: Field, problems: Problems) -> Any:
         return text == "true"
     if field.enum_type is not None and text.isascii() and text.isdecimal() and len(text) < _MAX_NUMBER:
         return of_json(int(text), field, problems)
+    if field.cpp_type in _RANGES and field.enum_type is None and not _INTEGER.fullmatch(text):
+        problems.note(f"{quoted(text)} is not accepted; accepted: a whole number")
+        return None
     return of_json(text, field, problems)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -129,6 +130,13 @@ async def test_queries(rest: Rest) -> None:
     assert (await rest("GET", path)).status == 200
     expected = pb.ReportUsageRequest(by=[pb.DIMENSION_DAY, pb.DIMENSION_KEY], filter=pb.UsageFilter(since=-1))
     assert rest.admin.calls.pop()[1] == expected
+
+
+@pytest.mark.parametrize("given", ["2026-11-01", "1e9", "+5", "24h"])
+async def test_what_a_query_has_in_place_of_a_number_is_quoted(rest: Rest, given: str) -> None:
+    answer = await rest("GET", f"/admin/v1/usage:report?filter.since={quote(given, safe='')}")
+    assert (answer.status, answer.error["param"]) == (400, "filter.since")
+    assert answer.error["message"] == f'filter.since: "{given}" is not accepted; accepted: a whole number'
 
 
 async def test_several_problems_are_reported_together(rest: Rest) -> None:
