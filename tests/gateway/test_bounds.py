@@ -62,7 +62,7 @@ async def passes(gateway: GatewayProcess, name: str, size: int) -> bool:
 async def ask(gateway: GatewayProcess, name: str, size: int = 500) -> tuple[int, Any]:
     """Sends a request with a body of about `size` bytes. Returns its status and answer."""
     body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "x" * size}]}
-    timeout = aiohttp.ClientTimeout(total=60)
+    timeout = aiohttp.ClientTimeout(total=200)
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,
         session.post(

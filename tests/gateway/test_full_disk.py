@@ -99,7 +99,7 @@ async def envoy_cannot_write(gateway: GatewayProcess) -> None:
 async def test_limits_hold_and_traffic_goes_on_while_the_disk_is_full(gateway: GatewayProcess) -> None:
     before = await ask(gateway, 10)
     await settled(gateway)
-    assert (await ready(gateway))["ledger"]["disk"] == "low"
+    await until(gateway, lambda ledger: ledger["disk"] == "low")
 
     await asyncio.to_thread(fill, filler(gateway))
     await until(gateway, lambda ledger: ledger["disk"] == "full" and ledger["disk_free_bytes"] == 0)
