@@ -90,7 +90,11 @@ class Window:
         assert [each for each in self.complaints if not any(part in each for part in self.expected)] == []
 
     def stop_clock(self) -> None:
-        """Keeps the page's time of day, so that what it computes of the hour stays the same; timers go on."""
+        """Keeps the page's time of day, so that what it computes of the hour stays the same; timers go on.
+
+        To be called before the page is opened: a timer from before could no longer be cleared.
+        """
+        assert self.page.url == "about:blank"
         self.page.clock.set_fixed_time(time.time())
 
     def open(self, address: str = "") -> Page:

@@ -24,26 +24,27 @@ def asked(gateway: GatewayProcess) -> None:
     )
 
 
-def test_usage_by_two_dimensions_and_as_csv(admin: Window, asked: None) -> None:
-    admin.stop_clock()  # an hour that turns is another request
-    page = admin.open("usage?days=1&by=DIMENSION_MODEL&and=DIMENSION_TAG")
+def test_usage_by_two_dimensions_and_as_csv(window: Window, asked: None) -> None:
+    window.stop_clock()  # an hour that turns is another request
+    window.sign_in()
+    page = window.open("usage?days=1&by=DIMENSION_MODEL&and=DIMENSION_TAG")
     row = page.get_by_role("row", name=re.compile("gpt-4.1.*=1\\+1"))
     while not row.count():  # the ledger follows
         page.reload()
-        admin.settled()
+        window.settled()
     page.locator(".chart canvas").wait_for()
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()
     text = download.value.path().read_text()
     assert text.startswith('"model","tag","requests"')
     assert '"gpt-4.1","\'=1+1"' in text
-    admin.requests.clear()
+    window.requests.clear()
     page.get_by_label("Organisation").fill("acme")
     page.keyboard.press("Enter")
-    admin.settled()
+    window.settled()
     page.wait_for_url(re.compile("organisation=acme"))
     page.wait_for_load_state("networkidle")
-    assert [each.partition("?")[0] for each in admin.calls] == ["console/usage"]
+    assert [each.partition("?")[0] for each in window.calls] == ["console/usage"]
 
 
 def test_budgets_show_what_limits_have_counted(admin: Window, asked: None) -> None:
