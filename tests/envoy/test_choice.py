@@ -334,7 +334,10 @@ def test_a_machine_that_turns_a_request_away_is_reported_until_one_takes_it(
                 made.call("request_headers", 1)
                 made.add(RESPONSE, **{":status": status, "content-type": "audio/mpeg", "retry-after": "1"})
                 made.call("response_headers", 0)
-    assert [ends.get(timeout=PATIENCE) for _ in range(2)] == [(1, "busy: id-1"), (0, "busy: id-1")]
+    notices: list[tuple[int, str]] = []
+    while len(notices) < 2:  # there may be some of other tests
+        notices += [each for each in [ends.get(timeout=PATIENCE)] if each[1] == "busy: id-1"]
+    assert notices == [(1, "busy: id-1"), (0, "busy: id-1")]
     assert ends.empty()
 
 

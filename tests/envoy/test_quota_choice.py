@@ -12,6 +12,7 @@ from tests.envoy.filters import (
     MODEL,
     RESPONSE,
     RETRY,
+    STOP,
     Attempts,
     asked,
     attempt,
@@ -63,10 +64,12 @@ class Sent:
                     made.call("request_headers", 1)
                     kind = "application/json" if status == "200" else "audio/mpeg"
                     made.add(RESPONSE, **{":status": status, "content-type": kind}, **headers)
-                    made.call("response_headers", 0)
+                    waits = made.call("response_headers", 0)[0] == STOP
                     if status == "200":
                         usage = "" if used is None else f',"usage":{{"total_tokens":{used}}}'
                         made.call("response_body", 1, f'{{"id":"x","choices":[]{usage}}}'.encode())
+                    elif waits:  # for what the error says
+                        made.call("response_body", 1, b"x")
                     shown = made.headers(RESPONSE)[":status"]
                 if shown != RETRY:
                     break
