@@ -111,6 +111,10 @@ NO_ANSWERS = {
     "model": (
         raw("404", "application/json", ERROR.replace("theirs", "model_not_found")), "upstream_model_not_found",
     ),
+    "model in a 400": (
+        raw("400", "application/json", ERROR.replace("theirs", "model_not_found")), "upstream_model_not_found",
+    ),
+    "page as json": (raw("200", "application/json", "<html>sign in</html>"), "upstream_invalid_answer"),
     "stream": (raw("200", "text/event-stream", f"data: {ERROR}\n\n"), "theirs"),
     "empty stream": (raw("200", "text/event-stream", ""), "upstream_invalid_answer"),
     "in a list": (raw("200", "application/json", f"[{ERROR}\n]\n"), "theirs"),
