@@ -204,6 +204,7 @@ static void settle_missing(struct attempt *attempt) {
     return;
   }
   log_unknown_model(attempt);
+  attempt->head.status = 404;  // in the record, a 400 that moves on is a request that was too long
   replace_body(attempt, unknown_model_word());
   reject(attempt, FATE_IMPROPER);
 }

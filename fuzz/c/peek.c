@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct span object = peek_event_object(text);
   HOLDS(!object.size || (object.data >= text.data && object.data + object.size <= text.data + text.size));
   (void)peek_unknown_model(text);
+  (void)peek_refused_model(text);
   free((char *)text.data);
   return 0;
 }

@@ -515,3 +515,5 @@ class TestNoAnswer:
             shown = first.headers(RESPONSE)[":status"]
         assert shown == (RETRY if unknown else "400")
         assert unknown or given == body
+        attempts.request.driver.ask("complete", attempts.request.slot)
+        assert failed(attempts.request).endswith(b"=404") == unknown
