@@ -18,6 +18,8 @@ from tests.fixtures.upgrade.copies import NAMES, Copy, copy
 from tests.fixtures.upgrade.document import ENVIRONMENT
 from tests.gateway.process import GatewayProcess
 
+#: The usage in the data directories is as old as these.
+FOR_EVER = ("--usage-retention", "0s", "--rollup-retention", "0s")
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 
@@ -30,7 +32,7 @@ class Day:
         self.keys = dict(old.keys)
 
     def gateway(self) -> GatewayProcess:
-        return GatewayProcess(self.old.data_dir, self.config, environment=ENVIRONMENT)
+        return GatewayProcess(self.old.data_dir, self.config, environment=ENVIRONMENT, arguments=FOR_EVER)
 
 
 def listed(gateway: GatewayProcess, *verb: str) -> Any:
@@ -82,7 +84,7 @@ async def test_nothing_is_lost_and_nothing_surprises(
         managed = {each["name"]: each["managed_by"] for each in listed(gateway, "keys", "list")}
         assert managed["ci"] == "file:trunkline"
         assert managed["laptop"] != "file:trunkline"
-        used = listed(gateway, "usage", "report", "--by", "org")
+        used = listed(gateway, "usage", "report", "--by", "org", "--since", "2026-01-01")
         assert [(each["org"], each["requests"]) for each in used] == [("acme", 6)]
 
         # Changes by commands, in organisations of the file and in others.
