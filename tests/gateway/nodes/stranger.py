@@ -124,12 +124,16 @@ async def refused_report(
     gateway: GatewayProcess, tls: NodeTls, *messages: pb.NodeReport, metadata: Sequence[Any] = ()
 ) -> tuple[grpc.StatusCode, str]:
     """Sends these messages. Returns how the stream ends."""
-    async with registry(gateway, tls) as stub:
-        call = stub.Report(metadata=metadata, timeout=60)
-        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the status says it
-            for message in messages:
-                await call.write(message)
-        return await status(call)
+    while True:
+        async with registry(gateway, tls) as stub:
+            call = stub.Report(metadata=metadata, timeout=60)
+            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the status says it
+                for message in messages:
+                    await call.write(message)
+            code, details = await status(call)
+        # A write that fails before grpc.aio has read the refusal replaces it.
+        if (code, details) != (grpc.StatusCode.INTERNAL, "Internal error from Core"):
+            return code, details
 
 
 async def status(call: Any) -> tuple[grpc.StatusCode, str]:
