@@ -21,7 +21,8 @@ _PATTERNS = {
         r'^ {8}"([a-z]+_[a-z_]+)",\n {4}\),',
         r'_unavailable\((?:name|"none"), message, "([a-z_]+)"',
     ),
-    "envoy/module/*.c": (r'"(?:requests|[a-z_]+_error)",\s*"([a-z_]+)"\)', r'\\"code\\":\\"([a-z_]+)\\"'),
+    # A string that begins with the member is what is looked for in a target's answer.
+    "envoy/module/*.c": (r'"(?:requests|[a-z_]+_error)",\s*"([a-z_]+)"\)', r'(?<!")\\"code\\":\\"([a-z_]+)\\"'),
 }
 
 

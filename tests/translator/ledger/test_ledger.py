@@ -99,7 +99,7 @@ async def test_a_request_is_settled_and_shipped(tmp_path: Path, log: EnvoyLog, c
     again = new_limiter()
     async with running(tmp_path, again) as ledger:
         assert used(again) == [1, 15, 60_000, 0]
-        log.write(request_line("b"))
+        log.write(request_line("b", reservation("b", at=time.time())))
         await collector.until({"b"})
     assert len(collector.records["a"]) == 1
     assert used(again) == [2, 30, 120_000, 0]
