@@ -15,7 +15,10 @@ _UNUSED_BITS = 5
 
 
 def word(key: PolicyKey, route: PolicyRoute, facts: BodyFacts) -> str:
-    """Returns the affinity as in `Allowed`; empty if the request may go to any place."""
+    """Returns the affinity as in `Allowed`; empty if the request may go to any place.
+
+    A conversation with sealed reasoning stays at one target and credential in every route.
+    """
     if route.affinity == "user" and facts.user:
         named = facts.user
     elif facts.head:
@@ -24,4 +27,4 @@ def word(key: PolicyKey, route: PolicyRoute, facts: BodyFacts) -> str:
         return ""
     owned = f"{key.organisation_id}\n{route.id}\n{named}".encode("utf-8", "replace")
     number = int.from_bytes(blake2b(owned, digest_size=8).digest(), "little") >> _UNUSED_BITS
-    return f"{'p' if route.affinity == 'pool' else 't'}{number}"
+    return f"{'p' if route.affinity == 'pool' and not facts.sealed else 't'}{number}"

@@ -374,7 +374,7 @@ class Authoriser:
         )
         if request.replaced is not None:
             allowed.replaced = request.replaced
-        if bound or facts.previous or route.affinity:
+        if bound or facts.previous or route.affinity or facts.sealed:
             allowed.affinity = bound or self._affinity(key, facts, route)
         # Reserve last: a request that is refused for another reason must take nothing from a limit.
         self._meter.reserve(request_id, request.headers, facts, key, grant, allowed)
@@ -385,7 +385,7 @@ class Authoriser:
         if facts.previous and self._responses is not None:
             origin = self._responses.find(key.organisation_id, facts.previous)
             return f"={origin.machine} {origin.cluster}"
-        return affinity.word(key, route, facts) if route.affinity else ""
+        return affinity.word(key, route, facts) if route.affinity or facts.sealed else ""
 
     def _default_model(self, key: PolicyKey, endpoint: Endpoint) -> str:
         model = self._policy.default_model(key, endpoint.path)

@@ -17,6 +17,9 @@ from tests.gateway.usage import ready
 from tests.waiting import until_answered
 
 CONVERSATIONS = 200
+#: Conversations that their clients keep; each place gets one of 100 but for a chance of 1e-12.
+KEPT = 100
+SEALED = "reasoning.encrypted_content"
 
 
 class Stateful:
@@ -25,6 +28,8 @@ class Stateful:
     def __init__(self) -> None:
         self.made: dict[str, str] = {}
         self.strangers = 0
+        #: Credentials that answered with reasoning which they alone can decrypt.
+        self.sealing: set[str] = set()
 
     async def start(self) -> str:
         app = web.Application()
@@ -43,8 +48,15 @@ class Stateful:
         before = body.get("previous_response_id")
         if before and self.made.get(before) != credential:
             return self._unknown(400, "previous_response_not_found")
+        items = body["input"] if isinstance(body["input"], list) else []
+        if any(each.get("encrypted_content", credential) != credential for each in items):
+            return self._unknown(400, "invalid_encrypted_content")
         made = f"resp_{id(self):x}{len(self.made):08d}"
         self.made[made] = credential
+        if SEALED in body.get("include", ()):
+            self.sealing.add(credential)
+            sealed = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": credential}
+            return web.json_response({**response(made), "output": [sealed, *response(made)["output"]]})
         if not body.get("stream"):
             return web.json_response(response(made))
         answer = web.StreamResponse(headers={"content-type": "text/event-stream"})
@@ -135,6 +147,21 @@ async def check(gateway: GatewayProcess, keys: dict[str, str], providers: tuple[
         last = [await converse(number) for number in range(CONVERSATIONS)]
         assert [each.strangers for each in providers] == [0, 0]
         assert all(len(set(each.made.values())) == 2 for each in providers)
+
+        async def keep(number: int) -> None:
+            """Two turns of a conversation that its client keeps, with the target's own reasoning in it."""
+            said = f"Hello {number}"
+            more = {"store": False, "include": [SEALED]}
+            async with session.post(url, json={"model": "m", "input": said, **more}) as answer:
+                assert answer.status == 200, await answer.text()
+                output = (await answer.json())["output"]
+            turns = [{"role": "user", "content": said}, *output, {"role": "user", "content": "More"}]
+            async with session.post(url, json={"model": "m", "input": turns, **more}) as answer:
+                assert answer.status == 200, await answer.text()
+
+        for number in range(KEPT):
+            await keep(number)
+        assert all(len(each.sealing) == 2 for each in providers)
 
         gateway.kill("translator")
         await until_answered(lambda: ready(gateway))

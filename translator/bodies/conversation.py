@@ -40,6 +40,7 @@ def _head(values: Mapping[str, Any]) -> Iterator[str]:
         yield instructions[:_LONGEST_TEXT]
     messages = values.get("messages", values.get("input", values.get("prompt")))
     if type(messages) is str:
+        yield "user"  # as in the list of messages that the next turn sends
         yield messages[:_LONGEST_TEXT]
     elif type(messages) is list:
         for message in messages[:_MAX]:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from translator.bodies import estimate, requested_units
+from translator.bodies.conversation import digest
 from translator.bodies.estimate import Estimate
 from translator.bodies.form import FormBody
 from translator.bodies.json_body import parse
@@ -23,6 +24,8 @@ _JSON = BodyKind.JSON
 #: Members that name the end user of a request, in the order of preference.
 _NAMING = ("user", "safety_identifier")
 _NAMED = frozenset(_NAMING)
+#: The part of a response that clients ask for that keep their conversations themselves.
+_SEALED = "reasoning.encrypted_content"
 #: Bytes of a user's name; more would not fit into a label.
 _LONGEST_USER = 200
 #: Characters of a model's name; the names of routes are shorter.
@@ -51,6 +54,8 @@ class BodyFacts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     #: Bytes before the position at which a `prompt_cache_key` may be inserted; 0 if it may not, or was not looked
     #: for.
     opening: int = 0
+    #: The answer has reasoning that only the account that made it can decrypt, and the next turn sends it back.
+    sealed: bool = False
 
 
 def read(body: bytes, content_type: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
@@ -84,11 +89,14 @@ def _named(user: str) -> str:
 def _json(body: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
     parsed = parse(body)
     values = parsed.values
-    previous = None
+    previous, head, sealed = None, 0, False
     if endpoint.background:
         if values.get("background") not in (None, False):
             raise _no_background()
         previous = values.get("previous_response_id")
+        included = values.get("include")
+        if type(included) is list and _SEALED in included:
+            head, sealed = digest(values), True
     streams, usage = False, "-"
     if parsed.streams and endpoint.streams:
         streams = True
@@ -106,8 +114,9 @@ def _json(body: bytes, endpoint: Endpoint) -> tuple[BodyFacts, dict[str, Any]]:
         requested_units.of_json(endpoint.path, values, estimated.answers)
         if endpoint.path in requested_units.KINDS
         else "",
-        0,
+        head,
         previous if type(previous) is str else "",
+        sealed=sealed,
     )
     return facts, values
 

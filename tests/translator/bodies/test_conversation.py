@@ -26,6 +26,7 @@ def chat(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
         (chat(SYSTEM, FIRST, tools=[TOOL]), chat(SYSTEM, FIRST, ANSWER, tools=[TOOL], temperature=1)),
         ({"input": [FIRST], "instructions": "x"}, {"input": [FIRST, ANSWER, FIRST], "instructions": "x"}),
         (chat(FIRST, prompt_cache_key="k"), chat(SYSTEM, prompt_cache_key="k")),
+        ({"input": "Hello"}, {"input": [FIRST, ANSWER, FIRST]}),
         ({"prompt": "x" * 5_000}, {"prompt": "x" * 5_000 + "y"}),
         (chat({"role": "user", "content": [IMAGE]}), chat({"role": "user", "content": [IMAGE]}, ANSWER)),
     ],
@@ -45,7 +46,7 @@ def test_others_have_another() -> None:
         chat(FIRST, prompt_cache_key="k"),
         chat({"role": "user", "content": [IMAGE]}),
         chat({"role": "user", "content": [other_image]}),
-        {"input": "Hello"},
+        {"input": "Hello you"},
         {"input": "Hello", "instructions": "x"},
         {"prompt": "Hello?"},
     ]
