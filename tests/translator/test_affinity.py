@@ -17,7 +17,7 @@ SEALED = {"model": "gpt-4.1", "store": False, "include": ["reasoning.encrypted_c
 FIRST = {"role": "user", "content": "Hello"}
 
 
-def known(kept: policy.Affinity) -> tuple[PolicyKey, PolicyRoute]:
+def known(kept: policy.Affinity.ValueType) -> tuple[PolicyKey, PolicyRoute]:
     way = policies.route()
     way.affinity = kept
     store = policies.store(policies.organisation(), policies.key(), way)
@@ -35,7 +35,7 @@ def read(**values: Any) -> facts.BodyFacts:
 
 
 @pytest.mark.parametrize("kept", [policy.AFFINITY_UNSPECIFIED, policy.AFFINITY_POOL, policy.AFFINITY_CONVERSATION])
-def test_all_its_turns_go_to_one_target(kept: policy.Affinity) -> None:
+def test_all_its_turns_go_to_one_target(kept: policy.Affinity.ValueType) -> None:
     key, route = known(kept)
     reasoning = {"type": "reasoning", "encrypted_content": "x", "summary": []}
     turns = [read(**SEALED, input="Hello"), read(**SEALED, input=[FIRST, reasoning, FIRST])]
