@@ -145,10 +145,14 @@ def window(browser: Browser, gateway: GatewayProcess, options: Mapping[str, Any]
     opened = Window(context.new_page(), gateway)
     opened.listen()
     yield opened
-    # A page that polls may be within a test's route now; its error would be raised in the next test.
-    opened.page.unroute_all(behavior="ignoreErrors")
-    context.close()
-    opened.check()
+    context.cookies()  # all earlier complaints have arrived with its answer
+    try:
+        opened.check()
+    finally:
+        # A page that polls may be within a test's route now; its error would be raised in the next test. What it
+        # asks afterwards reaches the gateway, which may refuse it.
+        opened.page.unroute_all(behavior="ignoreErrors")
+        context.close()
 
 
 @pytest.fixture

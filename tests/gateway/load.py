@@ -81,11 +81,6 @@ class Load:
         async with asyncio.timeout(within), self._progress:
             await self._progress.wait_for(lambda: count() >= goal)
 
-    async def wait_for_streams(self, target: str, *, count: int, within: float = 120.0) -> None:
-        """Waits until `count` streams run at `target`."""
-        async with asyncio.timeout(within), self._progress:
-            await self._progress.wait_for(lambda: self.streaming[target] >= count)
-
     async def _drive(self) -> None:
         interval = 1 / self.rate
         due = time.monotonic()
