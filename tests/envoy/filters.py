@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -280,3 +281,8 @@ class Attempts:
 def attempts(request_: Filter) -> Iterator[Attempts]:
     with Attempts(request_) as made:
         yield made
+
+
+def failed(request: Filter) -> bytes:
+    """Returns what the log gets about failed attempts, except how long each took."""
+    return re.sub(rb":\d+", b"", request.state("trunkline.failed") or b"")
