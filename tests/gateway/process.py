@@ -13,13 +13,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import yaml
 
-from tests.waiting import eventually
+from tests.waiting import eventually, until
 
 START_SECONDS = 180.0
 STOP_SECONDS = 60.0
@@ -171,6 +172,16 @@ class GatewayProcess:
             if parent == self.pid and any(Path(word.decode()).name == name for word in words[:5]):
                 return int(entry.name)
         raise LookupError(f"no {name} below {self.pid}")
+
+    async def running_pid(self, name: str) -> int:
+        """Returns a service's pid; waits if it is between its end and its restart."""
+
+        def found() -> int:
+            with suppress(LookupError):
+                return self.service_pid(name)
+            return 0
+
+        return await until(found)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Sends a signal to one service. Returns the pid that it had."""

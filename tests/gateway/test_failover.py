@@ -77,7 +77,7 @@ async def test_a_misbehaving_target_costs_time_and_nothing_else(
     gateway: GatewayProcess, provider_a: ProviderProcess, mode: str, parameters: dict[str, Any]
 ) -> None:
     async with load_on(gateway) as load:
-        await load.wait_for(25, target="a/plain", within=200)
+        await back_to(load, "a/plain")
         await provider_a.abehave(mode, **parameters)
         await load.wait_for(60, target="b/plain")
         await provider_a.abehave("ok")
@@ -91,7 +91,7 @@ async def test_a_killed_target_costs_time_and_nothing_else(
 ) -> None:
     """Streams that a was serving end visibly broken, because their first byte had been sent."""
     async with load_on(gateway) as load:
-        await load.wait_for(25, target="a/plain", within=200)
+        await back_to(load, "a/plain")
         endless: list[asyncio.Task[Outcome]] = []
         while load.streaming[f"a/{ENDLESS}"] < 5:  # b has some if a's share still grows after an earlier test
             endless.append(asyncio.create_task(load.stream("endless")))
@@ -117,7 +117,7 @@ async def test_a_frozen_target_costs_time_and_nothing_else(
 ) -> None:
     """After SIGSTOP, the kernel accepts connections, but nobody answers."""
     async with load_on(gateway) as load:
-        await load.wait_for(25, target="a/plain", within=200)
+        await back_to(load, "a/plain")
         provider_a.freeze()
         await load.wait_for(60, target="b/plain")
         provider_a.thaw()

@@ -64,20 +64,11 @@ async def started(data_dir: Path, config: dict[str, Any]) -> AsyncIterator[Gatew
         await asyncio.to_thread(gateway.stop)
 
 
-async def running_pid(gateway: GatewayProcess, name: str) -> int:
-    async with asyncio.timeout(120):
-        while True:
-            try:
-                return gateway.service_pid(name)
-            except LookupError:
-                await asyncio.sleep(0.02)  # between its end and its restart
-
-
 async def kill_all(gateway: GatewayProcess) -> None:
     """Kills all processes, the supervisor first because it would restart the others. Starts a new gateway on the
     same data.
     """
-    pids = [gateway.pid, *[await running_pid(gateway, name) for name in ("translator", "xds_server", "envoy")]]
+    pids = [gateway.pid, *[await gateway.running_pid(name) for name in ("translator", "xds_server", "envoy")]]
     for pid in pids:
         with suppress(ProcessLookupError):  # children die with their supervisor
             os.kill(pid, signal.SIGKILL)
@@ -116,7 +107,7 @@ async def test_what_the_provider_produced_is_in_the_ledger_once(
                 for victim in victims:
                     await load.wait_for(BETWEEN)
                     await asyncio.sleep(chance.uniform(0.0, 0.6))  # killed at any moment
-                    os.kill(await running_pid(gateway, victim), signal.SIGKILL)
+                    os.kill(await gateway.running_pid(victim), signal.SIGKILL)
                     killed[victim] += 1
                 await load.wait_for(BETWEEN)
                 await asyncio.sleep(chance.uniform(0.0, 0.6))  # killed at any moment

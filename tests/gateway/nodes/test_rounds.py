@@ -135,18 +135,9 @@ async def kill_and_restart(
             await asyncio.to_thread(local.kill)
             await asyncio.to_thread(local.start)
         case _:
-            pid = await running_pid(gateway, victim)
+            pid = await gateway.running_pid(victim)
             killed.append(time.monotonic())
             os.kill(pid, signal.SIGKILL)
-
-
-async def running_pid(gateway: GatewayProcess, name: str) -> int:
-    async with asyncio.timeout(120):
-        while True:
-            try:
-                return gateway.service_pid(name)
-            except LookupError:
-                await asyncio.sleep(0.02)  # between its end and its restart
 
 
 def excused(request: Request, killed: dict[str, list[float]]) -> bool:
