@@ -221,7 +221,7 @@ class Authoriser:
         as_read, facts = facts, _with_user(facts, key)
         if route.plain:
             return self._forward(request, key, facts, grant)
-        if (route.affinity or route.prompt_cache) and values is not None:
+        if (route.affinity or route.prompt_cache) and values is not None and not facts.sealed:
             facts = msgspec.structs.replace(facts, head=digest(values))
         if route.prompt_cache is not None:
             facts = prompt_cache.rewritten(request, key, route, route.prompt_cache, facts, endpoint, body, values)
