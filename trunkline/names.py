@@ -102,9 +102,8 @@ def suggesting(api: AdminStub, kind: str, wanted: str) -> Iterator[None]:
         message, _, where_listed = (error.details() or f"there is no {kind} {wanted}").partition(": `trunkline")
         if ": " in message and not where_listed:  # the error says why
             raise
-        if any(
-            message.startswith(f"no {other} ") for other in KINDS if other != kind
-        ):  # another object is missing
+        missing_another = any(message.startswith(f"no {other} ") for other in KINDS if other != kind)
+        if missing_another:
             raise
         raise ControlError(f"{message}: {hint(kind, wanted, known)}") from error
 
