@@ -14,11 +14,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
+
+from bench.processes import descendants
 
 #: The shortest and the longest time.
 Seconds: TypeAlias = tuple[float, float]
@@ -41,7 +42,7 @@ def run(command: Sequence[str], between: Seconds = BETWEEN, still: Seconds = STI
 
 def _stall(root: int, ended: threading.Event, chance: random.Random, between: Seconds, still: Seconds) -> None:
     while not ended.wait(chance.uniform(*between)):
-        if below := list(descendants(root)):
+        if below := [pid for pid in descendants(root) if pid != root and _may_stop(pid)]:
             chosen = chance.choice(below)
             with suppress(ProcessLookupError):
                 os.kill(chosen, signal.SIGSTOP)
@@ -49,20 +50,13 @@ def _stall(root: int, ended: threading.Event, chance: random.Random, between: Se
                 os.kill(chosen, signal.SIGCONT)
 
 
-def descendants(root: int) -> Iterator[int]:
-    """Yields the processes below `root` that run or sleep."""
-    children: dict[int, list[int]] = defaultdict(list)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                state, parent = (entry / "stat").read_bytes().rpartition(b")")[2].split()[:2]
-                if state not in {b"T", b"Z"}:
-                    children[int(parent)].append(int(entry.name))
-    remaining = [root]
-    while remaining:
-        found = children[remaining.pop()]
-        yield from found
-        remaining += found
+def _may_stop(pid: int) -> bool:
+    """Returns whether a process runs or sleeps: the command itself may have stopped it."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {b"T", b"Z"}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,6 +37,13 @@ def test_a_process_below_the_command_stops_and_goes_on(tmp_path: Path) -> None:
     assert stall.run([sys.executable, str(script)], between=(0.0, 0.01), still=(0.0, 0.01)) == 7
 
 
-def test_only_what_is_below_is_found() -> None:
-    assert os.getpid() in stall.descendants(os.getppid())
-    assert os.getpid() not in stall.descendants(os.getpid())
+@pytest.mark.processes
+def test_what_the_command_has_stopped_itself_is_left_alone() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as child:
+        os.kill(child.pid, signal.SIGSTOP)
+        _, status = os.waitpid(child.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        assert not stall._may_stop(child.pid)
+        os.kill(child.pid, signal.SIGCONT)
+    assert not stall._may_stop(child.pid)
+    assert stall._may_stop(os.getpid())
